@@ -1,0 +1,73 @@
+"""What the authority needs from the outside: a clock, a store and drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import msgspec
+
+
+class DriverUnavailable(Exception):
+    """The equipment cannot be reached now; the text is one sentence for a person."""
+
+
+class OutsideLimits(Exception):
+    """A target beyond what the equipment allows; the text names the target and the limits."""
+
+
+class MotionStopped(Exception):
+    """A running command ended because `stop` was called, not because it arrived."""
+
+
+class Readback(msgspec.Struct, frozen=True):
+    """What the equipment says of itself, cached by the authority and shown to every user."""
+
+    moving: bool = False
+    connected: bool = True
+    position: float | None = None
+    units: str | None = None
+    values: Mapping[str, float | int | bool | str | None] = {}
+    error: str | None = None
+
+
+class Driver(Protocol):
+    """One piece of equipment; commands are methods marked `@control` or `@observe` (`authority.drivers.declare`).
+
+    `blocking = True` (a plain library that waits): every method runs in threads of this driver's own, control
+    commands one after another in one of them, `stop` in a further one, possibly while a command still runs.
+    `blocking = False`: methods run on the authority's loop and must return at once; a command that takes time is
+    then a coroutine function. Methods named here are never coroutines.
+    """
+
+    kind: ClassVar[str]
+    blocking: ClassVar[bool]
+
+    @property
+    def address(self) -> str | None:
+        """What must not be driven by two authorities of one machine, or None."""
+
+    def open(self) -> None:
+        """Connect; raise `DriverUnavailable` when that fails: it is called again until it succeeds."""
+
+    def close(self) -> None:
+        """Let go of the equipment, without moving it."""
+
+    def readback(self) -> Readback:
+        """Return the present readback; raise `DriverUnavailable` or answer `connected=False` when there is none."""
+
+    def stop(self) -> None:
+        """Stop all motion now; return when the equipment has the order. Safe to call from any thread, at any time."""
+
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Raise `OutsideLimits` for a target the equipment must not be sent to. Never waits: it uses what is cached."""
+
+
+class Clock(Protocol):
+    """Monotonic time in seconds that counts on from the wall time of the process's start."""
+
+    def now(self) -> float:
+        """Monotonic seconds: differences are true whatever happens to the wall clock."""
+
+    def wall(self, at: float) -> float:
+        """The UTC wall time, in seconds since the epoch, that people are shown for the monotonic `at`."""
