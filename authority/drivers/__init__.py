@@ -1,0 +1,1 @@
+"""The drivers: what the authority can talk to."""

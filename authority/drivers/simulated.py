@@ -1,0 +1,287 @@
+"""Simulated equipment that is true in time: a motor, a power supply and an oscilloscope.
+
+What they show is computed from the clock when it is asked for; nothing ticks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar
+
+from authority.drivers.declare import Range, Unit, UnitOf, control, observe
+from authority.ports import MotionStopped, OutsideLimits, Readback
+
+
+class _Simulated:
+    """What all of them share: there is nothing to connect to, and it goes on when nobody looks."""
+
+    @property
+    def address(self) -> str | None:
+        """None: two authorities may each simulate one."""
+        return None
+
+    def open(self) -> None:
+        """Do nothing: there is nothing to connect to."""
+
+    def close(self) -> None:
+        """Do nothing: a move that runs goes on and what is set stays set, as with a real one."""
+
+
+class SimulatedMotor(_Simulated):
+    """A linear motor that needs the time a real one would, between soft limits.
+
+    `low`, `high`, `home_position` and `start` are positions in `units`, `velocity` is `units` per second.
+    """
+
+    kind: ClassVar[str] = "motor"
+    blocking: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        low: float = 0.0,
+        high: float = 100.0,
+        velocity: float = 10.0,
+        units: str = "mm",
+        home_position: float = 0.0,
+        start: float = 0.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not low < high:
+            raise ValueError(f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
+        if not 0 < velocity < math.inf:
+            raise ValueError(f"velocity is {velocity:.12g}, but must be more than 0 and finite")
+        for name, position in (("home_position", home_position), ("start", start)):
+            if not low <= position <= high:
+                raise ValueError(f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}")
+        self.units = units
+        self._low, self._high, self._velocity, self._home = low, high, velocity, home_position
+        self._clock = clock
+        self._guard = threading.Lock()  # `stop` may come from any thread
+        self._rest = start
+        self._move: _Move | None = None
+
+    def readback(self) -> Readback:
+        """Return position, units, velocity and target of this instant."""
+        with self._guard:
+            position, move = self._now()
+        values = {
+            "velocity": self._velocity,
+            "target": position if move is None else move.target,
+            "low": self._low,
+            "high": self._high,
+        }
+        return Readback(moving=move is not None, position=position, units=self.units, values=values)
+
+    def stop(self) -> None:
+        """Freeze the position at once and end the running command."""
+        with self._guard:
+            self._interrupt()
+
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Refuse a move beyond the limits; `move_by` counts from where the motor is now."""
+        match action, parameters:
+            case "move_to", {"position": float() | int() as position}:
+                self._refuse_outside(position)
+            case "move_by", {"distance": float() | int() as distance}:
+                with self._guard:
+                    self._refuse_outside(self._now()[0] + distance)
+
+    @control
+    async def move_to(self, position: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
+        """Move to a position and answer it on arrival."""
+        return await self._go(lambda _: position)
+
+    @control
+    async def move_by(self, distance: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
+        """Move by a distance from where the motor is and answer the position on arrival."""
+        return await self._go(lambda present: present + distance)
+
+    @control
+    async def home(self) -> Annotated[float, UnitOf("units")]:
+        """Move to the home position and answer it on arrival."""
+        return await self._go(lambda _: self._home)
+
+    @observe
+    def position(self) -> Annotated[float, UnitOf("units")]:
+        """Answer the present position."""
+        with self._guard:
+            return self._now()[0]
+
+    @observe
+    def status(self) -> dict[str, float | bool | str | None]:
+        """Answer position, units, whether it moves, velocity, target and limits."""
+        shown = self.readback()
+        return {"position": shown.position, "units": shown.units, "moving": shown.moving, **shown.values}
+
+    async def _go(self, target_from: Callable[[float], float]) -> float:
+        with self._guard:
+            target = target_from(self._now()[0])
+            self._refuse_outside(target)
+            self._interrupt()
+            move = self._move = _Move(self._rest, target, self._velocity, self._clock())
+        while not move.ended.done():
+            left = move.arrival - self._clock()
+            if left <= 0:
+                return target
+            await asyncio.wait([move.ended], timeout=left)
+        raise MotionStopped(f"stopped at {move.ended.result():.12g} {self.units}")
+
+    def _now(self) -> tuple[float, _Move | None]:
+        """Return the present position and the move that still runs; the caller has the guard."""
+        now = self._clock()
+        if self._move is not None and now >= self._move.arrival:
+            self._rest, self._move = self._move.target, None
+        return (self._rest, None) if self._move is None else (self._move.position(now), self._move)
+
+    def _interrupt(self) -> None:
+        """Let a running move end where it is; the caller has the guard."""
+        self._rest, move = self._now()
+        self._move = None
+        if move is not None:
+            move.end(self._rest)
+
+    def _refuse_outside(self, target: float) -> None:
+        if not self._low <= target <= self._high:
+            limits = f"the limits {self._low:.12g} to {self._high:.12g} {self.units}"
+            raise OutsideLimits(f"{target:.12g} {self.units} is outside {limits}")
+
+
+class _Move:
+    """One move at constant velocity; `ended` gets the position where a stop ended it."""
+
+    def __init__(self, origin: float, target: float, velocity: float, began: float) -> None:
+        self.target = target
+        self.arrival = began + abs(target - origin) / velocity
+        self._origin, self._began = origin, began
+        self._velocity = math.copysign(velocity, target - origin)
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[float] = self._loop.create_future()
+
+    def position(self, now: float) -> float:
+        return self._origin + self._velocity * (now - self._began)
+
+    def end(self, position: float) -> None:
+        """Wake the command that waits; from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._wake, position)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    def _wake(self, position: float) -> None:
+        if not self.ended.done():
+            self.ended.set_result(position)
+
+
+class SimulatedPowerSupply(_Simulated):
+    """A power supply of 30 V and 5 A; without a load it delivers exactly what is set."""
+
+    kind: ClassVar[str] = "power_supply"
+    blocking: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._voltage = 0.0
+        self._current = 0.0
+        self._output = False
+
+    def readback(self) -> Readback:
+        """Return the setpoints and whether the output is on."""
+        return Readback(values={"voltage": self._voltage, "current": self._current, "output": self._output})
+
+    def stop(self) -> None:
+        """Turn the output off."""
+        self._output = False
+
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Allow all: the declared ranges say what may be set."""
+
+    @control
+    def set_voltage(self, voltage: Annotated[float, Unit("V"), Range(0, 30)]) -> Annotated[float, Unit("V")]:
+        """Set the voltage and answer it."""
+        self._voltage = voltage
+        return self._voltage
+
+    @control
+    def set_current(self, current: Annotated[float, Unit("A"), Range(0, 5)]) -> Annotated[float, Unit("A")]:
+        """Set the current limit and answer it."""
+        self._current = current
+        return self._current
+
+    @control
+    def set_output(self, enabled: bool) -> bool:
+        """Turn the output on or off and answer which it is."""
+        self._output = enabled
+        return self._output
+
+    @observe
+    def get_voltage(self) -> Annotated[float, Unit("V")]:
+        """Answer the voltage that is set."""
+        return self._voltage
+
+    @observe
+    def get_current(self) -> Annotated[float, Unit("A")]:
+        """Answer the current limit that is set."""
+        return self._current
+
+    @observe
+    def get_status(self) -> dict[str, float | bool]:
+        """Answer the voltage in V, the current in A and whether the output is on."""
+        return {"voltage": self._voltage, "current": self._current, "output": self._output}
+
+
+class SimulatedOscilloscope(_Simulated):
+    """An oscilloscope of four channels, each with a steady sine: channel n has n kHz and n V of amplitude."""
+
+    kind: ClassVar[str] = "oscilloscope"
+    blocking: ClassVar[bool] = False
+
+    _SAMPLES: ClassVar[int] = 1000
+    _DIVISIONS: ClassVar[int] = 10
+
+    def __init__(self) -> None:
+        self._timebase = 1e-3
+
+    def readback(self) -> Readback:
+        """Return the timebase in seconds per division."""
+        return Readback(values={"timebase": self._timebase})
+
+    def stop(self) -> None:
+        """Do nothing: an oscilloscope only looks."""
+
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Allow all: the declared ranges say what may be set."""
+
+    @observe
+    def get_waveform(self, channel: Annotated[int, Range(1, 4)]) -> dict[str, int | float | list[float]]:
+        """Answer one screen of a channel: `dt_s` between samples, and `samples_v` in V."""
+        dt = self._timebase * self._DIVISIONS / self._SAMPLES
+        step = 2 * math.pi * self._frequency(channel) * dt
+        samples = [channel * math.sin(step * index) for index in range(self._SAMPLES)]
+        return {"channel": channel, "dt_s": dt, "samples_v": samples}
+
+    @observe
+    def get_measurement(self, channel: Annotated[int, Range(1, 4)]) -> dict[str, int | float]:
+        """Answer a channel's frequency in Hz, and peak to peak, RMS and mean in V."""
+        return {
+            "channel": channel,
+            "frequency_hz": self._frequency(channel),
+            "peak_to_peak_v": 2.0 * channel,
+            "rms_v": channel / math.sqrt(2),
+            "mean_v": 0.0,
+        }
+
+    @control
+    def set_timebase(
+        self, timebase: Annotated[float, Unit("s"), Range(1e-9, 50), "seconds per division"]
+    ) -> Annotated[float, Unit("s")]:
+        """Set the time that one division of the screen shows and answer it."""
+        self._timebase = timebase
+        return self._timebase
+
+    @staticmethod
+    def _frequency(channel: int) -> float:
+        return 1000.0 * channel
