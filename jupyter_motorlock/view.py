@@ -53,6 +53,7 @@ class Shown:
     reading: str
     doing: str
     ends: str
+    ends_at: str
     notice: str
     buttons: tuple[Deed, ...]
 
@@ -73,6 +74,9 @@ def shown(
         reading=reading(status),
         doing=_doing(status, me, now),
         ends=_ends(status, now),
+        ends_at=_text(_part(status, "ending"), "at")[
+            :19
+        ],  # to the second: what the digits cannot show is no change
         notice=said or (_notice(status, me, now) if alive else LOST),
         buttons=buttons(status, me),
     )
@@ -117,7 +121,7 @@ def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str
         doing = _doing(status, me, now)
         lines.append(f"  reads: {position}" + (f" ({doing})" if doing else ""))
     if ends := _ends(status, now):
-        left = _number(_part(status, "ending"), "in_seconds")
+        left = left_s(status, elapsed_s=0)
         lines.append(f"  next: {ends}" + ("" if left is None else f" (in {duration(left)})"))
     queue = _list(status, "queue")
     lines += [f"  queue {_integer(entry, 'position')}: {_who(entry, me)}{_note(entry)}" for entry in queue]
@@ -151,6 +155,12 @@ def reading(status: Fields) -> str:
         return f"{_digits(position)} {units}".strip()
     values = _part(readback, "values")
     return " · ".join(f"{key} {_value(value)}" for key, value in values.items())
+
+
+def left_s(status: Fields, *, elapsed_s: float) -> float | None:
+    """Return the seconds to the next end, `elapsed_s` after `status` came; None when no clock runs."""
+    left = _number(_part(status, "ending"), "in_seconds")
+    return None if left is None else max(0.0, left - elapsed_s)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,267 @@
+"""The panel under a cell: one HTML, two buttons and STOP, kept up to date by the feed.
+
+One writer under one lock; a message leaves the kernel only when what is shown has changed, because a ticking
+label would keep an idle kernel from being culled. No token enters a widget: its state is saved in notebooks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Protocol
+
+from jupyter_motorlock import view
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+WRITE_EVERY_S = 0.25  # at most this often when only the reading changes
+SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
+BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
+NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
+
+
+class PanelSession(Protocol):
+    """What a panel needs of the kernel's session."""
+
+    @property
+    def session_id(self) -> str | None:
+        """The own session, None before the first login."""
+
+    @property
+    def feed_alive(self) -> bool:
+        """Whether the feed has word from the authority."""
+
+    def watch(self, callback: Callable[[str | None, view.Fields | None, object], None]) -> Callable[[], None]:
+        """Call back after each change with the equipment and its status; return what ends that."""
+
+    def status(self, equipment_id: str, /) -> view.Fields:
+        """Ask for the present status."""
+
+    def acquire(self, equipment_id: str, /, *, queue: bool) -> object:
+        """Ask for the lock, and wait in the queue when somebody has it."""
+
+    def claim(self, equipment_id: str, /) -> object:
+        """Take up a lock that the queue gave."""
+
+    def release(self, equipment_id: str, /) -> object:
+        """Give the lock back."""
+
+    def leave(self, equipment_id: str, /) -> object:
+        """Leave the queue."""
+
+    def resume(self, equipment_id: str, /) -> object:
+        """Allow control again after somebody else's stop."""
+
+    def stop(self, equipment_id: str, /) -> view.Fields:
+        """Stop the equipment now."""
+
+
+class Panel:
+    """A live panel of one equipment; `widget` is what to display, in a front end without widgets its text."""
+
+    def __init__(self, session: PanelSession, equipment_id: str) -> None:
+        self.equipment_id = equipment_id
+        self._session = session
+        self._lock = threading.RLock()
+        self._status = session.status(equipment_id)
+        self._received = time.monotonic()
+        self._alive = True
+        self._said = ""
+        self._seen: view.Shown | None = None
+        self._written = self._settled = 0.0
+        self._later: threading.Timer | None = None
+        self._face = _Face.build(self) if _front_end() else None
+        self.widget: object = self._face.box if self._face else self
+        self._show()
+        self._unwatch = session.watch(self._heard) if self._face else lambda: None
+
+    def __repr__(self) -> str:
+        """Return the panel as text."""
+        return view.plain(self._status, self._session.session_id, now=_now())
+
+    def close(self) -> None:
+        """Stop listening and take the panel off the page."""
+        self._unwatch()
+        with self._lock:
+            if self._later:
+                self._later.cancel()
+            face, self._face = self._face, None
+        if face:
+            face.close()
+
+    def click(self, place: int) -> None:
+        """Do what the button at `place` says, in whatever thread the front end's click arrives."""
+        with self._lock:
+            deeds = self._seen.buttons if self._seen else ()
+            settled = time.monotonic() - self._settled > SETTLED_S
+        if not settled:
+            self._say("The button had just changed: click again if you mean it.")
+        elif place < len(deeds):
+            self._attempt(deeds[place])
+
+    def stop(self) -> None:
+        """Stop the equipment, whoever has it; what came of it is shown in the panel."""
+        try:
+            delivered = self._session.stop(self.equipment_id).get("delivered")
+        except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
+            self._say(f"{NOT_DELIVERED.format(name=self.equipment_id)} {error}")
+            return
+        said = (
+            f"{_now():%H:%M:%S} stop delivered."
+            if delivered
+            else NOT_DELIVERED.format(name=self.equipment_id)
+        )
+        in_main = threading.current_thread() is threading.main_thread()
+        self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
+
+    def _attempt(self, deed: view.Deed) -> None:
+        try:
+            match deed:
+                case "request":
+                    self._session.acquire(self.equipment_id, queue=True)
+                case "claim":
+                    self._session.claim(self.equipment_id)
+                case "release":
+                    self._session.release(self.equipment_id)
+                case "leave":
+                    self._session.leave(self.equipment_id)
+                case "resume":
+                    self._session.resume(self.equipment_id)
+            self._say("")
+        except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
+            self._say(str(error) or type(error).__name__)
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._said = text
+            self._show()
+
+    def _heard(self, equipment_id: str | None, status: view.Fields | None, _: object) -> None:
+        with self._lock:
+            if equipment_id is None:  # the feed was lost or is back
+                self._alive = self._session.feed_alive
+            elif equipment_id == self.equipment_id and status is not None:
+                self._status, self._received = status, time.monotonic()
+            else:
+                return
+            self._show()
+
+    def _show(self) -> None:
+        with self._lock:
+            if self._face is None:
+                return
+            me, before = self._session.session_id, self._seen
+            seen = view.shown(self._status, me, alive=self._alive, said=self._said, now=_now())
+            if before and self._said and seen.headline != before.headline:
+                self._said = ""  # it was about what is no longer so
+                seen = view.shown(self._status, me, alive=self._alive, now=_now())
+            if seen == before:
+                return
+            wait = self._written + WRITE_EVERY_S - time.monotonic()
+            if before and wait > 0 and replace(seen, reading=before.reading) == before:
+                self._show_in(wait)
+            else:
+                self._write(self._face, seen)
+
+    def _show_in(self, wait_s: float) -> None:
+        if self._later is None:
+            self._later = threading.Timer(wait_s, self._show_late)
+            self._later.daemon = True
+            self._later.start()
+
+    def _show_late(self) -> None:
+        with self._lock:
+            self._later = None
+            self._show()
+
+    def _write(self, face: _Face, seen: view.Shown) -> None:
+        now = time.monotonic()
+        left = view.left_s(self._status, elapsed_s=now - self._received)
+        face.body.value = view.panel_html(seen, left)
+        if not self._seen or seen.buttons != self._seen.buttons:
+            face.label(seen.buttons)
+            self._settled = now if self._seen else 0.0
+        self._seen, self._written = seen, now
+
+
+class _Face:
+    """The widgets of one panel."""
+
+    def __init__(
+        self, box: ipywidgets.VBox, body: ipywidgets.HTML, deeds: tuple[ipywidgets.Button, ...]
+    ) -> None:
+        self.box, self.body, self._deeds = box, body, deeds
+
+    @classmethod
+    def build(cls, panel: Panel) -> _Face:
+        import ipywidgets
+
+        css = files("jupyter_motorlock").joinpath("panel.css").read_text(encoding="utf-8")
+        style, body = ipywidgets.HTML(f"<style>{css}</style>"), ipywidgets.HTML()
+        style.layout.display = "none"
+        deeds = tuple(ipywidgets.Button() for _ in range(2))
+        for place, button in enumerate(deeds):
+            button.add_class("motorlock-deed")
+            button.on_click(lambda _, place=place: panel.click(place))
+        stop = ipywidgets.Button(description="STOP", button_style="danger", icon="stop")
+        stop.tooltip = f"Stop {panel.equipment_id} now, whoever has it"
+        stop.add_class("motorlock-stop")
+        stop.on_click(lambda _: panel.stop())
+        row = ipywidgets.HBox([*deeds, stop])
+        row.add_class("motorlock-buttons")
+        box = ipywidgets.VBox([style, body, row])
+        box.add_class("motorlock")
+        _answer_while_busy(box)
+        box._repr_mimebundle_ = lambda **_: _bundle(type(box)._repr_mimebundle_(box), repr(panel))
+        return cls(box, body, deeds)
+
+    def label(self, deeds: tuple[view.Deed, ...]) -> None:
+        for place, button in enumerate(self._deeds):
+            button.description = view.LABELS[deeds[place]] if place < len(deeds) else ""
+            button.layout.visibility = "visible" if place < len(deeds) else "hidden"
+
+    def close(self) -> None:
+        for widget in reversed(list(_tree(self.box))):
+            widget.close()
+
+
+def _answer_while_busy(box: ipywidgets.Widget) -> None:
+    """Let the front end choose the subshell that a click runs in, so that STOP works while a cell runs.
+
+    ipykernel 7.4 instead sends it to the shell that last wrote to the widget: the one busy with the cell.
+    """
+    for widget in _tree(box):
+        if hasattr(widget.comm, "_reply_subshell_for"):
+            widget.comm._reply_subshell_for = None
+
+
+def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
+    yield widget
+    yield widget.layout
+    if hasattr(widget, "style"):
+        yield widget.style
+    for child in getattr(widget, "children", ()):
+        yield from _tree(child)
+
+
+def _bundle(bundle: dict[str, object], text: str) -> dict[str, object]:
+    return {**bundle, "text/plain": text}
+
+
+def _front_end() -> bool:
+    """Whether widgets can be shown: ipywidgets is there and this Python is a Jupyter kernel."""
+    try:
+        import ipywidgets  # noqa: F401 - only whether it is there
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
