@@ -1,1 +1,141 @@
-"""The drivers: what the authority can talk to."""
+"""The drivers, and how the lab file's words become one: `resolve` a name, `build` with options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import MappingProxyType, NoneType, UnionType
+from typing import TypeGuard, Union, get_args, get_origin, get_type_hints
+
+from authority.drivers.declare import DeclarationError, commands_of, parameter_of
+from authority.drivers.parameters import Parameter, described, fit
+from authority.ports import Driver
+
+__all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
+
+_GROUP = "motorlock.drivers"
+# The same as in pyproject.toml, so that a checkout which nobody installed has them too.
+_OWN = MappingProxyType(
+    {
+        "simulated-motor": "authority.drivers.simulated:SimulatedMotor",
+        "simulated-power-supply": "authority.drivers.simulated:SimulatedPowerSupply",
+        "simulated-oscilloscope": "authority.drivers.simulated:SimulatedOscilloscope",
+        "epics-motor": "authority.drivers.epics:EpicsMotor",
+    }
+)
+
+
+class DriverMisconfigured(Exception):
+    """The lab file names a driver or an option that cannot be; the text is one sentence for a person."""
+
+
+def known_drivers() -> dict[str, str]:
+    """Return where each driver that can be named lives, `package.module:Class` by name, sorted."""
+    known = {entry.name: entry.value for entry in entry_points(group=_GROUP)}
+    return dict(sorted((known | _OWN).items()))
+
+
+def resolve(name: str) -> type[Driver]:
+    """Return the driver class of a known name or of `package.module:Class`; raises `DriverMisconfigured`."""
+    place = name if ":" in name else known_drivers().get(name)
+    if place is None:
+        known = ", ".join(known_drivers())
+        raise DriverMisconfigured(
+            f"There is no driver {name!r}: known are {known}, and package.module:Class names your own."
+        )
+    module_name, _, class_name = place.partition(":")
+    found = getattr(_imported(module_name, name), class_name, None)
+    if found is None:
+        raise DriverMisconfigured(f"Driver {name!r}: the module {module_name} has no {class_name!r}.")
+    if not _is_driver(found):
+        missing = ", ".join(_missing(found)) or "being a class"
+        raise DriverMisconfigured(f"Driver {name!r}: {class_name} is no driver, it lacks {missing}.")
+    return found
+
+
+def build(driver_name: str, options: Mapping[str, object]) -> Driver:
+    """Return a driver, not opened yet, made with a lab file's `options`; raises `DriverMisconfigured`."""
+    driver_class = resolve(driver_name)
+    arguments = _arguments(driver_class, driver_name, options)
+    make: Callable[..., Driver] = driver_class
+    try:
+        driver = make(**arguments)
+        commands_of(driver)
+    except DeclarationError as wrong:
+        raise DriverMisconfigured(f"Driver {driver_name!r}: {wrong}") from wrong
+    except Exception as wrong:  # foreign code: it may raise anything
+        raise DriverMisconfigured(f"Driver {driver_name!r} refuses its options: {wrong}.") from wrong
+    return driver
+
+
+def _imported(module_name: str, driver_name: str) -> object:
+    try:
+        return import_module(module_name)
+    except Exception as wrong:  # foreign code runs on import
+        raise DriverMisconfigured(
+            f"Driver {driver_name!r}: the module {module_name} cannot be imported ({wrong})."
+        ) from wrong
+
+
+def _is_driver(found: object) -> TypeGuard[type[Driver]]:
+    return isinstance(found, type) and not _missing(found)
+
+
+def _missing(found: object) -> list[str]:
+    """Name what the port asks for and `found` has not."""
+    methods = ("open", "close", "readback", "stop", "check")
+    missing = [f"{name}()" for name in methods if not callable(getattr(found, name, None))]
+    missing += [
+        name
+        for name, kind in (("kind", str), ("blocking", bool))
+        if not isinstance(getattr(found, name, None), kind)
+    ]
+    return missing + ([] if hasattr(found, "address") else ["address"])
+
+
+def _arguments(
+    driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
+) -> dict[str, object]:
+    declared = _options(driver_class)
+    for name in sorted(options.keys() - declared.keys()):
+        takes = ", ".join(f"{one.name} ({described(one)})" for one in declared.values()) or "none"
+        raise DriverMisconfigured(f"Driver {driver_name!r} has no option {name!r}: its options are {takes}.")
+    for name, option in declared.items():
+        if option.required and name not in options:
+            raise DriverMisconfigured(
+                f"Driver {driver_name!r} needs the option {name!r}, {described(option)}."
+            )
+    return {name: _fitting(declared[name], value, driver_name) for name, value in options.items()}
+
+
+def _fitting(option: Parameter, value: object, driver_name: str) -> object:
+    try:
+        return fit(option, value)
+    except ValueError as wrong:
+        raise DriverMisconfigured(f"Driver {driver_name!r}: option {option.name!r} {wrong}.") from wrong
+
+
+def _options(driver_class: type[Driver]) -> dict[str, Parameter]:
+    """Return what a lab file may set: the constructor's parameters of a type that a lab file can hold."""
+    hints = get_type_hints(driver_class.__init__, include_extras=True)
+    options: dict[str, Parameter] = {}
+    for name, given in inspect.signature(driver_class).parameters.items():
+        required = given.default is given.empty
+        try:
+            option = parameter_of(name, _without_none(hints.get(name)), required=required)
+        except ValueError as wrong:
+            if required and given.kind not in (given.VAR_POSITIONAL, given.VAR_KEYWORD):
+                text = f"{driver_class.__qualname__} cannot be made from a lab file: {name} {wrong}."
+                raise DriverMisconfigured(text) from wrong
+            continue  # such as a clock that only tests pass in
+        options[name] = option
+    return options
+
+
+def _without_none(hint: object) -> object:
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kept = [one for one in get_args(hint) if one is not NoneType]
+    return kept[0] if len(kept) == 1 else hint

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import FunctionType, NoneType
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from msgspec.structs import replace
+
 from authority.drivers.parameters import (
     Command,
     InvalidParameters,
@@ -151,12 +153,12 @@ def _parameter(driver: object, one: inspect.Parameter, hints: Mapping[str, objec
         parameter = parameter_of(one.name, hints[one.name], driver)
         if one.default is one.empty:
             return parameter
-        return _with_default(parameter, fit(parameter, one.default))
+        return replace(parameter, required=False, default=fit(parameter, one.default))
     except ValueError as wrong:
         raise DeclarationError(f"{where}: parameter {one.name} {wrong}.") from wrong
 
 
-def parameter_of(name: str, hint: object, driver: object = None) -> Parameter:
+def parameter_of(name: str, hint: object, driver: object = None, *, required: bool = True) -> Parameter:
     """Return the schema of one annotated parameter; `ValueError` says what is wrong with the annotation."""
     base, marks = _unwrapped(hint)
     bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
@@ -168,24 +170,11 @@ def parameter_of(name: str, hint: object, driver: object = None) -> Parameter:
         name=name,
         type=kind,
         units=_units(marks, driver),
+        required=required,
         low=bounds.low,
         high=bounds.high,
         choices=choices,
         doc=next((mark for mark in marks if isinstance(mark, str)), None),
-    )
-
-
-def _with_default(parameter: Parameter, default: Scalar) -> Parameter:
-    return Parameter(
-        name=parameter.name,
-        type=parameter.type,
-        units=parameter.units,
-        required=False,
-        default=default,
-        low=parameter.low,
-        high=parameter.high,
-        choices=parameter.choices,
-        doc=parameter.doc,
     )
 
 
