@@ -71,3 +71,70 @@ class Clock(Protocol):
 
     def wall(self, at: float) -> float:
         """The UTC wall time, in seconds since the epoch, that people are shown for the monotonic `at`."""
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """One event as it is stored, pushed and shown: `body` is its JSON, `wall` its UTC time."""
+
+    seq: int
+    wall: float
+    equipment: str | None
+    session: str | None
+    body: bytes
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """What is remembered of a command that bore an idempotency key; `reply` is None until it is over."""
+
+    key: str
+    digest: bytes
+    wall: float
+    reply: bytes | None
+
+
+class Batch(msgspec.Struct):
+    """What one commit writes: events, and the entries as they stand after them (None: gone)."""
+
+    events: list[EventRow]
+    equipment: dict[str, bytes]
+    sessions: dict[str, bytes | None]
+    commands: list[CommandRow]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a store remembered when the authority starts."""
+
+    seq: int
+    wall: float
+    equipment: dict[str, bytes]
+    sessions: dict[str, bytes]
+
+
+class Store(Protocol):
+    """Where entries and events survive. `write` is called from one thread, the rest from the loop's."""
+
+    def load(self) -> Kept:
+        """Return all entries, the last sequence number and the last event's wall time."""
+
+    def write(self, batch: Batch) -> None:
+        """Put all of `batch` on disk, or raise and write nothing of it."""
+
+    def events(
+        self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
+    ) -> list[EventRow]:
+        """Return the newest `limit` events, or with `after` the first `limit` that follow it; oldest first."""
+
+    def first_seq(self) -> int:
+        """Return the sequence number of the oldest event that is kept, 0 if there is none."""
+
+    def command(self, key: str) -> CommandRow | None:
+        """Return the command recorded under a key."""
+
+    def forget(self, *, events_before: float, commands_before: float) -> None:
+        """Drop what is older than these wall times. Called from the writing thread."""
+
+    def meta(self, key: str, default: str) -> str:
+        """Return the value kept under `key`, which is `default` from the first time on."""
+
+    def close(self) -> None:
+        """Let go of the disk."""

@@ -1,0 +1,138 @@
+"""The clocks of a lock: when what is due, given nothing else happens. All are comparisons, none is a timer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from .model import FORGET_SILENT_S, RECONNECT_S, Entry, Equipment, Lock, Mode, Session, Table
+
+WhatEnds = Literal["claim", "idle", "offer", "silence", "turn", "drain"]
+
+
+class Ending(Struct, frozen=True):
+    """The one countdown people see: what ends the lock, and when (None: its clock does not run now)."""
+
+    what: WhatEnds
+    at: float | None
+
+
+def earliest(*times: float | None) -> float | None:
+    """Return the first of the clocks that run, or None."""
+    return min((t for t in times if t is not None), default=None)
+
+
+def session_due(table: Table, s: Session) -> float | None:
+    """When the session ends, or becomes suspect, by itself."""
+    if not s.keeper:
+        return None if s.timeout_s == 0 or _is_working(table, s) else s.last_seen + s.timeout_s
+    dead = None if s.disconnected_at is None else s.disconnected_at + RECONNECT_S
+    if not s.suspect:
+        return earliest(dead, s.last_seen + s.lease_s)
+    return earliest(dead, None if s.equipment else s.last_seen + FORGET_SILENT_S)
+
+
+def _is_working(table: Table, s: Session) -> bool:
+    """Whether a command or an open request of a session without a keeper runs."""
+    if s.feeds:
+        return True
+    for key in s.equipment:
+        e = table.equipment(key)
+        if e is not None and any(c.session == s.id for c in (e.running, *e.accepted) if c is not None):
+            return True
+    return False
+
+
+def equipment_due(table: Table, e: Equipment) -> float | None:
+    """When something of this equipment is due, its sessions' own clocks apart."""
+    observers = earliest(*(observer_due(o.used_at, o.timeout_s, table.session(o.session)) for o in e.observers))
+    if e.drain is not None:
+        return earliest(observers, None if e.fault is not None else e.drain.deadline)
+    if e.lock is None:
+        return observers
+    holder = table.session(e.lock.session)
+    wanted = next_entry(table, e) is not None
+    idle = idle_due(e, e.lock, holder) if wanted or idle_releases(e, holder) else None
+    return earliest(observers, e.lock.claim_by, idle, turn_due(e, e.lock))
+
+
+def observer_due(used_at: float, timeout_s: float, session: Session | None) -> float | None:
+    """When an observer's lock ends by itself: never while a keeper says that its session lives."""
+    if timeout_s == 0 or (session is not None and session.keeper):
+        return None
+    return used_at + timeout_s
+
+
+def idle_due(e: Equipment, lock: Lock, holder: Session | None) -> float | None:
+    """When the holder has idled for its timeout; None while the clock stands still."""
+    if lock.timeout_s == 0 or lock.claim_by is not None or e.policy.on_idle == "keep":
+        return None
+    if e.running is not None or e.accepted:
+        return None
+    if holder is None or not holder.keeper:
+        return lock.used_at + lock.timeout_s
+    if holder.busy:
+        return None
+    return max(lock.used_at, holder.idle_since) + lock.timeout_s
+
+
+def idle_releases(e: Equipment, holder: Session | None) -> bool:
+    """Whether idling ends the lock even when nobody wants it."""
+    if e.policy.on_idle is not None:
+        return e.policy.on_idle == "release"
+    return holder is None or not holder.keeper
+
+
+def turn_due(e: Equipment, lock: Lock) -> float | None:
+    """When the holder's turn is over; the clock runs only while an entry blocked by this lock waits."""
+    if e.policy.max_hold_seconds is None or lock.blocking_since is None:
+        return None
+    return lock.blocking_since + e.policy.max_hold_seconds - lock.blocked_s
+
+
+def is_available(table: Table, e: Equipment, now: float) -> bool:
+    """Whether the lock passes to whoever wants it: its holder is silent, or idle past the timeout."""
+    lock = e.lock
+    if lock is None or e.drain is not None:
+        return False
+    holder = table.session(lock.session)
+    if holder is not None and holder.suspect:
+        return True
+    due = idle_due(e, lock, holder)
+    return due is not None and now >= due
+
+
+def next_entry(table: Table, e: Equipment) -> Entry | None:
+    """Return the entry whose turn is next: the first whose session is not silent."""
+    for entry in e.queue:
+        session = table.session(entry.session)
+        if session is not None and not session.suspect:
+            return entry
+    return None
+
+
+def blocks(e: Equipment, entry: Entry) -> bool:
+    """Whether `entry` has to wait while somebody holds the exclusive lock."""
+    return entry.mode is Mode.EXCLUSIVE or e.policy.observers == "apart"
+
+
+def ending(table: Table, e: Equipment) -> Ending | None:
+    """Return what will end the present lock first, for people to see."""
+    if e.drain is not None:
+        return Ending("drain", None if e.fault is not None else e.drain.deadline)
+    if e.lock is None:
+        return None
+    holder = table.session(e.lock.session)
+    if holder is not None and holder.suspect:
+        return Ending("silence", None)
+    candidates: list[Ending] = []
+    if e.lock.claim_by is not None:
+        candidates.append(Ending("claim", e.lock.claim_by))
+    turn = turn_due(e, e.lock)
+    if turn is not None:
+        candidates.append(Ending("turn", turn))
+    idle = idle_due(e, e.lock, holder)
+    if idle is not None:
+        candidates.append(Ending("idle" if idle_releases(e, holder) else "offer", idle))
+    return min(candidates, key=lambda c: c.at or 0.0, default=None)

@@ -1,0 +1,140 @@
+"""The rules of commands, stop, motion and fault: who may move what, and what a motion's end means for the lock."""
+
+from __future__ import annotations
+
+from . import messages as m
+from .model import Command, Equipment, Outcome, SessionId
+from .refusals import (
+    EquipmentAtFault,
+    LockLost,
+    LockRequired,
+    NoFault,
+    NotHolder,
+    ObserveRequired,
+    StoppedBySomebody,
+)
+from .step import Step
+
+
+def permit_control(e: Equipment, session: SessionId, fence: int | None) -> None:
+    """Refuse unless `session` may drive `e` now, under `fence` if it names one."""
+    if e.fault is not None:
+        raise EquipmentAtFault(e)
+    if not e.holds(session):
+        loss = e.loss(session)
+        lost = loss is not None or (e.lock is not None and e.lock.session == session)
+        raise LockLost(e, loss) if lost else LockRequired(e)
+    if fence is not None and fence != e.fence:
+        raise LockLost(e, e.loss(session))
+    if e.stopped_by is not None:
+        raise StoppedBySomebody(e, e.stopped_by)
+
+
+def permit_observe(e: Equipment, session: SessionId) -> None:
+    """Refuse unless `session` has a lock of either kind on `e`."""
+    if not e.holds(session) and e.observer(session) is None:
+        raise ObserveRequired(e)
+
+
+def control(step: Step, r: m.Control) -> None:
+    """Accept a control command; it is in flight at once if none runs."""
+    e = step.equipment(r.equipment)
+    permit_control(e, r.session, r.fence)
+    assert e.lock is not None
+    if e.lock.claim_by is not None:
+        step.emit(
+            m.LockClaimed(at=step.now, equipment=e.id, session=r.session, user=e.lock.user, lock_id=e.lock.lock_id)
+        )
+    command = Command(
+        key=r.key, command_id=r.command_id, session=r.session, user=e.lock.user, fence=e.fence,
+        action=r.action, parameters=r.parameters,
+    )  # fmt: skip
+    if e.running is None and not e.accepted:
+        _start(step, e, command)
+    else:
+        step.emit(m.CommandAccepted(at=step.now, equipment=e.id, session=r.session, user=command.user, command=command))
+
+
+def _start(step: Step, e: Equipment, command: Command) -> None:
+    started = Command(
+        key=command.key, command_id=command.command_id, session=command.session, user=command.user,
+        fence=command.fence, action=command.action, parameters=command.parameters, started_at=step.now,
+    )  # fmt: skip
+    step.emit(
+        m.CommandStarted(at=step.now, equipment=e.id, session=command.session, user=command.user, command=started)
+    )
+
+
+def observe(step: Step, r: m.Observe) -> None:
+    """Allow an observe command; it restarts the idle clock of the lock it runs under."""
+    e = step.equipment(r.equipment)
+    permit_observe(e, r.session)
+    step.emit(m.LockUsed(at=step.now, equipment=e.id, session=r.session))
+
+
+def finish(step: Step, r: m.Finish) -> None:
+    """Record the end of the command in flight and start the next, if its fence is still the present one."""
+    e = step.equipment(r.equipment)
+    running = e.running
+    if running is None or running.key != r.key:
+        return
+    step.finish_command(e, running, r.outcome, r.error, moving=r.moving)
+    e = step.equipment(r.equipment)
+    if e.accepted and e.drain is None:
+        _start(step, e, e.accepted[0])
+
+
+def stop(step: Step, r: m.Stop) -> None:
+    """Record a stop: it ends what was accepted, and blocks control if somebody else than the holder gave it."""
+    e = step.equipment(r.equipment)
+    for c in e.accepted:
+        step.finish_command(e, c, Outcome.STOPPED, f"{r.user or 'the authority'} stopped {e.id}", moving=e.moving)
+    e = step.equipment(r.equipment)
+    held_by_another = e.lock is not None and e.drain is None and e.lock.session != r.session
+    step.emit(
+        m.Stopped(
+            at=step.now, equipment=e.id, session=r.session, user=r.user, by=r.user, reason=r.reason,
+            delivered=r.delivered, moving=r.moving, blocks=held_by_another and r.user is not None,
+        )
+    )  # fmt: skip
+
+
+def resume(step: Step, r: m.Resume) -> None:
+    """Let the holder take up control after somebody's stop."""
+    e = step.equipment(r.equipment)
+    if not e.holds(r.session):
+        raise NotHolder(e)
+    if e.stopped_by is not None:
+        assert e.lock is not None
+        step.emit(m.Resumed(at=step.now, equipment=e.id, session=r.session, user=e.lock.user))
+
+
+def clear_fault(step: Step, r: m.ClearFault) -> None:
+    """Declare the equipment fit for use; the queue is served again."""
+    e = step.equipment(r.equipment)
+    if e.fault is None:
+        raise NoFault(e)
+    step.emit(m.FaultCleared(at=step.now, equipment=e.id, user=r.by, by=r.by, reason=r.reason))
+
+
+def moved(step: Step, r: m.Moved) -> None:
+    """Take note that the equipment began or ceased to move."""
+    e = step.equipment(r.equipment)
+    if e.moving != r.moving:
+        step.emit(m.MotionChanged(at=step.now, equipment=e.id, moving=r.moving))
+    if r.outside is not None:
+        step.emit(m.MovedOutside(at=step.now, equipment=e.id, position=r.outside))
+
+
+def recover(step: Step, r: m.Recover) -> None:
+    """Start the clocks anew; a command that was in flight has an unknown outcome."""
+    e = step.equipment(r.equipment)
+    step.emit(m.ClocksRestarted(at=step.now, equipment=e.id))
+    if e.running is not None:
+        step.finish_command(
+            e,
+            e.running,
+            Outcome.UNKNOWN,
+            "the authority ended while the command ran; check the position",
+            moving=True,
+        )

@@ -1,0 +1,379 @@
+"""What can be asked of the rules (imperative) and what can happen (past tense)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from .model import (
+    Command,
+    Drain,
+    Entry,
+    EquipmentId,
+    Lock,
+    Loss,
+    Mode,
+    Observing,
+    Outcome,
+    Role,
+    Session,
+    SessionId,
+    Why,
+)
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Something asked of the rules, by a client, a timer or a worker."""
+
+
+class OfSession(Request, frozen=True, kw_only=True):
+    """A request that acts for a session."""
+
+    session: SessionId
+
+
+class OfLock(OfSession, frozen=True, kw_only=True):
+    """A request that acts for a session on one piece of equipment."""
+
+    equipment: EquipmentId
+
+
+class OpenSession(Request, frozen=True, kw_only=True):
+    """Begin a session."""
+
+    session: Session
+
+
+class EndSession(OfSession, frozen=True, kw_only=True):
+    """End a session: politely, or because its process is dead (`why`)."""
+
+    why: Why
+    reason: str | None = None
+
+
+class Seen(OfSession, frozen=True, kw_only=True):
+    """A sign of life; a keeper's says whether the kernel is busy."""
+
+    busy: bool | None = None
+
+
+class Attach(OfSession, frozen=True, kw_only=True):
+    """One of the session's two connections is open."""
+
+    role: Role
+
+
+class Detach(OfSession, frozen=True, kw_only=True):
+    """One of the session's two connections has closed."""
+
+    role: Role
+
+
+class Acquire(OfLock, frozen=True, kw_only=True):
+    """Ask for a lock; with `wait`, for a place in the queue if it cannot be had now."""
+
+    lock_id: str
+    queue_id: str
+    mode: Mode = Mode.EXCLUSIVE
+    timeout_s: float = 300.0
+    wait: bool = False
+    note: str | None = None
+
+
+class Claim(OfLock, frozen=True, kw_only=True):
+    """Take up a grant from the queue."""
+
+
+class Activity(OfLock, frozen=True, kw_only=True):
+    """Restart the idle clock of one's lock."""
+
+
+class Leave(OfLock, frozen=True, kw_only=True):
+    """Give up a place in the queue."""
+
+    queue_id: str
+
+
+class Release(OfLock, frozen=True, kw_only=True):
+    """Give the lock back; `stop` ends a running command instead of letting it finish."""
+
+    stop: bool = False
+
+
+class ForceRelease(OfLock, frozen=True, kw_only=True):
+    """Take the lock from whoever holds it. `by` names the one who does it."""
+
+    by: str
+    reason: str | None = None
+
+
+class Control(OfLock, frozen=True, kw_only=True):
+    """Run a control command under the fence it was issued under (None: the present one)."""
+
+    key: str
+    command_id: str
+    action: str
+    parameters: dict[str, object]
+    fence: int | None = None
+
+
+class Observe(OfLock, frozen=True, kw_only=True):
+    """Run an observe command."""
+
+
+class Finish(Request, frozen=True, kw_only=True):
+    """The worker says that the command in flight has ended, and whether the equipment still moves."""
+
+    equipment: EquipmentId
+    key: str
+    outcome: Outcome
+    error: str | None
+    moving: bool
+
+
+class Stop(Request, frozen=True, kw_only=True):
+    """A stop has been given to the driver; `user` None means that the authority itself ordered it."""
+
+    equipment: EquipmentId
+    delivered: bool
+    moving: bool
+    session: SessionId | None = None
+    user: str | None = None
+    reason: str | None = None
+
+
+class Resume(OfLock, frozen=True, kw_only=True):
+    """Allow control again after somebody else's stop."""
+
+
+class ClearFault(Request, frozen=True, kw_only=True):
+    """Declare equipment fit for use again."""
+
+    equipment: EquipmentId
+    by: str
+    reason: str
+
+
+class Moved(Request, frozen=True, kw_only=True):
+    """The readback says whether the equipment moves; `outside` is a position reached with no command of ours."""
+
+    equipment: EquipmentId
+    moving: bool
+    outside: float | None = None
+
+
+class Tick(Request, frozen=True, kw_only=True):
+    """Time has passed: let what is due happen."""
+
+    equipment: EquipmentId | None = None
+    session: SessionId | None = None
+
+
+class Recover(Request, frozen=True, kw_only=True):
+    """The authority has started again with what the store kept."""
+
+    equipment: EquipmentId
+
+
+# -- events
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A fact that happened at the monotonic time `at`."""
+
+    stored: ClassVar[bool] = True
+    at: float
+
+
+class EquipmentEvent(Event, frozen=True, kw_only=True):
+    """A fact about one piece of equipment, and the session it concerns."""
+
+    equipment: EquipmentId
+    session: SessionId | None = None
+    user: str | None = None
+
+
+class SessionEvent(Event, frozen=True, kw_only=True):
+    """A fact about one session."""
+
+    session: SessionId
+    user: str | None = None
+
+
+class SessionCreated(SessionEvent, frozen=True, kw_only=True):
+    """A session began."""
+
+    opened: Session
+
+
+class SessionSeen(SessionEvent, frozen=True, kw_only=True):
+    """The session spoke."""
+
+    stored: ClassVar[bool] = False
+    busy: bool | None = None
+
+
+class ConnectionsChanged(SessionEvent, frozen=True, kw_only=True):
+    """The session's open connections were counted anew."""
+
+    stored: ClassVar[bool] = False
+    feeds: int
+    keepers: int
+    disconnected_at: float | None
+
+
+class SessionSuspect(SessionEvent, frozen=True, kw_only=True):
+    """The session has been silent for its lease."""
+
+
+class SessionResumed(SessionEvent, frozen=True, kw_only=True):
+    """A suspect session spoke again."""
+
+
+class SessionOver(SessionEvent, frozen=True, kw_only=True):
+    """The session ended."""
+
+    why: Why
+    reason: str | None
+    duration_seconds: float
+
+
+class LockAcquired(EquipmentEvent, frozen=True, kw_only=True):
+    """The exclusive lock was granted."""
+
+    lock: Lock
+    from_queue: bool = False
+
+
+class LockRefreshed(EquipmentEvent, frozen=True, kw_only=True):
+    """The holder logged in again: same lock, same fence."""
+
+    lock_id: str
+    new_timeout: float
+    note: str | None
+
+
+class LockClaimed(EquipmentEvent, frozen=True, kw_only=True):
+    """A grant from the queue was taken up."""
+
+    lock_id: str
+
+
+class LockUsed(EquipmentEvent, frozen=True, kw_only=True):
+    """The holder or an observer did something: the idle clock starts anew."""
+
+    stored: ClassVar[bool] = False
+
+
+class LockDraining(EquipmentEvent, frozen=True, kw_only=True):
+    """The right to send ended; the lock passes on when the equipment is at rest."""
+
+    lock_id: str
+    fence: int
+    drain: Drain
+
+
+class LockEnded(EquipmentEvent, frozen=True, kw_only=True):
+    """The exclusive lock ended."""
+
+    lock_id: str
+    duration_seconds: float
+    loss: Loss
+
+
+class ObserverAcquired(EquipmentEvent, frozen=True, kw_only=True):
+    """An observer's lock was granted or refreshed."""
+
+    observing: Observing
+
+
+class ObserverEnded(EquipmentEvent, frozen=True, kw_only=True):
+    """An observer's lock ended."""
+
+    why: Why
+    by: str | None = None
+
+
+class Queued(EquipmentEvent, frozen=True, kw_only=True):
+    """Somebody waits."""
+
+    entry: Entry
+    position: int
+
+
+class QueueLeft(EquipmentEvent, frozen=True, kw_only=True):
+    """An entry left the queue: `granted`, `left`, `session_ended` or `direct` (got the lock without its turn)."""
+
+    queue_id: str
+    result: str
+
+
+class CommandAccepted(EquipmentEvent, frozen=True, kw_only=True):
+    """A control command waits behind the one that runs."""
+
+    stored: ClassVar[bool] = False
+    command: Command
+
+
+class CommandStarted(EquipmentEvent, frozen=True, kw_only=True):
+    """A control command is in flight: the driver is called once this is on disk."""
+
+    command: Command
+
+
+class CommandFinished(EquipmentEvent, frozen=True, kw_only=True):
+    """A control command has its outcome."""
+
+    key: str
+    command_id: str
+    action: str
+    outcome: Outcome
+    error: str | None
+    moving: bool
+
+
+class Stopped(EquipmentEvent, frozen=True, kw_only=True):
+    """A stop was given to the driver. `blocks`: the holder must resume before the next control command."""
+
+    by: str | None
+    reason: str | None
+    delivered: bool
+    moving: bool
+    blocks: bool
+
+
+class Resumed(EquipmentEvent, frozen=True, kw_only=True):
+    """The holder took up control again after somebody's stop."""
+
+
+class Faulted(EquipmentEvent, frozen=True, kw_only=True):
+    """The equipment could not be brought to rest."""
+
+    reason: str
+
+
+class FaultCleared(EquipmentEvent, frozen=True, kw_only=True):
+    """Somebody declared the equipment fit for use again."""
+
+    by: str
+    reason: str
+
+
+class MotionChanged(EquipmentEvent, frozen=True, kw_only=True):
+    """The equipment began or ceased to move."""
+
+    stored: ClassVar[bool] = False
+    moving: bool
+
+
+class MovedOutside(EquipmentEvent, frozen=True, kw_only=True):
+    """The position changed with no command of ours running."""
+
+    position: float
+
+
+class ClocksRestarted(EquipmentEvent, frozen=True, kw_only=True):
+    """After a restart of the authority every clock of this equipment and its sessions starts in full."""
+
+    stored: ClassVar[bool] = False

@@ -1,0 +1,294 @@
+"""What is remembered of each piece of equipment and of each session.
+
+Every entry is frozen; `Table` holds them by id, and a step replaces only the entries it touches. Times are monotonic
+seconds (`ports.Clock`), durations seconds; `None` as a time means "this clock does not run".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Literal, NewType
+
+from msgspec import Struct
+
+EquipmentId = NewType("EquipmentId", str)
+SessionId = NewType("SessionId", str)
+
+QUEUE_LIMIT = 100
+LOSSES_KEPT = 8
+RECONNECT_S = 5.0
+FORGET_SILENT_S = 24 * 3600.0
+
+
+class Mode(StrEnum):
+    """What a lock allows: to drive, or to look."""
+
+    EXCLUSIVE = "exclusive"
+    OBSERVER = "observer"
+
+
+class Why(StrEnum):
+    """Why a lock, an observer's lock or a session ended."""
+
+    LOGOUT = "logout"
+    FORCED = "forced"
+    IDLE = "idle"
+    OFFERED = "offered"
+    SILENCE = "silence"
+    UNCLAIMED = "unclaimed"
+    TURN = "turn"
+    SESSION_ENDED = "session_ended"
+    SESSION_EXPIRED = "session_expired"
+    GONE = "gone"
+    CONNECTIONS_LOST = "connections_lost"
+    DOWNGRADED = "downgraded"
+    UPGRADED = "upgraded"
+    EXCLUSIVE_GRANT = "exclusive_grant"
+    FAULT = "fault"
+
+
+class How(StrEnum):
+    """How rest is reached before a lock passes on."""
+
+    STOP = "stop"
+    FINISH = "finish"
+
+
+class Outcome(StrEnum):
+    """How a command ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+    NOT_RUN = "not_run"
+
+
+class Role(StrEnum):
+    """Which of a session's two connections a stream is."""
+
+    FEED = "feed"
+    KEEPER = "keeper"
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the lab file says of one piece of equipment; the defaults are those of the specification."""
+
+    observers: Literal["apart", "alongside"] = "apart"
+    on_idle: Literal["release", "offer", "keep"] | None = None
+    on_loss: How = How.STOP
+    on_silence: How = How.FINISH
+    claim_seconds: float = 120.0
+    max_hold_seconds: float | None = None
+    finish_seconds: float = 60.0
+    stop_seconds: float = 5.0
+
+
+class Lock(Struct, frozen=True, kw_only=True):
+    """The exclusive lock; `claim_by` is set until a grant from the queue is claimed."""
+
+    lock_id: str
+    session: SessionId
+    user: str
+    user_verified: bool
+    client_name: str | None
+    fence: int
+    timeout_s: float
+    since: float
+    used_at: float
+    note: str | None = None
+    claim_by: float | None = None
+    has_driven: bool = False
+    blocking_since: float | None = None
+    blocked_s: float = 0.0
+
+
+class Observing(Struct, frozen=True, kw_only=True):
+    """One observer's lock."""
+
+    session: SessionId
+    user: str
+    user_verified: bool
+    client_name: str | None
+    timeout_s: float
+    since: float
+    used_at: float
+    note: str | None = None
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One place in the queue; it keeps what was asked for."""
+
+    queue_id: str
+    session: SessionId
+    user: str
+    user_verified: bool
+    client_name: str | None
+    mode: Mode
+    timeout_s: float
+    at: float
+    priority: int = 0
+    note: str | None = None
+
+
+class Drain(Struct, frozen=True, kw_only=True):
+    """A lock whose right to send has ended, until the equipment is at rest."""
+
+    why: Why
+    how: How
+    since: float
+    deadline: float
+    stop_owed: bool = False
+    by: str | None = None
+    reason: str | None = None
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A control command that was accepted; `started_at` is set while it is in flight."""
+
+    key: str
+    command_id: str
+    session: SessionId
+    user: str
+    fence: int
+    action: str
+    parameters: dict[str, object]
+    started_at: float | None = None
+
+
+class StoppedBy(Struct, frozen=True, kw_only=True):
+    """Who stopped the holder's work; control is refused until the holder resumes."""
+
+    session: SessionId | None
+    user: str
+    at: float
+    reason: str | None
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """A lock that was lost, kept so that its holder can be told who, why and when."""
+
+    session: SessionId
+    user: str
+    fence: int
+    why: Why
+    at: float
+    by: str | None
+    reason: str | None
+
+
+class Equipment(Struct, frozen=True, kw_only=True):
+    """One piece of equipment as the authority knows it."""
+
+    id: EquipmentId
+    policy: Policy = Policy()
+    fence: int = 0
+    lock: Lock | None = None
+    observers: tuple[Observing, ...] = ()
+    queue: tuple[Entry, ...] = ()
+    drain: Drain | None = None
+    running: Command | None = None
+    accepted: tuple[Command, ...] = ()
+    moving: bool = False
+    stopped_by: StoppedBy | None = None
+    fault: str | None = None
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def state(self) -> Literal["free", "held", "draining", "fault"]:
+        """One word for where the equipment stands."""
+        if self.fault is not None:
+            return "fault"
+        if self.drain is not None:
+            return "draining"
+        return "free" if self.lock is None else "held"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing moves, nothing runs, and no stop that was ordered is still on its way."""
+        stop_owed = self.drain is not None and self.drain.stop_owed
+        return self.running is None and not self.moving and not stop_owed
+
+    def observer(self, session: SessionId) -> Observing | None:
+        """Return the observer's lock of `session`, if it has one."""
+        return next((o for o in self.observers if o.session == session), None)
+
+    def entry(self, session: SessionId) -> Entry | None:
+        """Return the place of `session` in the queue, if it has one."""
+        return next((e for e in self.queue if e.session == session), None)
+
+    def holds(self, session: SessionId) -> bool:
+        """Whether `session` may drive: it has the lock, and the right to send has not ended."""
+        return self.lock is not None and self.drain is None and self.lock.session == session
+
+    def loss(self, session: SessionId) -> Loss | None:
+        """Return how `session` lost this equipment last, if that is still known."""
+        return next((x for x in reversed(self.losses) if x.session == session), None)
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One client. With a keeper it lives by beats and connections, without one by its timeout."""
+
+    id: SessionId
+    user: str
+    user_verified: bool = False
+    client_name: str | None = None
+    client_ip: str | None = None
+    metadata: dict[str, object] = {}
+    created_at: float
+    last_seen: float
+    timeout_s: float = 600.0
+    keeper: bool = False
+    lease_s: float = 60.0
+    secret_sha256: str | None = None
+    busy: bool = False
+    idle_since: float = 0.0
+    suspect: bool = False
+    feeds: int = 0
+    keepers: int = 0
+    disconnected_at: float | None = None
+    equipment: tuple[EquipmentId, ...] = ()
+
+
+class Table:
+    """All entries by id. An overlay looks through to the table below it and keeps its own changes."""
+
+    def __init__(self, below: Table | None = None) -> None:
+        """Make an empty table, or an overlay of `below`."""
+        self.below = below
+        self.equipment_changed: dict[EquipmentId, Equipment] = {}
+        self.sessions_changed: dict[SessionId, Session | None] = {}
+
+    def equipment(self, key: EquipmentId) -> Equipment | None:
+        """Return the equipment of that id, or None."""
+        found = self.equipment_changed.get(key)
+        return self.below.equipment(key) if found is None and self.below is not None else found
+
+    def session(self, key: SessionId) -> Session | None:
+        """Return the living session of that id, or None."""
+        if self.below is not None and key not in self.sessions_changed:
+            return self.below.session(key)
+        return self.sessions_changed.get(key)
+
+    def put(self, entry: Equipment | Session) -> None:
+        """Set one entry in place of the one with its id."""
+        if isinstance(entry, Session):
+            self.sessions_changed[entry.id] = entry
+        else:
+            self.equipment_changed[entry.id] = entry
+
+    def drop(self, key: SessionId) -> None:
+        """Forget a session."""
+        if self.below is None:
+            self.sessions_changed.pop(key, None)
+        else:
+            self.sessions_changed[key] = None
+
+    def all_equipment(self) -> Iterator[Equipment]:
+        """Every equipment of a bottom table, in the order of the lab file."""
+        return iter(self.equipment_changed.values())
+
+    def all_sessions(self) -> Iterator[Session]:
+        """Every living session of a bottom table, oldest first."""
+        return (s for s in self.sessions_changed.values() if s is not None)

@@ -1,0 +1,144 @@
+"""What the rules can say no to. A refusal carries the facts; its sentence and status are made at the edge.
+
+Refusal
+  UnknownEquipment  UnknownSession  SessionIsOver  UnknownEntry  NoLock  NoFault
+  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  StoppedBySomebody
+  LockRequired  LockLost  ObserveRequired  NotHolder
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .model import Equipment, EquipmentId, Loss, SessionId, StoppedBy
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
+    """A rule said no; nothing has changed."""
+
+    code: ClassVar[str]
+
+
+class OfEquipment(Refusal):
+    """A refusal that concerns one piece of equipment, with it as it stood."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        """Keep the equipment for the sentence."""
+        super().__init__(equipment.id)
+        self.equipment = equipment
+
+
+class UnknownEquipment(Refusal):
+    """There is no such equipment."""
+
+    code = "unknown_equipment"
+
+    def __init__(self, equipment_id: EquipmentId) -> None:
+        """Keep the id that was asked for."""
+        super().__init__(equipment_id)
+        self.equipment_id = equipment_id
+
+
+class UnknownSession(Refusal):
+    """There is no such session, and never was as far as is known."""
+
+    code = "unknown_session"
+
+    def __init__(self, session: SessionId) -> None:
+        """Keep the id that was asked for."""
+        super().__init__(session)
+        self.session = session
+
+
+class SessionIsOver(UnknownSession):
+    """The session has ended; its id is not used again."""
+
+    code = "session_ended"
+
+
+class EquipmentInUse(OfEquipment):
+    """Somebody else has it."""
+
+    code = "equipment_in_use"
+
+
+class EquipmentAtFault(OfEquipment):
+    """It could not be brought to rest, and is given to nobody until that is cleared."""
+
+    code = "equipment_fault"
+
+
+class WaitersPresent(OfEquipment):
+    """A downgrade would pass by those who wait for the lock."""
+
+    code = "waiters_present"
+
+
+class NotAtRest(OfEquipment):
+    """A downgrade has to wait until nothing moves."""
+
+    code = "not_at_rest"
+
+
+class QueueFull(OfEquipment):
+    """The queue has reached its limit."""
+
+    code = "queue_full"
+
+
+class LockRequired(OfEquipment):
+    """Control commands need the exclusive lock."""
+
+    code = "lock_required"
+
+
+class ObserveRequired(OfEquipment):
+    """Observe commands need an exclusive or an observer lock."""
+
+    code = "observe_required"
+
+
+class NotHolder(OfEquipment):
+    """Only the holder may do this."""
+
+    code = "not_holder"
+
+
+class UnknownEntry(OfEquipment):
+    """The session has no such place in the queue."""
+
+    code = "unknown_entry"
+
+
+class NoLock(OfEquipment):
+    """The session has no lock on it."""
+
+    code = "no_lock"
+
+
+class NoFault(OfEquipment):
+    """There is no fault to clear."""
+
+    code = "no_fault"
+
+
+class LockLost(OfEquipment):
+    """The session had the lock and lost it."""
+
+    code = "lock_lost"
+
+    def __init__(self, equipment: Equipment, loss: Loss | None) -> None:
+        """Keep who, why and when, as far as they are known."""
+        super().__init__(equipment)
+        self.loss = loss
+
+
+class StoppedBySomebody(OfEquipment):
+    """Somebody who is not the holder stopped it; the holder has to resume first."""
+
+    code = "stopped_by"
+
+    def __init__(self, equipment: Equipment, stop: StoppedBy) -> None:
+        """Keep who stopped it."""
+        super().__init__(equipment)
+        self.stop = stop

@@ -1,0 +1,1 @@
+"""Where the authority's entries and events survive."""

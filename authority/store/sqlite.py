@@ -1,0 +1,139 @@
+"""The embedded store: SQLite in WAL mode, synchronous=FULL, one row per entry and one per event."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import IO
+
+from authority.ports import Batch, CommandRow, EventRow, Kept
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS equipment (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, wall REAL NOT NULL, equipment TEXT, session TEXT, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS events_of_equipment ON events (equipment, seq) WHERE equipment IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_of_session ON events (session, seq) WHERE session IS NOT NULL;
+CREATE TABLE IF NOT EXISTS commands (
+    key TEXT PRIMARY KEY, digest BLOB NOT NULL, wall REAL NOT NULL, reply BLOB) WITHOUT ROWID;
+"""
+_VERSION = "1"
+
+
+class DirectoryInUse(Exception):
+    """Another authority serves this data directory."""
+
+
+def hold(path: Path, whose: str) -> IO[str]:
+    """Lock the file at `path` for as long as the returned handle is open, or raise `DirectoryInUse`."""
+    handle = open(path, "a+", encoding="utf-8")
+    try:
+        _lock(handle)
+    except OSError:
+        handle.close()
+        raise DirectoryInUse(f"{whose} is in use by another authority; stop that one first.") from None
+    return handle
+
+
+def _lock(handle: IO[str]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class SqliteStore:
+    """Implements `ports.Store`. One connection writes, in the writer's thread; another reads, on the loop."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database; raises `sqlite3.Error` when it cannot be used."""
+        self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._writer.execute("PRAGMA journal_mode=WAL")
+        self._writer.execute("PRAGMA synchronous=FULL")
+        self._writer.executescript(_SCHEMA)
+        self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        version = self.meta("schema", _VERSION)
+        if version != _VERSION:
+            raise sqlite3.DatabaseError(f"{path} was written by another motorlock (schema {version}, not {_VERSION})")
+
+    def load(self) -> Kept:
+        """Return all entries, the last sequence number and the last event's wall time."""
+        seq, wall = self._reader.execute("SELECT coalesce(max(seq), 0), coalesce(max(wall), 0) FROM events").fetchone()
+        return Kept(
+            seq=seq,
+            wall=wall,
+            equipment=dict(self._reader.execute("SELECT id, body FROM equipment")),
+            sessions=dict(self._reader.execute("SELECT id, body FROM sessions")),
+        )
+
+    def write(self, batch: Batch) -> None:
+        """Put all of `batch` on disk in one commit."""
+        db = self._writer
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany("INSERT OR REPLACE INTO equipment VALUES (?, ?)", batch.equipment.items())
+            kept = [(k, v) for k, v in batch.sessions.items() if v is not None]
+            gone = [(k,) for k, v in batch.sessions.items() if v is None]
+            db.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?)", kept)
+            db.executemany("DELETE FROM sessions WHERE id = ?", gone)
+            db.executemany(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+                [(e.seq, e.wall, e.equipment, e.session, e.body) for e in batch.events],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?)",
+                [(c.key, c.digest, c.wall, c.reply) for c in batch.commands],
+            )
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def events(
+        self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
+    ) -> list[EventRow]:
+        """Return the newest `limit` events, or the first `limit` after a sequence number; oldest first."""
+        where, values = ["1"], []
+        for column, value in (("equipment", equipment), ("session", session)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        order = "ASC" if after is not None else "DESC"
+        query = f"SELECT seq, wall, equipment, session, body FROM events WHERE {' AND '.join(where)}"  # noqa: S608
+        rows = self._reader.execute(f"{query} AND seq > ? ORDER BY seq {order} LIMIT ?", (*values, after or 0, limit))
+        found = [EventRow(*row) for row in rows]
+        return found if after is not None else found[::-1]
+
+    def first_seq(self) -> int:
+        """Return the sequence number of the oldest event that is kept."""
+        first: int = self._reader.execute("SELECT coalesce(min(seq), 0) FROM events").fetchone()[0]
+        return first
+
+    def command(self, key: str) -> CommandRow | None:
+        """Return the command recorded under a key."""
+        row = self._reader.execute("SELECT key, digest, wall, reply FROM commands WHERE key = ?", (key,)).fetchone()
+        return None if row is None else CommandRow(*row)
+
+    def forget(self, *, events_before: float, commands_before: float) -> None:
+        """Drop what is older than these wall times."""
+        self._writer.execute("DELETE FROM events WHERE wall < ?", (events_before,))
+        self._writer.execute("DELETE FROM commands WHERE wall < ?", (commands_before,))
+
+    def meta(self, key: str, default: str) -> str:
+        """Return the value kept under `key`, which is `default` from the first time on."""
+        self._writer.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
+        value: str = self._writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+        return value
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,156 @@
+"""What goes over the wire and into the store, as types: the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class LockView(Struct, kw_only=True):
+    """An exclusive lock."""
+
+    lock_id: str
+    equipment_id: str
+    session_id: str
+    lock_mode: Literal["exclusive"] = "exclusive"
+    acquired_at: str
+    last_activity: str
+    timeout_seconds: float
+    fence: int
+    claimed: bool
+    note: str | None
+    user: str
+
+
+class EntryView(Struct, kw_only=True):
+    """A place in the queue; position 1 is next."""
+
+    queue_id: str
+    equipment_id: str
+    session_id: str
+    lock_mode: str
+    queued_at: str
+    position: int
+    priority: int
+    user: str
+    note: str | None
+    suspect: bool
+
+
+class SessionView(Struct, kw_only=True):
+    """A session, without anything that could act for it."""
+
+    session_id: str
+    client_name: str | None
+    client_ip: str | None
+    created_at: str
+    last_activity: str
+    time_remaining: float | None
+    duration_seconds: float
+    metadata: dict[str, object]
+    user: str
+    user_verified: bool
+    has_keeper: bool
+    suspect: bool
+
+
+class NewSessionView(SessionView, kw_only=True):
+    """A session as its creator gets it: with its token, where one was asked for."""
+
+    session_token: str | UnsetType = UNSET
+
+
+class HolderView(Struct, kw_only=True):
+    """Who holds a lock of either kind."""
+
+    session_id: str
+    user: str
+    user_verified: bool
+    client_name: str | None
+    note: str | None
+    since: str
+    suspect: bool
+    busy: bool
+
+
+class ReadbackView(Struct, kw_only=True):
+    """What the equipment said of itself last, and how old that is."""
+
+    connected: bool
+    moving: bool
+    position: float | None
+    units: str | None
+    values: dict[str, float | int | bool | str | None]
+    error: str | None
+    age_seconds: float
+
+
+class EndingView(Struct, kw_only=True):
+    """The one countdown: what ends this, when, unless what."""
+
+    what: str
+    at: str | None
+    in_seconds: float | None
+    text: str
+
+
+class RunningView(Struct, kw_only=True):
+    """The control command in flight."""
+
+    action: str
+    parameters: dict[str, object]
+    command_id: str
+    session_id: str
+    user: str
+    started_at: str
+
+
+class StopView(Struct, kw_only=True):
+    """Who stopped the holder's work."""
+
+    user: str
+    session_id: str | None
+    at: str
+    reason: str | None
+
+
+class LossView(Struct, kw_only=True):
+    """The lock that was lost last."""
+
+    session_id: str
+    user: str
+    fence: int
+    why: str
+    by: str | None
+    reason: str | None
+    at: str
+
+
+class StatusView(Struct, kw_only=True):
+    """One piece of equipment as everybody may see it: LabLink's ten fields and ours."""
+
+    equipment_id: str
+    locked: bool
+    lock_mode: str | None
+    session_id: str | None
+    lock_id: str | None
+    acquired_at: str | None
+    time_remaining: float | None
+    observer_count: int
+    observer_sessions: list[str]
+    queue_length: int
+    kind: str
+    label: str
+    state: Literal["free", "held", "draining", "fault"]
+    fence: int
+    claimed: bool
+    holder: HolderView | None
+    observers: list[HolderView]
+    queue: list[EntryView]
+    ending: EndingView | None
+    running: RunningView | None
+    readback: ReadbackView
+    stopped_by: StopView | None
+    fault: str | None
+    last_lost: LossView | None
