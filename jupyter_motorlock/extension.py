@@ -1,0 +1,92 @@
+"""The extension's loader: wires the notebook side to one IPython shell, and takes it off again."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+from jupyter_motorlock.completion import matcher
+from jupyter_motorlock.interrupt import INTERRUPTED, moving_here, stop_all
+from jupyter_motorlock.magics import MotorMagics
+
+KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
+
+
+class Extension:
+    """What one shell has of motorlock."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._magics = MotorMagics(shell)
+        self._matcher = matcher(self._magics.known)
+
+    def load(self) -> None:
+        """Add the magics, the cell hooks and the completion; sends nothing."""
+        self._shell.register_magics(self._magics)
+        self._shell.events.register("pre_run_cell", self._before_cell)
+        self._shell.events.register("post_run_cell", self._after_cell)
+        self._completers().append(self._matcher)
+
+    def unload(self) -> None:
+        """Take everything off again and end the session, which gives back what it holds."""
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+        if self._matcher in self._completers():
+            self._completers().remove(self._matcher)
+        manager = self._shell.magics_manager
+        for kind, names in MotorMagics.magics.items():
+            for name in names:
+                manager.magics[kind].pop(name, None)
+        manager.registry.pop("MotorMagics", None)
+        configurables: list[object] = [*self._shell.configurables]
+        if self._magics in configurables:
+            self._shell.configurables.pop(configurables.index(self._magics))
+        self._magics.close()
+
+    def _completers(self) -> list[Any]:
+        completer = self._shell.Completer
+        return completer.custom_matchers if completer is not None else []
+
+    def _before_cell(self, _info: ExecutionInfo) -> None:
+        session = self._magics.current
+        if session is not None and _in_main_thread():
+            session.busy(True)
+            _tell(session.take_notices())
+
+    def _after_cell(self, result: ExecutionResult) -> None:
+        """Say that the kernel is idle; what moves here is stopped when the user's own code was interrupted."""
+        session = self._magics.current
+        if session is None or not _in_main_thread():
+            return
+        session.busy(False)
+        if isinstance(result.error_in_exec, KeyboardInterrupt) and (moving := moving_here(session)):
+            _tell([f"You interrupted the cell; {stop_all(session, moving, INTERRUPTED).clause}."])
+        _tell(session.take_notices())
+
+
+def load(shell: InteractiveShell) -> None:
+    """Load the extension into `shell`; a second time changes nothing."""
+    if getattr(shell, KEPT_AS, None) is None:
+        extension = Extension(shell)
+        extension.load()
+        setattr(shell, KEPT_AS, extension)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the extension off `shell`, with its session."""
+    extension = getattr(shell, KEPT_AS, None)
+    if extension is not None:
+        setattr(shell, KEPT_AS, None)
+        extension.unload()
+
+
+def _in_main_thread() -> bool:
+    # Some ipykernels fire the hooks for widget messages too, in other threads.
+    return threading.current_thread() is threading.main_thread()
+
+
+def _tell(sentences: list[str]) -> None:
+    sys.stdout.writelines(sentence + "\n" for sentence in sentences)

@@ -1,0 +1,173 @@
+"""The live handle: one piece of equipment as a Python object, its declared commands as methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from jupyter_motorlock import view
+from jupyter_motorlock.errors import CommandStopped, MotorlockError, UsageProblem
+from jupyter_motorlock.interrupt import INTERRUPTED, clicks_heard, moving_here, stop_all
+from jupyter_motorlock.lines import Call, Command, declared, unknown_command
+
+if TYPE_CHECKING:
+    from jupyter_motorlock.session import KernelSession
+
+
+class UnknownCommand(UsageProblem, AttributeError):
+    """A method that the equipment does not declare; also an AttributeError, so that `hasattr` works."""
+
+
+def login(
+    session: KernelSession,
+    equipment_id: str,
+    *,
+    watch: bool = False,
+    wait: bool = False,
+    note: str | None = None,
+    timeout_s: float | None = None,
+    on_queued: Callable[[], None] | None = None,
+) -> Handle:
+    """Log `session` in and return the handle.
+
+    `watch` asks for an observer lock; `wait` queues behind the holder and returns when it is this session's turn
+    (an interrupt leaves the queue); `on_queued` is called once before the waiting begins. Raises `EquipmentInUse`
+    when somebody else has it and `wait` is false.
+    """
+    mode = "observer" if watch else "exclusive"
+    reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+    if reply.get("status") == "queued":
+        if on_queued is not None:
+            on_queued()
+        try:
+            session.wait_for(equipment_id)
+        except KeyboardInterrupt:
+            raise MotorlockError(f"You stopped waiting for {equipment_id} and left its queue.") from None
+    return Handle(session, equipment_id)
+
+
+def run(session: KernelSession, equipment_id: str, call: Call) -> object:
+    """Send one checked command and return its value; an interrupt stops the equipment.
+
+    Raises `CommandStopped` after an interrupt, and what `KernelSession.command` raises.
+    """
+    with clicks_heard(1):
+        try:
+            return session.command(equipment_id, call.command.name, call.parameters)
+        except KeyboardInterrupt:
+            moved = {equipment_id} if call.command.kind == "control" else set()
+            done = stop_all(session, sorted(moved.union(moving_here(session))), INTERRUPTED).clause
+            raise CommandStopped(
+                f"You interrupted {call.command.name} of {equipment_id}; {done or 'nothing was moving'}."
+            ) from None
+
+
+class Handle:
+    """A piece of equipment this session is logged in to.
+
+    Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
+    context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
+    `equipment_id` and `command`; a declared command of such a name is called by `stage.command(name, ...)`.
+    """
+
+    __slots__ = ("_commands", "_session", "equipment_id")
+
+    def __init__(self, session: KernelSession, equipment_id: str) -> None:
+        self._session = session
+        self.equipment_id = equipment_id
+        self._commands = declared(session.describe(equipment_id))
+
+    def command(self, name: str, *positional: object, **named: object) -> object:
+        """Run the declared command `name` and return its value, in the units it declares."""
+        command = self._commands.get(name)
+        if command is None:
+            raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
+        return run(self._session, self.equipment_id, Call(command, command.bind(positional, named)))
+
+    def stop(self, reason: str | None = None) -> None:
+        """Stop all motion now; it needs no lock and does not end the login."""
+        done = stop_all(self._session, [self.equipment_id], reason)
+        if not done.delivered:
+            raise MotorlockError(f"{done.clause}.")
+
+    def resume(self) -> None:
+        """Allow commands again after somebody else stopped the equipment."""
+        self._session.resume(self.equipment_id)
+
+    def release(self) -> None:
+        """Log out: let the next user have the equipment as soon as it is at rest."""
+        self._session.release(self.equipment_id)
+
+    @property
+    def lock(self) -> Mapping[str, object]:
+        """Who holds it, who waits and what it reads, asked now (`Status` in docs/reference/rest.md)."""
+        return self._session.status(self.equipment_id)
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        command = self._commands.get(name)
+        if command is None:
+            raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
+        return self._method(command)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._commands})
+
+    def __repr__(self) -> str:
+        known = self._session.statuses.get(self.equipment_id)
+        return view.headline(known, self._session.session_id) if known else f"{self.equipment_id}."
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log out; after an error also stop what still moves."""
+        try:
+            self._session.release(self.equipment_id, stop=error is not None)
+        except MotorlockError:
+            if error is None:  # else the first error is the one to show
+                raise
+
+    def _method(self, command: Command) -> Callable[..., object]:
+        def call(*positional: object, **named: object) -> object:
+            return self.command(command.name, *positional, **named)
+
+        call.__name__ = call.__qualname__ = command.name
+        call.__doc__ = command.help
+        call.__dict__["__signature__"] = command.signature
+        return call
+
+
+class Connection:
+    """One session with an authority, for scripts: `with connect(url).lock("stage_x") as stage: ...`."""
+
+    def __init__(self, session: KernelSession) -> None:
+        self.session = session
+
+    def lock(
+        self, equipment_id: str, *, wait: bool = False, note: str | None = None, timeout_s: float | None = None
+    ) -> Handle:
+        """Log in to `equipment_id` and return its handle; with `wait`, queue until it is this session's turn."""
+        return login(self.session, equipment_id, wait=wait, note=note, timeout_s=timeout_s)
+
+    def watch(self, equipment_id: str, *, wait: bool = False) -> Handle:
+        """Return a handle with an observer lock: it reads and does not move."""
+        return login(self.session, equipment_id, watch=True, wait=wait)
+
+    def equipment(self) -> list[dict[str, object]]:
+        """Return what the authority has, with the holder and the queue length of each."""
+        return [dict(item) for item in self.session.equipment_list()]
+
+    def close(self) -> None:
+        """End the session: what it holds is released, and it leaves every queue."""
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
