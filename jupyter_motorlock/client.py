@@ -1,0 +1,242 @@
+"""HTTP calls to the authority: one method for each path that the kernel side uses.
+
+Every call may be repeated without harm, so a connection that breaks is tried once more; a command bears a key
+under which the authority runs it at most once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from jupyter_motorlock.errors import Unreachable, UsageProblem, refusal
+
+Json: TypeAlias = dict[str, Any]
+"""A decoded answer; whoever reads it knows its fields from the REST reference."""
+
+CONNECT_S = 1.25  # a name with two addresses is given up after twice this
+QUICK_S = 2.8  # the authority answers in milliseconds; people are told within 3 s
+COMMAND_WAIT_S = 10.0  # one wait for the end of a command; a cut line shows within this and the margin
+COMMAND_MARGIN_S = 3.0
+RECONNECT_S = 30.0  # how long a command that was sent is asked for again
+STREAM_SILENCE_S = 15.0  # the authority gives a sign of life every 5 s
+
+
+class Client:
+    """Calls the authority at `url`; safe to use from any thread and after a fork.
+
+    Every method raises `Refused` (or the class of it that fits) when a rule says no, and `Unreachable` within
+    3 s when nobody answers. `session_token` is the secret of the session the calls act for.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None) -> None:
+        self.url = _plain_address(url)
+        self.session_token: str | None = None
+        self.token = token
+        self._per_thread = threading.local()
+
+    # Sessions
+
+    def create_session(
+        self, *, client_name: str, user: str, keeper: bool, lease_s: float, metadata: Mapping[str, str]
+    ) -> Json:
+        """Create a session with a secret and return it; the caller keeps `session_token`."""
+        body = {"client_name": client_name, "user": user, "metadata": dict(metadata)}
+        ours = {"secret": True, "keeper": keeper, "lease_seconds": lease_s}
+        return self._dict("POST", "/locks/sessions/create", body | ours)
+
+    def end_session(self, session_id: str) -> Json:
+        """End the session and release what it holds."""
+        return self._dict("DELETE", f"/locks/sessions/{quote(session_id, safe='')}")
+
+    # Locks
+
+    def acquire(self, body: Json) -> Json:
+        """Ask for a lock, with the fields of `POST /locks/acquire`."""
+        return self._dict("POST", "/locks/acquire", body)
+
+    def release(self, body: Json) -> Json:
+        """Give a lock back, with the fields of `POST /locks/release`."""
+        return self._dict("POST", "/locks/release", body)
+
+    def claim(self, equipment_id: str, session_id: str) -> Json:
+        """Claim a lock that the queue granted."""
+        return self._dict("POST", f"/locks/claim/{_name(equipment_id)}", {"session_id": session_id})
+
+    def leave(self, equipment_id: str, queue_id: str, session_id: str) -> Json:
+        """Take the session's entry out of the queue."""
+        path = f"/locks/queue/{_name(equipment_id)}/{quote(queue_id, safe='')}"
+        return self._dict("DELETE", path, params={"session_id": session_id})
+
+    def status(self, equipment_id: str) -> Json:
+        """Return the present `Status` of the equipment."""
+        return self._dict("GET", f"/locks/status/{_name(equipment_id)}")
+
+    def events(self, equipment_id: str, *, limit: int = 50) -> Json:
+        """Return the newest events of the equipment, oldest first."""
+        return self._dict("GET", f"/locks/events/{_name(equipment_id)}", params={"limit": str(limit)})
+
+    # Equipment
+
+    def equipment_list(self) -> list[Json]:
+        """Return what there is and who holds it."""
+        found = self._decoded(self._answer("GET", "/equipment/list"))
+        return found if isinstance(found, list) else []
+
+    def describe(self, equipment_id: str) -> Json:
+        """Return kind, label, declared commands, policies and status of the equipment."""
+        return self._dict("GET", f"/equipment/{_name(equipment_id)}")
+
+    def stop(self, equipment_id: str, body: Json) -> Json:
+        """Stop the equipment now; needs no lock."""
+        return self._dict("POST", f"/equipment/{_name(equipment_id)}/stop", body)
+
+    def resume(self, equipment_id: str, session_id: str) -> Json:
+        """Allow control again after somebody else's stop."""
+        return self._dict("POST", f"/equipment/{_name(equipment_id)}/resume", {"session_id": session_id})
+
+    def command(self, equipment_id: str, body: Json, *, key: str) -> Json:
+        """Run a command and return its end, however long it takes.
+
+        Asks again under the same `key` while it runs and when the connection breaks, so that a lost answer never
+        means a second move. A command that could not be sent raises `Unreachable` at once; one that may have been
+        sent is asked for during `RECONNECT_S` more.
+        """
+        path = f"/equipment/{_name(equipment_id)}/command"
+        waiting = body | {"wait_seconds": COMMAND_WAIT_S}
+        give_up: float | None = None
+        while True:
+            try:
+                response = self._send("POST", path, waiting, key=key, patience_s=COMMAND_WAIT_S + COMMAND_MARGIN_S)
+            except Unreachable as lost:
+                if give_up is None and lost.kind == "no_connection":
+                    raise
+                give_up = give_up or time.monotonic() + RECONNECT_S
+                if time.monotonic() > give_up:
+                    unknown = ", and whether the command ended is not known"
+                    raise Unreachable(self.url, "silent", outcome=unknown) from lost
+                time.sleep(0.2)
+                continue
+            answer = self._decoded(response)
+            if response.status_code != 202:
+                return self._as_dict(answer)
+            give_up = time.monotonic() + RECONNECT_S
+
+    # Push
+
+    def open_stream(self, params: Mapping[str, str]) -> requests.Response:
+        """Open the stream of server-sent events; reading it raises when nothing comes for `STREAM_SILENCE_S`."""
+        response = self._send("GET", "/events", params=params, patience_s=STREAM_SILENCE_S, stream=True)
+        if response.status_code != 200:
+            self._decoded(response)  # raises what the refusal says
+            raise self._stranger()
+        return response
+
+    # How a call is made
+
+    def _dict(
+        self, method: str, path: str, body: Json | None = None, *, params: Mapping[str, str] | None = None
+    ) -> Json:
+        return self._as_dict(self._decoded(self._answer(method, path, body, params=params)))
+
+    def _answer(
+        self, method: str, path: str, body: Json | None = None, *, params: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        try:
+            return self._send(method, path, body, params=params)
+        except Unreachable as lost:
+            if lost.kind != "broken":
+                raise
+        return self._send(method, path, body, params=params)  # the kept connection was stale
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        key: str | None = None,
+        patience_s: float = QUICK_S,
+        stream: bool = False,
+    ) -> requests.Response:
+        headers = self.headers() | ({"Idempotency-Key": key} if key else {})
+        try:
+            return self._http().request(
+                method,
+                f"{self.url}/api{path}",
+                json=body,
+                params=params,
+                headers=headers,
+                timeout=(CONNECT_S, patience_s),
+                stream=stream,
+                allow_redirects=False,  # a redirect would carry the secrets elsewhere
+            )
+        except requests.RequestException as error:
+            raise Unreachable(self.url, _how_far(error)) from None
+
+    def headers(self) -> dict[str, str]:
+        """Return the secrets each request bears."""
+        headers = {}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if self.session_token:
+            headers["Motorlock-Session"] = self.session_token
+        return headers
+
+    def _http(self) -> requests.Session:
+        """Return this thread's own session: `requests` is not safe across threads, nor across a fork."""
+        if getattr(self._per_thread, "pid", None) != os.getpid():
+            http = requests.Session()
+            http.trust_env = False  # ~/.netrc would replace our token, a proxy take our LAN calls
+            self._per_thread.http = http
+            self._per_thread.pid = os.getpid()
+        kept: requests.Session = self._per_thread.http
+        return kept
+
+    def _decoded(self, response: requests.Response) -> object:
+        try:
+            answer = response.json()
+        except ValueError:
+            raise self._stranger() from None
+        if response.status_code < 300:
+            return answer
+        if isinstance(answer, dict) and "code" in answer:
+            raise refusal(answer, response.status_code)
+        raise self._stranger()
+
+    def _as_dict(self, answer: object) -> Json:
+        if not isinstance(answer, dict):
+            raise self._stranger()
+        return answer
+
+    def _stranger(self) -> UsageProblem:
+        return UsageProblem(
+            f"What answers at {self.url} is not a motorlock authority; set MOTORLOCK_URL to the address "
+            "that `motorlock serve` printed."
+        )
+
+
+def _how_far(error: requests.RequestException) -> Literal["no_connection", "broken", "silent"]:
+    cause = error.args[0] if error.args else None
+    if isinstance(error, requests.ConnectTimeout) or hasattr(cause, "reason"):  # it never got a connection
+        return "no_connection"
+    return "silent" if isinstance(error, requests.Timeout) else "broken"
+
+
+def _plain_address(url: str) -> str:
+    """Return `http://HOST[:PORT][/PATH]` without user and password, which would be sent in place of the token."""
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageProblem("The address of the authority must read http://HOST:PORT; set MOTORLOCK_URL to it.")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def _name(equipment_id: str) -> str:
+    return quote(equipment_id, safe="")

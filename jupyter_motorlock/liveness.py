@@ -1,0 +1,171 @@
+"""How a kernel makes sure that the authority learns of its end: the keeper, the exit hooks and the fork guard."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
+
+from jupyter_motorlock import keeper
+
+LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
+
+
+class Keeper:
+    """The kernel's end of the keeper process. A keeper that died is started again by `tend`."""
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        self._config = dict(config)
+        self._busy = False
+        self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()  # a signal handler may come while this thread writes
+
+    def start(self) -> None:
+        """Start the process, in a session of its own: no interrupt and no kill of the group reaches it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
+                [sys.executable, "-I", keeper.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+            os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
+            self._write({**self._config, "pid": os.getpid(), "busy": self._busy})
+
+    @property
+    def pid(self) -> int:
+        """The process id, or -1 before the start."""
+        return self._process.pid if self._process else -1
+
+    @property
+    def pipe_fd(self) -> int:
+        """The descriptor of the pipe, or -1 where there is none."""
+        pipe = self._process.stdin if self._process else None
+        return -1 if pipe is None or pipe.closed else pipe.fileno()
+
+    def tend(self) -> None:
+        """Start the keeper again when it has died, unless it ended because the session is over."""
+        if self._closed or self._process is None or self._process.poll() in (None, keeper.EXIT_OVER):
+            return
+        if self._process.stdin:
+            self._process.stdin.close()
+        self.start()
+
+    def busy(self, busy: bool) -> None:
+        """Tell the keeper whether a cell runs; never waits."""
+        self._busy = busy
+        with self._lock:
+            self._write({"busy": busy})
+
+    def end(self, gone: str | None = None) -> None:
+        """Let the keeper end: with nothing to do, or after it has said `gone` in our place."""
+        with self._lock:
+            self._closed = True
+            self._write({"gone": gone} if gone else {"bye": True})
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the process to end, so that no zombie is left; give up after `timeout_s`."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it is still trying to deliver a notice
+                self._process.wait(timeout_s)
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        with contextlib.suppress(OSError):  # it is dead, which `tend` sees, or stopped with a full pipe
+            os.write(self.pipe_fd, json.dumps(line).encode() + b"\n")
+
+
+class ExitHooks:
+    """Says `gone` when Python exits or SIGTERM comes, and keeps forks from speaking for the kernel.
+
+    `config` returns what the keeper was told, or None when there is nothing to say; `said` is called after the
+    authority knows; `descriptors` are the connections a fork must not hold open; `disown` is called in a fork.
+    None of them may take a lock: they are called in a signal handler and after a fork.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], Mapping[str, str] | None],
+        said: Callable[[], None],
+        descriptors: Callable[[], Iterable[int]],
+        disown: Callable[[], None],
+    ) -> None:
+        self._config, self._said, self._descriptors, self._disown = config, said, descriptors, disown
+        self._pid = -1
+        self._sigterm = False
+
+    def install(self) -> None:
+        """Install what is not installed yet; the signal handler only from the main thread and over the default."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            atexit.register(self._at_exit)
+            mine = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _after_fork(mine()))
+        in_main = threading.current_thread() is threading.main_thread()
+        if not self._sigterm and in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._at_sigterm)
+            self._sigterm = True
+
+    def remove(self) -> None:
+        """Take the hooks out again; the fork guard stays, and does nothing for a session that is closed."""
+        atexit.unregister(self._at_exit)
+        self._pid = -1
+        if self._sigterm and threading.current_thread() is threading.main_thread():
+            if signal.getsignal(signal.SIGTERM) == self._at_sigterm:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._sigterm = False
+
+    def _at_exit(self) -> None:
+        self._say_gone("the kernel was shut down or restarted")
+
+    def _at_sigterm(self, signum: int, _frame: FrameType | None) -> None:
+        self._say_gone("the kernel was terminated (SIGTERM)")
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    def _say_gone(self, reason: str) -> None:
+        """Say it once with a short timeout; where that fails, the keeper sees the end and goes on trying.
+
+        Uses the keeper's own plain connection: a signal may have come while this thread was inside `requests`.
+        """
+        config = self._config()
+        if os.getpid() != self._pid or config is None:
+            return
+        try:
+            keeper.post(config, "gone", {"reason": reason}, LAST_WORD_S)
+        except OSError:
+            return
+        except keeper.Over:
+            pass
+        self._said()
+
+    def after_fork(self) -> None:
+        """In a fork: let go of the kernel's connections, so that its death closes them, and of its session.
+
+        The descriptors are replaced, not closed: whatever still refers to them would later close one of somebody
+        else's under the same number. Nothing is shut down: that would end the kernel's own connection.
+        """
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in self._descriptors():
+            if fd >= 0:
+                os.dup2(nowhere, fd, inheritable=False)
+        os.close(nowhere)
+        self._disown()
+
+
+def _after_fork(hooks: ExitHooks | None) -> None:
+    if hooks is not None:
+        hooks.after_fork()
