@@ -205,7 +205,8 @@ def _countdown(ends: str, left_s: float | None) -> str:
     if left_s is None or not 0 <= left_s < COUNT_S:
         return text
     # One set of keyframes for all panels: a negative delay starts each count at its own number.
-    digits = f'<span class="ml-count" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
+    size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
+    digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
     late = f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
     return f"{digits}{text}{late}"
 
