@@ -88,25 +88,19 @@ def _missing(found: object) -> list[str]:
     methods = ("open", "close", "readback", "stop", "check")
     missing = [f"{name}()" for name in methods if not callable(getattr(found, name, None))]
     missing += [
-        name
-        for name, kind in (("kind", str), ("blocking", bool))
-        if not isinstance(getattr(found, name, None), kind)
+        name for name, kind in (("kind", str), ("blocking", bool)) if not isinstance(getattr(found, name, None), kind)
     ]
     return missing + ([] if hasattr(found, "address") else ["address"])
 
 
-def _arguments(
-    driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
-) -> dict[str, object]:
+def _arguments(driver_class: type[Driver], driver_name: str, options: Mapping[str, object]) -> dict[str, object]:
     declared = _options(driver_class)
     for name in sorted(options.keys() - declared.keys()):
         takes = ", ".join(f"{one.name} ({described(one)})" for one in declared.values()) or "none"
         raise DriverMisconfigured(f"Driver {driver_name!r} has no option {name!r}: its options are {takes}.")
     for name, option in declared.items():
         if option.required and name not in options:
-            raise DriverMisconfigured(
-                f"Driver {driver_name!r} needs the option {name!r}, {described(option)}."
-            )
+            raise DriverMisconfigured(f"Driver {driver_name!r} needs the option {name!r}, {described(option)}.")
     return {name: _fitting(declared[name], value, driver_name) for name, value in options.items()}
 
 

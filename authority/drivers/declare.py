@@ -103,9 +103,7 @@ def _declared(driver_class: type) -> Iterator[tuple[str, _Kind]]:
             if kind is not None:
                 kinds[name] = kind
             elif name in kinds:
-                raise DeclarationError(
-                    f"{owner.__qualname__}.{name} overrides a command: mark it as one too."
-                )
+                raise DeclarationError(f"{owner.__qualname__}.{name} overrides a command: mark it as one too.")
     yield from kinds.items()
 
 
@@ -137,16 +135,12 @@ def _refuse_unusable(method: object, driver_class: type, name: str, where: str) 
     if not inspect.getdoc(method):
         raise DeclarationError(f"{where} has no docstring: users of the command are shown it.")
     if inspect.iscoroutinefunction(method) and getattr(driver_class, "blocking", False):
-        raise DeclarationError(
-            f"{where} is a coroutine, but its driver is `blocking`: make it a plain method."
-        )
+        raise DeclarationError(f"{where} is a coroutine, but its driver is `blocking`: make it a plain method.")
 
 
 def _parameter(driver: object, one: inspect.Parameter, hints: Mapping[str, object], where: str) -> Parameter:
     if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
-        raise DeclarationError(
-            f"{where}: {one} cannot be given by name, so it cannot be a command's parameter."
-        )
+        raise DeclarationError(f"{where}: {one} cannot be given by name, so it cannot be a command's parameter.")
     if one.name not in hints:
         raise DeclarationError(f"{where}: parameter {one.name} has no type: write `{one.name}: float`.")
     try:
