@@ -92,14 +92,14 @@ class Command:
 
     def bind(self, positional: Sequence[object], named: Mapping[str, object]) -> dict[str, Value]:
         """Return the parameters to send, or raise `UsageProblem` saying how the command is written."""
+        takes = ", ".join(p.name for p in self.parameters) or "no parameters"
         if len(positional) > len(self.parameters):
-            takes = ", ".join(p.name for p in self.parameters) or "no parameters"
-            raise UsageProblem(f"{self.name} takes {takes}, and {len(positional)} values were given.")
+            were = "1 value was" if len(positional) == 1 else f"{len(positional)} values were"
+            raise UsageProblem(f"{self.name} takes {takes}, and {were} given.")
         given: dict[str, object] = {p.name: v for p, v in zip(self.parameters, positional, strict=False)}
         known = {p.name for p in self.parameters}
         for name, value in named.items():
             if name not in known:
-                takes = ", ".join(p.name for p in self.parameters) or "no parameters"
                 raise UsageProblem(f"{self.name} has no parameter {name}; it takes {takes}.")
             if name in given:
                 raise UsageProblem(f"{self.name} got {name} twice; give it once.")
