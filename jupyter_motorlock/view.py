@@ -58,9 +58,7 @@ class Shown:
     buttons: tuple[Deed, ...]
 
 
-def shown(
-    status: Fields, me: str | None, *, alive: bool = True, said: str = "", now: datetime | None = None
-) -> Shown:
+def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "", now: datetime | None = None) -> Shown:
     """Return what the panel of `me` shows; `said` answers the last click, `now` has the local zone."""
     badge, tone = _badge(status, me)
     if not alive:
@@ -74,10 +72,8 @@ def shown(
         reading=reading(status),
         doing=_doing(status, me, now),
         ends=_ends(status, now),
-        ends_at=_text(_part(status, "ending"), "at")[
-            :19
-        ],  # to the second: what the digits cannot show is no change
-        notice=said or (_notice(status, me, now) if alive else LOST),
+        ends_at=_text(_part(status, "ending"), "at")[:19],  # to the second: what the digits cannot show is no change
+        notice=" ".join(text for text in (said, _notice(status, me, now) if alive else LOST) if text),
         buttons=buttons(status, me),
     )
 
@@ -94,18 +90,15 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
             why = _text(status, "fault") or "its state is not known"
             return f"{name} has a fault ({why}): nobody gets it until the fault is cleared."
         case "draining":
-            return (
-                f"{name} is coming to rest and then passes on from {_who(holder, me)}; {_place(status, me)}."
-            )
+            return f"{name} is coming to rest and then passes on from {_who(holder, me)}; {_place(status, me)}."
         case "held" if _text(holder, "session_id") == me and me:
             if status.get("claimed") is False:
                 return f"It is your turn on {name}: claim it, or it passes on; {_place(status, me)}."
             return f"{name} is yours{_since(holder, now)}{_note(holder)}; {_place(status, me)}."
         case "held":
-            verb = "was given" if status.get("claimed") is False else "has"
-            return (
-                f"{_who(holder, me)}{_note(holder)} {verb} {name}{_since(holder, now)}; {_place(status, me)}."
-            )
+            new = " and has not claimed it yet" if status.get("claimed") is False else ""
+            who = f"{_who(holder, me)}{_note(holder)}"
+            return f"{who} has {name}{_since(holder, now)}{new}; {_place(status, me)}."
         case "free" if _watching(status, me):
             return f"{name} is free; you are watching."
         case "free":
