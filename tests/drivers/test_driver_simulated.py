@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import pytest
@@ -180,7 +181,7 @@ def test_the_oscilloscope_shows_one_screen_of_a_sine():
     assert len(samples) == 1000
     assert wave["dt_s"] * 1000 == pytest.approx(10 * 1e-4)
     assert max(samples) == pytest.approx(2.0, rel=1e-3)
-    rises = sum(1 for before, after in zip(samples, samples[1:], strict=False) if before <= 0 < after)
+    rises = sum(1 for before, after in itertools.pairwise(samples) if before <= 0 < after)
     assert rises == round(scope.get_measurement(2)["frequency_hz"] * 1e-3)
     scope.stop()
     assert scope.readback().values == {"timebase": 1e-4}

@@ -1,0 +1,295 @@
+"""The EPICS motor against caproto's fake motor record, a real server process on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("caproto")
+
+from authority.drivers.declare import commands_of
+from authority.drivers.epics import EpicsMotor, MoveFailed
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+
+pytestmark = pytest.mark.epics
+
+WAIT_S = 30  # how long a condition is waited for: a bound for a broken run, not a time that is measured
+
+
+class Server:
+    """The fake motor record's server: `sim:mtr1` goes 1 unit/s from 0 to 10, `mtr3` 3 units/s from 0 to 30."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_port()
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def client_environment(self) -> dict[str, str]:
+        return {
+            "EPICS_CA_ADDR_LIST": "127.0.0.1",
+            "EPICS_CA_AUTO_ADDR_LIST": "NO",
+            "EPICS_CA_SERVER_PORT": str(self.port),
+            "EPICS_CA_REPEATER_PORT": str(self.port + 1),
+        }
+
+    def start(self) -> None:
+        serving = {
+            "EPICS_CAS_SERVER_PORT": str(self.port),
+            "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
+            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+            "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
+            "EPICS_CAS_BEACON_PORT": str(self.port + 1),
+        }
+        command = "-m caproto.ioc_examples.fake_motor_record --prefix sim: --list-pvs --interfaces 127.0.0.1"
+        environment = {**os.environ, **self.client_environment(), **serving}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *command.split()], env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("epics") / "server.log")
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in server.client_environment().items():
+            environment.setenv(name, value)
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def motor_of(server: Server) -> Iterator[Callable[..., EpicsMotor]]:
+    opened: list[EpicsMotor] = []
+
+    def make(prefix: str = "sim:mtr3", **options: object) -> EpicsMotor:
+        motor = EpicsMotor(prefix, **{"connect_timeout_s": WAIT_S, **options})
+        opened.append(motor)
+        motor.open()
+        return motor
+
+    yield make
+    for motor in opened:
+        motor.stop()
+        until(motor, lambda seen: not seen.moving)
+        motor.close()
+
+
+@pytest.fixture
+def other_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def until(motor: EpicsMotor, holds: Callable[[Readback], bool]) -> Readback:
+    """Wait for a condition on the readback, as the authority does: by looking again after each change."""
+    condition = motor._record.changed
+    with condition:
+        for _ in range(WAIT_S * 10):
+            seen = motor.readback()
+            if holds(seen):
+                return seen
+            condition.wait(0.1)
+    raise AssertionError(f"never came: {seen}")
+
+
+def test_a_move_answers_the_position_where_it_arrived(motor_of):
+    motor = motor_of()
+    target = 1.5 if motor.position() < 1 else 0.5
+    assert motor.move_to(target) == pytest.approx(target)
+    assert motor.position() == pytest.approx(target)
+    seen = motor.readback()
+    assert (seen.connected, seen.moving, seen.values["target"]) == (True, False, pytest.approx(target))
+    assert (seen.values["low"], seen.values["high"], seen.values["velocity"]) == (0, 30, 3)
+
+
+def test_a_move_to_where_the_motor_is_arrives_too(motor_of):
+    motor = motor_of()
+    motor.move_to(1.0)
+    assert motor.move_to(1.0) == pytest.approx(1.0)
+
+
+def test_move_by_counts_from_the_last_target_so_that_errors_do_not_add_up(motor_of):
+    motor = motor_of(tolerance=0.2)
+    motor.move_to(1.0)
+    assert motor.move_by(0.4) == pytest.approx(1.4)
+    assert motor.move_by(-0.4) == pytest.approx(1.0)
+
+
+def test_progress_is_seen_while_it_moves(motor_of, other_thread):
+    motor = motor_of()
+    motor.move_to(0.0)
+    move = other_thread.submit(motor.move_to, 3.0)
+    seen = until(motor, lambda seen: seen.moving and (seen.position or 0) > 0.5)
+    assert seen.position < 3.0
+    assert motor.status()["moving"] is True
+    assert move.result(WAIT_S) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "position", "sentence"),
+    [
+        ({}, 30.5, "30.5 is outside the limits 0 to 30"),
+        ({"high": 4.0, "units": "mm"}, 5.0, "5 mm is outside the limits 0 to 4 mm"),
+        ({"low": 2.0, "high": 400.0}, 1.0, "1 is outside the limits 2 to 30"),
+        ({}, float("nan"), "nan is outside the limits 0 to 30"),
+    ],
+)
+def test_a_target_outside_the_tighter_limits_never_reaches_the_record(motor_of, options, position, sentence):
+    motor = motor_of(**options)
+    target = motor.readback().values["target"]
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+        motor.check("move_to", {"position": position})
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+        motor.move_to(position)
+    with pytest.raises(OutsideLimits):
+        motor.check("move_by", {"distance": 100.0})
+    assert motor._record.fetch("VAL") == target
+
+
+def test_a_stop_from_another_thread_ends_the_waiting_move_short_of_its_target(motor_of, other_thread):
+    motor = motor_of("sim:mtr1")
+    away = 0.0 if motor.position() > 5 else 9.5
+    move = other_thread.submit(motor.move_to, away)
+    until(motor, lambda seen: seen.moving)
+    motor.stop()
+    with pytest.raises(MotionStopped, match=r"^stopped at "):
+        move.result(WAIT_S)
+    rest = until(motor, lambda seen: not seen.moving)
+    assert abs(rest.position - away) > 1
+
+
+def test_a_stop_at_the_very_start_of_a_move_is_not_lost(motor_of, other_thread):
+    motor = motor_of("sim:mtr1")
+    away = 0.0 if motor.position() > 5 else 9.5
+    move = other_thread.submit(motor.move_to, away)
+    # Before the record has begun to move: there it would forget a stop and go all the way.
+    until(motor, lambda seen: seen.values["target"] == away)
+    motor.stop()
+    with pytest.raises(MotionStopped):
+        move.result(WAIT_S)
+    assert abs(until(motor, lambda seen: not seen.moving).position - away) > 1
+
+
+def test_a_stop_at_rest_does_not_end_the_next_move(motor_of):
+    motor = motor_of()
+    motor.stop()
+    assert motor.move_to(0.7) == pytest.approx(0.7)
+
+
+def test_a_move_that_takes_longer_than_its_deadline_is_stopped_and_failed(motor_of):
+    motor = motor_of("sim:mtr1", move_deadline_s=0.7, units="mm")
+    away = 0.0 if motor.position() > 5 else 9.5
+    with pytest.raises(MoveFailed, match=r"^sim:mtr1 was not there after 0.7 s and was stopped at .* mm$"):
+        motor.move_to(away)
+    seen = motor.readback()
+    assert not seen.moving
+    assert abs(seen.position - away) > 1
+
+
+def test_a_move_that_somebody_else_ends_has_failed_and_says_where_it_rests(motor_of, other_thread):
+    motor, elsewhere = motor_of("sim:mtr1"), motor_of("sim:mtr1")
+    away = 0.0 if motor.position() > 5 else 9.5
+    move = other_thread.submit(motor.move_to, away)
+    until(elsewhere, lambda seen: seen.moving)
+    elsewhere.stop()
+    with pytest.raises(MoveFailed, match=r"^sim:mtr1 rests at .*, not at .*, and nobody stopped it here"):
+        move.result(WAIT_S)
+
+
+def test_a_motion_ordered_elsewhere_is_seen_and_not_run_over(motor_of, other_thread):
+    motor, elsewhere = motor_of("sim:mtr1"), motor_of("sim:mtr1")
+    away = 0.0 if motor.position() > 5 else 9.9
+    move = other_thread.submit(elsewhere.move_to, away)
+    until(motor, lambda seen: seen.moving)
+    with pytest.raises((MoveFailed, MotionStopped), match="moved by somebody outside"):
+        motor.move_to(5.0)
+    elsewhere.stop()
+    with pytest.raises(MotionStopped):
+        move.result(WAIT_S)
+
+
+def test_the_velocity_of_the_lab_file_is_written_before_a_move(motor_of):
+    motor = motor_of("sim:mtr2", velocity=5.0)
+    motor.move_to(1.0 if motor.position() < 0.5 else 0.0)
+    assert until(motor, lambda seen: seen.values["velocity"] == 5.0)
+
+
+def test_home_is_refused_with_what_to_do_where_the_lab_file_does_not_say_how(motor_of):
+    with pytest.raises(MoveFailed, match=r'^sim:mtr3 cannot home: its lab file entry needs home_with = "HOMF"'):
+        motor_of().home()
+
+
+def test_home_writes_the_field_that_the_lab_file_names(motor_of):
+    motor = motor_of(home_with="HOMF")
+    assert motor.home() == pytest.approx(motor.position())
+    assert motor._record.fetch("HOMF") == 1
+
+
+def test_an_unreachable_record_is_unavailable_and_named(server):
+    motor = EpicsMotor("sim:nobody", connect_timeout_s=0.5)
+    try:
+        with pytest.raises(DriverUnavailable, match=r"^sim:nobody does not answer over Channel Access"):
+            motor.open()
+        assert not motor.readback().connected
+        for use in (motor.position, motor.status, motor.stop, lambda: motor.move_to(1.0), lambda: motor.move_by(1.0)):
+            with pytest.raises(DriverUnavailable):
+                use()
+    finally:
+        motor.close()
+
+
+def test_a_server_that_dies_makes_the_motor_unavailable_until_it_is_back(motor_of, server, other_thread):
+    motor = motor_of("sim:mtr1")
+    away = 0.0 if motor.position() > 5 else 9.5
+    move = other_thread.submit(motor.move_to, away)
+    until(motor, lambda seen: seen.moving)
+    server.kill()
+    try:
+        with pytest.raises(DriverUnavailable, match="lost during a move: it may still be moving"):
+            move.result(WAIT_S)
+        lost = until(motor, lambda seen: not seen.connected)
+        assert (lost.position, lost.moving) == (None, False)
+        assert "does not answer" in lost.error
+        for use in (motor.position, motor.stop, lambda: motor.move_to(1.0)):
+            with pytest.raises(DriverUnavailable):
+                use()
+    finally:
+        server.start()
+    back = until(motor, lambda seen: seen.connected)
+    assert back.position == pytest.approx(0.0)  # the fake record begins anew: not what was cached
+    assert motor.move_to(0.5) == pytest.approx(0.5)
+
+
+def test_the_record_is_the_address_and_its_fields_are_no_prefix():
+    assert EpicsMotor("sim:mtr1").address == "sim:mtr1"
+    for prefix in ("", "sim mtr", "sim:mtr1.VAL"):
+        with pytest.raises(ValueError, match="prefix"):
+            EpicsMotor(prefix)
+
+
+def test_the_motor_declares_the_same_commands_as_the_simulated_one():
+    commands = commands_of(EpicsMotor("sim:mtr1", units="mm"))
+    assert list(commands) == ["move_to", "move_by", "home", "position", "status"]
+    assert commands["move_to"].parameters[0].units == "mm"
