@@ -32,13 +32,15 @@ class Client:
     """Calls the authority at `url`; safe to use from any thread and after a fork.
 
     Every method raises `Refused` (or the class of it that fits) when a rule says no, and `Unreachable` within
-    3 s when nobody answers. `session_token` is the secret of the session the calls act for.
+    3 s when nobody answers. `session_token` is the secret of the session the calls act for, `wait_s` how long the
+    authority is let wait for the end of a command before it is asked again.
     """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
         self.url = _plain_address(url)
         self.session_token: str | None = None
         self.token = token
+        self.wait_s = COMMAND_WAIT_S
         self._per_thread = threading.local()
 
     # Sessions
@@ -109,11 +111,11 @@ class Client:
         sent is asked for during `RECONNECT_S` more.
         """
         path = f"/equipment/{_name(equipment_id)}/command"
-        waiting = body | {"wait_seconds": COMMAND_WAIT_S}
+        waiting = body | {"wait_seconds": self.wait_s}
         give_up: float | None = None
         while True:
             try:
-                response = self._send("POST", path, waiting, key=key, patience_s=COMMAND_WAIT_S + COMMAND_MARGIN_S)
+                response = self._send("POST", path, waiting, key=key, patience_s=self.wait_s + COMMAND_MARGIN_S)
             except Unreachable as lost:
                 if give_up is None and lost.kind == "no_connection":
                     raise

@@ -127,7 +127,7 @@ class KernelSession:
             self._link.mirror.took(reply["lock"])
         return reply
 
-    def wait_for(self, equipment_id: str, on_wait: Callable[[Json], None] | None = None) -> Json:
+    def wait_for(self, equipment_id: str, on_wait: Callable[[Json], object] | None = None) -> Json:
         """Wait for the queue to grant the equipment, claim it and return the lock.
 
         `on_wait(status)` is called at once and after each change. An interrupt leaves the queue. Raises `LockLost`
@@ -143,7 +143,7 @@ class KernelSession:
         finally:
             self._link.mirror.awaited.discard(equipment_id)
 
-    def _wait(self, equipment_id: str, on_wait: Callable[[Json], None] | None) -> None:
+    def _wait(self, equipment_id: str, on_wait: Callable[[Json], object] | None) -> None:
         """Return when the authority says that the equipment is ours; the feed says when to ask it."""
         shown = None
         while True:

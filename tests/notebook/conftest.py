@@ -1,0 +1,53 @@
+"""Fixtures of the notebook side's tests; what they give is in `real_lab`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real_lab import Authority, Kernel, Wire, Witness
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[Authority]:
+    running = Authority(tmp_path / "data")
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+@pytest.fixture
+def witness(authority: Authority) -> Iterator[Witness]:
+    hearing = Witness(authority.url)
+    yield hearing
+    hearing.close()
+
+
+@pytest.fixture
+def wire(authority: Authority) -> Iterator[Wire]:
+    line = Wire(authority.url)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def start_kernel(authority: Authority, tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    """Start kernels of a user, with what else the environment has to say (`MOTORLOCK_URL`: the authority)."""
+    started: list[Kernel] = []
+
+    def start(user: str = "ann", **env: str) -> Kernel:
+        place = {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+        ours = {"MOTORLOCK_URL": authority.url, "MOTORLOCK_USER": user}
+        started.append(Kernel({**os.environ, **place, **ours, **env}))
+        return started[-1]
+
+    yield start
+    for kernel in started:
+        kernel.end()
+
+
+@pytest.fixture
+def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
+    return start_kernel()

@@ -1,0 +1,286 @@
+"""A kernel that ends, however it ends, gives its locks back; one that lives keeps them, whatever it suffers.
+
+Real kernels, real signals. Each test prints what it measured; nothing depends on the number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
+import pytest
+from real_lab import PATIENCE_S, Authority, Kernel, KernelError, Wire, Witness
+
+LOGIN = """
+import os, signal, sys, time
+from jupyter_motorlock.session import KernelSession
+session = KernelSession()
+session.acquire("stage_x", note="overnight scan")
+session.session_id
+"""
+FORK = """
+forked = os.fork()
+if forked == 0:
+    time.sleep(60)
+    os._exit(0)
+forked
+"""
+STILL_OURS = 'session.command("stage_x", "position", {}); session.held()["stage_x"]["fence"]'
+SHORT_LEASE = {"MOTORLOCK_LEASE_SECONDS": "3"}
+
+
+@pytest.fixture
+def forks() -> Iterator[list[int]]:
+    """Process ids to kill at the end."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def login(kernel: Kernel) -> str:
+    """Log the kernel in and return its session's id."""
+    return kernel.run(LOGIN).strip("'")
+
+
+def freed(witness: Witness, since: float, session_id: str) -> str:
+    """Wait until the lock of the session has ended, print how long that took, and return why."""
+    at, event = witness.wait_for("lock_expired", since=since, session_id=session_id)
+    print(f"freed after {1000 * (at - since):.0f} ms ({event['why']}: {event['reason']})")
+    return str(event["why"])
+
+
+# Endings
+
+
+def test_shutdown_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
+    session_id, start = login(kernel), time.monotonic()
+    kernel.manager.shutdown_kernel()
+    assert freed(witness, start, session_id) == "gone"
+
+
+def test_shutdown_frees_the_lock_when_a_child_of_the_user_keeps_the_exit_hooks_from_running(
+    kernel: Kernel, witness: Witness
+) -> None:
+    session_id = login(kernel)
+    kernel.run("import subprocess; child = subprocess.Popen(['sleep', '60'])")
+    start = time.monotonic()
+    kernel.manager.shutdown_kernel()
+    assert freed(witness, start, session_id) == "gone"
+
+
+def test_restart_frees_the_lock_and_the_new_kernel_can_take_it(kernel: Kernel, witness: Witness) -> None:
+    session_id, start = login(kernel), time.monotonic()
+    kernel.restart()
+    assert freed(witness, start, session_id) == "gone"
+    assert login(kernel) != session_id
+
+
+def test_exit_of_the_process_from_a_cell_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
+    session_id, start = login(kernel), time.monotonic()
+    kernel.start("os._exit(1)")
+    assert freed(witness, start, session_id) == "gone"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_that_ends_the_kernel_frees_the_lock(kernel: Kernel, witness: Witness, how: signal.Signals) -> None:
+    session_id, start = login(kernel), time.monotonic()
+    os.kill(kernel.pid, how)
+    assert freed(witness, start, session_id) == "gone"
+    wait_for_end(kernel)
+
+
+def wait_for_end(kernel: Kernel) -> None:
+    """Wait for the end of the kernel's process."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(kernel.pid).wait(PATIENCE_S)
+
+
+def test_sigterm_frees_the_lock_while_a_cell_runs(kernel: Kernel, witness: Witness) -> None:
+    session_id = login(kernel)
+    kernel.start("time.sleep(60)")
+    start = time.monotonic()
+    os.kill(kernel.pid, signal.SIGTERM)
+    assert freed(witness, start, session_id) == "gone"
+
+
+def test_a_kill_of_the_kernels_process_group_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
+    session_id, start = login(kernel), time.monotonic()
+    os.killpg(os.getpgid(kernel.pid), signal.SIGKILL)
+    assert freed(witness, start, session_id) == "gone"
+
+
+def test_a_kill_frees_the_lock_although_a_forked_child_lives(
+    kernel: Kernel, witness: Witness, forks: list[int]
+) -> None:
+    session_id = login(kernel)
+    forks.append(int(kernel.run(FORK)))
+    start = time.monotonic()
+    os.kill(kernel.pid, signal.SIGKILL)
+    assert freed(witness, start, session_id) == "gone"
+    assert psutil.pid_exists(forks[0])
+
+
+def test_when_kernel_and_keeper_are_killed_together_the_closed_connections_free_the_lock(
+    kernel: Kernel, witness: Witness, forks: list[int]
+) -> None:
+    session_id = login(kernel)
+    forks.append(int(kernel.run(FORK)))
+    keeper, start = kernel.keeper_pid, time.monotonic()
+    os.kill(keeper, signal.SIGSTOP)  # else it may outlive the kernel by the moment it needs to tell
+    os.kill(kernel.pid, signal.SIGKILL)
+    os.kill(keeper, signal.SIGKILL)
+    assert freed(witness, start, session_id) == "connections_lost"
+
+
+def test_a_moving_motor_is_stopped_before_the_next_in_the_queue_is_granted(
+    kernel: Kernel, witness: Witness, authority: Authority
+) -> None:
+    login(kernel)
+    kernel.start('session.command("stage_x", "move_to", {"position": 100.0})')
+    witness.wait_for("command_started")
+    bob = authority.person("bob")
+    assert bob.acquire(wait=True)["status"] == "queued"
+    start = time.monotonic()
+    os.kill(kernel.pid, signal.SIGKILL)
+    granted_at, granted = witness.wait_for("lock_acquired", since=start, session_id=bob.session_id)
+    print(f"granted to the next after {1000 * (granted_at - start):.0f} ms, at rest")
+    names = [event["event"] for event in authority.events() if event["seq"] <= granted["seq"]]
+    assert names.index("lock_draining") < names.index("stopped") < names.index("lock_expired")
+    assert names[-1] == "lock_acquired"
+    assert "command_finished" in names
+    first, second = authority.status()["readback"], authority.status()["readback"]
+    assert first["position"] == second["position"] < 100.0
+    assert not first["moving"]
+
+
+# Lives
+
+
+def test_an_interrupt_keeps_the_lock(kernel: Kernel, witness: Witness) -> None:
+    login(kernel)
+    fence = kernel.run(STILL_OURS)
+    running = kernel.start("print('running', flush=True); time.sleep(60)")
+    kernel.manager.interrupt_kernel()
+    with pytest.raises(KernelError, match="KeyboardInterrupt"):
+        kernel.finish(running)
+    assert kernel.run(STILL_OURS) == fence
+    assert "lock_expired" not in witness.names()
+
+
+def test_children_that_end_do_not_speak_for_the_kernel(kernel: Kernel, witness: Witness) -> None:
+    login(kernel)
+    fence = kernel.run(STILL_OURS)
+    kernel.run("""
+import atexit, multiprocessing
+if (child := os.fork()) == 0:
+    atexit._run_exitfuncs()  # what an ordinary end of Python does
+    os._exit(0)
+os.waitpid(child, 0)
+worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+worker.start()
+worker.terminate()
+worker.join()
+""")
+    assert kernel.run(STILL_OURS) == fence
+    assert "session_ended" not in witness.names()
+
+
+def test_a_kernel_that_cannot_run_python_for_ten_seconds_keeps_the_lock_although_somebody_waits(
+    start_kernel: Callable[..., Kernel], witness: Witness, authority: Authority
+) -> None:
+    kernel = start_kernel(**SHORT_LEASE)
+    login(kernel)
+    fence = kernel.run(STILL_OURS)
+    authority.person("bob").acquire(wait=True)
+    start = time.monotonic()
+    kernel.run("import ctypes; ctypes.PyDLL(None).sleep(10)")  # PyDLL: does not let go of the interpreter
+    assert kernel.run(STILL_OURS) == fence
+    print(f"held for {time.monotonic() - start:.1f} s without the interpreter; {witness.names().count('queued')} waits")
+    assert "session_suspect" not in witness.names()
+
+
+def test_a_killed_keeper_is_replaced(kernel: Kernel, witness: Witness) -> None:
+    session_id, first, start = login(kernel), kernel.keeper_pid, time.monotonic()
+    os.kill(first, signal.SIGKILL)
+    kernel.run(f"""
+import psutil
+while True:
+    pids = [p.pid for p in psutil.Process().children() if p.pid != {first}]
+    if pids:
+        break
+    time.sleep(0.05)
+""")
+    print(f"replaced after {time.monotonic() - start:.1f} s")
+    assert kernel.keeper_pid != first
+    start = time.monotonic()
+    os.kill(kernel.pid, signal.SIGKILL)
+    assert freed(witness, start, session_id) == "gone"
+
+
+# Silence
+
+
+class Silence:
+    """A way to silence a kernel and its keeper, and to let them speak again."""
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self.begin, self.end = begin, end
+
+
+@pytest.fixture(params=["suspended", "network cut"])
+def silenced(request: pytest.FixtureRequest, start_kernel: Callable[..., Kernel], wire: Wire) -> tuple[Kernel, Silence]:
+    """A kernel with a short lease, and a way to silence it together with its keeper."""
+    if request.param == "network cut":
+        return start_kernel(MOTORLOCK_URL=wire.url, **SHORT_LEASE), Silence(wire.cut, wire.mend)
+    kernel = start_kernel(**SHORT_LEASE)
+
+    def signal_both(what: signal.Signals) -> None:
+        for pid in (kernel.keeper_pid, kernel.pid):
+            os.kill(pid, what)
+
+    return kernel, Silence(lambda: signal_both(signal.SIGSTOP), lambda: signal_both(signal.SIGCONT))
+
+
+def test_a_silent_kernel_keeps_its_lock_while_nobody_waits_and_goes_on_under_the_same_fence(
+    silenced: tuple[Kernel, Silence], witness: Witness, authority: Authority
+) -> None:
+    kernel, silence = silenced
+    session_id = login(kernel)
+    fence, start = kernel.run(STILL_OURS), time.monotonic()
+    silence.begin()
+    suspect_at, _ = witness.wait_for("session_suspect", session_id=session_id)
+    assert authority.status()["holder"]["suspect"]
+    assert authority.status()["session_id"] == session_id
+    again = time.monotonic()
+    silence.end()
+    resumed_at, _ = witness.wait_for("session_resumed", session_id=session_id)
+    print(f"suspect after {suspect_at - start:.1f} s, resumed {1000 * (resumed_at - again):.0f} ms after it spoke")
+    assert kernel.run(STILL_OURS) == fence
+    assert "lock_expired" not in witness.names()
+
+
+def test_a_silent_kernel_loses_its_lock_to_one_who_waits_and_is_told(
+    silenced: tuple[Kernel, Silence], witness: Witness, authority: Authority
+) -> None:
+    kernel, silence = silenced
+    session_id = login(kernel)
+    bob = authority.person("bob")
+    assert bob.acquire(wait=True)["status"] == "queued"
+    start = time.monotonic()
+    silence.begin()
+    assert freed(witness, start, session_id) == "silence"
+    witness.wait_for("lock_acquired", session_id=bob.session_id)
+    silence.end()
+    witness.wait_for("session_resumed", session_id=session_id)
+    with pytest.raises(KernelError, match="LockLost"):
+        kernel.run('session.command("stage_x", "move_to", {"position": 1.0})')
+    assert "silent for too long" in kernel.run("""
+while not (notices := session.take_notices()):
+    time.sleep(0.05)
+notices[0]
+""")

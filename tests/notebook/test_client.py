@@ -1,0 +1,308 @@
+"""The client and the session: what a kernel asks, and what it is told when that cannot be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from real_lab import PATIENCE_S, Authority, Person, Wire
+
+from jupyter_motorlock.client import Client, Json
+from jupyter_motorlock.errors import (
+    CommandFailed,
+    CommandStopped,
+    EquipmentInUse,
+    InvalidRequest,
+    LockLost,
+    LockRequired,
+    MotorlockError,
+    Refused,
+    SessionEnded,
+    StoppedBySomebody,
+    Unreachable,
+    UsageProblem,
+    refusal,
+)
+from jupyter_motorlock.session import KernelSession
+
+
+@pytest.fixture
+def session(wire: Wire) -> Iterator[KernelSession]:
+    made = KernelSession(wire.url, user="ann")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bob(authority: Authority) -> Person:
+    return authority.person("bob")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("equipment_in_use", 409, EquipmentInUse),
+        ("lock_lost", 403, LockLost),
+        ("observe_required", 403, LockRequired),
+        ("stopped_by", 409, StoppedBySomebody),
+        ("outside_limits", 422, InvalidRequest),
+        ("unknown_command", 404, InvalidRequest),
+        ("session_ended", 404, SessionEnded),
+        ("a_code_of_a_later_version", 409, Refused),
+    ],
+)
+def test_a_refusal_is_an_error_of_its_own_class_and_its_sentence_is_the_authoritys(
+    code: str, status: int, kind: type[Refused]
+) -> None:
+    error = refusal({"code": code, "detail": "Ann has it.", "holder": "ann"}, status)
+    assert type(error) is kind
+    assert str(error) == "Ann has it."
+    assert (error.code, error.status, error.data["holder"]) == (code, status, "ann")
+
+
+def test_a_notebook_shows_an_error_as_one_line() -> None:
+    assert Unreachable("http://x", "broken")._render_traceback_() == [
+        "Unreachable: No motorlock authority answers at http://x; start it with `motorlock serve`, "
+        "or set MOTORLOCK_URL to its address."
+    ]
+
+
+def test_an_address_that_is_none_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(UsageProblem, match="http://HOST:PORT"):
+        Client("lab-server:8790")
+
+
+def test_a_password_in_the_address_is_neither_kept_nor_shown() -> None:
+    assert Client("http://ann:secret@lab:8790/").url == "http://lab:8790"
+
+
+# An authority that is not there
+
+
+def test_a_closed_port_is_told_with_the_address_and_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(Unreachable, match=f"{url}; start it with `motorlock serve`"):
+        KernelSession(url).acquire("stage_x")
+
+
+def test_an_authority_that_takes_the_call_and_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start = time.monotonic()
+        with pytest.raises(Unreachable) as caught:
+            KernelSession(f"http://127.0.0.1:{mute.getsockname()[1]}").acquire("stage_x")
+    print(f"given up after {time.monotonic() - start:.1f} s")
+    assert caught.value.kind == "silent"
+
+
+def test_what_answers_and_is_no_authority_is_told_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        threading.Thread(target=_answer_like_a_web_page, args=(stranger,), daemon=True).start()
+        with pytest.raises(UsageProblem, match="not a motorlock authority"):
+            KernelSession(f"http://127.0.0.1:{stranger.getsockname()[1]}").equipment_list()
+
+
+def _answer_like_a_web_page(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
+
+
+def test_nothing_is_sent_before_the_first_login(session: KernelSession, authority: Authority) -> None:
+    session.equipment_list()
+    session.busy(True)
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+    assert session.session_id is None
+
+
+# Commands
+
+
+def test_a_command_returns_its_value(session: KernelSession) -> None:
+    session.acquire("stage_x")
+    session.command("stage_x", "move_to", {"position": 1.5})
+    assert session.command("stage_x", "position", {}) == 1.5
+
+
+def test_a_lost_answer_never_means_a_second_move(session: KernelSession, authority: Authority, wire: Wire) -> None:
+    session.acquire("stage_x")
+    wire.drop_answer_to("/stage_x/command")
+    session.command("stage_x", "move_by", {"distance": 1.0})
+    assert authority.status()["readback"]["position"] == pytest.approx(1.0)
+    assert [e["event"] for e in authority.events()].count("command_started") == 1
+
+
+def test_a_command_that_takes_longer_than_one_wait_is_asked_for_until_its_end(
+    session: KernelSession,
+) -> None:
+    session.client.wait_s = 0.2
+    session.acquire("stage_x")
+    session.command("stage_x", "move_to", {"position": 10.0})
+    assert session.command("stage_x", "position", {}) == 10.0
+
+
+def test_a_stop_ends_the_running_command_with_an_error_of_its_own(session: KernelSession, bob: Person) -> None:
+    session.acquire("stage_x")
+    stopper = _once_it_runs(session, lambda: bob.stop("a hand in the way"))
+    with pytest.raises(CommandStopped):
+        session.command("stage_x", "move_to", {"position": 100.0})
+    stopper.join(PATIENCE_S)
+    with pytest.raises(StoppedBySomebody):
+        session.command("stage_x", "move_to", {"position": 0.0})
+    session.resume("stage_x")
+    assert "hand in the way" in session.take_notices()[0]
+
+
+def test_a_target_outside_the_limits_is_refused(session: KernelSession) -> None:
+    session.acquire("stage_x")
+    with pytest.raises(InvalidRequest):
+        session.command("stage_x", "move_to", {"position": 1000.0})
+
+
+def test_a_command_in_flight_when_the_authority_dies_is_told_as_unknown(
+    session: KernelSession, authority: Authority
+) -> None:
+    session.acquire("stage_x")
+
+    def fall_over() -> None:
+        authority.end(signal.SIGKILL)
+        authority.start()
+
+    falling = _once_it_runs(session, fall_over)
+    with pytest.raises(CommandFailed) as caught:
+        session.command("stage_x", "move_to", {"position": 100.0})
+    falling.join(PATIENCE_S)
+    assert caught.value.outcome == "unknown"
+
+
+def _once_it_runs(session: KernelSession, act: Callable[[], object]) -> threading.Thread:
+    """Do `act` in a thread of its own when the feed says that a command runs."""
+    runs = threading.Event()
+    session.watch(lambda _, status, __: runs.set() if status and status["running"] else None)
+
+    def follow() -> None:
+        assert runs.wait(PATIENCE_S)
+        act()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    return thread
+
+
+# Locks and the queue
+
+
+def test_a_login_on_equipment_in_use_is_refused_with_who_has_it(session: KernelSession, bob: Person) -> None:
+    bob.acquire()
+    with pytest.raises(EquipmentInUse, match="bob"):
+        session.acquire("stage_x")
+    assert session.held() == {}
+
+
+def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
+    session: KernelSession, bob: Person
+) -> None:
+    bob.acquire()
+    assert session.acquire("stage_x", queue=True)["status"] == "queued"
+    lock = session.wait_for("stage_x", on_wait=lambda status: bob.release())
+    assert lock["claimed"]
+    assert session.held()["stage_x"]["fence"] == lock["fence"]
+    assert session.take_notices() == []
+
+
+def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_his_turn(
+    session: KernelSession, bob: Person
+) -> None:
+    bob.acquire()
+    session.acquire("stage_x", queue=True)
+    heard = threading.Event()
+    session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
+    bob.release()
+    assert heard.wait(PATIENCE_S)
+    assert ["Your turn has come: stage_x" in notice for notice in session.take_notices()] == [True]
+    assert session.take_notices() == []
+
+
+def test_one_who_is_thrown_out_of_the_queue_does_not_wait_for_ever(session: KernelSession, bob: Person) -> None:
+    bob.acquire()
+    session.acquire("stage_x", queue=True)
+
+    def leave(status: Json) -> None:
+        session.client.leave("stage_x", status["queue"][0]["queue_id"], status["queue"][0]["session_id"])
+
+    with pytest.raises(LockLost, match="place in the queue"):
+        session.wait_for("stage_x", on_wait=leave)
+
+
+def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, authority: Authority, bob: Person) -> None:
+    def interrupt(status: Json) -> None:
+        raise KeyboardInterrupt
+
+    bob.acquire()
+    session.acquire("stage_x", queue=True)
+    with pytest.raises(KeyboardInterrupt):
+        session.wait_for("stage_x", on_wait=interrupt)
+    assert authority.status()["queue"] == []
+
+
+def test_one_whose_lock_was_taken_by_force_is_told_who_and_why(session: KernelSession, bob: Person) -> None:
+    session.acquire("stage_x")
+    heard = threading.Event()
+    session.watch(lambda equipment_id, status, event: None if session.held() else heard.set())
+    bob.release(force=True, reason="beam time")
+    assert heard.wait(PATIENCE_S)
+    (notice,) = session.take_notices()
+    assert "bob took it by force (beam time)" in notice
+    with pytest.raises(LockLost, match="bob"):
+        session.command("stage_x", "move_to", {"position": 1.0})
+
+
+def test_a_fork_does_not_speak_for_the_kernel(session: KernelSession, authority: Authority) -> None:
+    session.acquire("stage_x")
+    context = multiprocessing.get_context("fork")
+    answers: multiprocessing.Queue[str] = context.Queue()
+    child = context.Process(target=_move_in_a_fork, args=(session, answers))
+    child.start()
+    said = answers.get(timeout=PATIENCE_S)
+    child.join(PATIENCE_S)
+    assert "fork" in said
+    assert authority.status()["session_id"] == session.session_id
+    assert session.command("stage_x", "position", {}) == 0.0
+
+
+def _move_in_a_fork(session: KernelSession, answers: multiprocessing.Queue[str]) -> None:
+    try:
+        session.command("stage_x", "move_to", {"position": 1.0})
+    except MotorlockError as error:
+        answers.put(str(error))
+    session.close()
+
+
+def test_close_gives_everything_back(session: KernelSession, authority: Authority) -> None:
+    session.acquire("stage_x")
+    session.close()
+    assert authority.status()["state"] == "free"
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+
+
+def test_the_secrets_are_neither_in_the_representation_nor_in_an_error(wire: Wire) -> None:
+    session = KernelSession(wire.url, user="ann", token="s3cret")
+    try:
+        session.acquire("stage_x")
+        told = session.client.session_token or ""
+        with pytest.raises(InvalidRequest) as caught:
+            session.command("stage_x", "fly", {})
+    finally:
+        session.close()
+    for text in (repr(session), repr(session.client), str(caught.value), repr(caught.value.data)):
+        assert "s3cret" not in text
+        assert told not in text

@@ -1,0 +1,164 @@
+"""The feed: parsing what is pushed, and resuming."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from real_lab import PATIENCE_S, Authority, Person, Wire
+
+from jupyter_motorlock.client import Json
+from jupyter_motorlock.feed import LONGEST_MESSAGE, Message, SseParser
+from jupyter_motorlock.session import KernelSession
+
+STREAM = (
+    "\ufeff: a comment\n"
+    "retry: 10\n"
+    'event: change\nid: 7\ndata: {"a":\ndata: 1}\n\n'
+    "event: ping\r\ndata:no space\r\n\r\n"
+    "data: ü\r\rdata\n\n"
+    "event: nothing\n\n"
+    "id: bad\0id\ndata: last\n\n"
+    "data: unfinished\n"
+).encode()
+MESSAGES = [
+    Message("change", '{"a":\n1}', "7"),
+    Message("ping", "no space", "7"),
+    Message("message", "ü", "7"),
+    Message("message", "", "7"),
+    Message("message", "last", "7"),
+]
+
+
+def test_a_stream_is_read_as_the_standard_says() -> None:
+    assert list(SseParser().feed(STREAM)) == MESSAGES
+
+
+@given(cuts=st.lists(st.integers(0, len(STREAM))))
+def test_it_does_not_matter_where_the_network_cuts_the_stream(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    parser = SseParser()
+    heard = [m for start, end in pairwise(edges) for m in parser.feed(STREAM[start:end])]
+    assert heard == MESSAGES
+
+
+def test_a_message_without_end_is_refused_before_it_fills_the_memory() -> None:
+    with pytest.raises(ValueError, match="longer than any"):
+        list(SseParser().feed(b"data: " + b"x" * LONGEST_MESSAGE))
+
+
+class Told:
+    """What a watcher was told, and a way to wait for it."""
+
+    def __init__(self, session: KernelSession) -> None:
+        self.calls: list[tuple[str | None, Json | None, Json | None]] = []
+        self.alive: list[bool] = []
+        self._more = threading.Condition()
+        self._session = session
+        self.unsubscribe = session.watch(self)
+
+    def __call__(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
+        with self._more:
+            self.calls.append((equipment_id, status, event))
+            if equipment_id is None:
+                self.alive.append(self._session.feed_alive)
+            self._more.notify_all()
+
+    def events(self) -> list[str]:
+        return [event["event"] for _, _, event in self.calls if event is not None]
+
+    def wait_for_alive(self, *history: bool) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: self.alive == list(history), PATIENCE_S), self.alive
+
+    def wait_for_event(self, name: str, times: int = 1) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: self.events().count(name) >= times, PATIENCE_S), self.events()
+
+
+@pytest.fixture
+def session(wire: Wire) -> Iterator[KernelSession]:
+    made = KernelSession(wire.url, user="ann")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bob(authority: Authority) -> Person:
+    return authority.person("bob")
+
+
+def test_a_watcher_hears_what_others_do_before_any_login(session: KernelSession, bob: Person) -> None:
+    told = Told(session)
+    told.wait_for_alive(True)
+    assert session.session_id is None
+    bob.acquire()
+    told.wait_for_event("lock_acquired")
+    assert session.statuses["stage_x"]["holder"]["user"] == "bob"
+
+
+def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: KernelSession, bob: Person) -> None:
+    def fail(equipment_id: str | None, status: Json | None, event: Json | None) -> None:
+        raise ZeroDivisionError
+
+    session.watch(fail)
+    told = Told(session)
+    bob.acquire()
+    told.wait_for_event("lock_acquired")
+    assert isinstance(session.last_callback_error, ZeroDivisionError)
+
+
+def test_loss_and_return_of_the_feed_are_told_once_each(session: KernelSession, authority: Authority) -> None:
+    told = Told(session)
+    told.wait_for_alive(True)
+    authority.end(signal.SIGKILL)
+    told.wait_for_alive(True, False)
+    authority.start()
+    told.wait_for_alive(True, False, True)
+
+
+def test_after_a_restart_of_the_authority_the_feed_resumes_and_the_lock_is_still_ours(
+    session: KernelSession, authority: Authority, bob: Person
+) -> None:
+    told = Told(session)
+    fence = session.acquire("stage_x")["lock"]["fence"]
+    told.wait_for_event("lock_acquired")
+    authority.end(signal.SIGKILL)
+    authority.start()
+    bob.acquire(equipment_id="stage_y")
+    told.wait_for_event("lock_acquired", times=2)
+    assert told.events().count("lock_acquired") == 2
+    assert session.held()["stage_x"]["fence"] == fence
+    assert session.command("stage_x", "position", {}) == 0.0
+
+
+def test_what_happened_while_the_line_was_broken_is_heard_afterwards_once(
+    session: KernelSession, authority: Authority, bob: Person, wire: Wire
+) -> None:
+    told = Told(session)
+    told.wait_for_alive(True)
+    wire.hang_up()
+    bob.acquire()
+    bob.release()
+    wire.take_calls()
+    told.wait_for_event("lock_released")
+    bob.acquire(equipment_id="stage_y")
+    told.wait_for_event("lock_acquired", times=2)
+    assert told.events().count("lock_released") == 1
+
+
+def test_a_login_in_the_place_of_an_ended_session_makes_a_new_one(session: KernelSession, authority: Authority) -> None:
+    told = Told(session)
+    session.acquire("stage_x")
+    first = session.session_id
+    assert first is not None
+    assert session.client.end_session(first)["success"]
+    told.wait_for_event("lock_released")
+    assert session.acquire("stage_x")["status"] == "locked"
+    assert session.session_id not in (None, first)
+    assert authority.status()["session_id"] == session.session_id
