@@ -28,20 +28,19 @@ class Message:
 
     event: str
     data: str
-    id: str | None
 
 
 class SseParser:
-    """Turns bytes, cut anywhere, into messages, as the WHATWG standard of server-sent events says.
+    """Turns bytes, cut anywhere, into messages, as the standard of server-sent events says.
 
-    Fields it does not use (`retry`, comments) are passed over. Raises `ValueError` for a message without end.
+    `id` (every message has its number in its data), `retry` and comments are passed over. Raises `ValueError`
+    for a message without end.
     """
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._rest = ""
-        self._event, self._data, self._id, self._size = "", list[str](), "", 0
-        self._has_id = False
+        self._event, self._data, self._size = "", list[str](), 0
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
         """Yield the messages that `chunk` completes."""
@@ -67,14 +66,12 @@ class SseParser:
             case "data":
                 self._data.append(value)
                 self._size += len(value)
-            case "id" if "\0" not in value:
-                self._id, self._has_id = value, True
         return None
 
     def _end(self) -> Message | None:
         event, data = self._event or "message", self._data
         self._event, self._data, self._size = "", [], 0
-        return Message(event, "\n".join(data), self._id if self._has_id else None) if data else None
+        return Message(event, "\n".join(data)) if data else None
 
 
 class Listener(Protocol):

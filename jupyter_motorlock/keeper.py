@@ -8,7 +8,6 @@ come this way, never by argument or environment), the later ones are `{"busy": t
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -140,50 +139,44 @@ class Stream(threading.Thread):
 
 
 class Kernel:
-    """What the keeper knows of its kernel: a descriptor of the process, where there are any, and the pipe."""
+    """What the keeper knows of its kernel: the pipe and, where the system has such, a descriptor of the process.
+
+    The descriptor is the better witness: forks of the kernel keep the pipe open when it dies.
+    """
 
     def __init__(self, pipe: int) -> None:
         self._pipe, self._rest = pipe, b""
-        self._poll = select.poll()
-        self._poll.register(pipe, select.POLLIN)
         self._process = -1
         self._ended = False
 
     def read_config(self) -> dict[str, str]:
         """Return the first line; raise `EOFError` when the kernel ended before it."""
         while b"\n" not in self._rest:
-            more = os.read(self._pipe, 65536)
-            if not more:
+            self._read()
+            if self._ended:
                 raise EOFError
-            self._rest += more
         line, self._rest = self._rest.split(b"\n", 1)
         config: dict[str, str] = json.loads(line)
+        self._process = int(config["process"])
         return config
-
-    def watch_process(self, pid: int) -> None:
-        """Watch the process itself: forks of the kernel keep the pipe open when it dies."""
-        if not hasattr(os, "pidfd_open"):
-            return
-        with contextlib.suppress(OSError):  # an old Linux: the pipe alone; a dead kernel: seen by the next line
-            self._process = os.pidfd_open(pid)
-        if os.getppid() != pid:
-            self._ended = True
-        elif self._process >= 0:
-            self._poll.register(self._process, select.POLLIN)
 
     def wait(self) -> list[dict[str, object]] | None:
         """Wait for lines and return them, or None when the kernel is dead or has closed the pipe."""
         if b"\n" not in self._rest and not self._ended:
-            ready = dict(self._poll.poll())
-            self._ended = self._process in ready
-            if self._pipe in ready:
-                more = os.read(self._pipe, 65536)
-                self._ended = self._ended or not more
-                self._rest += more
+            if self._process < 0:
+                self._read()
+            else:
+                ready, _, _ = select.select([self._pipe, self._process], [], [])
+                if self._pipe in ready:
+                    self._read()
+                self._ended = self._ended or self._process in ready
         *lines, self._rest = self._rest.split(b"\n")
-        if lines or not self._ended:
-            return [json.loads(line) for line in lines]
-        return None
+        return None if self._ended and not lines else [json.loads(line) for line in lines]
+
+    def _read(self) -> None:
+        more = os.read(self._pipe, 65536)
+        self._ended = not more
+        self._rest += more
 
 
 def say_gone(config: Mapping[str, str], reason: str) -> None:
@@ -215,10 +208,10 @@ def follow(kernel: Kernel, beats: Beats) -> str | None:
 def main() -> None:
     """Read the configuration and keep the session until its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     kernel = Kernel(sys.stdin.fileno())
     config = kernel.read_config()
-    kernel.watch_process(int(config["pid"]))
     beats = Beats(config, lambda: os._exit(EXIT_OVER), busy=bool(config.get("busy")))
     Stream(config, lambda: os._exit(EXIT_OVER)).start()
     beats.start()

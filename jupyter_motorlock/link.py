@@ -29,6 +29,7 @@ class Link:
         self._making = threading.RLock()
         self._feed: Feed | None = None
         self._keeper: Keeper | None = None
+        self._busy = False
         self._told: Mapping[str, str] | None = None  # what the keeper was told
         self._hooks = ExitHooks(lambda: self._told, self._is_said, self._descriptors, self._disown)
 
@@ -60,6 +61,7 @@ class Link:
 
     def busy(self, busy: bool) -> None:
         """Tell the authority, through the keeper, whether a cell runs; makes no request and never waits."""
+        self._busy = busy  # a session that begins in the middle of a cell begins busy
         keeper = self._keeper
         if keeper is not None and os.getpid() == self._pid:
             keeper.busy(busy)
@@ -105,8 +107,8 @@ class Link:
             "token": self._client.token or "",
         }
         self.mirror.begin(session_id)
-        self._keeper = Keeper(self._told)
-        self._keeper.start()
+        self._keeper = Keeper(self._told, busy=self._busy)
+        self._keeper.tend()
         self.listen()
         return session_id
 

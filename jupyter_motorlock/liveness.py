@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 
 from jupyter_motorlock import keeper
@@ -20,49 +20,43 @@ LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 
 
 class Keeper:
-    """The kernel's end of the keeper process. A keeper that died is started again by `tend`."""
+    """The kernel's end of the keeper process. `tend` starts it, and starts it again when it died."""
 
-    def __init__(self, config: Mapping[str, str]) -> None:
+    def __init__(self, config: Mapping[str, str], *, busy: bool) -> None:
         self._config = dict(config)
-        self._busy = False
+        self._busy = busy
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()  # a signal handler may come while this thread writes
 
-    def start(self) -> None:
-        """Start the process, in a session of its own: no interrupt and no kill of the group reaches it."""
-        with self._lock:
-            if self._closed:
-                return
-            self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
-                [sys.executable, "-I", keeper.__file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
-            os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
-            self._write({**self._config, "pid": os.getpid(), "busy": self._busy})
+    def tend(self) -> None:
+        """Start the process where none runs, unless it ended because the session is over.
 
-    @property
-    def pid(self) -> int:
-        """The process id, or -1 before the start."""
-        return self._process.pid if self._process else -1
+        It gets a session of its own: no interrupt and no kill of the group reaches it.
+        """
+        with self._lock:
+            if self._closed or (self._process is not None and self._process.poll() in (None, keeper.EXIT_OVER)):
+                return
+            self._close_pipe()
+            with contextlib.suppress(OSError), _this_process() as process:  # if it fails: at the next occasion
+                self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
+                    [sys.executable, "-I", keeper.__file__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    pass_fds=[process] if process >= 0 else [],
+                    cwd=os.sep,
+                )
+                if hasattr(os, "set_blocking"):
+                    os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
+                self._write({**self._config, "process": process, "busy": self._busy})
 
     @property
     def pipe_fd(self) -> int:
         """The descriptor of the pipe, or -1 where there is none."""
         pipe = self._process.stdin if self._process else None
         return -1 if pipe is None or pipe.closed else pipe.fileno()
-
-    def tend(self) -> None:
-        """Start the keeper again when it has died, unless it ended because the session is over."""
-        if self._closed or self._process is None or self._process.poll() in (None, keeper.EXIT_OVER):
-            return
-        if self._process.stdin:
-            self._process.stdin.close()
-        self.start()
 
     def busy(self, busy: bool) -> None:
         """Tell the keeper whether a cell runs; never waits."""
@@ -78,14 +72,32 @@ class Keeper:
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the process to end, so that no zombie is left; give up after `timeout_s`."""
-        if self._process and self._process.stdin:
-            self._process.stdin.close()
+        self._close_pipe()
+        if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):  # it is still trying to deliver a notice
                 self._process.wait(timeout_s)
+
+    def _close_pipe(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _write(self, line: Mapping[str, object]) -> None:
         with contextlib.suppress(OSError):  # it is dead, which `tend` sees, or stopped with a full pipe
             os.write(self.pipe_fd, json.dumps(line).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _this_process() -> Iterator[int]:
+    """Lend a descriptor of this process, which becomes readable when it ends, or -1 where there are none."""
+    process = -1
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # a Linux before 5.3
+            process = os.pidfd_open(os.getpid())
+    try:
+        yield process
+    finally:
+        if process >= 0:
+            os.close(process)
 
 
 class ExitHooks:
@@ -112,8 +124,9 @@ class ExitHooks:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             atexit.register(self._at_exit)
-            mine = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _after_fork(mine()))
+            if hasattr(os, "register_at_fork"):
+                mine = weakref.ref(self)
+                os.register_at_fork(after_in_child=lambda: _after_fork(mine()))
         in_main = threading.current_thread() is threading.main_thread()
         if not self._sigterm and in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._at_sigterm)

@@ -256,4 +256,4 @@ def _user() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):  # no entry for this user id
-        return f"user {os.getuid()}@{socket.gethostname()}"
+        return f"somebody@{socket.gethostname()}"

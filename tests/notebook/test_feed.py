@@ -23,15 +23,15 @@ STREAM = (
     "event: ping\r\ndata:no space\r\n\r\n"
     "data: ü\r\rdata\n\n"
     "event: nothing\n\n"
-    "id: bad\0id\ndata: last\n\n"
+    "id: 8\ndata: last\n\n"
     "data: unfinished\n"
 ).encode()
 MESSAGES = [
-    Message("change", '{"a":\n1}', "7"),
-    Message("ping", "no space", "7"),
-    Message("message", "ü", "7"),
-    Message("message", "", "7"),
-    Message("message", "last", "7"),
+    Message("change", '{"a":\n1}'),
+    Message("ping", "no space"),
+    Message("message", "ü"),
+    Message("message", ""),
+    Message("message", "last"),
 ]
 
 
