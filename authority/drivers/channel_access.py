@@ -16,7 +16,6 @@ from authority.ports import DriverUnavailable
 
 _ANSWER_S = 0.8  # a server that is there answers in milliseconds; a stop has 1 s in all
 _ASK_AGAIN_S = 1.0
-_START_AFRESH_S = 20.0
 _WRITE = 2  # the bit of the access rights in the protocol
 
 
@@ -63,11 +62,17 @@ class Record:
     """The fields of one record; `changed` is notified after each change, `on_value(field)` is called with it held."""
 
     def __init__(
-        self, prefix: str, watched: Iterable[str], commanded: Iterable[str], on_value: Callable[[str], None]
+        self,
+        prefix: str,
+        watched: Iterable[str],
+        commanded: Iterable[str],
+        on_value: Callable[[str], None],
+        start_afresh_s: float = 20.0,
     ) -> None:
         self._prefix = prefix
         self._watched, self._commanded = tuple(watched), tuple(commanded)
         self._on_value = on_value
+        self._start_afresh_s = start_afresh_s
         self._new_context, self._errors = _client()
         self.changed = threading.Condition()
         self._values: dict[str, float | str] = {}
@@ -85,10 +90,14 @@ class Record:
 
     def open(self, timeout_s: float) -> None:
         """Connect and wait for the first values; raises `DriverUnavailable` and goes on searching."""
-        self.seek()
-        with self.changed:
-            if not self.changed.wait_for(lambda: self.connected, timeout=timeout_s):
+        until = time.monotonic() + timeout_s
+        while not self.connected:
+            self.seek()
+            left = until - time.monotonic()
+            if left <= 0:
                 raise self.unavailable()
+            with self.changed:
+                self.changed.wait_for(lambda: self.connected, timeout=min(left, _ASK_AGAIN_S))
 
     def seek(self) -> None:
         """Hurry the search for a lost server, and start afresh when nothing came of it for long.
@@ -98,7 +107,7 @@ class Record:
         """
         with self._connecting:
             now = time.monotonic()
-            if self._context is None or now - self._lost_at > _START_AFRESH_S:
+            if self._context is None or now - self._lost_at > self._start_afresh_s:
                 self._lost_at = self._asked_at = now
                 self._connect()
             elif now - self._asked_at > _ASK_AGAIN_S:
@@ -149,7 +158,12 @@ class Record:
             raise self.unavailable()
 
     def unavailable(self) -> DriverUnavailable:
-        """Return the error that says that the record does not answer."""
+        """Return the error that says that the record does not answer, or lacks fields."""
+        lacking = [field for field, channel in self._channels.items() if not channel.connected]
+        if 0 < len(lacking) < len(self._channels):
+            return DriverUnavailable(
+                f"{self._prefix} has no field {', '.join(lacking)}: check that it is a motor record"
+            )
         return DriverUnavailable(
             f"{self._prefix} does not answer over Channel Access: check that its server runs and that "
             "EPICS_CA_ADDR_LIST names it"
@@ -177,8 +191,8 @@ class Record:
 
     def _on_connection(self, channel: _Channel, _state: str) -> None:
         with self.changed:
-            # A late word of a circuit that is long replaced must not undo the new one's values.
-            if not channel.connected:
+            # A late word of a circuit or context that is long replaced must not undo the new one's values.
+            if self._channels.get(_field(channel)) is channel and not channel.connected:
                 self._lost_at = time.monotonic()
                 self._values.pop(_field(channel), None)
             self.changed.notify_all()

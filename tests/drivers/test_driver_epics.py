@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("caproto")
 
+from authority.drivers.channel_access import Record
 from authority.drivers.declare import commands_of
 from authority.drivers.epics import EpicsMotor, MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
@@ -280,6 +282,37 @@ def test_a_server_that_dies_makes_the_motor_unavailable_until_it_is_back(motor_o
     back = until(motor, lambda seen: seen.connected)
     assert back.position == pytest.approx(0.0)  # the fake record begins anew: not what was cached
     assert motor.move_to(0.5) == pytest.approx(0.5)
+
+
+def test_a_server_that_hangs_cannot_be_told_to_stop_and_that_is_said(motor_of, server):
+    motor = motor_of()
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(DriverUnavailable, match="does not answer"):
+            motor.stop()
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_a_record_that_starts_its_search_afresh_finds_the_server_again(server):
+    record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=0.0)
+    try:
+        record.open(WAIT_S)
+        first = record.fetch("RBV")
+        record._connect()
+        record.open(WAIT_S)
+        assert record.fetch("RBV") == first
+    finally:
+        record.close()
+
+
+def test_a_record_that_lacks_fields_is_named_as_no_motor_record(server):
+    record = Record("sim:mtr3", ["RBV", "NOPE"], [], lambda _: None)
+    try:
+        with pytest.raises(DriverUnavailable, match=r"^sim:mtr3 has no field NOPE: check that it is a motor record$"):
+            record.open(2.0)
+    finally:
+        record.close()
 
 
 def test_the_record_is_the_address_and_its_fields_are_no_prefix():

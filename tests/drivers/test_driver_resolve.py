@@ -1,0 +1,172 @@
+"""The lab file's words become a driver, or one sentence that says which word is wrong."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+
+from authority.drivers import DriverMisconfigured, build, known_drivers, resolve
+from authority.drivers.simulated import SimulatedMotor
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """A module of the lab's own beside the lab file, as `package.module:Class` names it."""
+    (tmp_path / "our_lab.py").write_text(
+        "from authority.drivers.declare import control\n"
+        "from authority.drivers.simulated import SimulatedPowerSupply\n"
+        "class Heater(SimulatedPowerSupply):\n"
+        "    def __init__(self, port: str, *, baud: int = 9600, log=None, factor: float | None = None) -> None:\n"
+        "        super().__init__()\n"
+        "        if port == 'gone':\n"
+        "            raise OSError('no such port')\n"
+        "        self.given = (port, baud, factor)\n"
+        "class Wrong(SimulatedPowerSupply):\n"
+        "    @control\n"
+        "    def heat(self): pass\n"
+        "class NeedsAList(SimulatedPowerSupply):\n"
+        "    def __init__(self, ports: list[str]) -> None: pass\n"
+        "class NoStop:\n"
+        "    kind, blocking, address = 'x', True, None\n"
+        "    def open(self): pass\n"
+        "    close = readback = check = open\n"
+    )
+    (tmp_path / "our_broken.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("our_lab", "our_broken"):
+        sys.modules.pop(name, None)
+
+
+def sentence(name: str, **options: object) -> str:
+    with pytest.raises(DriverMisconfigured) as wrong:
+        build(name, options)
+    assert str(wrong.value).endswith(".")
+    return str(wrong.value)
+
+
+def test_the_simulated_motor_is_built_by_name_with_its_options():
+    motor = build("simulated-motor", {"low": -5, "high": 5.5, "units": "deg"})
+    assert isinstance(motor, SimulatedMotor)
+    assert (motor.readback().values["low"], motor.readback().values["high"], motor.units) == (-5.0, 5.5, "deg")
+
+
+def test_the_built_in_names_are_those_of_the_installed_package():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    declared = project["project"]["entry-points"]["motorlock.drivers"]
+    assert {name: known_drivers()[name] for name in declared} == declared
+    for name, place in declared.items():
+        loaded = EntryPoint(name, place, "motorlock.drivers").load()
+        assert resolve(name) is loaded
+
+
+def test_an_installed_package_can_offer_drivers(tmp_path, monkeypatch):
+    metadata = tmp_path / "some_lab-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: some-lab\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[motorlock.drivers]\nour-motor = authority.drivers.simulated:SimulatedMotor\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "our-motor" in {entry.name for entry in entry_points(group="motorlock.drivers")}
+    assert resolve("our-motor") is SimulatedMotor
+
+
+def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
+    heater = build("our_lab:Heater", {"port": "/dev/ttyUSB0", "factor": 2})
+    assert heater.given == ("/dev/ttyUSB0", 9600, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        (
+            "simulated-moter",
+            {},
+            "There is no driver 'simulated-moter': known are epics-motor, simulated-motor, simulated-oscilloscope, "
+            "simulated-power-supply, and package.module:Class names your own.",
+        ),
+        (
+            "nowhere.at_all:Motor",
+            {},
+            "Driver 'nowhere.at_all:Motor': the module nowhere.at_all cannot be imported (No module named 'nowhere').",
+        ),
+        (
+            "our_broken:Motor",
+            {},
+            "Driver 'our_broken:Motor': the module our_broken cannot be imported (division by zero).",
+        ),
+        ("our_lab:Motor", {}, "Driver 'our_lab:Motor': the module our_lab has no 'Motor'."),
+        ("our_lab:NoStop", {}, "Driver 'our_lab:NoStop': NoStop is no driver, it lacks stop()."),
+        ("our_lab:Heater", {}, "Driver 'our_lab:Heater' needs the option 'port', a text."),
+        (
+            "our_lab:Heater",
+            {"port": "a", "boud": 1},
+            "Driver 'our_lab:Heater' has no option 'boud': its options are port (a text), baud (a whole number), "
+            "factor (a number).",
+        ),
+        (
+            "our_lab:Heater",
+            {"port": "a", "log": "x"},
+            "Driver 'our_lab:Heater' has no option 'log': its options are port (a text), baud (a whole number), "
+            "factor (a number).",
+        ),
+        ("our_lab:Heater", {"port": 3}, "Driver 'our_lab:Heater': option 'port' needs a text; you gave 3."),
+        ("our_lab:Heater", {"port": "gone"}, "Driver 'our_lab:Heater' refuses its options: no such port."),
+        (
+            "our_lab:NeedsAList",
+            {},
+            "NeedsAList cannot be made from a lab file: ports is list[str], but can be only float, int, bool, str "
+            "or Literal.",
+        ),
+        (
+            "our_lab:Wrong",
+            {},
+            "Driver 'our_lab:Wrong': Wrong.heat has no docstring: users of the command are shown it.",
+        ),
+        (
+            "simulated-motor",
+            {"low": "0"},
+            "Driver 'simulated-motor': option 'low' needs a number; you gave '0' (a number is written without quotes).",
+        ),
+        (
+            "simulated-motor",
+            {"high": -1.0},
+            "Driver 'simulated-motor' refuses its options: low is 0 and high is -1, but low must be less than high.",
+        ),
+        (
+            "simulated-motor",
+            {"velocity": True},
+            "Driver 'simulated-motor': option 'velocity' needs a number; you gave True.",
+        ),
+        (
+            "simulated-power-supply",
+            {"port": 1},
+            "Driver 'simulated-power-supply' has no option 'port': its options are none.",
+        ),
+    ],
+)
+def test_a_wrong_word_in_the_lab_file_gets_one_sentence(own_module, name, options, expected):
+    assert sentence(name, **options) == expected
+
+
+@pytest.mark.epics
+def test_the_epics_motor_needs_its_record_and_says_so():
+    pytest.importorskip("caproto")
+    assert sentence("epics-motor") == "Driver 'epics-motor' needs the option 'prefix', a text."
+    assert sentence("epics-motor", prefix="sim:mtr1", home_with="HOME") == (
+        "Driver 'epics-motor': option 'home_with' needs one of 'HOMF', 'HOMR'; you gave 'HOME'."
+    )
+
+
+def test_a_missing_caproto_is_said_with_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "caproto", None)
+    monkeypatch.setitem(sys.modules, "caproto.threading.client", None)
+    assert sentence("epics-motor", prefix="sim:mtr1") == (
+        "Driver 'epics-motor' refuses its options: EPICS needs the package caproto: "
+        "install it with pip install 'jupyter-motorlock[epics]'."
+    )
