@@ -148,9 +148,9 @@ class Mirror:
                 lock = self._locks.get(equipment_id)
                 if lock is not None and lock["fence"] <= (event.get("fence") or 0):
                     del self._locks[equipment_id]
-                    if event.get("why") not in ("logout", "downgraded"):
+                    if event.get("why") not in notices.OWN_DOING:
                         self._notice(notices.lock_lost(event, equipment_id))
-            elif ours and name == "observer_lock_released" and event.get("why") not in ("logout", None):
+            elif ours and name == "observer_lock_released" and event.get("why") not in notices.OWN_DOING:
                 self._notice(notices.lock_lost(event, equipment_id, what="observer lock on"))
             elif ours and name == "lock_acquired" and event.get("from_queue"):
                 if equipment_id not in self.awaited:

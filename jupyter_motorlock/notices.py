@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 ENDINGS = frozenset({"lock_released", "lock_force_released", "lock_expired", "lock_draining"})
+OWN_DOING = frozenset({"logout", "downgraded", "upgraded"})
 
 _WHY: Mapping[str, str] = {
     "forced": "{by} took it by force",

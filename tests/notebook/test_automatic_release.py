@@ -23,12 +23,17 @@ session.acquire("stage_x", note="overnight scan")
 session.session_id
 """
 FORK = """
-forked = os.fork()
+forked = {fork}
 if forked == 0:
     time.sleep(60)
     os._exit(0)
 forked
 """
+PYTHONS_FORK = FORK.format(fork="os.fork()")
+A_LIBRARYS_FORK = FORK.format(fork="__import__('ctypes').PyDLL(None).fork()")  # runs none of Python's fork hooks
+KEEPER = "the kernel's process ended"
+ATEXIT = "the kernel was shut down or restarted"
+SIGTERM = "the kernel was terminated (SIGTERM)"
 STILL_OURS = 'session.command("stage_x", "position", {}); session.held()["stage_x"]["fence"]'
 SHORT_LEASE = {"MOTORLOCK_LEASE_SECONDS": "3"}
 
@@ -48,10 +53,10 @@ def login(kernel: Kernel) -> str:
 
 
 def freed(witness: Witness, since: float, session_id: str) -> str:
-    """Wait until the lock of the session has ended, print how long that took, and return why."""
+    """Wait until the lock of the session has ended, print how long that took, and return why or who said so."""
     at, event = witness.wait_for("lock_expired", since=since, session_id=session_id)
     print(f"freed after {1000 * (at - since):.0f} ms ({event['why']}: {event['reason']})")
-    return str(event["why"])
+    return str(event["reason"] if event["why"] == "gone" else event["why"])
 
 
 # Endings
@@ -60,7 +65,7 @@ def freed(witness: Witness, since: float, session_id: str) -> str:
 def test_shutdown_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
     session_id, start = login(kernel), time.monotonic()
     kernel.manager.shutdown_kernel()
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == ATEXIT
 
 
 def test_shutdown_frees_the_lock_when_a_child_of_the_user_keeps_the_exit_hooks_from_running(
@@ -70,27 +75,29 @@ def test_shutdown_frees_the_lock_when_a_child_of_the_user_keeps_the_exit_hooks_f
     kernel.run("import subprocess; child = subprocess.Popen(['sleep', '60'])")
     start = time.monotonic()
     kernel.manager.shutdown_kernel()
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == SIGTERM
 
 
 def test_restart_frees_the_lock_and_the_new_kernel_can_take_it(kernel: Kernel, witness: Witness) -> None:
     session_id, start = login(kernel), time.monotonic()
     kernel.restart()
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == ATEXIT
     assert login(kernel) != session_id
 
 
 def test_exit_of_the_process_from_a_cell_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
     session_id, start = login(kernel), time.monotonic()
     kernel.start("os._exit(1)")
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == KEEPER
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_that_ends_the_kernel_frees_the_lock(kernel: Kernel, witness: Witness, how: signal.Signals) -> None:
+@pytest.mark.parametrize(("how", "who"), [(signal.SIGTERM, SIGTERM), (signal.SIGKILL, KEEPER)])
+def test_a_signal_that_ends_the_kernel_frees_the_lock(
+    kernel: Kernel, witness: Witness, how: signal.Signals, who: str
+) -> None:
     session_id, start = login(kernel), time.monotonic()
     os.kill(kernel.pid, how)
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == who
     wait_for_end(kernel)
 
 
@@ -105,23 +112,24 @@ def test_sigterm_frees_the_lock_while_a_cell_runs(kernel: Kernel, witness: Witne
     kernel.start("time.sleep(60)")
     start = time.monotonic()
     os.kill(kernel.pid, signal.SIGTERM)
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == SIGTERM
 
 
 def test_a_kill_of_the_kernels_process_group_frees_the_lock(kernel: Kernel, witness: Witness) -> None:
     session_id, start = login(kernel), time.monotonic()
     os.killpg(os.getpgid(kernel.pid), signal.SIGKILL)
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == KEEPER
 
 
+@pytest.mark.parametrize("fork", [PYTHONS_FORK, A_LIBRARYS_FORK], ids=["Python's", "a library's"])
 def test_a_kill_frees_the_lock_although_a_forked_child_lives(
-    kernel: Kernel, witness: Witness, forks: list[int]
+    kernel: Kernel, witness: Witness, forks: list[int], fork: str
 ) -> None:
     session_id = login(kernel)
-    forks.append(int(kernel.run(FORK)))
+    forks.append(int(kernel.run(fork)))
     start = time.monotonic()
     os.kill(kernel.pid, signal.SIGKILL)
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == KEEPER
     assert psutil.pid_exists(forks[0])
 
 
@@ -129,7 +137,7 @@ def test_when_kernel_and_keeper_are_killed_together_the_closed_connections_free_
     kernel: Kernel, witness: Witness, forks: list[int]
 ) -> None:
     session_id = login(kernel)
-    forks.append(int(kernel.run(FORK)))
+    forks.append(int(kernel.run(PYTHONS_FORK)))
     keeper, start = kernel.keeper_pid, time.monotonic()
     os.kill(keeper, signal.SIGSTOP)  # else it may outlive the kernel by the moment it needs to tell
     os.kill(kernel.pid, signal.SIGKILL)
@@ -219,7 +227,7 @@ while True:
     assert kernel.keeper_pid != first
     start = time.monotonic()
     os.kill(kernel.pid, signal.SIGKILL)
-    assert freed(witness, start, session_id) == "gone"
+    assert freed(witness, start, session_id) == KEEPER
 
 
 # Silence
