@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from jupyter_motorlock import view
-from jupyter_motorlock.errors import CommandStopped, MotorlockError, UsageProblem
+from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import INTERRUPTED, clicks_heard, moving_here, stop_all
 from jupyter_motorlock.lines import Call, Command, declared, unknown_command
 
@@ -26,7 +27,7 @@ def login(
     watch: bool = False,
     wait: bool = False,
     note: str | None = None,
-    timeout_s: float | None = None,
+    timeout_s: int | None = None,
     on_queued: Callable[[], None] | None = None,
 ) -> Handle:
     """Log `session` in and return the handle.
@@ -36,7 +37,10 @@ def login(
     when somebody else has it and `wait` is false.
     """
     mode = "observer" if watch else "exclusive"
-    reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+    try:
+        reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+    except EquipmentInUse as refused:
+        raise _in_own_use(refused, equipment_id, session.user) from None
     if reply.get("status") == "queued":
         if on_queued is not None:
             on_queued()
@@ -61,6 +65,20 @@ def run(session: KernelSession, equipment_id: str, call: Call) -> object:
             raise CommandStopped(
                 f"You interrupted {call.command.name} of {equipment_id}; {done or 'nothing was moving'}."
             ) from None
+
+
+def _in_own_use(refused: EquipmentInUse, equipment_id: str, user: str) -> EquipmentInUse:
+    """Return the refusal in words for one who holds it in another notebook, where that is so."""
+    holder = refused.data.get("holder")
+    if not isinstance(holder, Mapping) or holder.get("user") != user:
+        return refused
+    name = f" ({holder['client_name']})" if holder.get("client_name") else ""
+    return EquipmentInUse(
+        f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait here with --wait.",
+        code=refused.code,
+        status=refused.status,
+        data=refused.data,
+    )
 
 
 class Handle:
@@ -116,8 +134,8 @@ class Handle:
         return sorted({*super().__dir__(), *self._commands})
 
     def __repr__(self) -> str:
-        known = self._session.statuses.get(self.equipment_id)
-        return view.headline(known, self._session.session_id) if known else f"{self.equipment_id}."
+        known, now = self._session.statuses.get(self.equipment_id), datetime.now().astimezone()
+        return view.headline(known, self._session.session_id, now=now) if known else f"{self.equipment_id}."
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +167,7 @@ class Connection:
         self.session = session
 
     def lock(
-        self, equipment_id: str, *, wait: bool = False, note: str | None = None, timeout_s: float | None = None
+        self, equipment_id: str, *, wait: bool = False, note: str | None = None, timeout_s: int | None = None
     ) -> Handle:
         """Log in to `equipment_id` and return its handle; with `wait`, queue until it is this session's turn."""
         return login(self.session, equipment_id, wait=wait, note=note, timeout_s=timeout_s)

@@ -126,7 +126,7 @@ class LoginLine(argparse.Namespace):
     wait: bool
     watch: bool
     note: str | None
-    timeout_s: float | None
+    timeout_s: int | None
     no_panel: bool
 
 
@@ -143,7 +143,7 @@ def read_login(words: Sequence[str]) -> LoginLine:
     parser.add_argument("--wait", action="store_true")
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--note")
-    parser.add_argument("--timeout", dest="timeout_s", type=float)
+    parser.add_argument("--timeout", dest="timeout_s", type=int)
     parser.add_argument("--no-panel", action="store_true")
     return parser.parse_args(list(words), namespace=LoginLine())
 

@@ -75,6 +75,14 @@ class Notebook:
         out.status = self._reply(started)["status"]
         return out
 
+    def wait_for_text(self, started: str, text: str) -> None:
+        """Return when a started cell has printed `text`, which `finish` then does not see again."""
+        out = Output()
+        while text not in out.stdout:
+            message = self.kernel.client.get_iopub_msg(timeout=PATIENCE_S)
+            if message["parent_header"].get("msg_id") == started:
+                assert not _taken(out, message), f"the cell ended without printing {text!r}"
+
     def value(self, cell: str) -> str:
         """Run a cell that must go well and return its value as text."""
         out = self.run(cell)

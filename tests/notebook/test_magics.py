@@ -1,0 +1,408 @@
+"""What the magics do, typed into real kernels against a real authority."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
+import pytest
+from real_lab import Authority, Kernel
+from typed import Notebook, wait_until
+
+ALL = ("motor", "motor_login", "motor_logout", "motor_panel", "motor_resume", "motor_status", "motor_stop")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    running = Authority(tmp_path_factory.mktemp("authority"))
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="module")
+def anns_notebook(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """One kernel for all tests here: starting one takes longer than most of them."""
+    place = {"IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    kernel = Kernel({**os.environ, **place, "MOTORLOCK_URL": authority.url, "MOTORLOCK_USER": "ann"})
+    yield Notebook(kernel)
+    kernel.end()
+
+
+@pytest.fixture
+def ann(anns_notebook: Notebook, authority: Authority) -> Iterator[Notebook]:
+    """Ann's notebook as just opened: nothing is held, by nobody, and nothing moves."""
+    yield anns_notebook
+    anns_notebook.run("%reload_ext jupyter_motorlock")
+    for session in authority.call("GET", "/locks/sessions")["sessions"]:
+        authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
+    wait_until(lambda: all(item["state"] == "free" for item in authority.call("GET", "/equipment/list")), "all is free")
+
+
+@pytest.fixture
+def deaf_address() -> Iterator[tuple[str, list[socket.socket]]]:
+    """An address that takes every connection and never answers, and the connections it took."""
+    listener, taken = socket.create_server(("127.0.0.1", 0)), []
+
+    def take() -> None:
+        while True:
+            try:
+                taken.append(listener.accept()[0])
+            except OSError:
+                return
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for connection in (listener, *taken):
+        connection.close()
+
+
+# Log in, move, log out
+
+
+def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Notebook, authority: Authority) -> None:
+    login = ann.run("stage = %motor_login stage_x --note 'align the beam'")
+    assert (login.status, login.panels, login.value) == ("ok", 1, None)
+    assert authority.status()["holder"]["note"] == "align the beam"
+    assert ann.value("stage.move_to(1.5)") == "1.5"
+    assert ann.value("stage.position()") == "1.5"
+    assert ann.run("%motor_logout").stdout == "You gave stage_x back.\n"
+    assert authority.status()["state"] == "free"
+
+
+def test_login_without_a_panel_shows_nothing(ann: Notebook) -> None:
+    login = ann.run("stage = %motor_login stage_x --no-panel")
+    assert (login.status, login.shown, login.stdout) == ("ok", [], "")
+
+
+def test_login_names_the_user_and_refreshes_for_the_holder(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --as 'Ann B' --no-panel")
+    fence = authority.status()["fence"]
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert authority.status()["holder"]["user"] == "Ann B"
+    assert authority.status()["fence"] == fence
+
+
+def test_the_user_is_not_changed_while_something_is_held(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.run("%motor_login stage_x --as bob").error == (
+        "UsageProblem: This kernel holds stage_x as ann; log out before you change the user or the address."
+    )
+    assert authority.status()["holder"]["user"] == "ann"
+    assert ann.value("stage.move_to(0.5)") == "0.5"
+
+
+def test_login_without_a_name_lists_what_there_is_and_who_has_it(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire(equipment_id="stage_y")
+    listed = ann.run("%motor_login")
+    assert listed.status == "error"
+    assert listed.error == (
+        "UsageProblem: Say which one with %motor_login NAME; there is stage_x (free), stage_y (Bob has it), "
+        "ps_abc123 (free), scope_123 (free)."
+    )
+
+
+def test_login_to_equipment_in_use_says_who_has_it_and_stops_run_all(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire()
+    first, second = ann.start("stage = %motor_login stage_x"), ann.start("after = 1")
+    refused = ann.finish(first)
+    assert (refused.status, refused.ename, len(refused.traceback)) == ("error", "EquipmentInUse", 1)
+    assert "Bob" in refused.error
+    assert ann.kernel.client.get_shell_msg(timeout=30)["content"]["status"] == "aborted", second
+
+
+def test_login_that_waits_returns_when_the_holder_lets_go(ann: Notebook, authority: Authority) -> None:
+    bob = authority.person("Bob")
+    bob.acquire()
+    waiting = ann.start("stage = %motor_login stage_x --wait")
+    wait_until(lambda: authority.status()["queue_length"] == 1, "Ann is in the queue")
+    bob.release()
+    got = ann.finish(waiting)
+    assert (got.status, got.panels) == ("ok", 1)
+    assert authority.status()["holder"]["user"] == "ann"
+    assert authority.status()["claimed"] is True
+
+
+def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire()
+    waiting = ann.start("stage = %motor_login stage_x --wait --no-panel")
+    wait_until(lambda: authority.status()["queue_length"] == 1, "Ann is in the queue")
+    ann.interrupt()
+    assert ann.finish(waiting).error == "MotorlockError: You stopped waiting for stage_x and left its queue."
+    assert authority.status()["queue_length"] == 0
+
+
+def test_an_observer_reads_and_does_not_move(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire()
+    ann.value("stage = %motor_login stage_x --watch --no-panel")
+    assert float(ann.value("stage.position()")) == float(ann.value("%motor position"))
+    assert ann.run("%motor stage_x move_to 1").ename == "LockRequired"
+    assert ann.run("%motor_logout").status == "ok"
+    assert authority.status()["observer_count"] == 0
+
+
+def test_logout_of_one_who_waits_leaves_the_queue(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire()
+    ann.value("get_ipython().magics_manager.registry['MotorMagics'].session.acquire('stage_x', queue=True)")
+    assert ann.run("%motor_logout stage_x").stdout == "You left the queue of stage_x.\n"
+    assert authority.status()["queue_length"] == 0
+
+
+# %motor and %%motor
+
+
+def test_a_line_takes_values_by_position_or_by_name_and_keeps_the_result(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.value("%motor stage_x move_to 0.5") == "0.5"
+    assert ann.value("%motor move_to position=0.25 -o kept") == "0.25"
+    assert ann.value("kept") == "0.25"
+    assert ann.value("%motor position;") == ""
+    assert ann.value("here = %motor position\nhere") == "0.25"
+
+
+def test_a_cell_runs_its_lines_in_order_and_keeps_all_results(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel\nstep = 0.25")
+    cell = "%%motor -o results\n# out and back\nmove_to {step}\n\nmove_by -0.125  # half way back\nposition"
+    assert ann.value(cell) == "0.125"
+    assert ann.value("results") == "[0.25, 0.125, 0.125]"
+
+
+def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    wrong = ann.run("%%motor\nmove_to 0.5\nmove_to {nowhere}")
+    assert wrong.error == (
+        "UsageProblem: Line 3: {nowhere} has no value here; define it in a cell above, or correct it."
+    )
+    assert [event["event"] for event in authority.events()][-1] == "lock_acquired"
+
+
+def test_variables_of_a_function_are_filled_into_a_line(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("def go(where):\n    return get_ipython().run_line_magic('motor', 'move_to {where}')")
+    assert ann.value("where = 7; go(0.5)") == "0.5"
+
+
+def test_a_name_without_a_value_logs_in_to_nothing(ann: Notebook, authority: Authority) -> None:
+    assert ann.run("%motor_login {undefined}").ename == "UsageProblem"
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+
+
+def test_switches_and_texts_reach_the_equipment_as_declared(ann: Notebook, authority: Authority) -> None:
+    ann.value("ps = %motor_login ps_abc123 --no-panel")
+    ann.value("%%motor\nset_voltage 5\nset_output true")
+    assert ann.value("ps.get_voltage()") == "5.0"
+    started = [event for event in authority.events("ps_abc123") if event["event"] == "command_started"]
+    assert [event["parameters"] for event in started][-2:] == [{"voltage": 5.0}, {"enabled": True}]
+
+
+# Stop
+
+
+def test_an_interrupt_of_a_move_stops_the_motor(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    moving = ann.start("%motor move_to 100")
+    wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
+    ann.interrupt()
+    stopped = ann.finish(moving)
+    assert stopped.error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
+    assert not authority.status()["readback"]["moving"]
+    assert authority.status()["holder"]["user"] == "ann"
+    assert ann.run("stage.move_by(0.1)").status == "ok"
+
+
+def test_a_second_click_does_not_break_the_stop(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    moving = ann.start("stage.move_to(100)")
+    wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
+    for _ in range(5):
+        ann.interrupt()
+    assert ann.finish(moving).ename == "CommandStopped"
+    assert not authority.status()["readback"]["moving"]
+
+
+def test_an_interrupt_of_the_users_own_code_stops_what_moves_here(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("import threading, time; mover = threading.Thread(target=lambda: stage.move_to(100))")
+    ann.value("threading.excepthook = lambda args: None")
+    running = ann.start("mover.start()\nwhile True: time.sleep(0.05)")
+    wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
+    ann.interrupt()
+    out = ann.finish(running)
+    assert out.ename == "KeyboardInterrupt"
+    assert "You interrupted the cell; stage_x was stopped.\n" in out.stdout
+    assert not authority.status()["readback"]["moving"]
+
+
+def test_an_interrupt_of_other_code_leaves_somebody_elses_motor_alone(ann: Notebook, authority: Authority) -> None:
+    bob = authority.person("Bob")
+    bob.acquire()
+    body = {"command_id": "1", "equipment_id": "stage_x", "action": "move_to", "parameters": {"position": 100}}
+    mover = threading.Thread(
+        target=authority.call, args=("POST", "/equipment/stage_x/command", body | {"session_id": bob.session_id})
+    )
+    ann.value("stage = %motor_login stage_x --watch --no-panel")
+    mover.start()
+    wait_until(lambda: authority.status()["readback"]["moving"], "Bob's motor moves")
+    running = ann.start("import time\nprint('on')\nwhile True: time.sleep(0.05)")
+    ann.wait_for_text(running, "on")
+    ann.interrupt()
+    assert ann.finish(running).ename == "KeyboardInterrupt"
+    assert authority.status()["readback"]["moving"]
+    bob.stop()
+    mover.join()
+
+
+def test_stop_needs_no_login_and_resume_lets_the_holder_go_on(ann: Notebook, authority: Authority) -> None:
+    bob = authority.person("Bob")
+    ann.value("stage = %motor_login stage_x --no-panel")
+    bob.stop("the laser is on")
+    refused = ann.run("%motor move_to 1")
+    assert (refused.ename, "Bob" in refused.error) == ("StoppedBySomebody", True)
+    assert ann.run("%motor_resume").stdout == "stage_x takes commands again.\n"
+    assert ann.run("%motor move_to 0.5").status == "ok"
+    assert ann.run("%motor_stop stage_y").stdout == "stage_y was stopped.\n"
+    assert ann.run("%motor_stop").stdout == "stage_x was stopped.\n"
+
+
+# What is shown
+
+
+def test_status_of_all_is_one_line_each_and_of_one_is_complete(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire(equipment_id="stage_y")
+    everything = ann.run("%motor_status").stdout.splitlines()
+    assert [line.partition(" is")[0] for line in everything if "free" in line] == ["ps_abc123", "scope_123", "stage_x"]
+    assert any(line.startswith("Bob has stage_y") for line in everything)
+    one = ann.run("%motor_status stage_x").stdout
+    assert one.startswith("stage_x is free.\n  reads: ")
+
+
+def test_the_panel_can_be_shown_again(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.run("%motor_panel").panels == 1
+    assert ann.run("%motor_panel stage_y").panels == 1
+
+
+def test_news_are_told_at_the_next_cell_boundary(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    authority.person("Bob").release(force=True)
+    said = ""
+
+    def told() -> str:
+        nonlocal said
+        said += ann.run("1 + 1").stdout
+        return said
+
+    wait_until(told, "the kernel says that the lock is lost")
+    assert said.count("\n") == 1
+    assert said.startswith("Your lock on stage_x ended at ")
+
+
+def test_others_see_that_a_cell_runs_here(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    running = ann.start("import time\nwhile True: time.sleep(0.05)")
+    wait_until(lambda: authority.status()["holder"]["busy"], "the holder is shown as busy")
+    ann.interrupt()
+    ann.finish(running)
+    wait_until(lambda: not authority.status()["holder"]["busy"], "the holder is shown as idle")
+
+
+@pytest.mark.parametrize("magic", ALL)
+def test_each_magic_explains_itself(ann: Notebook, magic: str) -> None:
+    assert f"%{magic}" in ann.help(f"%{magic}")
+
+
+def test_the_help_of_login_names_every_option(ann: Notebook) -> None:
+    text = ann.help("%motor_login")
+    for option in ("--as USER", "--wait", "--watch", "--note TEXT", "--timeout S", "--no-panel"):
+        assert text.count(option) == 2, option
+
+
+# Completion
+
+
+def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    wait_until(lambda: "stage_y" in ann.complete("%motor_login st"), "the feed has told the names")
+    assert ann.complete("%motor_login st") == ["stage_x", "stage_y"]
+    assert ann.complete("%motor_login stage_x --w") == ["--wait", "--watch"]
+    assert ann.complete("%motor mo") == ["move_by", "move_to"]
+    assert ann.complete("%motor stage_x pos") == ["position"]
+    assert ann.complete("%%motor\nmove_to 1\nho") == ["home"]
+    assert ann.complete("%%motor stage_x\nmove_to ") == ["position="]
+    assert ann.complete("stage.mov") == ["move_by", "move_to"] or "stage.move_to" in ann.complete("stage.mov")
+
+
+def test_tab_and_other_cells_never_wait_for_a_hanging_authority(
+    start_kernel: Callable[..., Kernel], deaf_address: tuple[str, list[socket.socket]]
+) -> None:
+    url, connections = deaf_address
+    notebook = Notebook(start_kernel(MOTORLOCK_URL=url))
+    assert notebook.complete("%motor_login st") == []
+    assert notebook.value("1 + 1") == "2"
+    assert connections == []
+    began = time.monotonic()
+    hanging = notebook.run("%motor_login stage_x")
+    print(f"told after {time.monotonic() - began:.2f} s")
+    assert hanging.error.startswith(f"Unreachable: No motorlock authority answers at {url}")
+    asked = len(connections)
+    assert notebook.value("1 + 1") == "2"
+    assert notebook.complete("%motor stage_x mo") == []
+    assert len(connections) == asked
+
+
+# Loading
+
+
+def test_loading_sends_nothing_and_a_second_time_changes_nothing(ann: Notebook, authority: Authority) -> None:
+    ann.value("%load_ext jupyter_motorlock")
+    ann.value("import jupyter_motorlock; jupyter_motorlock.load_ipython_extension(get_ipython())")
+    assert ann.value("len(get_ipython().Completer.custom_matchers)") == "1"
+    assert ann.value("[type(c).__name__ for c in get_ipython().configurables].count('MotorMagics')") == "1"
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+
+
+def test_unloading_takes_everything_off_and_ends_the_session(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x")
+    keeper = psutil.Process(ann.kernel.keeper_pid)
+    assert ann.run("%unload_ext jupyter_motorlock").status == "ok"
+    assert authority.status()["state"] == "free"
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+    wait_until(lambda: not keeper.is_running(), "the keeper has ended")
+    assert ann.value("len(get_ipython().Completer.custom_matchers)") == "0"
+    assert ann.value("[type(c).__name__ for c in get_ipython().configurables].count('MotorMagics')") == "0"
+    manager = "get_ipython().magics_manager"
+    assert ann.value(f"[n for kind in {manager}.magics.values() for n in kind if n.startswith('motor')]") == "[]"
+    hooks = "[f.__module__ for f in get_ipython().events.callbacks['pre_run_cell'] + "
+    assert "motorlock" not in ann.value(hooks + "get_ipython().events.callbacks['post_run_cell']]")
+    assert ann.run("%motor_status").status == "error"
+
+
+def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.run("%reload_ext jupyter_motorlock").status == "ok"
+    assert ann.value("len(get_ipython().Completer.custom_matchers)") == "1"
+    assert authority.status()["state"] == "free"
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.value("stage.move_to(0.25)") == "0.25"
+    assert ann.kernel.keeper_pid
+
+
+def test_the_address_and_the_user_can_come_from_the_configuration(
+    authority: Authority, start_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    profile = tmp_path / "site" / "profile_default"
+    profile.mkdir(parents=True)
+    (profile / "ipython_config.py").write_text(
+        "c.InteractiveShellApp.extensions = ['jupyter_motorlock']\n"
+        f"c.MotorMagics.authority_url = {authority.url!r}\nc.MotorMagics.user = 'Carol'\n"
+    )
+    kernel = start_kernel(IPYTHONDIR=str(profile.parent), MOTORLOCK_URL="http://127.0.0.1:9")
+    Notebook(kernel, load=False).value("stage = %motor_login stage_x --no-panel")
+    assert authority.status()["holder"]["user"] == "Carol"
