@@ -94,6 +94,13 @@ class Panel:
         if face:
             face.close()
 
+    def bundle(self, widget: dict[str, object]) -> dict[str, object]:
+        """Return what is displayed: the widget, its digits counted from now, and its text for lesser front ends."""
+        with self._lock:
+            if self._face and self._seen:
+                self._write(self._face, self._seen)
+        return {**widget, "text/plain": repr(self)}
+
     def click(self, place: int) -> None:
         """Do what the button at `place` says, in whatever thread the front end's click arrives."""
         with self._lock:
@@ -111,11 +118,7 @@ class Panel:
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             self._say(f"{NOT_DELIVERED.format(name=self.equipment_id)} {error}")
             return
-        said = (
-            f"{_now():%H:%M:%S} stop delivered."
-            if delivered
-            else NOT_DELIVERED.format(name=self.equipment_id)
-        )
+        said = f"{_now():%H:%M:%S} stop delivered." if delivered else NOT_DELIVERED.format(name=self.equipment_id)
         in_main = threading.current_thread() is threading.main_thread()
         self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
 
@@ -192,9 +195,7 @@ class Panel:
 class _Face:
     """The widgets of one panel."""
 
-    def __init__(
-        self, box: ipywidgets.VBox, body: ipywidgets.HTML, deeds: tuple[ipywidgets.Button, ...]
-    ) -> None:
+    def __init__(self, box: ipywidgets.VBox, body: ipywidgets.HTML, deeds: tuple[ipywidgets.Button, ...]) -> None:
         self.box, self.body, self._deeds = box, body, deeds
 
     @classmethod
@@ -217,7 +218,7 @@ class _Face:
         box = ipywidgets.VBox([style, body, row])
         box.add_class("motorlock")
         _answer_while_busy(box)
-        box._repr_mimebundle_ = lambda **_: _bundle(type(box)._repr_mimebundle_(box), repr(panel))
+        box._repr_mimebundle_ = lambda **_: panel.bundle(type(box)._repr_mimebundle_(box))
         return cls(box, body, deeds)
 
     def label(self, deeds: tuple[view.Deed, ...]) -> None:
@@ -247,10 +248,6 @@ def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
         yield widget.style
     for child in getattr(widget, "children", ()):
         yield from _tree(child)
-
-
-def _bundle(bundle: dict[str, object], text: str) -> dict[str, object]:
-    return {**bundle, "text/plain": text}
 
 
 def _front_end() -> bool:

@@ -1,0 +1,280 @@
+"""The panel in a real kernel, seen as a front end sees it: by the kernel's messages."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from front import Front
+from real_lab import Authority, Kernel
+
+from jupyter_motorlock.panel import Panel
+from jupyter_motorlock.view import Fields
+
+FREE = {"equipment_id": "stage_x", "state": "free", "queue": [], "queue_length": 0}
+
+# A session that does nothing but tell: what the panel sends can then be counted.
+TELLING = """
+from IPython.display import display
+from jupyter_motorlock.panel import Panel
+
+class Telling:
+    session_id, feed_alive, done, error, delivered = "s-ann", True, [], None, True
+    now = {"equipment_id": "stage_x", "state": "held", "claimed": True, "queue": [], "queue_length": 0,
+           "holder": {"session_id": "s-ann", "user": "Ann"},
+           "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},
+           "readback": {"position": 1.0, "units": "mm", "moving": True}}
+
+    def watch(self, callback):
+        self.tell = callback
+        return lambda: self.done.append("unwatched")
+
+    def status(self, equipment_id):
+        return self.now
+
+    def says(self, **changes):
+        self.now = {**self.now, **changes}
+        self.tell("stage_x", self.now, {"event": "any"})
+
+    def reads(self, position):
+        self.says(readback={"position": position, "units": "mm", "moving": True})
+
+    def _do(self, deed):
+        if self.error:
+            raise self.error
+        self.done.append(deed)
+
+    def acquire(self, equipment_id, *, queue): self._do(f"acquire {queue}")
+    def claim(self, equipment_id): self._do("claim")
+    def release(self, equipment_id): self._do("release")
+    def leave(self, equipment_id): self._do("leave")
+    def resume(self, equipment_id): self._do("resume")
+    def stop(self, equipment_id):
+        self._do("stop")
+        return {"delivered": self.delivered}
+
+session = Telling()
+panel = Panel(session, "stage_x")
+display(panel.widget)
+"""
+MOVING = """
+import time
+for step in range(100):
+    session.reads(2.0 + step)
+    time.sleep(0.02)
+"""
+UNTIL_STOPPED = """
+import time
+give_up = time.monotonic() + 10
+while "stop" not in session.done:
+    assert time.monotonic() < give_up, "no click came while the cell ran"
+    time.sleep(0.01)
+"""
+SETTLED = "panel._settled = 0.0"  # as if the buttons had changed long ago
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    place = str(tmp_path_factory.mktemp("kernel"))
+    running = Kernel({**os.environ, "IPYTHONDIR": place, "JUPYTER_RUNTIME_DIR": place})
+    yield Front(running)
+    running.end()
+
+
+@pytest.fixture
+def front(shared: Front) -> Iterator[Front]:
+    """A front end that shows one panel of a telling session, in a kernel that all tests share."""
+    shared.run(TELLING)
+    yield shared
+    shared.run("panel.close()")
+    shared.reset()
+
+
+def test_an_unchanged_panel_sends_nothing(front: Front) -> None:
+    front.forget()
+    front.run("for left in range(200): session.says(ending={**session.now['ending'], 'in_seconds': 250.0 - left})")
+    front.settle()
+    assert front.updates == []
+
+
+def test_a_change_is_one_message_with_one_html(front: Front) -> None:
+    front.forget()
+    front.run("session.says(queue_length=2)")
+    front.settle()
+    assert [list(update) for update in front.updates] == [["value"]]
+    assert "2 wait" in front.panel
+
+
+def test_a_moving_position_is_sent_a_few_times_a_second_and_the_last_one_is_shown(front: Front) -> None:
+    front.forget()
+    began = time.monotonic()
+    front.run(MOVING)
+    front.until(lambda: "101.000 mm" in front.panel, "the last position")
+    assert 3 <= len(front.updates) <= 2 + (time.monotonic() - began) / 0.25
+
+
+def test_what_is_no_reading_is_sent_at_once_while_positions_stream(front: Front) -> None:
+    front.forget()
+    front.run("session.reads(2.0); session.reads(3.0); session.says(queue_length=1)")
+    front.settle()
+    assert "one waits" in front.panel
+    assert "3.000 mm" in front.panel
+
+
+def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) -> None:
+    front.forget()
+    front.run("session.feed_alive = False\nfor _ in range(5): session.tell(None, None, None)")
+    front.settle()
+    assert len(front.updates) == 1
+    assert "No word from the authority" in front.panel
+    front.run("session.feed_alive = True\nfor _ in range(5): session.tell(None, None, None)")
+    front.settle()
+    assert len(front.updates) == 2
+    assert "No word from the authority" not in front.panel
+
+
+def test_news_of_another_equipment_are_not_shown(front: Front) -> None:
+    front.forget()
+    front.run("session.tell('stage_y', {**session.now, 'queue_length': 7}, None)")
+    front.settle()
+    assert front.updates == []
+
+
+def test_stop_is_obeyed_while_a_cell_runs(front: Front) -> None:
+    subshell = front.subshell()
+    cell = front.start(UNTIL_STOPPED)
+    front.click("STOP", subshell=subshell)
+    front.finish(cell)
+    front.until(lambda: "stop delivered" in front.panel, "the answer to the click")
+    assert "running cell" not in front.panel
+
+
+def test_stop_is_obeyed_in_the_subshell_also_after_the_feed_has_written_to_the_panel(front: Front) -> None:
+    subshell = front.subshell()
+    cell = front.start(
+        "import threading, time\n"
+        "news = threading.Thread(target=session.says, kwargs={'queue_length': 3}); news.start(); news.join()\n"
+        f"{UNTIL_STOPPED}"
+    )
+    front.until(lambda: "3 wait" in front.panel, "the news")
+    front.click("STOP", subshell=subshell)
+    front.finish(cell)
+
+
+def test_a_stop_that_had_to_wait_for_the_cell_says_how_to_stop_sooner(front: Front) -> None:
+    front.click("STOP")
+    front.until(lambda: "stop delivered" in front.panel, "the answer to the click")
+    assert "use Interrupt or the authority&#x27;s page" in front.panel
+
+
+@pytest.mark.parametrize("trouble", ["session.delivered = False", "session.error = OSError('no route')"])
+def test_a_stop_that_was_not_delivered_sends_to_the_hardware_stop(front: Front, trouble: str) -> None:
+    front.run(trouble)
+    front.click("STOP")
+    front.until(lambda: "use the hardware stop" in front.panel, "the answer to the click")
+
+
+def test_what_is_wrong_with_a_click_is_shown_in_the_panel_until_it_no_longer_holds(front: Front) -> None:
+    front.run("session.error = ValueError('Bob has <it>.')")
+    front.click("Release")
+    front.until(lambda: "Bob has &lt;it&gt;." in front.panel, "the error")
+    front.run("session.says(queue_length=1)")
+    front.settle()
+    assert "Bob has" not in front.panel
+    assert front.printed == ""
+
+
+@pytest.mark.parametrize(
+    ("says", "label", "deed"),
+    [
+        ("session.says(state='free', holder=None)", "Request", "acquire True"),
+        ("session.says(claimed=False)", "Claim", "claim"),
+        ("session.says()", "Release", "release"),
+        (
+            "session.says(holder={'user': 'Bob'}, queue=[{'session_id': 's-ann', 'position': 1}])",
+            "Leave queue",
+            "leave",
+        ),
+        ("session.says(stopped_by={'user': 'Bob', 'at': 'now'})", "Resume", "resume"),
+    ],
+)
+def test_a_button_does_what_it_says(front: Front, says: str, label: str, deed: str) -> None:
+    front.run(f"{says}\n{SETTLED}")
+    front.click(label)
+    front.run(f"assert session.done == [{deed!r}], session.done")
+
+
+def test_a_button_that_has_just_changed_its_meaning_is_not_obeyed(front: Front) -> None:
+    front.run("session.says(state='free', holder=None)\npanel.click(0)\nassert session.done == []")
+    front.settle()
+    assert "click again if you mean it" in front.panel
+
+
+def test_only_the_buttons_that_can_be_used_are_seen(front: Front) -> None:
+    front.settle()
+    assert front.labels() == ["Release", "STOP"]
+    front.run("session.says(claimed=False)")
+    front.settle()
+    assert front.labels() == ["Claim", "Release", "STOP"]
+
+
+def test_a_panel_shown_again_starts_its_countdown_from_now(front: Front) -> None:
+    front.forget()
+    front.run("panel._received -= 100\ndisplay(panel.widget)")
+    front.settle()
+    assert "animation-delay:-359850" in front.panel
+
+
+def test_a_closed_panel_listens_no_more_and_leaves_no_widget(front: Front) -> None:
+    front.forget()
+    front.run("panel.close()\nassert session.done == ['unwatched']\nsession.says(queue_length=5)")
+    front.settle()
+    assert front.closed == set(front.models)
+    assert front.updates == []
+
+
+def test_a_front_end_without_widgets_gets_the_panel_as_text(front: Front) -> None:
+    assert front.texts[0].startswith("stage_x is yours")
+
+
+class Still:
+    """A session in a Python without a front end."""
+
+    session_id, feed_alive = None, True
+
+    def watch(self, callback: Callable[[str | None, Fields | None, object], None]) -> Callable[[], None]:
+        raise AssertionError("nobody would see the news")
+
+    def status(self, equipment_id: str, /) -> Fields:
+        return FREE
+
+    def acquire(self, equipment_id: str, /, *, queue: bool) -> object: ...
+    def claim(self, equipment_id: str, /) -> object: ...
+    def release(self, equipment_id: str, /) -> object: ...
+    def leave(self, equipment_id: str, /) -> object: ...
+    def resume(self, equipment_id: str, /) -> object: ...
+    def stop(self, equipment_id: str, /) -> Fields:
+        return {"delivered": True}
+
+
+def test_without_a_front_end_the_panel_is_its_text() -> None:
+    panel = Panel(Still(), "stage_x")
+    assert repr(panel.widget) == "stage_x is free."
+    panel.close()
+
+
+def test_no_token_is_in_any_widget(authority: Authority, start_kernel: Callable[..., Kernel]) -> None:
+    kernel = start_kernel("ann", MOTORLOCK_TOKEN="a-lab-secret")
+    front = Front(kernel)
+    front.run("%load_ext jupyter_motorlock\nstage = %motor_login stage_x --note 'a note'")
+    front.until(lambda: "is yours" in front.panel, "the panel")
+    secret = "get_ipython().magics_manager.registry['MotorMagics'].current.client.session_token"
+    front.run(f"print({secret})")
+    token = front.printed.strip()
+    assert len(token) > 10
+    everything = str(front.models) + str(front.updates)
+    assert "a note" in everything
+    assert token not in everything
+    assert "a-lab-secret" not in everything
