@@ -36,15 +36,20 @@ def permit_observe(e: Equipment, session: SessionId) -> None:
         raise ObserveRequired(e)
 
 
+def claim(step: Step, e: Equipment) -> None:
+    """Take up a grant from the queue, if that is still to be done."""
+    if e.lock is not None and e.lock.claim_by is not None:
+        step.emit(
+            m.LockClaimed(at=step.now, equipment=e.id, session=e.lock.session, user=e.lock.user, lock_id=e.lock.lock_id)
+        )
+
+
 def control(step: Step, r: m.Control) -> None:
     """Accept a control command; it is in flight at once if none runs."""
     e = step.equipment(r.equipment)
     permit_control(e, r.session, r.fence)
     assert e.lock is not None
-    if e.lock.claim_by is not None:
-        step.emit(
-            m.LockClaimed(at=step.now, equipment=e.id, session=r.session, user=e.lock.user, lock_id=e.lock.lock_id)
-        )
+    claim(step, e)
     command = Command(
         key=r.key, command_id=r.command_id, session=r.session, user=e.lock.user, fence=e.fence,
         action=r.action, parameters=r.parameters,
@@ -69,6 +74,8 @@ def observe(step: Step, r: m.Observe) -> None:
     """Allow an observe command; it restarts the idle clock of the lock it runs under."""
     e = step.equipment(r.equipment)
     permit_observe(e, r.session)
+    if e.holds(r.session):
+        claim(step, e)
     step.emit(m.LockUsed(at=step.now, equipment=e.id, session=r.session))
 
 

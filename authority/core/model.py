@@ -206,9 +206,10 @@ class Equipment(Struct, frozen=True, kw_only=True):
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing moves, nothing runs, and no stop that was ordered is still on its way."""
+        """Whether nothing that ran under this fence moves, and no stop that was ordered is still on its way."""
         stop_owed = self.drain is not None and self.drain.stop_owed
-        return self.running is None and not self.moving and not stop_owed
+        ours = self.lock is None or self.lock.has_driven
+        return self.running is None and not (self.moving and ours) and not stop_owed
 
     def observer(self, session: SessionId) -> Observing | None:
         """Return the observer's lock of `session`, if it has one."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 from .model import Equipment, EquipmentId, Loss, SessionId, StoppedBy
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refusal(Exception):
     """A rule said no; nothing has changed."""
 
     code: ClassVar[str]

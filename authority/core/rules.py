@@ -9,8 +9,8 @@ from typing import assert_never
 
 from . import clocks
 from . import messages as m
-from .control import clear_fault, control, finish, moved, observe, recover, resume, stop
-from .model import QUEUE_LIMIT, Entry, Equipment, Mode, Role, Session, Table, Why
+from .control import claim, clear_fault, control, finish, moved, observe, recover, resume, stop
+from .model import QUEUE_LIMIT, Entry, Equipment, Mode, Role, Session, SessionId, Table, Why
 from .refusals import (
     EquipmentAtFault,
     EquipmentInUse,
@@ -34,8 +34,9 @@ AnyRequest = (
 def decide(table: Table, request: AnyRequest, now: float) -> tuple[m.Event, ...]:
     """Return the events that `request` causes at `now`, or raise a `Refusal`. Changes nothing."""
     step = Step(table, now)
-    if isinstance(request, m.OfSession):
-        step.advance_session(request.session)
+    session = getattr(request, "session", None)
+    if isinstance(session, str):
+        step.advance_session(SessionId(session))
     equipment = getattr(request, "equipment", None)
     if equipment is not None:
         step.advance(equipment)
@@ -95,6 +96,8 @@ def _handle(step: Step, request: AnyRequest) -> None:
 def _see(step: Step, s: Session, request: m.OfSession) -> None:
     if s.suspect:
         step.emit(m.SessionResumed(at=step.now, session=s.id, user=s.user))
+        for key in s.equipment:
+            step.serve_queue(key)
     busy = request.busy if isinstance(request, m.Seen) else None
     step.emit(m.SessionSeen(at=step.now, session=s.id, busy=busy))
 
@@ -171,7 +174,7 @@ def _refresh(step: Step, r: m.Acquire, e: Equipment) -> None:
 
 def _acquire_observer(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
     if e.holds(want.session):
-        if clocks.next_entry(step.table, e) is not None:
+        if any(x.mode is Mode.EXCLUSIVE for x in e.queue):
             raise WaitersPresent(e)
         if not e.at_rest:
             raise NotAtRest(e)
@@ -214,14 +217,6 @@ def _claim(step: Step, r: m.Claim) -> None:
     if not e.holds(r.session):
         raise LockLost(e, e.loss(r.session)) if e.loss(r.session) else NoLock(e)
     claim(step, e)
-
-
-def claim(step: Step, e: Equipment) -> None:
-    """Take up a grant from the queue, if that is still to be done."""
-    if e.lock is not None and e.lock.claim_by is not None:
-        step.emit(
-            m.LockClaimed(at=step.now, equipment=e.id, session=e.lock.session, user=e.lock.user, lock_id=e.lock.lock_id)
-        )
 
 
 def _activity(step: Step, r: m.Activity) -> None:

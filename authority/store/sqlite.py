@@ -29,7 +29,7 @@ class DirectoryInUse(Exception):
 
 def hold(path: Path, whose: str) -> IO[str]:
     """Lock the file at `path` for as long as the returned handle is open, or raise `DirectoryInUse`."""
-    handle = open(path, "a+", encoding="utf-8")
+    handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held open for the life of the process
     try:
         _lock(handle)
     except OSError:
@@ -123,8 +123,9 @@ class SqliteStore:
         return None if row is None else CommandRow(*row)
 
     def forget(self, *, events_before: float, commands_before: float) -> None:
-        """Drop what is older than these wall times."""
-        self._writer.execute("DELETE FROM events WHERE wall < ?", (events_before,))
+        """Drop what is older than these wall times, but never the newest event: sequence numbers are not reused."""
+        newest = "(SELECT max(seq) FROM events)"
+        self._writer.execute(f"DELETE FROM events WHERE wall < ? AND seq < {newest}", (events_before,))  # noqa: S608
         self._writer.execute("DELETE FROM commands WHERE wall < ?", (commands_before,))
 
     def meta(self, key: str, default: str) -> str:

@@ -1,0 +1,74 @@
+"""The command line: `motorlock serve` and `motorlock demo`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+EXIT_USAGE = 2
+_HOW = "pip install 'jupyter-motorlock[{extra}]'"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "demo":
+            return _demo(arguments)
+        return _serve(arguments)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
+            raise
+        extra = "demo" if arguments.command == "demo" else "authority"
+        print(
+            f"motorlock: {arguments.command} needs {missing.name}, which is not installed: {_HOW.format(extra=extra)}",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="motorlock", description="One motor, several notebooks, one holder.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="run the authority that owns the equipment")
+    serve.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
+    serve.add_argument("--port", type=int, help="port to listen on (default 8790; 0 takes any free one)")
+    serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
+    serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
+    serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
+    demo = commands.add_parser("demo", help="try it: the authority, JupyterLab, and the notebooks of Ann and Bob")
+    demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
+    demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
+    demo.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from .serve import serve
+    from .settings import Misconfigured, load
+
+    try:
+        settings = load(
+            host=arguments.host,
+            port=arguments.port,
+            config=arguments.config,
+            data=arguments.data,
+            insist=arguments.no_token,
+        )
+        return serve(settings, lambda url: print(f"motorlock authority listening on {url}", flush=True))
+    except Misconfigured as error:
+        print(f"motorlock: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo import run
+
+    return run(headless=arguments.headless, epics=arguments.epics, open_browser=not arguments.no_browser)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""One timer at the earliest deadline. It only makes visible sooner what the rules decide by comparing with `now`."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from .ports import Clock
+
+AT_ONCE = 200
+_RETRY_S = 0.05
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Agenda(Generic[Key]):
+    """When to look at what again. A later deadline costs nothing: the entry is looked at early and put back."""
+
+    def __init__(self, clock: Clock, due_at: Callable[[Key], float | None], look: Callable[[Key], None]) -> None:
+        """Call `look(key)` once `due_at(key)` has come."""
+        self._clock = clock
+        self._due_at = due_at
+        self._look = look
+        self._heap: list[tuple[float, int, Key]] = []
+        self._planned: dict[Key, float] = {}
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+
+    def plan(self, key: Key) -> None:
+        """Take note that the deadline of `key` may have changed."""
+        due = self._due_at(key)
+        planned = self._planned.get(key)
+        if due is None or (planned is not None and planned <= due):
+            return
+        self._push(due, key)
+
+    def _push(self, due: float, key: Key) -> None:
+        self._planned[key] = due
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, key))
+        if self._timer_at is None or due < self._timer_at:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None
+        if self._heap:
+            self._timer_at = self._heap[0][0]
+            delay = max(0.0, self._timer_at - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        """Look at what is due, a bounded number at a time so that nobody else waits."""
+        self._timer = self._timer_at = None
+        now, looked = self._clock.now(), 0
+        while self._heap and self._heap[0][0] <= now and looked < AT_ONCE:
+            at, _, key = heapq.heappop(self._heap)
+            if self._planned.get(key) != at:
+                continue
+            del self._planned[key]
+            due = self._due_at(key)
+            if due is not None and due <= now:
+                self._look(key)
+                due = self._due_at(key)
+                looked += 1
+            if due is not None and key not in self._planned:
+                self._push(max(due, now + _RETRY_S) if due <= now else due, key)
+        self._arm()

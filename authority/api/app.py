@@ -1,0 +1,79 @@
+"""The app factory: the doors, the stream, the page and the document, behind the guard."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.resources import files
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from authority.committer import StoreFailed
+from authority.core.refusals import Refusal
+from authority.service import Service
+
+from . import equipment, locks
+from .doors import House, endpoint
+from .guard import Guard
+from .identity import SessionIds
+from .openapi import document
+from .problems import Refused, problem, told
+from .push import events
+
+DOORS = (*equipment.DOORS, *locks.DOORS)
+
+
+def make_app(service: Service, ids: SessionIds, *, hosts: frozenset[str] = frozenset(), token: str | None) -> Starlette:
+    """Return the ASGI app that serves `service`."""
+    house = House(service, ids)
+    routes = [Route(door.path, endpoint(house, door), methods=[door.method]) for door in DOORS]
+    routes.append(Route("/api/events", partial(_events, house), methods=["GET"]))
+    routes.append(Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]))
+    routes.append(Route("/", partial(_page, _read("page.html")), methods=["GET"]))
+    routes.append(Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+        exception_handlers={HTTPException: _no_such_door},
+    )
+
+
+def _read(name: str) -> str:
+    return (files("authority.api") / name).read_text(encoding="utf-8")
+
+
+async def _page(text: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'"
+    return HTMLResponse(text, headers={"content-security-policy": policy, "cache-control": "no-cache"})
+
+
+async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    return Response(body, media_type="application/json")
+
+
+async def _events(house: House, request: Request) -> Response:
+    try:
+        return await events(house, request)
+    except Refusal as refusal:
+        refused = told(refusal, house.service.views, house.service.clock.now())
+    except Refused as said:
+        refused = said
+    except StoreFailed:
+        refused = Refused(503, "store_unavailable", "The authority cannot write its journal; only stop is served.")
+    return problem(refused.status, refused.code, refused.detail, refused.data)
+
+
+async def _no_such_door(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path}."
+        answer = problem(405, "method_not_allowed", detail)
+        answer.headers.update(error.headers or {})
+        return answer
+    detail = f"There is nothing at {request.url.path}; /docs lists what there is."
+    return problem(error.status_code, "not_found", detail)

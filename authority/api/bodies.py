@@ -1,0 +1,305 @@
+"""What clients send and get, path by path. LabLink's paths ignore unknown fields; our own forbid them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from authority.drivers.declare import Command
+from authority.wire import EntryView, LockView, SessionView, StatusView
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Note = Annotated[str, Meta(max_length=500)]
+Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class AcquireBody(Struct):
+    """Ask for a lock."""
+
+    equipment_id: Name
+    session_id: Name
+    lock_mode: str = "exclusive"
+    timeout_seconds: Seconds = 300
+    queue_if_busy: bool = False
+    note: Note | None = None
+
+
+class ReleaseBody(Struct):
+    """Give a lock back, or take it from its holder with `force`."""
+
+    equipment_id: Name
+    session_id: Name
+    force: bool = False
+    stop: bool = False
+    reason: Note | None = None
+
+
+class SessionBody(Struct):
+    """Begin a session."""
+
+    client_name: Name | None = None
+    client_ip: Name | None = None
+    timeout_seconds: Seconds = 600
+    metadata: dict[str, object] | None = None
+    user: Name | None = None
+    secret: bool = False
+    keeper: bool = False
+    lease_seconds: Annotated[float, Meta(gt=0, le=86400)] = 60.0
+
+
+class ActingBody(Struct):
+    """Which session acts."""
+
+    session_id: Name
+
+
+class CommandBody(Struct):
+    """Run a command."""
+
+    command_id: Name
+    equipment_id: Name
+    action: Name
+    parameters: dict[str, object] = {}
+    session_id: Annotated[str, Meta(max_length=128)] | None = None
+    timestamp: object = None
+    fence: int | None = None
+    wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 30.0
+
+
+class StrictActingBody(ActingBody, forbid_unknown_fields=True):
+    """Which session acts, on one of our own paths."""
+
+
+class HeartbeatBody(Struct, forbid_unknown_fields=True):
+    """A keeper's sign of life: whether the kernel is running a cell."""
+
+    busy: bool = False
+
+
+class GoneBody(Struct, forbid_unknown_fields=True):
+    """The session's process is dead."""
+
+    reason: Note = "the process ended"
+
+
+class StopBody(Struct, forbid_unknown_fields=True):
+    """Stop equipment; everything in it is optional."""
+
+    session_id: Name | None = None
+    user: Name | None = None
+    reason: Note | None = None
+
+
+class ClearFaultBody(Struct, forbid_unknown_fields=True):
+    """Declare equipment fit for use again."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    session_id: Name | None = None
+    user: Name | None = None
+
+
+class Problem(Struct):
+    """Why a request was refused: `detail` is one sentence for a person. Some codes bring further fields."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, object]] | UnsetType = UNSET
+
+
+class AcquireAnswer(Struct, omit_defaults=True, kw_only=True):
+    """`locked`, `refreshed`, `observer` or `queued`."""
+
+    success: bool = msgspec.field()
+    status: Literal["locked", "refreshed", "observer", "queued"] = msgspec.field()
+    message: str | UnsetType = UNSET
+    lock: LockView | UnsetType = UNSET
+    current_lock: LockView | UnsetType | None = UNSET
+    queue_entry: EntryView | UnsetType = UNSET
+    observer_count: int | UnsetType = UNSET
+
+
+class ReleaseAnswer(Struct, kw_only=True):
+    """`released`, `observer_released` or `not_locked`; `draining` while the equipment still moves."""
+
+    success: bool
+    status: Literal["released", "observer_released", "not_locked"]
+    was_forced: bool = False
+    draining: bool = False
+    message: str | UnsetType = UNSET
+
+
+class LockAnswer(Struct):
+    """The lock, claimed."""
+
+    success: bool
+    lock: LockView
+
+
+class SessionAnswer(Struct):
+    """Done, for this session."""
+
+    success: bool
+    message: str
+    session_id: str
+
+
+class SessionEndAnswer(SessionAnswer):
+    """The session has ended."""
+
+    locks_released: int
+
+
+class SessionsAnswer(Struct):
+    """The living sessions, oldest first."""
+
+    sessions: list[SessionView]
+    count: int
+
+
+class SessionLocksAnswer(Struct):
+    """What a session has a lock on."""
+
+    session_id: str
+    locked_equipment: list[str]
+    count: int
+
+
+class ActivityAnswer(Struct):
+    """The idle clock of a lock has started anew."""
+
+    success: bool
+    message: str
+    equipment_id: str
+    session_id: str
+
+
+class QueueAnswer(Struct):
+    """Who waits for one piece of equipment."""
+
+    equipment_id: str
+    queue: list[EntryView]
+
+
+class LeftAnswer(Struct):
+    """The place in the queue is given up."""
+
+    success: bool
+    equipment_id: str
+    queue_id: str
+
+
+class AllAnswer(Struct):
+    """Every lock and queue."""
+
+    exclusive_locks: dict[str, LockView]
+    observer_locks: dict[str, list[str]]
+    queues: dict[str, list[EntryView]]
+
+
+class EquipmentEventsAnswer(Struct):
+    """The newest events of one piece of equipment, oldest first."""
+
+    equipment_id: str
+    events: list[msgspec.Raw]
+    count: int
+
+
+class SessionEventsAnswer(Struct):
+    """The newest events of one session, oldest first."""
+
+    session_id: str
+    events: list[msgspec.Raw]
+    count: int
+
+
+class ListedEquipment(Struct, kw_only=True):
+    """One line of the list of equipment."""
+
+    id: str
+    type: str
+    manufacturer: str = ""
+    model: str
+    serial_number: str | None = None
+    connection_type: str = "motorlock"
+    resource_string: str
+    nickname: str
+    kind: str
+    label: str
+    state: str
+    holder: str | None
+    queue_length: int
+
+
+class EquipmentAnswer(Struct):
+    """What a piece of equipment can do, and how it stands."""
+
+    equipment_id: str
+    kind: str
+    label: str
+    commands: list[Command]
+    policies: dict[str, object]
+    status: StatusView
+
+
+class DeviceStatusAnswer(Struct, kw_only=True):
+    """LabLink's status of a device; what a driver cannot tell is null."""
+
+    id: str
+    connected: bool
+    error: str | None
+    firmware_version: str | None = None
+    capabilities: dict[str, object]
+    last_seen: str
+
+
+class ReadingsAnswer(Struct):
+    """The last readback as numbers."""
+
+    equipment_id: str
+    readings: dict[str, object]
+    age_seconds: float
+
+
+class CommandAnswer(Struct, kw_only=True):
+    """What became of a command."""
+
+    command_id: str
+    equipment_id: str
+    success: bool
+    data: object
+    error: str | None
+    timestamp: str
+    outcome: Literal["done", "failed", "stopped", "unknown", "not_run", "running"]
+
+
+class StopAnswer(Struct):
+    """Whether the driver took the stop in time."""
+
+    success: bool
+    equipment_id: str
+    delivered: bool
+    outcome: Literal["stopped", "stop_not_delivered"]
+
+
+class DoneAnswer(Struct):
+    """Done, for this equipment."""
+
+    success: bool
+    equipment_id: str
+
+
+class HealthAnswer(Struct):
+    """Whether the authority can do its work; `instance` changes at each of its starts."""
+
+    status: Literal["ok", "store_failed"]
+    name: str
+    version: str
+    instance: str
+    locks_enabled: bool
+    equipment: int

@@ -1,0 +1,177 @@
+"""What a door is: one method and path, what goes in, what comes out. Routes and OpenAPI are made from the same list."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from authority.committer import StoreFailed
+from authority.core.model import EquipmentId, Session, SessionId
+from authority.core.refusals import Refusal, SessionIsOver, UnknownEquipment, UnknownSession
+from authority.service import Service
+from authority.worker import Worker
+
+from .identity import SessionIds
+from .problems import Refused, problem, told
+
+BODY_LIMIT = 1024 * 1024
+_JSON = {"content-type": "application/json"}
+
+Answer = object
+Body = TypeVar("Body")
+Handler = Callable[["Visit"], Answer | Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One method and path. A plain function handles it in one step; a coroutine one may wait."""
+
+    method: str
+    path: str
+    handler: Handler
+    answer: type
+    summary: str
+    body: type | None = None
+    body_optional: bool = False
+    query: tuple[tuple[str, type, object], ...] = ()
+    codes: tuple[int, ...] = ()
+    statuses: tuple[int, ...] = field(default=(200,))
+    open_to_all: bool = False
+
+
+@dataclass(frozen=True)
+class House:
+    """What all doors lead to."""
+
+    service: Service
+    ids: SessionIds
+
+
+class Visit:
+    """One request at a door: its parts, parsed and checked in the order of the specification."""
+
+    def __init__(self, house: House, request: Request, body: object) -> None:
+        """Keep the request and its body."""
+        self.house = house
+        self.service = house.service
+        self.request = request
+        self.body = body
+
+    def body_as(self, kind: type[Body]) -> Body:
+        """Return the body, which has the door's type."""
+        assert isinstance(self.body, kind)
+        return self.body
+
+    @property
+    def equipment_id(self) -> EquipmentId:
+        """The equipment of the path, or 404."""
+        return self.known(self.request.path_params["equipment_id"])
+
+    def known(self, name: str) -> EquipmentId:
+        """Return `name` as an id of this lab, or refuse."""
+        if name not in self.service.workers:
+            raise UnknownEquipment(EquipmentId(name))
+        return EquipmentId(name)
+
+    def worker(self, key: EquipmentId) -> Worker:
+        """Return who calls the driver."""
+        return self.service.workers[key]
+
+    def session(self, name: str) -> Session:
+        """Return the living session `name`, without acting for it."""
+        found = self.service.table.session(SessionId(name))
+        if found is None:
+            raise (SessionIsOver if self.house.ids.made(name) else UnknownSession)(SessionId(name))
+        return found
+
+    def acting(self, name: str) -> Session:
+        """Return the session this request acts for; with a secret one the request must bear its token."""
+        session = self.session(name)
+        self.prove(session)
+        return session
+
+    def prove(self, session: Session) -> None:
+        """Refuse unless the request bears the token of `session`, where it has one."""
+        if session.secret_sha256 is None:
+            return
+        given = hashlib.sha256(self.request.headers.get("motorlock-session", "").encode()).hexdigest()
+        if not hmac.compare_digest(given, session.secret_sha256):
+            detail = "This session acts only with its own token; log in again from the notebook that began it."
+            raise Refused(401, "bad_session_token", detail)
+
+    def query(self, name: str, kind: type, default: object) -> object:
+        """Return a query parameter, converted and checked."""
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        try:
+            return msgspec.convert(text, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(name, str(error)) from None
+
+
+def invalid(where: str, message: str) -> Refused:
+    """Return a 422: one sentence, and the list for programs."""
+    detail = f"The request is not valid: {where}: {message}." if where else f"The request is not valid: {message}."
+    return Refused(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
+
+
+async def read_body(request: Request, door: Door) -> object:
+    """Return the body as the door's type; refuses what is too large, no JSON, or not of that shape."""
+    kind = request.headers.get("content-type", "")
+    raw = b""
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > BODY_LIMIT:
+                raise Refused(413, "too_large", "The body is larger than 1 MiB.")
+    except ClientDisconnect:
+        raise Refused(400, "invalid", "The connection closed before the body was complete.") from None
+    if door.body is None:
+        return None
+    if not raw and door.body_optional:
+        return door.body()
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "not_json", "The body must be JSON, with the content type application/json.")
+    try:
+        return msgspec.json.decode(raw, type=door.body, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at ")
+        raise invalid(where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise invalid("body", "it is not well-formed JSON") from None
+
+
+def endpoint(house: House, door: Door) -> Callable[[Request], Awaitable[Response]]:
+    """Return the function that serves `door`."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            visit = Visit(house, request, await read_body(request, door))
+            if house.service.failure is not None and not door.open_to_all:
+                raise StoreFailed
+            try:
+                answer = door.handler(visit)
+                if isinstance(answer, Awaitable):
+                    answer = await answer
+            finally:
+                if not door.open_to_all:
+                    await house.service.settled()
+            return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
+        except Refusal as refusal:
+            refused = told(refusal, house.service.views, house.service.clock.now())
+        except Refused as said:
+            refused = said
+        except StoreFailed:
+            detail = "The authority cannot write its journal; only stop is served until it is restarted."
+            refused = Refused(503, "store_unavailable", detail)
+        return problem(refused.status, refused.code, refused.detail, refused.data)
+
+    return serve

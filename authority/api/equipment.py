@@ -1,0 +1,282 @@
+"""The doors of the equipment: what there is, commands, stop, and health."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+
+import msgspec
+from starlette.responses import Response
+
+from authority import __version__
+from authority.codec import iso
+from authority.core import messages as m
+from authority.core.control import permit_control, permit_observe
+from authority.core.model import Equipment, EquipmentId, SessionId
+from authority.core.refusals import LockLost, LockRequired, ObserveRequired
+from authority.drivers.declare import Command, InvalidParameters, bind
+from authority.journal import Call
+from authority.ports import DriverUnavailable, OutsideLimits
+
+from . import bodies as b
+from .doors import Door, Visit, invalid
+from .problems import Refused
+
+_LABLINK_TYPES = frozenset(
+    {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}
+)
+_REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+def listing(v: Visit) -> Response:
+    """List the equipment of this lab."""
+    return Response(msgspec.json.encode([_listed(v, e) for e in v.service.table.all_equipment()]), headers=_JSON)
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _listed(v: Visit, e: Equipment) -> b.ListedEquipment:
+    w = v.worker(e.id)
+    return b.ListedEquipment(
+        id=e.id,
+        type=w.kind if w.kind in _LABLINK_TYPES else "unknown",
+        model=type(w.driver).__name__,
+        resource_string=w.driver.address or e.id,
+        nickname=w.label,
+        kind=w.kind,
+        label=w.label,
+        state=e.state,
+        holder=None if e.lock is None else e.lock.user,
+        queue_length=len(e.queue),
+    )
+
+
+def describe(v: Visit) -> b.EquipmentAnswer:
+    """Tell the commands of one piece of equipment, its policies, and how it stands."""
+    key = v.equipment_id
+    w, e = v.worker(key), _equipment(v, key)
+    policies: dict[str, object] = msgspec.to_builtins(e.policy)
+    return b.EquipmentAnswer(key, w.kind, w.label, list(w.commands.values()), policies, v.service.status(key))
+
+
+def device_status(v: Visit) -> b.DeviceStatusAnswer:
+    """Tell whether the device answers."""
+    key = v.equipment_id
+    w = v.worker(key)
+    capabilities: dict[str, object] = {"commands": list(w.commands), "kind": w.kind}
+    seen = v.service.views.time(w.read_at)
+    return b.DeviceStatusAnswer(
+        id=key, connected=w.readback.connected, error=w.readback.error, capabilities=capabilities, last_seen=seen
+    )
+
+
+def readings(v: Visit) -> b.ReadingsAnswer:
+    """Tell the last readback as numbers."""
+    key = v.equipment_id
+    seen = v.service.views.readback(v.worker(key))
+    values: dict[str, object] = dict(seen.values)
+    if seen.position is not None:
+        values = {"position": seen.position, **values}
+    return b.ReadingsAnswer(key, values, seen.age_seconds)
+
+
+async def command(v: Visit) -> Response:
+    """Run a command, after the checks in their order: body, equipment, command, session, lock, parameters, driver."""
+    body = v.body_as(b.CommandBody)
+    if body.equipment_id != v.request.path_params["equipment_id"]:
+        raise invalid("equipment_id", "it is not the equipment of the path")
+    key = v.equipment_id
+    declared = v.worker(key).commands.get(body.action)
+    if declared is None:
+        names = ", ".join(v.worker(key).commands)
+        raise Refused(404, "unknown_command", f"{key} has no command {body.action!r}; it has: {names}.")
+    if declared.kind == "observe":
+        return await _observe(v, key, declared, body)
+    return await _control(v, key, declared, body)
+
+
+async def _control(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> Response:
+    session = _control_session(v, key, body.session_id)
+    client_key = v.request.headers.get("idempotency-key")
+    digest = None
+    name = uuid.uuid4().hex
+    if client_key:
+        name = f"{session}\n{client_key[:128]}"
+        digest = hashlib.sha256(msgspec.json.encode([key, body.action, body.parameters, body.command_id])).digest()
+        known = v.service.find_call(name)
+        if known is not None:
+            return await _again(known, digest, body)
+    permit_control(_equipment(v, key), session, body.fence)
+    parameters = _bound(v, key, declared, body)
+    call = Call(name, body.command_id, key, digest)
+    v.service.control(
+        call,
+        m.Control(
+            equipment=key,
+            session=session,
+            key=name,
+            command_id=body.command_id,
+            action=body.action,
+            parameters=parameters,
+            fence=body.fence,
+        ),
+    )
+    return await _wait(call, body)
+
+
+def _control_session(v: Visit, key: EquipmentId, name: str | None) -> SessionId:
+    if not name:
+        detail = f"A control command needs session_id: log in to {key} first."
+        raise Refused(401, "session_required", detail)
+    session = v.service.table.session(SessionId(name))
+    if session is None:
+        e = _equipment(v, key)
+        loss = e.loss(SessionId(name))
+        raise LockLost(e, loss) if loss is not None or v.house.ids.made(name) else LockRequired(e)
+    v.prove(session)
+    return session.id
+
+
+def _bound(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> dict[str, object]:
+    worker = v.worker(key)
+    try:
+        parameters: dict[str, object] = dict(bind(declared, body.parameters, key))
+        worker.driver.check(body.action, parameters)
+    except InvalidParameters as error:
+        raise Refused(422, "invalid", str(error), errors=error.errors) from None
+    except OutsideLimits as error:
+        raise Refused(422, "outside_limits", f"{key}: {error}".rstrip(".") + "; it has not moved.") from None
+    if not worker.readback.connected:
+        raise _unavailable(key, worker.readback.error)
+    return parameters
+
+
+def _unavailable(key: str, error: str | None) -> Refused:
+    why = f" ({error.rstrip('.')})" if error else ""
+    return Refused(503, "driver_unavailable", f"{key} cannot be reached now{why}; locks are kept, try again.")
+
+
+async def _again(call: Call, digest: bytes, body: b.CommandBody) -> Response:
+    """Answer a key that came before: the recorded reply, or go on waiting for it."""
+    if call.digest != digest:
+        detail = "This idempotency key came with another command before; send a new key with a new command."
+        raise Refused(422, "idempotency_mismatch", detail)
+    answer = await _wait(call, body)
+    answer.headers.update(_REPLAYED)
+    return answer
+
+
+async def _wait(call: Call, body: b.CommandBody) -> Response:
+    try:
+        async with asyncio.timeout(body.wait_seconds):
+            await call.over.wait()
+    except TimeoutError:
+        pass
+    if call.reply is not None and call.over.is_set():
+        return Response(call.reply, 200, _JSON)
+    running = _answer(body, "running", None, None)
+    return Response(msgspec.json.encode(running), 202, _JSON)
+
+
+async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> Response:
+    e, name = _equipment(v, key), body.session_id
+    session = v.service.table.session(SessionId(name)) if name else None
+    if session is None:
+        raise ObserveRequired(e)
+    v.prove(session)
+    permit_observe(e, session.id)
+    parameters = _bound(v, key, declared, body)
+    v.service.apply(m.Observe(equipment=key, session=session.id))
+    await v.service.settled()
+    try:
+        data = await v.worker(key).observe(body.action, parameters)
+    except DriverUnavailable as down:
+        raise _unavailable(key, str(down)) from None
+    except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
+        answer = _answer(body, "failed", None, str(failed) or type(failed).__name__)
+    else:
+        answer = _answer(body, "done", data, None)
+    return Response(msgspec.json.encode(answer, enc_hook=str), 200, _JSON)
+
+
+def _answer(body: b.CommandBody, outcome: str, data: object, error: str | None) -> dict[str, object]:
+    return {
+        "command_id": body.command_id,
+        "equipment_id": body.equipment_id,
+        "success": outcome in {"done", "running"},
+        "data": data,
+        "error": error,
+        "timestamp": iso(time.time()),
+        "outcome": outcome,
+    }
+
+
+async def stop(v: Visit) -> b.StopAnswer:
+    """Stop equipment: everybody may, always; a session that cannot be proved counts as nobody's."""
+    body = v.body_as(b.StopBody)
+    key = v.equipment_id
+    session = v.service.table.session(SessionId(body.session_id)) if body.session_id else None
+    if session is not None:
+        try:
+            v.prove(session)
+        except Refused:
+            session = None
+    peer = v.request.client.host if v.request.client is not None else "unknown"
+    user = session.user if session is not None else body.user or f"somebody at {peer}"
+    delivered = await v.service.stop(key, None if session is None else session.id, user, body.reason)
+    if v.service.failure is None:
+        await v.service.settled()
+    return b.StopAnswer(delivered, key, delivered, "stopped" if delivered else "stop_not_delivered")
+
+
+def resume(v: Visit) -> b.DoneAnswer:
+    """Allow control again after somebody else's stop."""
+    key, session = v.equipment_id, v.acting(v.body_as(b.StrictActingBody).session_id)
+    v.service.apply(m.Resume(equipment=key, session=session.id))
+    return b.DoneAnswer(True, key)
+
+
+def clear_fault(v: Visit) -> b.DoneAnswer:
+    """Declare equipment fit for use again."""
+    body = v.body_as(b.ClearFaultBody)
+    key = v.equipment_id
+    by = body.user or "somebody"
+    if body.session_id is not None:
+        by = v.acting(body.session_id).user
+    v.service.apply(m.ClearFault(equipment=key, by=by, reason=body.reason))
+    return b.DoneAnswer(True, key)
+
+
+def health(v: Visit) -> b.HealthAnswer:
+    """Tell whether the authority can do its work."""
+    s = v.service
+    return b.HealthAnswer(
+        "ok" if s.failure is None else "store_failed", "motorlock", __version__, s.instance, True, len(s.workers)
+    )
+
+
+def _equipment(v: Visit, key: EquipmentId) -> Equipment:
+    found = v.service.table.equipment(key)
+    assert found is not None
+    return found
+
+
+_EQ = "/api/equipment/{equipment_id}"
+DOORS = (
+    Door("GET", "/health", health, b.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
+    Door("GET", "/api/equipment/list", listing, list[b.ListedEquipment], "The equipment of this lab"),
+    Door("GET", _EQ, describe, b.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
+    Door("GET", _EQ + "/status", device_status, b.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
+    Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),
+    Door("POST", _EQ + "/command", command, b.CommandAnswer, "Run a command", b.CommandBody,
+         codes=(401, 403, 404, 409, 503), statuses=(200, 202)),
+    Door("POST", _EQ + "/stop", stop, b.StopAnswer, "Stop: everybody may, always", b.StopBody, body_optional=True,
+         codes=(404,), open_to_all=True),
+    Door("POST", _EQ + "/resume", resume, b.DoneAnswer, "Go on after somebody's stop", b.StrictActingBody,
+         codes=(401, 403, 404)),
+    Door("POST", _EQ + "/clear-fault", clear_fault, b.DoneAnswer, "Declare equipment fit again", b.ClearFaultBody,
+         codes=(401, 404, 409)),
+)  # fmt: skip

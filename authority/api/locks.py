@@ -1,0 +1,312 @@
+"""The doors of locks, queues and sessions: LabLink's rows 1 to 14, and ours beside them."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+
+from authority.core import messages as m
+from authority.core.model import Equipment, Mode, Session, SessionId, Why
+from authority.core.refusals import NoLock
+from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
+
+from . import bodies as b
+from .doors import Door, Visit, invalid
+from .identity import new_token
+from .problems import who_holds
+
+
+def acquire(v: Visit) -> b.AcquireAnswer:
+    """Grant, refresh, queue or refuse."""
+    body = v.body_as(b.AcquireBody)
+    key = v.known(body.equipment_id)
+    mode = _mode(body.lock_mode)
+    session = _session_for(v, body.session_id)
+    fresh = uuid.uuid4().hex
+    events = v.service.apply(
+        m.Acquire(
+            equipment=key,
+            session=session.id,
+            mode=mode,
+            timeout_s=body.timeout_seconds,
+            wait=body.queue_if_busy,
+            note=body.note,
+            lock_id=f"lock_{fresh}",
+            queue_id=f"queue_{fresh}",
+        )
+    )
+    e = _equipment(v, key)
+    entry = e.entry(session.id)
+    if mode is Mode.OBSERVER and e.observer(session.id) is not None:
+        return b.AcquireAnswer(success=True, status="observer", observer_count=len(e.observers))
+    if e.holds(session.id) and e.lock is not None:
+        granted = any(isinstance(x, m.LockAcquired) and x.session == session.id for x in events)
+        lock = v.service.views.lock(e, e.lock)
+        return b.AcquireAnswer(success=True, status="locked" if granted else "refreshed", lock=lock)
+    assert entry is not None
+    return _queued(v, e, v.service.views.entry(e, entry))
+
+
+def _queued(v: Visit, e: Equipment, entry: EntryView) -> b.AcquireAnswer:
+    lock = None if e.lock is None else v.service.views.lock(e, e.lock)
+    who = f"{e.id} is being handed over" if e.lock is None else who_holds(e, e.lock, v.service.clock.now())
+    return b.AcquireAnswer(
+        success=False,
+        status="queued",
+        message=f"{who}; you are number {entry.position} in the queue.",
+        current_lock=lock,
+        queue_entry=entry,
+    )
+
+
+def _session_for(v: Visit, name: str) -> Session:
+    """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
+    if v.service.table.session(SessionId(name)) is None and not v.house.ids.made(name):
+        now = v.service.clock.now()
+        user = f"a program at {_peer(v)}"
+        v.service.apply(
+            m.OpenSession(
+                session=Session(id=SessionId(name), user=user, client_ip=_peer(v), created_at=now, last_seen=now)
+            )
+        )
+    return v.acting(name)
+
+
+def _peer(v: Visit) -> str:
+    return v.request.client.host if v.request.client is not None else "unknown"
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text.lower())
+    except ValueError:
+        raise invalid("lock_mode", f"it is 'exclusive' or 'observer', not {text!r}") from None
+
+
+def release(v: Visit) -> b.ReleaseAnswer:
+    """Give a lock back; with `force` take it from its holder."""
+    body = v.body_as(b.ReleaseBody)
+    key = v.known(body.equipment_id)
+    watching = False
+    try:
+        if body.force:
+            v.service.apply(_force(v, body))
+        else:
+            watching = _equipment(v, key).observer(SessionId(body.session_id)) is not None
+            v.acting(body.session_id)
+            v.service.apply(m.Release(equipment=key, session=SessionId(body.session_id), stop=body.stop))
+    except NoLock:
+        message = f"No lock found for session {body.session_id}"
+        return b.ReleaseAnswer(success=False, status="not_locked", message=message)
+    draining = _equipment(v, key).drain is not None
+    return b.ReleaseAnswer(
+        success=True, status="observer_released" if watching else "released", was_forced=body.force, draining=draining
+    )
+
+
+def _force(v: Visit, body: b.ReleaseBody) -> m.ForceRelease:
+    known = v.service.table.session(SessionId(body.session_id))
+    if known is not None:
+        v.prove(known)
+    by = known.user if known is not None else f"{body.session_id} at {_peer(v)}"
+    reason = body.reason or "no reason given"
+    key = v.known(body.equipment_id)
+    return m.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
+
+
+def claim(v: Visit) -> b.LockAnswer:
+    """Take up a grant from the queue."""
+    key, session = v.equipment_id, v.acting(v.body_as(b.StrictActingBody).session_id)
+    v.service.apply(m.Claim(equipment=key, session=session.id))
+    return b.LockAnswer(True, _lock(v, _equipment(v, key)))
+
+
+def activity(v: Visit) -> b.ActivityAnswer:
+    """Restart the idle clock of a lock."""
+    key, session = v.equipment_id, v.acting(v.body_as(b.ActingBody).session_id)
+    v.service.apply(m.Activity(equipment=key, session=session.id))
+    return b.ActivityAnswer(True, "Activity updated", key, session.id)
+
+
+def leave(v: Visit) -> b.LeftAnswer:
+    """Give up one's place in the queue."""
+    key, queue_id = v.equipment_id, v.request.path_params["queue_id"]
+    session = v.acting(str(v.query("session_id", str, "")))
+    v.service.apply(m.Leave(equipment=key, session=session.id, queue_id=queue_id))
+    return b.LeftAnswer(True, key, queue_id)
+
+
+def status(v: Visit) -> StatusView:
+    """Show one piece of equipment."""
+    return v.service.status(v.equipment_id)
+
+
+def queue(v: Visit) -> b.QueueAnswer:
+    """Show who waits."""
+    key = v.equipment_id
+    return b.QueueAnswer(key, v.service.views.queue(_equipment(v, key)))
+
+
+def everything(v: Visit) -> b.AllAnswer:
+    """Show every lock and queue."""
+    views = v.service.views
+    answer = b.AllAnswer({}, {}, {})
+    for e in v.service.table.all_equipment():
+        if e.lock is not None:
+            answer.exclusive_locks[e.id] = views.lock(e, e.lock)
+        if e.observers:
+            answer.observer_locks[e.id] = [o.session for o in e.observers]
+        if e.queue:
+            answer.queues[e.id] = views.queue(e)
+    return answer
+
+
+def equipment_events(v: Visit) -> b.EquipmentEventsAnswer:
+    """Show the newest events of one piece of equipment."""
+    key, limit = v.equipment_id, v.query("limit", b.Limit, 50)
+    assert isinstance(limit, int)
+    rows = v.service.events(equipment=key, limit=limit)
+    return b.EquipmentEventsAnswer(key, [msgspec.Raw(x.body) for x in rows], len(rows))
+
+
+def session_events(v: Visit) -> b.SessionEventsAnswer:
+    """Show the newest events of one session, also of one that is over."""
+    name, limit = v.request.path_params["session_id"], v.query("limit", b.Limit, 50)
+    assert isinstance(limit, int)
+    rows = v.service.events(session=name, limit=limit)
+    return b.SessionEventsAnswer(name, [msgspec.Raw(x.body) for x in rows], len(rows))
+
+
+def create_session(v: Visit) -> NewSessionView:
+    """Begin a session."""
+    body = v.body_as(b.SessionBody)
+    now = v.service.clock.now()
+    token, digest = new_token() if body.secret else (None, None)
+    ip = body.client_ip or _peer(v)
+    session = Session(
+        id=v.house.ids.new(),
+        user=_user(body) or body.client_name or f"a program at {ip}",
+        client_name=body.client_name,
+        client_ip=ip,
+        metadata=body.metadata or {},
+        created_at=now,
+        last_seen=now,
+        timeout_s=float(body.timeout_seconds),
+        keeper=body.keeper,
+        lease_s=body.lease_seconds,
+        secret_sha256=digest,
+    )
+    v.service.apply(m.OpenSession(session=session))
+    view = msgspec.structs.asdict(v.service.views.session(session))
+    return NewSessionView(**view, session_token=msgspec.UNSET if token is None else token)
+
+
+def _user(body: b.SessionBody) -> str | None:
+    named = (body.metadata or {}).get("user")
+    return body.user or (named[:128] if isinstance(named, str) and named else None)
+
+
+def end_session(v: Visit) -> b.SessionEndAnswer:
+    """End a session with its locks."""
+    session = v.acting(v.request.path_params["session_id"])
+    return b.SessionEndAnswer(True, "Session ended", session.id, _end(v, session, Why.SESSION_ENDED, None))
+
+
+def gone(v: Visit) -> b.SessionEndAnswer:
+    """Take the keeper's word that the session's process is dead."""
+    session = v.acting(v.request.path_params["session_id"])
+    reason = v.body_as(b.GoneBody).reason
+    return b.SessionEndAnswer(True, "Session ended", session.id, _end(v, session, Why.GONE, reason))
+
+
+def _end(v: Visit, session: Session, why: Why, reason: str | None) -> int:
+    held = sum(1 for key in session.equipment if _has_lock(_equipment(v, key), session.id))
+    v.service.apply(m.EndSession(session=session.id, why=why, reason=reason))
+    return held
+
+
+def _has_lock(e: Equipment, session: SessionId) -> bool:
+    return e.holds(session) or e.observer(session) is not None
+
+
+def sessions(v: Visit) -> b.SessionsAnswer:
+    """List the living sessions."""
+    limit = v.query("limit", b.Limit, 1000)
+    assert isinstance(limit, int)
+    found = [v.service.views.session(s) for s, _ in zip(v.service.table.all_sessions(), range(limit), strict=False)]
+    return b.SessionsAnswer(found, len(found))
+
+
+def session(v: Visit) -> SessionView:
+    """Show one session."""
+    return v.service.views.session(v.session(v.request.path_params["session_id"]))
+
+
+def session_activity(v: Visit) -> b.SessionAnswer:
+    """Restart the timeout of a session without a keeper; its locks' idle clocks go on."""
+    found = v.acting(v.request.path_params["session_id"])
+    v.service.apply(m.Seen(session=found.id))
+    return b.SessionAnswer(True, "Session activity updated", found.id)
+
+
+def heartbeat(v: Visit) -> b.SessionAnswer:
+    """Take a keeper's sign of life."""
+    found = v.acting(v.request.path_params["session_id"])
+    v.service.apply(m.Seen(session=found.id, busy=v.body_as(b.HeartbeatBody).busy))
+    return b.SessionAnswer(True, "alive", found.id)
+
+
+def session_locks(v: Visit) -> b.SessionLocksAnswer:
+    """List what a session has a lock on."""
+    found = v.session(v.request.path_params["session_id"])
+    held = [str(key) for key in found.equipment if _has_lock(_equipment(v, key), found.id)]
+    return b.SessionLocksAnswer(found.id, held, len(held))
+
+
+def _equipment(v: Visit, key: str) -> Equipment:
+    found = v.service.table.equipment(v.known(key))
+    assert found is not None
+    return found
+
+
+def _lock(v: Visit, e: Equipment) -> LockView:
+    assert e.lock is not None
+    return v.service.views.lock(e, e.lock)
+
+
+_LIMIT = (("limit", b.Limit, 50),)
+_SESSION = "/api/locks/sessions/{session_id}"
+
+DOORS = (
+    Door("POST", "/api/locks/acquire", acquire, b.AcquireAnswer, "Ask for a lock", b.AcquireBody,
+         codes=(401, 404, 409)),
+    Door("POST", "/api/locks/release", release, b.ReleaseAnswer, "Give a lock back", b.ReleaseBody,
+         codes=(401, 403, 404)),
+    Door("POST", "/api/locks/claim/{equipment_id}", claim, b.LockAnswer, "Take up a grant from the queue",
+         b.StrictActingBody, codes=(401, 403, 404)),
+    Door("POST", "/api/locks/activity/{equipment_id}", activity, b.ActivityAnswer, "Restart a lock's idle clock",
+         b.ActingBody, codes=(401, 404)),
+    Door("DELETE", "/api/locks/queue/{equipment_id}/{queue_id}", leave, b.LeftAnswer, "Leave the queue",
+         query=(("session_id", str, ""),), codes=(401, 404)),
+    Door("GET", "/api/locks/status/{equipment_id}", status, StatusView, "How one piece of equipment stands",
+         codes=(404,)),
+    Door("GET", "/api/locks/queue/{equipment_id}", queue, b.QueueAnswer, "Who waits", codes=(404,)),
+    Door("GET", "/api/locks/all", everything, b.AllAnswer, "Every lock and queue"),
+    Door("GET", "/api/locks/events/{equipment_id}", equipment_events, b.EquipmentEventsAnswer,
+         "Events of one piece of equipment", query=_LIMIT, codes=(404, 422)),
+    Door("POST", "/api/locks/sessions/create", create_session, NewSessionView, "Begin a session", b.SessionBody),
+    Door("GET", "/api/locks/sessions", sessions, b.SessionsAnswer, "The living sessions",
+         query=(("limit", b.Limit, 1000),), codes=(422,)),
+    Door("GET", _SESSION, session, SessionView, "One session", codes=(404,)),
+    Door("DELETE", _SESSION, end_session, b.SessionEndAnswer, "End a session with its locks", codes=(401, 404)),
+    Door("POST", _SESSION + "/activity", session_activity, b.SessionAnswer, "Restart a session's timeout",
+         codes=(401, 404)),
+    Door("POST", _SESSION + "/heartbeat", heartbeat, b.SessionAnswer, "A keeper's sign of life", b.HeartbeatBody,
+         codes=(401, 404)),
+    Door("POST", _SESSION + "/gone", gone, b.SessionEndAnswer, "The session's process is dead", b.GoneBody,
+         codes=(401, 404)),
+    Door("GET", _SESSION + "/locks", session_locks, b.SessionLocksAnswer, "What a session has a lock on", codes=(404,)),
+    Door("GET", _SESSION + "/events", session_events, b.SessionEventsAnswer, "Events of one session", query=_LIMIT,
+         codes=(422,)),
+)  # fmt: skip

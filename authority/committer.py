@@ -1,0 +1,122 @@
+"""Group commit: what was decided while one commit was on its way joins the next, on a thread of its own.
+
+Nobody hears of what a crash could undo: whoever has to tell of a step waits for `settled`, or leaves a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from .ports import Batch, Store
+
+
+class StoreFailed(Exception):
+    """The store could not write: nothing that was decided since may be told to anybody."""
+
+
+class _Pending:
+    """The batch that is being filled, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.batch = Batch(events=[], equipment={}, sessions={}, commands=[])
+        self.then: list[Callable[[], None]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+
+
+class Committer:
+    """Writes batches one after another. All methods are called on the loop."""
+
+    def __init__(self, store: Store, on_failure: Callable[[BaseException], None]) -> None:
+        """Use `store` from a thread of its own; `on_failure` is called once when a write fails."""
+        self._store = store
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._open: _Pending | None = None
+        self._writing: _Pending | None = None
+        self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="motorlock-store", daemon=True)
+        self._thread.start()
+        self.commits = 0
+        self.failure: BaseException | None = None
+
+    def open(self) -> Batch:
+        """Return the batch that the next commit writes, to be filled in this step."""
+        if self.failure is not None:
+            raise StoreFailed from self.failure
+        if self._open is None:
+            self._open = _Pending()
+            if self._writing is None:
+                # One turn of the loop later, so that requests that arrived together share the commit.
+                self._loop.call_soon(self._flush)
+        return self._open.batch
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Call back on the loop, in order, once everything decided so far is on disk."""
+        pending = self._open or self._writing
+        if pending is None:
+            callback()
+        else:
+            pending.then.append(callback)
+
+    async def settled(self) -> None:
+        """Return once everything decided so far is on disk; raise `StoreFailed` if it will never be."""
+        if self.failure is not None:
+            raise StoreFailed from self.failure
+        pending = self._open or self._writing
+        if pending is not None:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            pending.waiters.append(waiter)
+            await waiter
+
+    def in_writer(self, work: Callable[[], None]) -> None:
+        """Run housekeeping between two commits, in the writing thread."""
+        self._inbox.put(work)
+
+    async def close(self) -> None:
+        """Write what is open, then end the thread."""
+        if self.failure is None:
+            await self.settled()
+        self._inbox.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _flush(self) -> None:
+        if self._open is None or self._writing is not None:
+            return
+        self._writing, self._open = self._open, None
+        batch = self._writing.batch
+        self._inbox.put(lambda: self._write(batch))
+
+    def _work(self) -> None:
+        while (work := self._inbox.get()) is not None:
+            work()
+
+    def _write(self, batch: Batch) -> None:
+        try:
+            self._store.write(batch)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the loop must hear of it
+            self._loop.call_soon_threadsafe(self._failed, error)
+        else:
+            self._loop.call_soon_threadsafe(self._written)
+
+    def _written(self) -> None:
+        done, self._writing = self._writing, None
+        self.commits += 1
+        self._flush()
+        if done is not None:
+            for callback in done.then:
+                callback()
+            for waiter in done.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _failed(self, error: BaseException) -> None:
+        self.failure = error
+        for pending in (self._writing, self._open):
+            for waiter in pending.waiters if pending else ():
+                if not waiter.done():
+                    waiter.set_exception(StoreFailed())
+        self._writing = self._open = None
+        self._on_failure(error)

@@ -1,0 +1,145 @@
+"""One authority from start to end: wires store, workers, service and doors, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import uvicorn
+
+from .api.app import make_app
+from .api.identity import SessionIds
+from .clock import SystemClock
+from .service import Service
+from .settings import Misconfigured, Settings
+from .store.sqlite import DirectoryInUse, SqliteStore, hold
+from .worker import Worker
+
+log = logging.getLogger("motorlock")
+LINGER_S = 3
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT; `announce` gets the address once it answers. Returns the exit status."""
+    with contextlib.ExitStack() as held:
+        try:
+            for handle in _hold_all(settings):
+                held.callback(handle.close)
+            store = SqliteStore(settings.data / "motorlock.sqlite3")
+            sock = held.enter_context(_bind(settings.host, settings.port))
+        except (DirectoryInUse, sqlite3.Error, OSError) as error:
+            raise Misconfigured(_why(settings, error)) from None
+        held.callback(store.close)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings, store, sock, announce))
+
+
+def _hold_all(settings: Settings) -> list[IO[str]]:
+    """Make sure that no other authority of this machine has the same data or the same device."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    held = [hold(settings.data / "authority.lock", f"The data directory {settings.data}")]
+    for a in settings.apparatus:
+        if a.driver.address is not None:
+            name = hashlib.sha256(a.driver.address.encode()).hexdigest()[:16]
+            path = Path(tempfile.gettempdir()) / f"motorlock-{name}.lock"
+            held.append(hold(path, f"The device {a.driver.address} ({a.id})"))
+    return held
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(1024)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _why(settings: Settings, error: Exception) -> str:
+    if isinstance(error, DirectoryInUse):
+        return str(error)
+    if isinstance(error, sqlite3.Error):
+        return f"The data in {settings.data} cannot be used: {error}."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}."
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port."
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, announce: Callable[[str], None]) -> int:
+    clock = SystemClock(not_before=store.load().wall)
+    workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.apparatus}
+    service = Service(
+        store,
+        clock,
+        workers,
+        {a.id: a.policy for a in settings.apparatus},
+        history_days=settings.history_days,
+        on_failure=lambda error: log.critical("only stop is served from now on: %r", error),
+    )
+    ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
+    app = make_app(service, ids, hosts=settings.hosts, token=settings.token)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        timeout_keep_alive=300,
+        timeout_graceful_shutdown=LINGER_S,
+        server_header=False,
+    )
+    server = _Server(config)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    service.start()
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    waiting = asyncio.create_task(ended.wait())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    host, port = sock.getsockname()[:2]
+    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    try:
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await service.close()
+        server.should_exit = True
+        await serving
+        waiting.cancel()
+    return 0 if service.failure is None else 70
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the authority first stops what moves, then ends its server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave the signals to `serve`."""
+        yield

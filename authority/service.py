@@ -1,0 +1,394 @@
+"""The owner of the state: decides each request on the newest state in one step, and lets it be told once it is on disk.
+
+Everything here runs on one event loop, and `apply` has no await: no other request can come between its decision and
+its effect. An error there that is no refusal stops what moves and ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Literal
+
+import msgspec
+
+from . import journal as j
+from .agenda import Agenda
+from .codec import Views, encode_event, iso
+from .committer import Committer, StoreFailed
+from .core import clocks
+from .core import messages as m
+from .core.evolve import evolve, restarted
+from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Session, SessionId, Table
+from .core.refusals import Refusal
+from .core.rules import AnyRequest, decide
+from .hub import Hub, frame
+from .ports import Clock, EventRow, Store
+from .wire import StatusView
+from .worker import Worker
+
+COMMANDS_KEPT_S = 24 * 3600.0
+HOUSEKEEPING_S = 3600.0
+RETRY_STOP_S = 0.5
+
+Key = tuple[Literal["equipment", "session"], str]
+
+
+class Service:
+    """The authority without its doors."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        workers: Mapping[EquipmentId, Worker],
+        policies: Mapping[EquipmentId, Policy],
+        *,
+        history_days: float = 90.0,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Take up what the store remembers; `start` begins to act on it. Called on the loop."""
+        self.clock = clock
+        self.workers = dict(workers)
+        self.table = Table()
+        self.views = Views(self.table, clock)
+        self.hub = Hub()
+        self.instance = uuid.uuid4().hex
+        self.failure: BaseException | None = None
+        self.ending = False
+        self._store = store
+        self._history_s = history_days * 86400.0
+        self._on_failure = on_failure
+        self._journal = j.Journal(store)
+        self._tasks: set[asyncio.Task[None]] = set()
+        kept = store.load()
+        self.seq = kept.seq
+        self._load(kept.equipment, kept.sessions, policies)
+        self.committer = Committer(store, self._fail)
+        self._agenda: Agenda[Key] = Agenda(clock, self._due_at, self._look)
+
+    def _load(
+        self, equipment: Mapping[str, bytes], sessions: Mapping[str, bytes], policies: Mapping[EquipmentId, Policy]
+    ) -> None:
+        now = self.clock.now()
+        for key, policy in policies.items():
+            body = equipment.get(key)
+            known = Equipment(id=key) if body is None else msgspec.json.decode(body, type=Equipment)
+            self.table.put(msgspec.structs.replace(known, policy=policy))
+        for body in sessions.values():
+            session = restarted(msgspec.json.decode(body, type=Session), now)
+            known_only = tuple(k for k in session.equipment if k in policies)
+            self.table.put(msgspec.structs.replace(session, equipment=known_only))
+
+    def start(self) -> None:
+        """Recover, and begin to act."""
+        for worker in self.workers.values():
+            worker.start(self)
+        for e in list(self.table.all_equipment()):
+            was_running = e.running is not None
+            self.apply(m.Recover(equipment=e.id))
+            if was_running:
+                self._spawn(self._halt(e.id, None))
+            elif e.drain is not None and e.drain.stop_owed:
+                self._spawn(self._halt(e.id, e.drain))
+        for s in list(self.table.all_sessions()):
+            self._agenda.plan(("session", s.id))
+        self._spawn(self._keep_house())
+
+    async def close(self) -> None:
+        """Stop what moves, end the streams, write what is open and let go of the equipment."""
+        self.ending = True
+        await self.stop_all("the authority is ending")
+        self.hub.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(w.close() for w in self.workers.values()))
+        await self.committer.close()
+
+    async def stop_all(self, reason: str) -> None:
+        """Stop every equipment that moves or runs a command."""
+        busy = [
+            e.id
+            for e in self.table.all_equipment()
+            if e.moving or e.running is not None or self.workers[e.id].readback.moving
+        ]
+        await asyncio.gather(*(self.stop(key, None, None, reason) for key in busy))
+
+    # deciding
+
+    def apply(self, request: AnyRequest) -> tuple[m.Event, ...]:
+        """Decide `request` on the newest state and let it have happened; raises a `Refusal`.
+
+        The caller tells nobody before `settled` has returned.
+        """
+        if self.failure is not None:
+            raise StoreFailed from self.failure
+        try:
+            events = decide(self.table, request, self.clock.now())
+        except Refusal:
+            # Who asks in vain has spoken all the same.
+            if isinstance(request, m.OfSession) and not isinstance(request, m.Seen | m.ForceRelease):
+                self._hear(request.session)
+            raise
+        try:
+            self._take(events)
+        except StoreFailed:
+            raise
+        except Exception as bug:
+            self._fail(bug)
+            raise
+        return events
+
+    def _hear(self, session: SessionId) -> None:
+        if self.table.session(session) is not None:
+            self.apply(m.Seen(session=session))
+
+    async def ask(self, request: AnyRequest) -> tuple[m.Event, ...]:
+        """Decide `request` and return its events once they are on disk; a refusal too may rest on what is not yet."""
+        try:
+            return self.apply(request)
+        finally:
+            await self.committer.settled()
+
+    async def settled(self) -> None:
+        """Return once everything decided so far may be told."""
+        await self.committer.settled()
+
+    def _take(self, events: tuple[m.Event, ...]) -> None:
+        wall = self.clock.wall(self.clock.now())
+        for event in events:
+            evolve(self.table, event)
+            if event.stored:
+                self._store_event(event, wall)
+            if isinstance(event, m.EquipmentEvent):
+                self._act(event, wall)
+        self._plan(events)
+
+    def _store_event(self, event: m.Event, wall: float) -> None:
+        self.seq += 1
+        body = encode_event(event, self.seq, iso(wall))
+        batch = self.committer.open()
+        key = event.equipment if isinstance(event, m.EquipmentEvent) else None
+        session: SessionId | None = getattr(event, "session", None)
+        batch.events.append(EventRow(self.seq, wall, key, session, body))
+        if key is not None:
+            batch.equipment[key] = msgspec.json.encode(self.table.equipment(key))
+        if session is not None:
+            entry = self.table.session(session)
+            batch.sessions[session] = None if entry is None else msgspec.json.encode(entry)
+        if self.hub:
+            self._push(self.seq, body, key)
+
+    def _push(self, seq: int, body: bytes, key: EquipmentId | None) -> None:
+        status = b"null" if key is None else msgspec.json.encode(self.status(key))
+        message = frame("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
+        self.committer.then(lambda: self.hub.publish(message, seq))
+
+    def _act(self, event: m.EquipmentEvent, wall: float) -> None:
+        """Do what an event asks of the driver or of a waiting caller."""
+        worker = self.workers[event.equipment]
+        match event:
+            case m.CommandStarted(command=command):
+                call = self._journal.get(command.key)
+                record = None if call is None else j.row(call, wall)
+                if record is not None:
+                    self.committer.open().commands.append(record)
+                self.committer.then(lambda: worker.run(command))
+            case m.CommandFinished():
+                self._conclude(event, wall)
+            case m.LockDraining(drain=drain) if drain.how is How.STOP and drain.stop_owed:
+                # The stop goes out at once: it harms nobody if the commit behind it should fail.
+                self._spawn(self._halt(event.equipment, drain))
+            case _:
+                pass
+
+    def _conclude(self, event: m.CommandFinished, wall: float) -> None:
+        call = self._journal.get(event.key)
+        if call is None:
+            # Accepted in an earlier run: only its row knows of it.
+            record = self._store.command(event.key)
+            if record is None:
+                return
+            call = j.Call(event.key, event.command_id, event.equipment, record.digest)
+        call.reply = reply(call, event, iso(wall))
+        record = j.row(call, wall)
+        if record is not None:
+            self.committer.open().commands.append(record)
+        self.committer.then(call.over.set)
+        if call.digest is None:
+            self._journal.drop(call.key)
+
+    def _plan(self, events: tuple[m.Event, ...]) -> None:
+        for event in events:
+            if isinstance(event, m.EquipmentEvent):
+                self._agenda.plan(("equipment", event.equipment))
+                if event.session is not None:
+                    self._agenda.plan(("session", event.session))
+            elif isinstance(event, m.SessionEvent):
+                self._agenda.plan(("session", event.session))
+                session = self.table.session(event.session)
+                for key in session.equipment if session is not None else ():
+                    self._agenda.plan(("equipment", key))
+
+    def _due_at(self, key: Key) -> float | None:
+        kind, name = key
+        if kind == "equipment":
+            e = self.table.equipment(EquipmentId(name))
+            return None if e is None else clocks.equipment_due(self.table, e)
+        s = self.table.session(SessionId(name))
+        return None if s is None else clocks.session_due(self.table, s)
+
+    def _look(self, key: Key) -> None:
+        if self.failure is not None:
+            return
+        kind, name = key
+        try:
+            if kind == "session":
+                session = self.table.session(SessionId(name))
+                self.apply(m.Tick(session=SessionId(name)))
+                for wanted in session.equipment if session is not None else ():
+                    self.apply(m.Tick(equipment=wanted))
+            else:
+                self.apply(m.Tick(equipment=EquipmentId(name)))
+        except StoreFailed:
+            return
+
+    # what workers tell
+
+    def finished(
+        self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
+    ) -> None:
+        """Take the end of a command from its worker."""
+        call = self._journal.get(key)
+        if call is not None:
+            call.data = data
+        if self.failure is None:
+            self.apply(m.Finish(equipment=equipment, key=key, outcome=outcome, error=error, moving=moving))
+
+    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+        """Take a changed readback from its worker, and show it."""
+        e = self.table.equipment(equipment)
+        if self.failure is None and e is not None and (e.moving != moving or outside is not None):
+            self.apply(m.Moved(equipment=equipment, moving=moving, outside=outside))
+        if self.hub:
+            view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
+            self.hub.publish(frame("progress", msgspec.json.encode(view)))
+
+    # stop
+
+    async def stop(self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None) -> bool:
+        """Stop the equipment: the driver first, the journal after. Returns whether the driver took it in time."""
+        worker = self.workers[key]
+        delivered = await worker.stop()
+        if self.failure is None:
+            self.apply(
+                m.Stop(
+                    equipment=key,
+                    session=session,
+                    user=user,
+                    reason=reason,
+                    delivered=delivered,
+                    moving=worker.readback.moving or not worker.readback.connected,
+                )
+            )
+        return delivered
+
+    async def _halt(self, key: EquipmentId, drain: Drain | None) -> None:
+        """Stop what was left moving, again and again until the driver takes it or it is no longer wanted."""
+        while not await self.stop(key, None, None, None if drain is None else str(drain.why)):
+            await asyncio.sleep(RETRY_STOP_S)
+            e = self.table.equipment(key)
+            if e is None or e.fault is not None or (e.drain is None and not e.moving):
+                return
+
+    # commands
+
+    def find_call(self, key: str) -> j.Call | None:
+        """Return the call recorded under a client's key."""
+        return self._journal.find(key)
+
+    def control(self, call: j.Call, request: m.Control) -> None:
+        """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
+        self._journal.open(call)
+        try:
+            self.apply(request)
+        except (Refusal, StoreFailed):
+            self._journal.drop(call.key)
+            raise
+        self._journal.trim()
+
+    # what people see
+
+    def status(self, key: EquipmentId) -> StatusView:
+        """Render one piece of equipment on the newest state: tell it only after `settled`."""
+        e = self.table.equipment(key)
+        assert e is not None
+        return self.views.status(e, self.workers[key])
+
+    def events(
+        self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
+    ) -> list[EventRow]:
+        """Return stored events, oldest first."""
+        return self._store.events(equipment=equipment, session=session, after=after, limit=limit)
+
+    def first_seq(self) -> int:
+        """Return the sequence number of the oldest event that is kept."""
+        return self._store.first_seq()
+
+    # the end
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, StoreFailed):
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """From here on only stop and health are served: what memory holds may not be what the store holds."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.committer.failure = self.committer.failure or error
+        self.hub.close()
+        for worker in self.workers.values():
+            self._spawn(_ignore(worker.stop()))
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+    async def _keep_house(self) -> None:
+        while True:
+            wall = self.clock.wall(self.clock.now())
+            self.committer.in_writer(
+                lambda: self._store.forget(
+                    events_before=wall - self._history_s,  # noqa: B023 - the writer runs it in this round
+                    commands_before=wall - COMMANDS_KEPT_S,  # noqa: B023
+                )
+            )
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+
+async def _ignore(stopping: Coroutine[object, object, bool]) -> None:
+    await stopping
+
+
+def reply(call: j.Call, event: m.CommandFinished, timestamp: str) -> bytes:
+    """Return the reply to a command, byte for byte as it is answered now and whenever it is asked for again."""
+    done = event.outcome is Outcome.DONE
+    return msgspec.json.encode(
+        {
+            "command_id": call.command_id,
+            "equipment_id": call.equipment,
+            "success": done,
+            "data": call.data if done else None,
+            "error": event.error,
+            "timestamp": timestamp,
+            "outcome": event.outcome,
+        },
+        enc_hook=str,
+    )
