@@ -64,8 +64,8 @@ def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "",
     if not alive:
         badge, tone = "no connection", "bad"
     return Shown(
-        title=_text(status, "label") or _name(status),
-        kind=_text(status, "kind"),
+        title=_name(status),
+        kind=_kind(status),
         badge=badge,
         tone=tone,
         headline=headline(status, me, now=now),
@@ -183,7 +183,7 @@ def panel_html(seen: Shown, left_s: float | None) -> str:
     headline, doing, notice = escape(seen.headline), escape(seen.doing), escape(seen.notice)
     return (
         f'<div class="ml-panel ml-{seen.tone}">'
-        f'<div class="ml-top"><b>{title}</b><span class="ml-dim">{kind if kind != title else ""}</span>'
+        f'<div class="ml-top"><b>{title}</b><span class="ml-dim">{kind}</span>'
         f'<span class="ml-badge">{badge}</span></div>'
         f'<div class="ml-head" title="{headline}">{headline}</div>'
         f'<div class="ml-row"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
@@ -308,6 +308,11 @@ def _note(part: Fields) -> str:
 def _since(holder: Fields, now: datetime | None) -> str:
     at = _text(holder, "since")
     return f" since {clock(at, now)}" if at else ""
+
+
+def _kind(status: Fields) -> str:
+    label, kind = _text(status, "label"), _text(status, "kind").replace("_", " ")
+    return kind if label in ("", _name(status)) else f"{label} ({kind})" if kind else label
 
 
 def _name(status: Fields) -> str:

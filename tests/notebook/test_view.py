@@ -232,6 +232,20 @@ def test_the_badge_tells_the_state_in_two_words(
     assert f"ml-{tone}" in view.panel_html(seen, None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "motor"),
+        ({"label": "Sample stage, x"}, "Sample stage, x (motor)"),
+        ({"label": "", "kind": "power_supply"}, "power supply"),
+        ({"label": "Sample stage, x", "kind": None}, "Sample stage, x"),
+    ],
+)
+def test_the_title_is_the_name_to_type_and_the_label_stands_beside_it(changes: dict[str, object], kind: str) -> None:
+    seen = view.shown(a_status(**changes), "s-ann", now=NOW)
+    assert (seen.title, seen.kind) == ("stage_x", kind)
+
+
 def test_a_lost_feed_is_said_before_anything_else() -> None:
     seen = view.shown(held(), "s-ann", alive=False, now=NOW)
     assert (seen.badge, seen.tone, seen.notice) == ("no connection", "bad", view.LOST)
