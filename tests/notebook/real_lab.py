@@ -41,7 +41,9 @@ class Authority:
         self.process = subprocess.Popen([*command, *self._arguments], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert _READY in line, f"the authority did not start: {line!r}"
+        if _READY not in line:
+            self.end(signal.SIGKILL)
+            raise AssertionError(f"the authority did not start: {line!r}")
         self.url = line.strip().partition(_READY)[2]
         self._port = int(self.url.rpartition(":")[2])
 
@@ -297,13 +299,18 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                if not self._open.is_set():
+                far = self._reach() if self._open.is_set() else None
+                if far is None:
                     near.close()
                     continue
-                far = socket.create_connection(self._target)
                 self._ends += [near, far]
                 threading.Thread(target=self._relay, args=(near, far), daemon=True).start()
                 threading.Thread(target=self._relay, args=(far, near), daemon=True).start()
+
+    def _reach(self) -> socket.socket | None:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(self._target)
+        return None
 
     def _relay(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
