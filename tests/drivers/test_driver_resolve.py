@@ -64,6 +64,12 @@ def test_the_built_in_names_are_those_of_the_installed_package():
         assert resolve(name) is loaded
 
 
+def test_a_checkout_that_nobody_installed_has_the_built_in_drivers(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2])])
+    assert not entry_points(group="motorlock.drivers")
+    assert resolve("simulated-motor") is SimulatedMotor
+
+
 def test_an_installed_package_can_offer_drivers(tmp_path, monkeypatch):
     metadata = tmp_path / "some_lab-1.0.dist-info"
     metadata.mkdir()
