@@ -6,7 +6,6 @@ In a notebook: `%load_ext jupyter_motorlock`, then `stage = %motor_login stage_x
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from jupyter_motorlock.errors import (
@@ -25,7 +24,7 @@ from jupyter_motorlock.errors import (
     UsageProblem,
 )
 from jupyter_motorlock.handle import Connection, Handle
-from jupyter_motorlock.session import DEFAULT_URL, KernelSession
+from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -58,9 +57,7 @@ def connect(url: str | None = None, user: str | None = None, token: str | None =
     What is not given is taken from MOTORLOCK_URL, MOTORLOCK_USER and MOTORLOCK_TOKEN. Nothing is sent before the
     connection is used; its methods raise `Unreachable` when no authority answers.
     """
-    address = url or os.environ.get("MOTORLOCK_URL") or DEFAULT_URL
-    secret = token or os.environ.get("MOTORLOCK_TOKEN") or None
-    return Connection(KernelSession(address, user=user, token=secret))
+    return Connection(KernelSession(url, user=user, token=token))
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import ChainMap
 from collections.abc import Mapping
@@ -19,16 +18,17 @@ from IPython.core.magic import (
     no_var_expand,
     output_can_be_silenced,
 )
-from traitlets import Unicode, default
+from traitlets import Unicode
 
 from jupyter_motorlock import view
 from jupyter_motorlock.completion import Known
 from jupyter_motorlock.errors import MotorlockError, UsageProblem
 from jupyter_motorlock.handle import Handle, login, run
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import Call, Command, declared, fill, read_call, read_cell, read_login, tokens
+from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, tokens
+from jupyter_motorlock.meant import Meant, listed
 from jupyter_motorlock.panel import Panel
-from jupyter_motorlock.session import DEFAULT_URL, KernelSession
+from jupyter_motorlock.session import KernelSession
 
 Names = Mapping[str, object]
 
@@ -47,12 +47,7 @@ class MotorMagics(Magics):
         self.current: KernelSession | None = None
         self._made_for = ("", "", "")
         self._panels: dict[str, Panel] = {}
-        self._commands: dict[str, dict[str, Command]] = {}
-        self._names: set[str] = set()
-
-    @default("authority_url")
-    def _default_url(self) -> str:
-        return os.environ.get("MOTORLOCK_URL") or DEFAULT_URL
+        self._meant = Meant(lambda: self.session)
 
     @no_var_expand
     @needs_local_scope
@@ -83,7 +78,22 @@ class MotorMagics(Magics):
         if given.user:
             self.user = given.user
         session = self.session
-        name = given.names[0] if given.names else self._only_motor(session)
+        if self._changed():
+            self.authority_url, self.user, self.token = self._made_for
+            raise UsageProblem(
+                f"This kernel holds {' and '.join(sorted(session.held()))} as {session.user}; "
+                "log out before you change the user or the address."
+            )
+        name = given.names[0] if given.names else self._meant.only_motor()
+        self._meant.commands(name)
+        shown = given.no_panel
+
+        def show() -> None:
+            nonlocal shown
+            if not shown:
+                self._show(name)
+            shown = True
+
         handle = login(
             session,
             name,
@@ -91,10 +101,9 @@ class MotorMagics(Magics):
             wait=given.wait,
             note=given.note,
             timeout_s=given.timeout_s,
-            on_queued=lambda: self._show(name, panel=not given.no_panel),
+            on_queued=show,
         )
-        self._remember(session, name)
-        self._show(name, panel=not given.no_panel)
+        show()
         return handle
 
     @no_var_expand
@@ -138,12 +147,14 @@ class MotorMagics(Magics):
         names = self._names_of(local_ns)
         out, words = _output(tokens(line.rstrip().removesuffix(";")))
         if cell is None:
-            name, words = self._addressed(words, names)
-            value = self._run(name, read_call(words, name, self._declared(name), names))
+            name, rest = self._meant.addressed([*(fill(word, names) for word in words[:1]), *words[1:]])
+            value = run(self.session, name, read_call(rest, name, self._meant.commands(name), names))
             kept: object = value
         else:
-            name = self._one_name([fill(word, names) for word in words])
-            results = [self._run(name, call) for call in read_cell(cell, name, self._declared(name), names)]
+            name = self._meant.one([fill(word, names) for word in words])
+            results = [
+                run(self.session, name, call) for call in read_cell(cell, name, self._meant.commands(name), names)
+            ]
             value, kept = (results[-1] if results else None), results
         if out:
             self._shell.user_ns[out] = kept
@@ -158,10 +169,9 @@ class MotorMagics(Magics):
         words = self._words(line, local_ns)
         held = sorted(session.held())
         if not words and len(held) != 1:
-            names = self._all_names(session)
-            _say("\n".join(view.headline(session.status(name), session.session_id, now=now) for name in names))
-            return
-        for name in words or held:
+            for item in self._meant.offered():
+                _say(view.headline(session.status(str(item["id"])), session.session_id, now=now))
+        for name in words or (held if len(held) == 1 else ()):
             _say(view.plain(session.status(name), session.session_id, now=now))
 
     @no_var_expand
@@ -172,8 +182,8 @@ class MotorMagics(Magics):
         words = self._words(line, local_ns)
         names = words or sorted(self.session.held())
         if not names:
-            listed = ", ".join(self._all_names(self.session))
-            raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME, of {listed}.")
+            offered = listed(self._meant.offered())
+            raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
         stopped = stop_all(self.session, names)
         if not stopped.delivered:
             raise MotorlockError(f"{stopped.clause}.")
@@ -193,42 +203,37 @@ class MotorMagics(Magics):
     @line_magic
     def motor_panel(self, line: str, local_ns: Names | None = None) -> None:
         """Show the live panel of a motor: `%motor_panel [NAME]`."""
-        self._show(self._named(line, local_ns), panel=True)
+        self._show(self._named(line, local_ns))
 
     @property
     def session(self) -> KernelSession:
-        """This kernel's session; nothing is sent before it is used. A changed address or user makes a new one."""
-        wanted = (self.authority_url, self.user, self.token)
-        if self.current is not None and wanted != self._made_for:
-            held = sorted(self.current.held())
-            if held:
-                _, self.user, _ = self._made_for
-                raise UsageProblem(
-                    f"This kernel holds {' and '.join(held)} as {self.current.user}; "
-                    "log out before you change the user or the address."
-                )
+        """This kernel's session; a changed address or user makes a new one as soon as nothing is held."""
+        if self.current is not None and self._changed() and not self.current.held():
             self.close()
         if self.current is None:
-            self._made_for = wanted
-            token = self.token or os.environ.get("MOTORLOCK_TOKEN")
-            self.current = KernelSession(self.authority_url, user=self.user or None, token=token or None)
+            self._made_for = url, user, token = self._wanted()
+            self.current = KernelSession(url or None, user=user or None, token=token or None)
         return self.current
 
     def known(self) -> Known:
         """Return what Tab may offer; asks nobody."""
-        heard = self.current
-        held = sorted(heard.held()) if heard else []
-        names = self._names.union(held, heard.statuses if heard else ())
-        return Known(sorted(names), held, dict(self._commands))
+        return self._meant.known(self.current)
 
     def close(self) -> None:
         """Take the panels off the page and end the session."""
         for panel in self._panels.values():
             panel.close()
         self._panels.clear()
+        self._meant.forget()
         if self.current is not None:
             session, self.current = self.current, None
             session.close()
+
+    def _wanted(self) -> tuple[str, str, str]:
+        return self.authority_url, self.user, self.token
+
+    def _changed(self) -> bool:
+        return self._wanted() != self._made_for
 
     def _words(self, line: str, local_ns: Names | None) -> list[str]:
         """Return the words of a line, filled in; a `;` at its end is IPython's, to silence the value."""
@@ -239,84 +244,12 @@ class MotorMagics(Magics):
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
 
     def _named(self, line: str, local_ns: Names | None) -> str:
-        return self._one_name(self._words(line, local_ns))
+        return self._meant.one(self._words(line, local_ns))
 
-    def _one_name(self, words: list[str]) -> str:
-        """Return the one name given, or the only one that is held."""
-        if len(words) > 1:
-            raise UsageProblem(f"One name is taken at a time, and {len(words)} were given: {' '.join(words)}.")
-        if words:
-            return words[0]
-        here = self._here()
-        if len(here) == 1:
-            return here[0]
-        if here:
-            raise UsageProblem(f"This kernel is logged in to {' and '.join(here)}; say which one is meant.")
-        raise UsageProblem("This kernel is not logged in to anything; log in first: %motor_login NAME")
-
-    def _addressed(self, words: list[str], names: Names) -> tuple[str, list[str]]:
-        """Split `[NAME] COMMAND ...`; a first word that is a command of the only one held is no name."""
-        if not words:
-            raise UsageProblem("Say what to do: %motor NAME COMMAND, for example %motor stage_x move_to 12.5")
-        first, here = fill(words[0], names), self._here()
-        if len(here) == 1 and first != here[0] and first in self._declared(here[0]):
-            return here[0], words
-        if len(words) > 1 or first in here:
-            return first, self._with_command(first, words[1:])
-        return self._one_name([]), words
-
-    def _with_command(self, name: str, words: list[str]) -> list[str]:
-        if not words:
-            listed = ", ".join(sorted(self._declared(name)))
-            raise UsageProblem(f"Say what {name} is to do: it has {listed}.")
-        return words
-
-    def _here(self) -> list[str]:
-        """Return what this kernel is logged in to, as holder or observer, as far as it knows."""
-        session = self.session
-        return sorted({*session.held(), *_observed(session)})
-
-    def _declared(self, name: str) -> dict[str, Command]:
-        if name not in self._commands:
-            self._remember(self.session, name)
-        return self._commands[name]
-
-    def _remember(self, session: KernelSession, name: str) -> None:
-        self._commands[name] = declared(session.describe(name))
-
-    def _run(self, name: str, call: Call) -> object:
-        return run(self.session, name, call)
-
-    def _only_motor(self, session: KernelSession) -> str:
-        found = session.equipment_list()
-        self._names.update(str(item["id"]) for item in found)
-        motors = [item for item in found if item.get("kind") == "motor"]
-        if len(motors) == 1:
-            return str(motors[0]["id"])
-        listed = ", ".join(_offered(item) for item in found) or "nothing"
-        raise UsageProblem(f"Say which one with %motor_login NAME; there is {listed}.")
-
-    def _all_names(self, session: KernelSession) -> list[str]:
-        self._names.update(str(item["id"]) for item in session.equipment_list())
-        return sorted(self._names)
-
-    def _show(self, name: str, *, panel: bool) -> None:
-        if not panel:
-            return
+    def _show(self, name: str) -> None:
         if name not in self._panels:
             self._panels[name] = Panel(self.session, name)
         display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
-
-
-def _offered(item: Mapping[str, object]) -> str:
-    holder = item.get("holder")
-    who = holder.get("user") if isinstance(holder, Mapping) else holder
-    return f"{item['id']} ({who} has it)" if who else f"{item['id']} ({item.get('state', 'free')})"
-
-
-def _observed(session: KernelSession) -> list[str]:
-    statuses, me = session.statuses, session.session_id
-    return [name for name, status in statuses.items() if me and me in (status.get("observer_sessions") or ())]
 
 
 def _queued(status: Mapping[str, object], session_id: str) -> bool:

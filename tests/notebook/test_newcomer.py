@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from real_lab import Authority, Kernel
-from typed import Notebook, Output
+from typed import Notebook, Output, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "newcomer.md"
 ROW = re.compile(r"^\| (?P<mistake>[^|]+) \| `(?P<typed>[^|]+)` \| (?P<said>[^|]+) \|$", re.MULTILINE)
@@ -28,7 +28,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 
 
 @pytest.fixture
-def open_notebook(tmp_path: Path) -> Iterator[Open]:
+def open_notebook(authority: Authority, tmp_path: Path) -> Iterator[Open]:
     """Open notebooks of the user ann that look for the authority at the given address."""
     opened: list[Kernel] = []
 
@@ -40,6 +40,9 @@ def open_notebook(tmp_path: Path) -> Iterator[Open]:
     yield start
     for kernel in opened:
         kernel.end()
+    for session in authority.call("GET", "/locks/sessions")["sessions"]:
+        authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
+    wait_until(lambda: authority.status()["state"] == "free", "the motor is free for the next test")
 
 
 @pytest.fixture
@@ -98,10 +101,8 @@ def test_the_login_is_forgotten(open_notebook: Open, authority: Authority) -> No
 
 def test_a_colleague_has_it(open_notebook: Open, authority: Authority) -> None:
     mistake = "a colleague has it"
-    bob = authority.person("Bob")
-    bob.acquire()
+    authority.person("Bob").acquire()
     check(mistake, typed(open_notebook(authority.url), mistake))
-    bob.release()
 
 
 def test_ones_own_other_notebook_has_it(open_notebook: Open, authority: Authority) -> None:
@@ -121,7 +122,7 @@ def test_the_kernel_was_restarted(open_notebook: Open, authority: Authority) -> 
 @pytest.fixture
 def logged_in(open_notebook: Open, authority: Authority) -> Notebook:
     notebook = open_notebook(authority.url)
-    notebook.value("stage = %motor_login stage_x --wait --no-panel")
+    notebook.value("stage = %motor_login stage_x --no-panel")
     return notebook
 
 
