@@ -49,19 +49,31 @@ def _lock(handle: IO[str]) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _refuse_another(db: sqlite3.Connection, path: Path) -> None:
+    """Look before anything is written: what another version made must stay as it is."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        return
+    row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if row is not None and row[0] != _VERSION:
+        raise sqlite3.DatabaseError(f"{path} was written by another motorlock (schema {row[0]}, not {_VERSION})")
+
+
 class SqliteStore:
     """Implements `ports.Store`. One connection writes, in the writer's thread; another reads, on the loop."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database; raises `sqlite3.Error` when it cannot be used."""
+        """Open or create the database; raises `sqlite3.Error` when it cannot be used, and then leaves it as it is."""
         self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.execute("PRAGMA synchronous=FULL")
-        self._writer.executescript(_SCHEMA)
-        self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        version = self.meta("schema", _VERSION)
-        if version != _VERSION:
-            raise sqlite3.DatabaseError(f"{path} was written by another motorlock (schema {version}, not {_VERSION})")
+        try:
+            _refuse_another(self._writer, path)
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute("PRAGMA synchronous=FULL")
+            self._writer.executescript(_SCHEMA)
+            self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error:
+            self._writer.close()
+            raise
+        self.meta("schema", _VERSION)
 
     def load(self) -> Kept:
         """Return all entries, the last sequence number and the last event's wall time."""

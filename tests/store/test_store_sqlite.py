@@ -1,0 +1,214 @@
+"""The store's contract: what was written is there, all of it or nothing of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authority.ports import Batch, CommandRow, EventRow, Kept
+from authority.store.sqlite import DirectoryInUse, SqliteStore, hold
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "motorlock.sqlite3"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(path)
+    yield opened
+    opened.close()
+
+
+def event(seq: int, *, equipment: str | None = "x", session: str | None = "ann", wall: float | None = None) -> EventRow:
+    return EventRow(seq, float(seq) if wall is None else wall, equipment, session, b'{"seq":%d}' % seq)
+
+
+def batch(*events: EventRow, **more: object) -> Batch:
+    made = Batch(events=list(events), equipment={}, sessions={}, commands=[])
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_an_empty_store_remembers_nothing(store: SqliteStore) -> None:
+    """STORE-3"""
+    assert store.load() == Kept(seq=0, wall=0.0, equipment={}, sessions={})
+    assert store.first_seq() == 0
+    assert store.events(limit=10) == []
+    assert store.command("k") is None
+
+
+def test_what_was_written_is_loaded_after_a_restart(path: Path) -> None:
+    """STORE-3, STORE-6"""
+    first = SqliteStore(path)
+    first.write(batch(event(1), event(2), equipment={"x": b"a", "y": b"b"}, sessions={"ann": b"s", "bob": b"t"}))
+    first.write(batch(event(3), equipment={"x": b"c"}, sessions={"bob": None}))
+    first.close()
+    again = SqliteStore(path)
+    assert again.load() == Kept(seq=3, wall=3.0, equipment={"x": b"c", "y": b"b"}, sessions={"ann": b"s"})
+    assert again.events(limit=10) == [event(1), event(2), event(3)]
+    again.close()
+
+
+def test_a_write_that_fails_in_the_middle_writes_nothing_of_it(store: SqliteStore) -> None:
+    """STORE-1, STORE-7"""
+    store.write(batch(event(1), equipment={"x": b"old"}, sessions={"ann": b"s"}))
+    twice = batch(event(2), event(1), equipment={"x": b"new"}, sessions={"ann": None, "bob": b"t"})
+    with pytest.raises(sqlite3.IntegrityError):
+        store.write(twice)
+    assert store.load() == Kept(seq=1, wall=1.0, equipment={"x": b"old"}, sessions={"ann": b"s"})
+    store.write(batch(event(2), equipment={"x": b"new"}))
+    assert store.load().equipment == {"x": b"new"}
+
+
+def test_the_process_may_end_without_closing_and_all_that_was_written_is_there(path: Path) -> None:
+    """STORE-1, STORE-3"""
+    program = (
+        "import os, sys; from pathlib import Path; from authority.ports import Batch, EventRow\n"
+        "from authority.store.sqlite import SqliteStore\n"
+        "SqliteStore(Path(sys.argv[1])).write(Batch([EventRow(7, 1.0, 'x', None, b'e')], {'x': b'a'}, {}, []))\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
+    store = SqliteStore(path)
+    assert store.load() == Kept(seq=7, wall=1.0, equipment={"x": b"a"}, sessions={})
+    store.close()
+
+
+def test_without_after_the_newest_events_are_given_oldest_first(store: SqliteStore) -> None:
+    """REST-13"""
+    store.write(batch(*(event(n) for n in range(1, 8))))
+    assert [e.seq for e in store.events(limit=3)] == [5, 6, 7]
+
+
+def test_with_after_the_first_events_that_follow_are_given_without_a_gap(store: SqliteStore) -> None:
+    """PUSH-3"""
+    store.write(batch(*(event(n) for n in range(1, 8))))
+    pages: list[int] = []
+    after = 0
+    while found := store.events(after=after, limit=3):
+        pages += [e.seq for e in found]
+        after = found[-1].seq
+    assert pages == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_events_are_found_by_equipment_and_by_session(store: SqliteStore) -> None:
+    """REST-13"""
+    store.write(
+        batch(
+            event(1, equipment=None, session="ann"),
+            event(2, equipment="x", session="ann"),
+            event(3, equipment="y", session="ann"),
+            event(4, equipment="x", session="bob"),
+        )
+    )
+    assert [e.seq for e in store.events(equipment="x", limit=10)] == [2, 4]
+    assert [e.seq for e in store.events(session="ann", limit=10)] == [1, 2, 3]
+    assert [e.seq for e in store.events(session="ann", after=1, limit=1)] == [2]
+
+
+def test_forgetting_drops_what_is_old_and_keeps_the_newest_event(path: Path) -> None:
+    """STORE-8"""
+    store = SqliteStore(path)
+    store.write(batch(event(1, wall=10.0), event(2, wall=20.0), event(3, wall=30.0)))
+    store.forget(events_before=25.0, commands_before=0.0)
+    assert [e.seq for e in store.events(limit=10)] == [3]
+    assert store.first_seq() == 3
+    store.forget(events_before=1000.0, commands_before=0.0)
+    store.close()
+    again = SqliteStore(path)
+    assert again.load().seq == 3, "sequence numbers would be used again"
+    again.close()
+
+
+def test_a_commands_row_is_replaced_by_its_outcome_and_forgotten_after_its_time(store: SqliteStore) -> None:
+    """CMD-8, CMD-9"""
+    begun, over = CommandRow("k", b"digest", 10.0, None), CommandRow("k", b"digest", 11.0, b'{"outcome":"done"}')
+    store.write(batch(commands=[begun]))
+    assert store.command("k") == begun
+    store.write(batch(commands=[over, CommandRow("late", b"d", 30.0, None)]))
+    assert store.command("k") == over
+    store.forget(events_before=0.0, commands_before=20.0)
+    assert store.command("k") is None
+    assert store.command("late") is not None
+
+
+def test_meta_keeps_the_first_value_for_ever(path: Path) -> None:
+    """STORE-3"""
+    store = SqliteStore(path)
+    assert store.meta("session_key", "first") == "first"
+    assert store.meta("session_key", "second") == "first"
+    store.close()
+    again = SqliteStore(path)
+    assert again.meta("session_key", "third") == "first"
+    again.close()
+
+
+def test_a_reader_sees_a_commit_whole_and_never_what_is_not_committed(store: SqliteStore, path: Path) -> None:
+    """STORE-1"""
+    store.write(batch(event(1)))
+    outside = sqlite3.connect(path, isolation_level=None)
+    outside.execute("BEGIN IMMEDIATE")
+    outside.execute("INSERT INTO events VALUES (2, 2.0, 'x', NULL, x'00')")
+    assert [e.seq for e in store.events(limit=10)] == [1]
+    outside.execute("COMMIT")
+    outside.close()
+    assert [e.seq for e in store.events(limit=10)] == [1, 2]
+
+
+def test_the_disk_has_a_commit_before_write_returns(store: SqliteStore) -> None:
+    """STORE-1"""
+    writer = store._writer
+    assert writer.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert writer.execute("PRAGMA synchronous").fetchone()[0] == 2, "2 is FULL: the log is flushed at each commit"
+
+
+def test_a_store_written_by_a_newer_motorlock_is_refused_and_left_as_it_is(path: Path) -> None:
+    """STORE-9"""
+    newer = sqlite3.connect(path)
+    newer.executescript(
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
+        "INSERT INTO meta VALUES ('schema', '2'); CREATE TABLE later (a);"
+    )
+    newer.close()
+    before = path.read_bytes()
+    with pytest.raises(sqlite3.DatabaseError, match="written by another motorlock"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(path: Path) -> None:
+    """STORE-9"""
+    path.write_bytes(b"not a database, but somebody's notes\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(sqlite3.DatabaseError):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path) -> None:
+    """STORE-5"""
+    program = (
+        "import sys; from pathlib import Path; from authority.store.sqlite import hold\n"
+        "handle = hold(Path(sys.argv[1]), 'The data'); print('held', flush=True); sys.stdin.read()"
+    )
+    lock = tmp_path / "authority.lock"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DirectoryInUse, match="The data is in use by another authority"):
+            hold(lock, "The data")
+        other.kill()
+        other.wait(60)
+    hold(lock, "The data").close()
