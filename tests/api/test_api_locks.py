@@ -1,0 +1,585 @@
+"""Locks over REST: acquire, release, status, queue, all, events, activity (rows 1 to 7 of LabLink's contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from rest_lab import Authority, Json, Person, ok, refused
+
+LOCK = {"lock_id", "equipment_id", "session_id", "lock_mode", "acquired_at", "last_activity", "timeout_seconds"}
+LOCK_OURS = LOCK | {"fence", "claimed", "note", "user"}
+ENTRY = {"queue_id", "equipment_id", "session_id", "lock_mode", "queued_at", "position"}
+ENTRY_OURS = ENTRY | {"priority", "user", "note"}
+STATUS = {
+    "equipment_id", "locked", "lock_mode", "session_id", "lock_id", "acquired_at", "time_remaining",
+    "observer_count", "observer_sessions", "queue_length",
+}  # fmt: skip
+STATUS_OURS = STATUS | {
+    "state", "fence", "claimed", "holder", "observers", "queue", "ending", "running", "readback", "stopped_by",
+    "fault", "last_lost", "kind", "label",
+}  # fmt: skip
+HOLDER = {"session_id", "user", "user_verified", "client_name", "note", "since", "suspect", "busy"}
+READBACK = {"connected", "moving", "position", "units", "values", "error", "age_seconds"}
+
+People = Callable[..., Person]
+
+
+def test_an_acquire_of_free_equipment_is_answered_with_status_200_and_every_field_of_a_lock(ann: Person, motor: str):
+    """LOCK-2 REST-1 REST-2"""
+    answer = ok(ann.acquire(motor, timeout_seconds=120, note="scan"))
+    assert answer["success"] is True
+    assert answer["status"] == "locked"
+    lock = answer["lock"]
+    assert lock.keys() >= LOCK_OURS
+    assert lock["equipment_id"] == motor
+    assert lock["session_id"] == ann.session_id
+    assert lock["lock_mode"] == "exclusive"
+    assert lock["timeout_seconds"] == 120
+    assert (lock["fence"], lock["claimed"], lock["note"], lock["user"]) == (1, True, "scan", "ann")
+
+
+def test_an_acquire_that_names_no_timeout_gets_300_seconds(ann: Person, motor: str):
+    """REST-1 IDLE-1"""
+    assert ann.has(motor)["timeout_seconds"] == 300
+
+
+def test_an_acquire_by_the_holder_refreshes_the_same_lock_and_replaces_timeout_and_note(ann: Person, motor: str):
+    """LOCK-4"""
+    first = ann.has(motor, note="old")
+    answer = ok(ann.acquire(motor, timeout_seconds=7, note="new", queue_if_busy=True))
+    assert answer["success"] is True
+    assert answer["status"] == "refreshed"
+    again = answer["lock"]
+    assert (again["lock_id"], again["fence"]) == (first["lock_id"], first["fence"])
+    assert (again["timeout_seconds"], again["note"]) == (7, "new")
+    assert ok(ann.acquire(motor))["lock"]["note"] == "new"
+
+
+def test_an_acquire_of_equipment_in_use_is_refused_with_who_since_why_and_how_many_wait(
+    ann: Person, bob: Person, motor: str
+):
+    """LOCK-3 REST-3"""
+    ann.has(motor, note="night scan")
+    body = refused(bob.acquire(motor), 409, "equipment_in_use")
+    assert body["detail"] == (f'ann ("night scan") has had {motor} for 0 s; wait in the queue to get it, or ask ann.')
+    assert body["holder"].keys() >= HOLDER
+    assert body["holder"]["user"] == "ann"
+    assert (body["note"], body["queue_length"], body["state"]) == ("night scan", 0, "held")
+    assert datetime.fromisoformat(body["since"]).utcoffset() == timedelta(0)
+
+
+def test_a_refused_acquire_changes_no_lock_and_no_history(lab: Authority, ann: Person, bob: Person, motor: str):
+    """LOCK-7"""
+    ann.has(motor)
+    before = lab.status(motor), lab.events(motor)
+    refused(bob.acquire(motor), 409, "equipment_in_use")
+    refused(bob.release(motor), 403, "not_holder")
+    after = lab.status(motor), lab.events(motor)
+    assert after[1] == before[1]
+    assert _still(after[0]) == _still(before[0])
+
+
+def _still(status: Json) -> Json:
+    return {k: v for k, v in status.items() if k not in {"time_remaining", "ending", "readback"}}
+
+
+def test_a_blocked_acquire_with_queue_if_busy_is_queued_with_every_field_of_the_page(
+    ann: Person, bob: Person, motor: str
+):
+    """QUEUE-1 QUEUE-2 REST-1 REST-2"""
+    lock = ann.has(motor)
+    answer = ok(bob.acquire(motor, queue_if_busy=True, note="after you"))
+    assert answer["success"] is False
+    assert answer["status"] == "queued"
+    assert answer["message"] == f"ann has had {motor} for 0 s; you are number 1 in the queue."
+    assert answer["current_lock"]["lock_id"] == lock["lock_id"]
+    entry = answer["queue_entry"]
+    assert entry.keys() >= ENTRY_OURS
+    assert (entry["position"], entry["session_id"], entry["note"]) == (1, bob.session_id, "after you")
+
+
+def test_asking_again_is_answered_with_the_same_entry_in_the_same_place(person: People, ann: Person, motor: str):
+    """QUEUE-3"""
+    ann.has(motor)
+    bob, cem = person("bob"), person("cem")
+    first = ok(bob.acquire(motor, queue_if_busy=True))["queue_entry"]
+    second = ok(cem.acquire(motor, queue_if_busy=True))["queue_entry"]
+    assert (first["position"], second["position"]) == (1, 2)
+    assert ok(bob.acquire(motor, queue_if_busy=True))["queue_entry"] == first
+    assert ok(cem.acquire(motor, queue_if_busy=True))["queue_entry"] == second
+
+
+def test_a_release_grants_the_next_in_the_queue_with_a_higher_fence_and_what_it_asked_for(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """LOSS-9 QUEUE-5 CLAIM-1 LOCK-8"""
+    ann.has(motor)
+    ok(bob.acquire(motor, queue_if_busy=True, timeout_seconds=77, note="mine"))
+    ok(ann.release(motor))
+    status = lab.status(motor)
+    assert (status["session_id"], status["fence"], status["claimed"]) == (bob.session_id, 2, False)
+    lock = ok(bob.post(f"/locks/claim/{motor}"))["lock"]
+    assert (lock["timeout_seconds"], lock["note"], lock["claimed"]) == (77, "mine", True)
+
+
+@pytest.mark.parametrize("mode", ["exclusive", "EXCLUSIVE", "Exclusive"])
+def test_the_lock_mode_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str):
+    """REST-8"""
+    assert ann.has(motor, lock_mode=mode)["lock_mode"] == "exclusive"
+
+
+@pytest.mark.parametrize("mode", ["observer", "OBSERVER", "Observer"])
+def test_observer_mode_too_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str):
+    """REST-8 OBS-1"""
+    answer = ok(ann.acquire(motor, lock_mode=mode))
+    assert (answer["success"], answer["status"], answer["observer_count"]) == (True, "observer", 1)
+
+
+def test_a_lock_mode_that_does_not_exist_is_refused_with_the_two_that_do(ann: Person, motor: str):
+    """REST-3 REST-8"""
+    body = refused(ann.acquire(motor, lock_mode="shared"), 422, "invalid")
+    assert body["detail"] == "The request is not valid: lock_mode: it is 'exclusive' or 'observer', not 'shared'."
+    assert body["errors"][0]["loc"] == "lock_mode"
+
+
+@pytest.mark.parametrize(("given", "taken"), [("60", 60), (2.0, 2), (0, 0), (1, 1), (31_536_000, 31_536_000)])
+def test_a_whole_number_is_taken_in_each_way_that_clients_write_it(ann: Person, motor: str, given: object, taken: int):
+    """REST-6 REST-7"""
+    assert ann.has(motor, timeout_seconds=given)["timeout_seconds"] == taken
+
+
+@pytest.mark.parametrize("given", [True, 1.5, None, -1, 31_536_001, 10**30, "soon", [], {}])
+def test_a_timeout_that_is_no_number_of_seconds_up_to_a_year_is_refused_and_nothing_is_locked(
+    lab: Authority, ann: Person, motor: str, given: object
+):
+    """REST-6 REST-7"""
+    body = refused(ann.acquire(motor, timeout_seconds=given), 422, "invalid")
+    assert "timeout_seconds" in body["detail"]
+    assert body["errors"][0]["loc"] == "timeout_seconds"
+    assert lab.status(motor)["locked"] is False
+
+
+def test_the_paths_of_the_page_ignore_fields_that_nobody_knows(ann: Person, motor: str):
+    """REST-6"""
+    ann.has(motor, colour="blue", nested={"a": 1})
+    assert ok(ann.release(motor, colour="blue"))["status"] == "released"
+
+
+@pytest.mark.parametrize("missing", ["equipment_id", "session_id"])
+def test_an_acquire_that_lacks_a_required_field_is_refused_with_the_name_of_the_field(lab: Authority, missing: str):
+    """REST-3"""
+    asked = {"equipment_id": "stage_x", "session_id": "s"}
+    del asked[missing]
+    body = refused(lab.post("/locks/acquire", asked), 422, "invalid")
+    assert missing in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/locks/status/nope", "/locks/queue/nope", "/locks/events/nope", "/equipment/nope"])
+def test_unknown_equipment_is_404_on_every_path_that_shows_it(lab: Authority, path: str):
+    """REST-10"""
+    body = refused(lab.get(path), 404, "unknown_equipment")
+    assert body["detail"] == "There is no equipment named 'nope' here."
+
+
+def test_unknown_equipment_is_404_on_every_path_that_acts_on_it(ann: Person):
+    """REST-10"""
+    refused(ann.acquire("nope"), 404, "unknown_equipment")
+    refused(ann.release("nope"), 404, "unknown_equipment")
+    refused(ann.release("nope", force=True), 404, "unknown_equipment")
+    for verb in ("claim", "activity"):
+        refused(ann.post(f"/locks/{verb}/nope"), 404, "unknown_equipment")
+    refused(ann.stop("nope"), 404, "unknown_equipment")
+    refused(ann.post("/equipment/nope/resume"), 404, "unknown_equipment")
+    refused(ann.post("/equipment/nope/clear-fault", {"reason": "looked"}), 404, "unknown_equipment")
+    refused(ann.command("home", "nope"), 404, "unknown_equipment")
+
+
+def test_an_acquire_of_unknown_equipment_makes_no_session(lab: Authority):
+    """REST-10 LOCK-7"""
+    own = str(uuid4())
+    refused(lab.post("/locks/acquire", {"equipment_id": "nope", "session_id": own}), 404, "unknown_equipment")
+    refused(lab.get(f"/locks/sessions/{own}"), 404, "unknown_session")
+
+
+# -- release
+
+
+def test_a_release_by_the_holder_is_answered_as_on_the_page(ann: Person, motor: str):
+    """LOCK-5 REST-1 LOSS-12"""
+    ann.has(motor)
+    answer = ok(ann.release(motor))
+    assert {k: answer[k] for k in ("success", "status", "was_forced", "draining")} == {
+        "success": True, "status": "released", "was_forced": False, "draining": False,
+    }  # fmt: skip
+
+
+def test_a_second_release_says_not_locked_with_status_200(ann: Person, motor: str):
+    """LOCK-6 REST-2"""
+    ann.has(motor)
+    ok(ann.release(motor))
+    answer = ok(ann.release(motor))
+    assert (answer["success"], answer["status"]) == (False, "not_locked")
+    assert answer["message"] == f"No lock found for session {ann.session_id}"
+
+
+def test_a_release_by_somebody_else_is_refused_with_the_name_of_the_holder(ann: Person, bob: Person, motor: str):
+    """LOCK-5"""
+    ann.has(motor)
+    body = refused(bob.release(motor), 403, "not_holder")
+    assert body["detail"] == f"{motor} is held by ann, not by you; nothing has changed."
+
+
+def test_a_release_by_an_id_that_nobody_knows_is_answered_as_on_the_page_and_makes_no_session(
+    lab: Authority, ann: Person, motor: str
+):
+    """LOCK-6 LOCK-5 WHO-9"""
+    asked = {"equipment_id": motor, "session_id": str(uuid4())}
+    answer = ok(lab.post("/locks/release", asked))
+    assert (answer["success"], answer["status"]) == (False, "not_locked")
+    ann.has(motor)
+    refused(lab.post("/locks/release", asked), 403, "not_holder")
+    refused(lab.get(f"/locks/sessions/{asked['session_id']}"), 404, "unknown_session")
+
+
+def test_a_release_while_moving_answers_at_once_that_it_drains_and_a_second_one_says_not_locked(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """LOSS-12 LOSS-10 LOCK-6 LOSS-11"""
+    ann.has(motor)
+    ann.begins("move_to", motor, position=100)
+    assert ok(ann.release(motor))["draining"] is True
+    assert ok(ann.release(motor))["status"] == "not_locked"
+    status = lab.status(motor)
+    assert (status["state"], status["locked"], status["holder"]["user"]) == ("draining", True, "ann")
+    body = refused(bob.acquire(motor), 409, "equipment_in_use")
+    assert body["state"] == "draining"
+    assert body["detail"] == f"{motor} is being brought to rest after ann had it; wait in the queue to be next."
+    refused(bob.release(motor), 403, "not_holder")
+    ok(bob.stop(motor))
+
+
+def test_a_release_with_stop_ends_the_running_command(lab: Authority, ann: Person, motor: str):
+    """LOSS-6"""
+    ann.has(motor)
+    ann.begins("move_to", motor, "k", position=100)
+    assert ok(ann.release(motor, stop=True))["status"] == "released"
+    answer = ok(ann.order({"action": "move_to", "parameters": {"position": 100}}, motor, "k"))
+    assert answer["outcome"] == "stopped"
+
+
+def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reason_was_given(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """FORCE-1 FORCE-3"""
+    ann.has(motor)
+    answer = ok(bob.release(motor, force=True))
+    assert (answer["success"], answer["status"], answer["was_forced"]) == (True, "released", True)
+    event = lab.events(motor)[-1]
+    assert event["event"] == "lock_force_released"
+    assert (event["user"], event["by"], event["reason"], event["why"]) == ("ann", "bob", "no reason given", "forced")
+    body = refused(ann.command("home", motor), 403, "lock_lost")
+    assert (body["by"], body["why"], body["reason"]) == ("bob", "forced", "no reason given")
+    assert body["detail"] == (
+        f"Your lock on {motor} was taken away by bob (no reason given) 0 s ago; log in again to go on."
+    )
+
+
+def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(lab: Authority, ann: Person, motor: str):
+    """FORCE-1 REST-1"""
+    ann.has(motor)
+    asked = {"equipment_id": motor, "session_id": "admin_session", "force": True, "reason": "lunch is over"}
+    assert ok(lab.post("/locks/release", asked))["was_forced"] is True
+    event = lab.events(motor)[-1]
+    assert event["by"].startswith("admin_session")
+    assert event["reason"] == "lunch is over"
+    assert lab.status(motor)["locked"] is False
+
+
+def test_force_on_equipment_that_nobody_holds_says_not_locked_and_changes_nothing(
+    lab: Authority, ann: Person, motor: str
+):
+    """FORCE-5"""
+    assert ok(ann.release(motor, force=True))["status"] == "not_locked"
+    assert lab.events(motor) == []
+
+
+def test_force_grants_the_next_in_the_queue_and_not_the_one_who_forced(
+    lab: Authority, person: People, ann: Person, motor: str
+):
+    """FORCE-4"""
+    bob, cem = person("bob"), person("cem")
+    ann.has(motor)
+    ok(bob.acquire(motor, queue_if_busy=True))
+    ok(cem.release(motor, force=True))
+    assert lab.status(motor)["session_id"] == bob.session_id
+
+
+# -- observers
+
+
+def test_observers_share_and_are_counted_and_their_status_shows_no_exclusive_lock(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """OBS-1 REST-1"""
+    assert ok(ann.acquire(motor, lock_mode="observer"))["observer_count"] == 1
+    assert ok(bob.acquire(motor, lock_mode="observer"))["observer_count"] == 2
+    status = lab.status(motor)
+    assert (status["locked"], status["observer_count"], status["session_id"]) == (False, 2, None)
+    assert status["observer_sessions"] == [ann.session_id, bob.session_id]
+    assert [o["user"] for o in status["observers"]] == ["ann", "bob"]
+    assert status["observers"][0].keys() >= HOLDER
+
+
+def test_a_release_by_an_observer_ends_its_own_observer_lock_only(lab: Authority, ann: Person, bob: Person, motor: str):
+    """OBS-10"""
+    ok(ann.acquire(motor, lock_mode="observer"))
+    ok(bob.acquire(motor, lock_mode="observer"))
+    answer = ok(ann.release(motor))
+    assert (answer["success"], answer["status"]) == (True, "observer_released")
+    assert lab.status(motor)["observer_sessions"] == [bob.session_id]
+
+
+def test_apart_an_observer_is_refused_while_somebody_holds_and_queued_when_it_asks_for_that(
+    ann: Person, bob: Person, motor: str
+):
+    """OBS-4"""
+    ann.has(motor)
+    refused(bob.acquire(motor, lock_mode="observer"), 409, "equipment_in_use")
+    answer = ok(bob.acquire(motor, lock_mode="observer", queue_if_busy=True))
+    assert (answer["status"], answer["queue_entry"]["lock_mode"]) == ("queued", "observer")
+
+
+def test_apart_an_exclusive_grant_ends_the_observers_and_tells_each(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """OBS-5"""
+    ok(bob.acquire(motor, lock_mode="observer"))
+    ann.has(motor)
+    assert lab.status(motor)["observer_count"] == 0
+    told = [e for e in lab.events(motor) if e["event"] == "observer_lock_released"]
+    assert [(e["user"], e["why"]) for e in told] == [("bob", "exclusive_grant")]
+
+
+def test_alongside_observers_join_and_stay_while_somebody_holds(lab: Authority, ann: Person, bob: Person):
+    """OBS-6"""
+    ann.has("stage_y")
+    assert ok(bob.acquire("stage_y", lock_mode="observer"))["observer_count"] == 1
+    ok(ann.release("stage_y"))
+    ann.has("stage_y")
+    assert lab.status("stage_y")["observer_sessions"] == [bob.session_id]
+
+
+def test_an_observer_acquire_by_the_holder_is_a_real_downgrade(lab: Authority, ann: Person, motor: str):
+    """OBS-7"""
+    ann.has(motor)
+    assert ok(ann.acquire(motor, lock_mode="observer"))["status"] == "observer"
+    status = lab.status(motor)
+    assert (status["locked"], status["lock_mode"], status["observer_count"]) == (False, "observer", 1)
+    assert status["last_lost"]["why"] == "downgraded"
+
+
+def test_a_downgrade_past_somebody_who_waits_is_refused(ann: Person, bob: Person, motor: str):
+    """OBS-8"""
+    ann.has(motor)
+    ok(bob.acquire(motor, queue_if_busy=True))
+    body = refused(ann.acquire(motor, lock_mode="observer"), 409, "waiters_present")
+    assert body["detail"] == f"Others wait for {motor}; release it instead of changing to observing."
+
+
+def test_a_downgrade_while_moving_is_refused(ann: Person, motor: str):
+    """OBS-14"""
+    ann.has(motor)
+    ann.begins("move_to", motor, position=100)
+    body = refused(ann.acquire(motor, lock_mode="observer"), 409, "not_at_rest")
+    assert body["detail"] == f"{motor} still moves; wait until it is at rest, or stop it."
+    ok(ann.stop(motor))
+
+
+# -- what is shown
+
+
+def test_the_status_of_free_equipment_has_all_fields_and_the_unused_ones_are_null(lab: Authority, motor: str):
+    """REST-1 LOSS-8 OBS-12"""
+    status = lab.status(motor)
+    assert status.keys() >= STATUS_OURS
+    assert status["readback"].keys() >= READBACK
+    expected = {
+        "equipment_id": motor, "locked": False, "lock_mode": None, "session_id": None, "lock_id": None,
+        "acquired_at": None, "time_remaining": None, "observer_count": 0, "observer_sessions": [], "queue_length": 0,
+        "state": "free", "holder": None, "ending": None, "running": None, "stopped_by": None, "fault": None,
+        "last_lost": None, "queue": [], "observers": [], "kind": "motor",
+    }  # fmt: skip
+    assert {k: status[k] for k in expected} == expected
+
+
+def test_the_status_of_held_equipment_says_who_and_when_and_what_ends_it(lab: Authority, ann: Person, motor: str):
+    """REST-1 IDLE-10 LOCK-9"""
+    lock = ann.has(motor, timeout_seconds=120, note="scan")
+    status = lab.status(motor)
+    assert (status["locked"], status["lock_mode"], status["state"]) == (True, "exclusive", "held")
+    for same in ("lock_id", "session_id", "acquired_at", "fence"):
+        assert status[same] == lock[same]
+    assert 0 < status["time_remaining"] <= 120
+    assert status["holder"].keys() >= HOLDER
+    assert (status["holder"]["user"], status["holder"]["note"]) == ("ann", "scan")
+    ending = status["ending"]
+    assert ending["what"] == "idle"
+    assert ending["text"] == "is released unless ann uses it"
+    assert datetime.fromisoformat(ending["at"]) > datetime.now(UTC)
+
+
+def test_a_lock_without_a_timeout_has_no_countdown(lab: Authority, ann: Person, motor: str):
+    """IDLE-1 IDLE-10"""
+    ann.has(motor, timeout_seconds=0)
+    assert lab.status(motor)["time_remaining"] is None
+
+
+def test_the_queue_of_one_equipment_is_shown_with_position_1_as_next(
+    lab: Authority, person: People, ann: Person, motor: str
+):
+    """QUEUE-2 REST-1"""
+    assert ok(lab.get(f"/locks/queue/{motor}")) == {"equipment_id": motor, "queue": []}
+    ann.has(motor)
+    waiting = [person("bob"), person("cem")]
+    for one in waiting:
+        ok(one.acquire(motor, queue_if_busy=True))
+    shown = ok(lab.get(f"/locks/queue/{motor}"))["queue"]
+    assert [(e["session_id"], e["position"]) for e in shown] == [(w.session_id, n) for n, w in enumerate(waiting, 1)]
+    assert all(e.keys() >= ENTRY_OURS for e in shown)
+    assert lab.status(motor)["queue"] == shown
+
+
+def test_a_waiter_may_leave_the_queue_and_only_by_its_own_entry(
+    lab: Authority, person: People, ann: Person, motor: str
+):
+    """QUEUE-6"""
+    ann.has(motor)
+    bob, cem = person("bob"), person("cem")
+    entry = ok(bob.acquire(motor, queue_if_busy=True))["queue_entry"]
+    path = f"/locks/queue/{motor}/{entry['queue_id']}?session_id="
+    body = refused(lab.delete(path + cem.session_id), 404, "unknown_entry")
+    assert body["detail"] == f"You have no such place in the queue for {motor}."
+    answer = ok(lab.delete(path + bob.session_id))
+    assert answer == {"success": True, "equipment_id": motor, "queue_id": entry["queue_id"]}
+    refused(lab.delete(path + bob.session_id), 404, "unknown_entry")
+    assert lab.status(motor)["queue_length"] == 0
+
+
+def test_all_locks_shows_exclusive_locks_observers_and_queues(lab: Authority, person: People, motor: str):
+    """REST-1"""
+    ann, bob, cem = person("ann"), person("bob"), person("cem")
+    ann.has(motor)
+    ok(bob.acquire(motor, queue_if_busy=True))
+    ok(cem.acquire("scope_123", lock_mode="observer"))
+    shown = ok(lab.get("/locks/all"))
+    assert shown.keys() >= {"exclusive_locks", "observer_locks", "queues"}
+    assert shown["exclusive_locks"][motor].keys() >= LOCK_OURS
+    assert shown["observer_locks"]["scope_123"] == [cem.session_id]
+    assert shown["queues"][motor][0]["session_id"] == bob.session_id
+    assert "stage_x" not in shown["exclusive_locks"]
+
+
+def test_the_events_of_one_equipment_are_listed_oldest_first_with_their_fields(
+    lab: Authority, ann: Person, bob: Person, motor: str
+):
+    """REST-13 REST-1 PUSH-8"""
+    lock = ann.has(motor)
+    ok(ann.acquire(motor, timeout_seconds=9))
+    ok(bob.acquire(motor, queue_if_busy=True))
+    ok(ann.release(motor))
+    answer = ok(lab.get(f"/locks/events/{motor}"))
+    assert answer["equipment_id"] == motor
+    events = answer["events"]
+    assert answer["count"] == len(events)
+    assert [e["event"] for e in events] == [
+        "lock_acquired", "lock_refreshed", "queued", "lock_released", "queue_processed", "lock_acquired",
+    ]  # fmt: skip
+    assert all(e.keys() >= {"seq", "event", "timestamp", "equipment_id", "session_id", "user"} for e in events)
+    assert [e["seq"] for e in events] == sorted(e["seq"] for e in events)
+    acquired, refreshed, queued, released, processed, granted = events
+    assert acquired["lock_id"] == lock["lock_id"]
+    assert acquired.keys() >= {"lock_mode", "timeout_seconds", "fence", "from_queue", "claim_seconds"}
+    assert refreshed["new_timeout"] == 9
+    assert (queued["position"], queued["lock_mode"]) == (1, "exclusive")
+    assert released.keys() >= {"lock_id", "duration_seconds", "why", "by", "reason"}
+    assert (processed["queue_id"], processed["result"]) == (queued["queue_id"], "granted")
+    assert (granted["from_queue"], granted["claim_seconds"], granted["user"]) == (True, 120, "bob")
+
+
+def test_a_limited_list_of_events_holds_the_newest_that_fit(lab: Authority, ann: Person, motor: str):
+    """REST-13"""
+    ann.has(motor)
+    ok(ann.release(motor))
+    ann.has(motor)
+    answer = ok(lab.get(f"/locks/events/{motor}?limit=2"))
+    assert [e["event"] for e in answer["events"]] == ["lock_released", "lock_acquired"]
+    assert answer["count"] == 2
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "1.5", ""])
+@pytest.mark.parametrize("path", ["/locks/events/stage_x", "/locks/sessions/some/events", "/locks/sessions"])
+def test_a_limit_that_is_no_number_from_1_to_1000_is_refused(lab: Authority, path: str, limit: str):
+    """REST-13"""
+    body = refused(lab.get(f"{path}?limit={limit}"), 422, "invalid")
+    assert "limit" in body["detail"]
+
+
+def test_times_are_iso_8601_in_utc_with_offset(lab: Authority, ann: Person, motor: str):
+    """REST-9"""
+    lock = ann.has(motor)
+    for text in (lock["acquired_at"], lock["last_activity"], lab.events(motor)[0]["timestamp"]):
+        at = datetime.fromisoformat(text)
+        assert at.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+
+
+# -- activity and claim
+
+
+def test_activity_restarts_the_idle_clock_and_answers_as_on_the_page(lab: Authority, ann: Person, motor: str):
+    """IDLE-1 REST-1"""
+    lock = ann.has(motor)
+    answer = ok(ann.post(f"/locks/activity/{motor}"))
+    expected = {"success": True, "message": "Activity updated", "equipment_id": motor, "session_id": ann.session_id}
+    assert answer == expected
+    assert ok(lab.get("/locks/all"))["exclusive_locks"][motor]["last_activity"] > lock["last_activity"]
+
+
+def test_activity_without_any_lock_is_refused(ann: Person, bob: Person, motor: str):
+    """IDLE-9"""
+    ann.has(motor)
+    body = refused(bob.post(f"/locks/activity/{motor}"), 404, "no_lock")
+    assert body["detail"] == f"You have no lock on {motor}; nothing has changed."
+
+
+def test_activity_of_an_observer_is_taken(ann: Person, motor: str):
+    """IDLE-9 OBS-13"""
+    ok(ann.acquire(motor, lock_mode="observer"))
+    assert ok(ann.post(f"/locks/activity/{motor}"))["success"] is True
+
+
+def test_claim_by_a_holder_that_has_claimed_changes_nothing(lab: Authority, ann: Person, motor: str):
+    """CLAIM-6 CLAIM-7"""
+    lock = ann.has(motor)
+    before = lab.events(motor)
+    assert ok(ann.post(f"/locks/claim/{motor}"))["lock"]["lock_id"] == lock["lock_id"]
+    assert lab.events(motor) == before
+
+
+def test_claim_by_a_session_that_does_not_hold_is_refused(ann: Person, bob: Person, motor: str):
+    """CLAIM-6"""
+    ann.has(motor)
+    refused(bob.post(f"/locks/claim/{motor}"), 404, "no_lock")
+    ok(bob.release(motor, force=True))
+    refused(ann.post(f"/locks/claim/{motor}"), 403, "lock_lost")
+
+
+def test_a_path_of_our_own_refuses_fields_that_nobody_knows(ann: Person, motor: str):
+    """REST-6"""
+    ann.has(motor)
+    for path in (f"/locks/claim/{motor}", f"/equipment/{motor}/stop", f"/equipment/{motor}/resume"):
+        body = refused(ann.post(path, {"colour": "blue"}), 422, "invalid")
+        assert "colour" in body["detail"]
