@@ -7,8 +7,8 @@ import uuid
 import msgspec
 
 from authority.core import messages as m
-from authority.core.model import Equipment, Mode, Session, SessionId, Why
-from authority.core.refusals import NoLock
+from authority.core.model import Equipment, EquipmentId, Mode, Session, SessionId, Why
+from authority.core.refusals import NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies as b
@@ -94,8 +94,7 @@ def release(v: Visit) -> b.ReleaseAnswer:
             v.service.apply(_force(v, body))
         else:
             watching = _equipment(v, key).observer(SessionId(body.session_id)) is not None
-            v.acting(body.session_id)
-            v.service.apply(m.Release(equipment=key, session=SessionId(body.session_id), stop=body.stop))
+            _release(v, key, body)
     except NoLock:
         message = f"No lock found for session {body.session_id}"
         return b.ReleaseAnswer(success=False, status="not_locked", message=message)
@@ -103,6 +102,17 @@ def release(v: Visit) -> b.ReleaseAnswer:
     return b.ReleaseAnswer(
         success=True, status="observer_released" if watching else "released", was_forced=body.force, draining=draining
     )
+
+
+def _release(v: Visit, key: EquipmentId, body: b.ReleaseBody) -> None:
+    name = SessionId(body.session_id)
+    if v.service.table.session(name) is None and not v.house.ids.made(name):
+        # LabLink's own clients choose their ids, and release also when nothing is theirs.
+        v.service.apply(m.Tick(equipment=key))
+        e = _equipment(v, key)
+        raise NoLock(e) if e.lock is None or e.lock.session == name else NotHolder(e)
+    v.acting(name)
+    v.service.apply(m.Release(equipment=key, session=name, stop=body.stop))
 
 
 def _force(v: Visit, body: b.ReleaseBody) -> m.ForceRelease:
