@@ -1,0 +1,21 @@
+"""The import contracts of pyproject.toml, and what the rules may import."""
+
+from __future__ import annotations
+
+import grimp
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+PLAIN = {"__future__", "collections", "enum", "msgspec", "typing"}
+
+
+def test_every_import_contract_holds() -> None:
+    assert lint_imports(no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_the_rules_import_nothing_that_could_do_or_know_more_than_rules() -> None:
+    graph = grimp.build_graph("authority", include_external_packages=True, cache_dir=None)
+    core = {"authority.core", *graph.find_descendants("authority.core")}
+    imported = {name for module in core for name in graph.find_modules_directly_imported_by(module)}
+    assert imported - core <= PLAIN
+    assert "authority.core.rules" in core
+    assert "authority.core.model" in imported
