@@ -1,0 +1,73 @@
+"""What one decision costs as the table grows, and how many commits transitions share; no network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from authority.clock import SystemClock
+from authority.core import messages as m
+from authority.core.evolve import evolve
+from authority.core.model import Equipment, EquipmentId, Policy, Session, SessionId, Table
+from authority.core.rules import decide
+from authority.service import Service
+from authority.store.sqlite import SqliteStore
+from authority.worker import Worker
+
+from .null import NullMotor
+
+
+def run(data: Path) -> None:
+    """Print both."""
+    few, many = _decision_us(10), _decision_us(100_000)
+    print(
+        f"{'one login + logout decided, 100,000 entries beside 10':<58} {many:>9.1f} {few:>9.1f} us     {many / few:>6.2f}  <= 1.5"
+    )
+    commits, transitions = asyncio.run(_commits(data))
+    print(f"{'commits per transition, 64 at once':<58} {commits / transitions:>9.4f} {'':>9} {'':<6} {'':>6}  <= 0.1")
+
+
+def _decision_us(entries: int) -> float:
+    table = Table()
+    for i in range(entries):
+        table.put(Equipment(id=EquipmentId(f"m{i}")))
+        table.put(Session(id=SessionId(f"s{i}"), user="x", created_at=0.0, last_seen=0.0))
+    x, s = EquipmentId("m5"), SessionId("s5")
+    best = float("inf")
+    for _ in range(7):
+        began = time.perf_counter()
+        for i in range(300):
+            at = i * 0.001
+            for event in decide(table, m.Acquire(equipment=x, session=s, lock_id="l", queue_id="q"), at):
+                evolve(table, event)
+            for event in decide(table, m.Release(equipment=x, session=s), at):
+                evolve(table, event)
+        best = min(best, (time.perf_counter() - began) / 300)
+    return 1e6 * best
+
+
+async def _commits(data: Path) -> tuple[int, int]:
+    store = SqliteStore(data / "commits.sqlite3")
+    clock = SystemClock()
+    keys = [EquipmentId(f"m{i}") for i in range(64)]
+    workers = {key: Worker(key, NullMotor(), clock) for key in keys}
+    service = Service(store, clock, workers, dict.fromkeys(keys, Policy()))
+    service.start()
+    await service.settled()
+    for key in keys:
+        now = clock.now()
+        service.apply(m.OpenSession(session=Session(id=SessionId(key), user="x", created_at=now, last_seen=now)))
+    await service.settled()
+    before, seq = service.committer.commits, service.seq
+    await asyncio.gather(*(_in_and_out(service, key) for key in keys))
+    result = service.committer.commits - before, service.seq - seq
+    await service.close()
+    store.close()
+    return result
+
+
+async def _in_and_out(service: Service, key: EquipmentId) -> None:
+    for i in range(20):
+        await service.ask(m.Acquire(equipment=key, session=SessionId(key), lock_id=f"l{i}", queue_id="q"))
+        await service.ask(m.Release(equipment=key, session=SessionId(key)))

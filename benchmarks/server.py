@@ -1,0 +1,34 @@
+"""The authority with an echo route of the same stack beside its doors, so that both are measured on one loop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from authority import serve, settings
+from authority.api import app as factory
+
+from .floor import Bell, echo
+
+
+def main(lab: Path, data: Path) -> int:
+    """Serve the lab file `lab`, and the floors, on a free port."""
+
+    def with_floors(*args: object, **options: object) -> Starlette:
+        bell = Bell()
+        app = factory.make_app(*args, **options)  # type: ignore[arg-type]
+        app.routes.insert(0, Route("/echo", echo, methods=["POST"]))
+        app.routes.append(Route("/listen", bell.listen))
+        app.routes.append(Route("/ring", bell.ring, methods=["POST"]))
+        return app
+
+    serve.make_app = with_floors  # type: ignore[assignment]
+    told = settings.load(host=None, port=0, config=lab, data=data)
+    return serve.serve(told, lambda url: print(f"listening on {url}", flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
