@@ -19,10 +19,11 @@ from .codec import Views, encode_event, iso
 from .committer import Committer, StoreFailed
 from .core import clocks
 from .core import messages as m
-from .core.evolve import evolve, restarted
+from .core.evolve import restarted
 from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Session, SessionId, Table
 from .core.refusals import Refusal
-from .core.rules import AnyRequest, decide
+from .core.rules import AnyRequest, work_out
+from .core.step import Step
 from .hub import Hub, frame
 from .ports import Clock, EventRow, Store
 from .wire import StatusView
@@ -126,20 +127,27 @@ class Service:
         if self.failure is not None:
             raise StoreFailed from self.failure
         try:
-            events = decide(self.table, request, self.clock.now())
+            step = work_out(self.table, request, self.clock.now())
         except Refusal:
-            # Who asks in vain has spoken all the same.
-            if isinstance(request, m.OfSession) and not isinstance(request, m.Seen | m.ForceRelease):
-                self._hear(request.session)
+            if not isinstance(request, m.Tick | m.Seen):
+                self._after_refusal(request)
             raise
         try:
-            self._take(events)
+            self._take(step)
         except StoreFailed:
             raise
         except Exception as bug:
             self._fail(bug)
             raise
-        return events
+        return tuple(step.events)
+
+    def _after_refusal(self, request: AnyRequest) -> None:
+        """Let happen what was due anyway, for the refusal may tell of it; who asks in vain has spoken all the same."""
+        equipment = getattr(request, "equipment", None)
+        if equipment is not None and self.table.equipment(equipment) is not None:
+            self.apply(m.Tick(equipment=equipment, session=getattr(request, "session", None)))
+        if isinstance(request, m.OfSession) and not isinstance(request, m.ForceRelease):
+            self._hear(request.session)
 
     def _hear(self, session: SessionId) -> None:
         if self.table.session(session) is not None:
@@ -156,15 +164,17 @@ class Service:
         """Return once everything decided so far may be told."""
         await self.committer.settled()
 
-    def _take(self, events: tuple[m.Event, ...]) -> None:
-        wall = self.clock.wall(self.clock.now())
-        for event in events:
-            evolve(self.table, event)
-            if event.stored:
+    def _take(self, step: Step) -> None:
+        self.table.absorb(step.table)
+        stored = [event for event in step.events if event.stored]
+        if stored:
+            wall = self.clock.wall(step.now)
+            for event in stored:
                 self._store_event(event, wall)
-            if isinstance(event, m.EquipmentEvent):
-                self._act(event, wall)
-        self._plan(events)
+                if isinstance(event, m.EquipmentEvent):
+                    self._act(event, wall)
+            self._keep(step)
+        self._plan(step.events)
 
     def _store_event(self, event: m.Event, wall: float) -> None:
         self.seq += 1
@@ -173,13 +183,16 @@ class Service:
         key = event.equipment if isinstance(event, m.EquipmentEvent) else None
         session: SessionId | None = getattr(event, "session", None)
         batch.events.append(EventRow(self.seq, wall, key, session, body))
-        if key is not None:
-            batch.equipment[key] = msgspec.json.encode(self.table.equipment(key))
-        if session is not None:
-            entry = self.table.session(session)
-            batch.sessions[session] = None if entry is None else msgspec.json.encode(entry)
         if self.hub:
             self._push(self.seq, body, key)
+
+    def _keep(self, step: Step) -> None:
+        """Put the entries as they stand after the step into the commit of its events."""
+        batch = self.committer.open()
+        for key, e in step.table.equipment_changed.items():
+            batch.equipment[key] = msgspec.json.encode(e)
+        for name, session in step.table.sessions_changed.items():
+            batch.sessions[name] = None if session is None else msgspec.json.encode(session)
 
     def _push(self, seq: int, body: bytes, key: EquipmentId | None) -> None:
         status = b"null" if key is None else msgspec.json.encode(self.status(key))
@@ -220,8 +233,10 @@ class Service:
         if call.digest is None:
             self._journal.drop(call.key)
 
-    def _plan(self, events: tuple[m.Event, ...]) -> None:
+    def _plan(self, events: list[m.Event]) -> None:
         for event in events:
+            if isinstance(event, m.LockUsed) or (isinstance(event, m.SessionSeen) and event.busy is None):
+                continue  # they only put deadlines off
             if isinstance(event, m.EquipmentEvent):
                 self._agenda.plan(("equipment", event.equipment))
                 if event.session is not None:

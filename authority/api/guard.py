@@ -7,12 +7,12 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problems import problem
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_REMEMBERED = 64
 
 
 class Guard:
@@ -23,28 +23,31 @@ class Guard:
         self._app = app
         self._hosts = hosts | _LOOPBACK | {socket.gethostname().lower()}
         self._token = token
+        self._known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = dict(scope["headers"])
         refused = None
         if not self._is_ours(headers):
             detail = "This request came by way of another site or under another name; use the authority's own address."
             refused = problem(403, "foreign_origin", detail)
-        elif not self._has_token(scope, headers):
+        elif self._token is not None and scope["path"].startswith("/api/") and not self._has_token(headers):
             detail = "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."
             refused = problem(401, "token_required", detail)
         await (refused or self._app)(scope, receive, send)
 
-    def _is_ours(self, headers: Headers) -> bool:
-        host = headers.get("host", "")
-        if not self._is_known(host):
+    def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
+        host = headers.get(b"host", b"").lower()
+        if host not in self._known_hosts and not self._is_known(host.decode("latin-1")):
             return False
-        origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        if len(self._known_hosts) < _REMEMBERED:
+            self._known_hosts.add(host)
+        origin = headers.get(b"origin")
+        return origin is None or urlsplit(origin.lower()).netloc == host
 
     def _is_known(self, netloc: str) -> bool:
         name = (urlsplit(f"//{netloc}").hostname or "") if netloc else ""
@@ -57,8 +60,7 @@ class Guard:
             return False
         return True
 
-    def _has_token(self, scope: Scope, headers: Headers) -> bool:
-        if self._token is None or not scope["path"].startswith("/api/"):
-            return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode())
+    def _has_token(self, headers: dict[bytes, bytes]) -> bool:
+        assert self._token is not None
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -33,6 +34,22 @@ def session_due(table: Table, s: Session) -> float | None:
     return earliest(dead, None if s.equipment else s.last_seen + FORGET_SILENT_S)
 
 
+def may_be_due(s: Session, now: float) -> bool:
+    """Whether `session_due` is worth working out: a cheap test that is never wrongly False."""
+    if s.disconnected_at is not None:
+        return True
+    limit = s.lease_s if s.keeper else s.timeout_s
+    return now >= s.last_seen + limit and (s.keeper or limit > 0)
+
+
+def is_quiet(e: Equipment, now: float) -> bool:
+    """Whether nothing of this equipment can be due: a cheap test that is never wrongly True."""
+    if e.queue or e.observers or e.drain is not None:
+        return False
+    lock = e.lock
+    return lock is None or (lock.claim_by is None and (lock.timeout_s == 0 or now < lock.used_at + lock.timeout_s))
+
+
 def _is_working(table: Table, s: Session) -> bool:
     """Whether a command or an open request of a session without a keeper runs."""
     if s.feeds:
@@ -48,13 +65,13 @@ def equipment_due(table: Table, e: Equipment) -> float | None:
     """When something of this equipment is due, its sessions' own clocks apart."""
     observers = earliest(*(observer_due(o.used_at, o.timeout_s, table.session(o.session)) for o in e.observers))
     if e.drain is not None:
-        return earliest(observers, None if e.fault is not None else e.drain.deadline)
+        return earliest(observers, e.drain.deadline)
     if e.lock is None:
         return observers
     holder = table.session(e.lock.session)
     wanted = next_entry(table, e) is not None
     idle = idle_due(e, e.lock, holder) if wanted or idle_releases(e, holder) else None
-    return earliest(observers, e.lock.claim_by, idle, turn_due(e, e.lock))
+    return earliest(observers, e.lock.claim_by, idle, turn_due(e, e.lock) if wanted else None)
 
 
 def observer_due(used_at: float, timeout_s: float, session: Session | None) -> float | None:
@@ -105,11 +122,15 @@ def is_available(table: Table, e: Equipment, now: float) -> bool:
 
 def next_entry(table: Table, e: Equipment) -> Entry | None:
     """Return the entry whose turn is next: the first whose session is not silent."""
+    return next(awake(table, e), None)
+
+
+def awake(table: Table, e: Equipment) -> Iterator[Entry]:
+    """Iterate over the entries whose sessions are not silent, in the order of the queue."""
     for entry in e.queue:
         session = table.session(entry.session)
         if session is not None and not session.suspect:
-            return entry
-    return None
+            yield entry
 
 
 def blocks(e: Equipment, entry: Entry) -> bool:
@@ -120,7 +141,7 @@ def blocks(e: Equipment, entry: Entry) -> bool:
 def ending(table: Table, e: Equipment) -> Ending | None:
     """Return what will end the present lock first, for people to see."""
     if e.drain is not None:
-        return Ending("drain", None if e.fault is not None else e.drain.deadline)
+        return Ending("drain", e.drain.deadline)
     if e.lock is None:
         return None
     holder = table.session(e.lock.session)

@@ -22,8 +22,7 @@ def permit_control(e: Equipment, session: SessionId, fence: int | None) -> None:
         raise EquipmentAtFault(e)
     if not e.holds(session):
         loss = e.loss(session)
-        lost = loss is not None or (e.lock is not None and e.lock.session == session)
-        raise LockLost(e, loss) if lost else LockRequired(e)
+        raise LockRequired(e) if loss is None else LockLost(e, loss)
     if fence is not None and fence != e.fence:
         raise LockLost(e, e.loss(session))
     if e.stopped_by is not None:

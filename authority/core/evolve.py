@@ -34,6 +34,8 @@ def _session(table: Table, event: m.SessionEvent) -> None:
                 session = replace(session, busy=busy, idle_since=event.at)
         case m.ConnectionsChanged():
             session = replace(session, feeds=event.feeds, keepers=event.keepers, disconnected_at=event.disconnected_at)
+            if not session.keeper:  # its timeout stood still while the stream was open
+                session = replace(session, last_seen=event.at)
         case m.SessionSuspect():
             session = replace(session, suspect=True)
         case m.SessionResumed():
@@ -56,7 +58,7 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
         case m.CommandAccepted(command=command):
             return replace(e, lock=_used(e.lock, event.at), accepted=(*e.accepted, command))
         case m.LockUsed():
-            return _refresh_idle(e, event)
+            return _refresh_idle(table, e, event)
         case m.MotionChanged(moving=moving):
             return replace(e, moving=moving)
         case m.LockAcquired(lock=lock):
@@ -117,7 +119,10 @@ def _used(lock: Lock | None, at: float, *, has_driven: bool = False) -> Lock | N
     return replace(lock, used_at=at, has_driven=lock.has_driven or has_driven)
 
 
-def _refresh_idle(e: Equipment, event: m.LockUsed) -> Equipment:
+def _refresh_idle(table: Table, e: Equipment, event: m.LockUsed) -> Equipment:
+    session = None if event.session is None else table.session(event.session)
+    if session is not None:
+        table.put(replace(session, last_seen=event.at))
     if e.lock is not None and e.lock.session == event.session:
         return replace(e, lock=_used(e.lock, event.at))
     observers = tuple(replace(o, used_at=event.at) if o.session == event.session else o for o in e.observers)
@@ -169,7 +174,7 @@ def _involved(event: m.EquipmentEvent) -> tuple[SessionId, ...]:
     match event:
         case m.LockAcquired() | m.ObserverAcquired() | m.Queued():
             pass
-        case m.LockEnded() | m.ObserverEnded() | m.QueueLeft():
+        case m.LockEnded() | m.ObserverEnded() | m.QueueLeft() | m.CommandFinished():
             pass
         case _:
             return ()
@@ -177,7 +182,7 @@ def _involved(event: m.EquipmentEvent) -> tuple[SessionId, ...]:
 
 
 def _link(table: Table, session_id: SessionId, e: Equipment) -> None:
-    """Keep the session's list of what it holds, watches or waits for."""
+    """Keep the session's list of what it holds, watches, waits for or has a command in."""
     session = table.session(session_id)
     if session is None:
         return
@@ -185,6 +190,7 @@ def _link(table: Table, session_id: SessionId, e: Equipment) -> None:
         (e.lock is not None and e.lock.session == session_id)
         or e.observer(session_id) is not None
         or e.entry(session_id) is not None
+        or (e.running is not None and e.running.session == session_id)
     )
     known: tuple[EquipmentId, ...] = session.equipment
     if mine and e.id not in known:

@@ -261,7 +261,7 @@ class LockClaimed(EquipmentEvent, frozen=True, kw_only=True):
 
 
 class LockUsed(EquipmentEvent, frozen=True, kw_only=True):
-    """The holder or an observer did something: the idle clock starts anew."""
+    """The holder or an observer did something: its session spoke, and the idle clock starts anew."""
 
     stored: ClassVar[bool] = False
 

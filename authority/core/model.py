@@ -143,6 +143,13 @@ class Drain(Struct, frozen=True, kw_only=True):
     by: str | None = None
     reason: str | None = None
 
+    def loss_of(self, lock: Lock) -> Loss:
+        """Return what is remembered of `lock`, which ends in this way."""
+        return Loss(
+            session=lock.session, user=lock.user, fence=lock.fence, why=self.why,
+            at=self.since, by=self.by, reason=self.reason,
+        )  # fmt: skip
+
 
 class Command(Struct, frozen=True, kw_only=True):
     """A control command that was accepted; `started_at` is set while it is in flight."""
@@ -224,7 +231,9 @@ class Equipment(Struct, frozen=True, kw_only=True):
         return self.lock is not None and self.drain is None and self.lock.session == session
 
     def loss(self, session: SessionId) -> Loss | None:
-        """Return how `session` lost this equipment last, if that is still known."""
+        """Return how `session` lost this equipment last, if that is still known; what drains it has lost already."""
+        if self.drain is not None and self.lock is not None and self.lock.session == session:
+            return self.drain.loss_of(self.lock)
         return next((x for x in reversed(self.losses) if x.session == session), None)
 
 
@@ -285,6 +294,16 @@ class Table:
             self.sessions_changed.pop(key, None)
         else:
             self.sessions_changed[key] = None
+
+    def absorb(self, overlay: Table) -> None:
+        """Take over the changes of an overlay of this table."""
+        for entry in overlay.equipment_changed.values():
+            self.put(entry)
+        for key, session in overlay.sessions_changed.items():
+            if session is None:
+                self.drop(key)
+            else:
+                self.put(session)
 
     def all_equipment(self) -> Iterator[Equipment]:
         """Every equipment of a bottom table, in the order of the lab file."""

@@ -33,19 +33,22 @@ AnyRequest = (
 
 def decide(table: Table, request: AnyRequest, now: float) -> tuple[m.Event, ...]:
     """Return the events that `request` causes at `now`, or raise a `Refusal`. Changes nothing."""
+    return tuple(work_out(table, request, now).events)
+
+
+def work_out(table: Table, request: AnyRequest, now: float) -> Step:
+    """Decide as `decide` does, and return the step: its events, and the overlay that `Table.absorb` takes over."""
     step = Step(table, now)
-    session = getattr(request, "session", None)
-    if isinstance(session, str):
-        step.advance_session(SessionId(session))
-    equipment = getattr(request, "equipment", None)
-    if equipment is not None:
-        step.advance(equipment)
+    session, equipment = getattr(request, "session", None), getattr(request, "equipment", None)
+    if not isinstance(request, m.Recover):
+        step.catch_up(SessionId(session) if isinstance(session, str) else None, equipment)
     if isinstance(request, m.OfSession) and not isinstance(request, m.ForceRelease | m.EndSession | m.Detach):
         _see(step, step.session(request.session), request)
     _handle(step, request)
-    if equipment is not None:
-        step.advance(equipment)
-    return tuple(step.events)
+    if equipment is not None and not all(isinstance(event, m.LockUsed | m.SessionSeen) for event in step.events):
+        step.touch(equipment)
+    step.settle()
+    return step
 
 
 def _handle(step: Step, request: AnyRequest) -> None:
@@ -96,8 +99,10 @@ def _handle(step: Step, request: AnyRequest) -> None:
 def _see(step: Step, s: Session, request: m.OfSession) -> None:
     if s.suspect:
         step.emit(m.SessionResumed(at=step.now, session=s.id, user=s.user))
-        for key in s.equipment:
-            step.serve_queue(key)
+        step.touch(*s.equipment)
+        step.settle()
+    if isinstance(request, m.Observe | m.Activity):
+        return  # their `LockUsed` says it too
     busy = request.busy if isinstance(request, m.Seen) else None
     step.emit(m.SessionSeen(at=step.now, session=s.id, busy=busy))
 
@@ -174,7 +179,7 @@ def _refresh(step: Step, r: m.Acquire, e: Equipment) -> None:
 
 def _acquire_observer(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
     if e.holds(want.session):
-        if any(x.mode is Mode.EXCLUSIVE for x in e.queue):
+        if any(x.mode is Mode.EXCLUSIVE for x in clocks.awake(step.table, e)):
             raise WaitersPresent(e)
         if not e.at_rest:
             raise NotAtRest(e)
@@ -215,7 +220,8 @@ def _force(step: Step, r: m.ForceRelease) -> None:
 def _claim(step: Step, r: m.Claim) -> None:
     e = step.equipment(r.equipment)
     if not e.holds(r.session):
-        raise LockLost(e, e.loss(r.session)) if e.loss(r.session) else NoLock(e)
+        loss = e.loss(r.session)
+        raise NoLock(e) if loss is None else LockLost(e, loss)
     claim(step, e)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from . import clocks
@@ -16,7 +18,6 @@ from .model import (
     EquipmentId,
     How,
     Lock,
-    Loss,
     Mode,
     Observing,
     Outcome,
@@ -40,6 +41,7 @@ class Step:
         self.table = Table(table)
         self.now = now
         self.events: list[m.Event] = []
+        self._touched: dict[EquipmentId, None] = {}
 
     def emit(self, event: m.Event) -> None:
         """Let `event` have happened."""
@@ -117,14 +119,10 @@ class Step:
         )  # fmt: skip
 
     def _finish_lock(self, key: EquipmentId, lock: Lock, drain: Drain) -> None:
-        loss = Loss(
-            session=lock.session, user=lock.user, fence=lock.fence, why=drain.why,
-            at=drain.since, by=drain.by, reason=drain.reason,
-        )  # fmt: skip
         self.emit(
             m.LockEnded(
                 at=self.now, equipment=key, session=lock.session, user=lock.user,
-                lock_id=lock.lock_id, duration_seconds=self.now - lock.since, loss=loss,
+                lock_id=lock.lock_id, duration_seconds=self.now - lock.since, loss=drain.loss_of(lock),
             )
         )  # fmt: skip
 
@@ -197,7 +195,7 @@ class Step:
             entry = clocks.next_entry(self.table, e)
             if entry is None or e.fault is not None:
                 return
-            if e.lock is not None and (clocks.blocks(e, entry) or entry.mode is Mode.EXCLUSIVE):
+            if e.lock is not None and clocks.blocks(e, entry):
                 return
             self.leave_queue(key, entry, "granted")
             if entry.mode is Mode.EXCLUSIVE:
@@ -207,11 +205,33 @@ class Step:
 
     # -- what is due
 
+    def catch_up(self, session: SessionId | None, equipment: EquipmentId | None) -> None:
+        """Let all happen that was due before this session asked something, of this equipment or of itself."""
+        if session is not None:
+            self.advance_session(session)
+            s = self.table.session(session)
+            if equipment is None and s is not None:
+                self.touch(*s.equipment)
+        if equipment is not None:
+            self.touch(equipment)
+        self.settle()
+
+    def touch(self, *keys: EquipmentId) -> None:
+        """Note equipment of which something may now be due."""
+        self._touched.update(dict.fromkeys(keys))
+
+    def settle(self) -> None:
+        """Let happen what is due of the equipment that was touched, and of what that touches in turn."""
+        while self._touched:
+            self.advance(self._touched.popitem()[0])
+
     def advance_session(self, key: SessionId) -> None:
         """Let what is due of one session happen: it ends, or becomes suspect."""
         s = self.table.session(key)
-        due = None if s is None else clocks.session_due(self.table, s)
-        if s is None or due is None or self.now < due:
+        if s is None or not clocks.may_be_due(s, self.now):
+            return
+        due = clocks.session_due(self.table, s)
+        if due is None or self.now < due:
             return
         if not s.keeper:
             self.end_session(s, Why.SESSION_EXPIRED)
@@ -221,6 +241,7 @@ class Step:
             self.end_session(s, Why.SESSION_EXPIRED)
         else:
             self.emit(m.SessionSuspect(at=self.now, session=s.id, user=s.user))
+            self.touch(*s.equipment)
 
     def end_session(self, s: Session, why: Why, *, reason: str | None = None) -> None:
         """End a session: its locks, its observing and its waiting end with it."""
@@ -233,7 +254,7 @@ class Step:
                 self.end_observer(key, observing, why)
             if e.holds(s.id):
                 self.end_lock(key, why, reason=reason)
-            elif entry is None and observing is None and why in DEAD_WHYS and e.drain and e.drain.how is How.FINISH:
+            elif e.lock is not None and e.lock.session == s.id and _lets_finish(e) and why in DEAD_WHYS:
                 self.hurry(key)
         self.emit(
             m.SessionOver(
@@ -241,15 +262,17 @@ class Step:
                 duration_seconds=self.now - s.created_at,
             )
         )  # fmt: skip
-        for key in s.equipment:
-            self.serve_queue(key)
+        self.touch(*s.equipment)
 
     def advance(self, key: EquipmentId) -> None:
         """Let all that is due of one piece of equipment happen, its sessions first."""
         e = self.equipment(key)
         for session in _sessions_of(e):
             self.advance_session(session)
-        for o in self.equipment(key).observers:
+        e = self.equipment(key)
+        if clocks.is_quiet(e, self.now):
+            return
+        for o in e.observers:
             due = clocks.observer_due(o.used_at, o.timeout_s, self.table.session(o.session))
             if due is not None and self.now >= due:
                 self.end_observer(key, o, Why.IDLE)
@@ -296,7 +319,13 @@ def how_to_rest(e: Equipment, why: Why) -> How:
     return How.STOP if why is Why.FORCED else e.policy.on_loss
 
 
-def _sessions_of(e: Equipment) -> dict[SessionId, None]:
+def _lets_finish(e: Equipment) -> bool:
+    return e.drain is not None and e.drain.how is How.FINISH
+
+
+def _sessions_of(e: Equipment) -> Iterable[SessionId]:
+    if not e.queue and not e.observers:
+        return () if e.lock is None else (e.lock.session,)
     found = dict.fromkeys(x.session for x in e.queue)
     found.update(dict.fromkeys(o.session for o in e.observers))
     if e.lock is not None:
