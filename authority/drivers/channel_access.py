@@ -16,6 +16,7 @@ from authority.ports import DriverUnavailable
 
 _ANSWER_S = 0.8  # a server that is there answers in milliseconds; a stop has 1 s in all
 _ASK_AGAIN_S = 1.0
+_END_STEP_S = 0.05
 _WRITE = 2  # the bit of the access rights in the protocol
 
 
@@ -45,6 +46,8 @@ class _Channel(Protocol):
 
 
 class _Broadcaster(Protocol):
+    udp_sock: object | None
+
     def search_now(self) -> None: ...
 
 
@@ -207,9 +210,16 @@ class Record:
 
 
 def _end(context: _Context) -> None:
-    """End a context; its search thread would else sleep on for seconds before it sees that it is over."""
-    context.broadcaster.search_now()
-    context.disconnect(wait=True)
+    """End a context; its search thread would else sleep on for seconds before it sees that it is over.
+
+    It is woken only when its socket is gone: before, it might search on a socket that closes in that moment.
+    """
+    ending = threading.Thread(target=context.disconnect, kwargs={"wait": True}, daemon=True)
+    ending.start()
+    while ending.is_alive():
+        ending.join(_END_STEP_S)
+        if context.broadcaster.udp_sock is None:
+            context.broadcaster.search_now()
 
 
 def _field(channel: _Channel) -> str:

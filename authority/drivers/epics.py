@@ -63,6 +63,7 @@ class EpicsMotor:
         self._connect_timeout_s = connect_timeout_s
         self._record = Record(prefix, _WATCHED, ("STOP",) + ((home_with,) if home_with else ()), self._on_value)
         self._starts = 0  # how often the record began to move
+        self._last_moving = False
         self._stops = 0  # how often `stop` was called
 
     @property
@@ -88,7 +89,9 @@ class EpicsMotor:
         record = self._record
         if not record.connected:
             record.seek()
-            return Readback(connected=False, units=self._units, error=str(record.unavailable()))
+            # What moved when it was lost may still move: the lock must not pass on a guess.
+            lost = str(record.unavailable())
+            return Readback(connected=False, moving=self._last_moving, units=self._units, error=lost)
         low, high = self._limits()
         values = {
             "velocity": record.number("VELO"),
@@ -221,8 +224,9 @@ class EpicsMotor:
             raise MotionStopped(f"stopped at {self._shown(self._known('RBV'))}{still}")
 
     def _on_value(self, field: str) -> None:
-        if field == "DMOV" and self._record.number("DMOV") == 0:
-            self._starts += 1
+        if field == "DMOV":
+            self._last_moving = self._record.number("DMOV") == 0
+            self._starts += self._last_moving
 
     def _moving(self) -> bool:
         return self._record.number("DMOV") == 0 or self._record.number("MOVN") == 1

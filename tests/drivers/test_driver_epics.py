@@ -132,8 +132,8 @@ def test_a_move_to_where_the_motor_is_arrives_too(motor_of):
     assert motor.move_to(1.0) == pytest.approx(1.0)
 
 
-def test_move_by_counts_from_the_last_target_so_that_errors_do_not_add_up(motor_of):
-    motor = motor_of(tolerance=0.2)
+def test_move_by_counts_from_where_the_motor_is(motor_of):
+    motor = motor_of()
     motor.move_to(1.0)
     assert motor.move_by(0.4) == pytest.approx(1.4)
     assert motor.move_by(-0.4) == pytest.approx(1.0)
@@ -272,7 +272,7 @@ def test_a_server_that_dies_makes_the_motor_unavailable_until_it_is_back(motor_o
         with pytest.raises(DriverUnavailable, match="lost during a move: it may still be moving"):
             move.result(WAIT_S)
         lost = until(motor, lambda seen: not seen.connected)
-        assert (lost.position, lost.moving) == (None, False)
+        assert (lost.position, lost.moving) == (None, True)  # nobody knows that it rests
         assert "does not answer" in lost.error
         for use in (motor.position, motor.stop, lambda: motor.move_to(1.0)):
             with pytest.raises(DriverUnavailable):
@@ -280,6 +280,7 @@ def test_a_server_that_dies_makes_the_motor_unavailable_until_it_is_back(motor_o
     finally:
         server.start()
     back = until(motor, lambda seen: seen.connected)
+    assert not back.moving
     assert back.position == pytest.approx(0.0)  # the fake record begins anew: not what was cached
     assert motor.move_to(0.5) == pytest.approx(0.5)
 
@@ -294,15 +295,27 @@ def test_a_server_that_hangs_cannot_be_told_to_stop_and_that_is_said(motor_of, s
         server.process.send_signal(signal.SIGCONT)
 
 
-def test_a_record_that_starts_its_search_afresh_finds_the_server_again(server):
-    record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=0.0)
+def test_a_record_lost_for_long_is_searched_afresh_and_found(server):
+    record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=1.0)
     try:
         record.open(WAIT_S)
-        first = record.fetch("RBV")
-        record._connect()
+        first = record._context
+        server.kill()
+        for _ in range(WAIT_S * 10):
+            with record.changed:
+                record.changed.wait(0.1)
+            if not record.connected:
+                record.seek()
+            if record._context is not first:
+                break
+        assert record._context is not first
+        record._start_afresh_s = WAIT_S
+        server.start()
         record.open(WAIT_S)
-        assert record.fetch("RBV") == first
+        assert record.fetch("RBV") == 0.0
     finally:
+        if server.process is None:
+            server.start()
         record.close()
 
 
