@@ -72,8 +72,8 @@ class Committer:
             await waiter
 
     def in_writer(self, work: Callable[[], None]) -> None:
-        """Run housekeeping between two commits, in the writing thread."""
-        self._inbox.put(work)
+        """Run housekeeping between two commits, in the writing thread; a store that fails at it has failed."""
+        self._inbox.put(lambda: self._keep_house(work))
 
     async def close(self) -> None:
         """Write what is open, then end the thread."""
@@ -92,6 +92,12 @@ class Committer:
     def _work(self) -> None:
         while (work := self._inbox.get()) is not None:
             work()
+
+    def _keep_house(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - without this thread every caller would wait for ever
+            self._loop.call_soon_threadsafe(self._failed, error)
 
     def _write(self, batch: Batch) -> None:
         try:
@@ -112,11 +118,23 @@ class Committer:
                 if not waiter.done():
                     waiter.set_result(None)
 
+    def fail(self, error: BaseException) -> None:
+        """Write nothing more: what is open may hold half a step. What is on its way to the disk may still be told."""
+        if self.failure is None:
+            self.failure = error
+            self._give_up(self._open)
+            self._open = None
+
     def _failed(self, error: BaseException) -> None:
-        self.failure = error
-        for pending in (self._writing, self._open):
-            for waiter in pending.waiters if pending else ():
-                if not waiter.done():
-                    waiter.set_exception(StoreFailed())
-        self._writing = self._open = None
-        self._on_failure(error)
+        self._give_up(self._writing)
+        self._writing = None
+        first = self.failure is None
+        self.fail(error)
+        if first:
+            self._on_failure(error)
+
+    @staticmethod
+    def _give_up(pending: _Pending | None) -> None:
+        for waiter in pending.waiters if pending else ():
+            if not waiter.done():
+                waiter.set_exception(StoreFailed())

@@ -369,7 +369,7 @@ class Service:
         if self.failure is not None:
             return
         self.failure = error
-        self.committer.failure = self.committer.failure or error
+        self.committer.fail(error)
         self.hub.close()
         for worker in self.workers.values():
             self._spawn(_ignore(worker.stop()))
