@@ -252,6 +252,8 @@ def _doing(status: Fields, me: str | None, now: datetime | None) -> str:
 
 def _ends(status: Fields, now: datetime | None) -> str:
     ending = _part(status, "ending")
+    if not ending and status.get("state") == "held":
+        return "nothing ends this while the command runs" if _part(status, "running") else "nothing ends this"
     text, at = _text(ending, "text"), _text(ending, "at")
     return f"{text} ({clock(at, now)})" if text and at else text
 

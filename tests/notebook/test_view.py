@@ -157,6 +157,15 @@ def test_an_end_without_a_clock_has_no_time() -> None:
     assert "ml-count" not in view.panel_html(view.shown(kept, "s-ann", now=NOW), None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "next_"),
+    [({}, "nothing ends this"), ({"running": {"action": "home"}}, "nothing ends this while the command runs")],
+)
+def test_where_no_clock_runs_that_is_said(changes: dict[str, object], next_: str) -> None:
+    assert view.shown(held(**changes), "s-ann", now=NOW).ends == next_
+    assert view.shown(a_status(**changes), "s-ann", now=NOW).ends == ""
+
+
 def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     assert view.left_s(held(ending=IDLE), elapsed_s=2.3) == pytest.approx(250.0)
     assert view.left_s(held(ending=IDLE), elapsed_s=400.0) == 0.0

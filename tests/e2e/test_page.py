@@ -1,0 +1,177 @@
+"""The authority's own page in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from real_lab import Authority, Person
+from typed import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+LIVE = "text=live"
+
+
+def card(page: Page, equipment_id: str) -> Locator:
+    return page.locator(f"[data-equipment={equipment_id}]")
+
+
+def says(page: Page, equipment_id: str, text: str) -> None:
+    page.locator(f"[data-equipment={equipment_id}]", has_text=text).wait_for()
+
+
+def move(person: Person, position: float) -> None:
+    asked = {
+        "command_id": f"to-{position}",
+        "equipment_id": "stage_x",
+        "action": "move_to",
+        "parameters": {"position": position},
+        "session_id": person.session_id,
+        "wait_seconds": 0,
+    }
+    assert person.authority.call("POST", "/equipment/stage_x/command", asked)["outcome"] == "running"
+
+
+def moving(authority: Authority) -> bool:
+    return bool(authority.status()["readback"]["moving"])
+
+
+def position(authority: Authority) -> float:
+    return float(authority.status()["readback"]["position"])
+
+
+def test_the_page_shows_who_has_what_live_and_its_stop_stops(
+    authority: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    ann, bob = authority.person("Ann"), authority.person("Bob")
+    page, dark = open_page(authority.url), open_page(authority.url, dark=True)
+    says(page, "stage_x", "free")
+    noted = {"equipment_id": "stage_x", "session_id": ann.session_id, "note": "scan over night"}
+    authority.call("POST", "/locks/acquire", noted)
+    bob.acquire(wait=True)
+    says(page, "stage_x", "Ann (scan over night) since")
+    says(page, "stage_x", "1. Bob")
+    move(ann, 90.0)
+    says(page, "stage_x", "move_to(position=90)")
+    wait_until(lambda: position(authority) > 3, "the motor to move")
+    seen = card(page, "stage_x").locator(".position")
+    before = seen.inner_text()
+    assert "moving" in before
+    page.wait_for_function(
+        "text => document.querySelector('[data-equipment=stage_x] .position').innerText !== text", arg=before
+    )
+    for name, shown in (("page-light", page), ("page-dark", dark)):
+        shown.screenshot(path=screenshots / f"{name}.png")
+    page.get_by_label("Your name").fill("Carl")
+    page.get_by_role("button", name="Stop stage_x").click()
+    says(page, "stage_x", "stopped.")
+    wait_until(lambda: not moving(authority), "the motor to stop")
+    assert position(authority) < 80
+    assert authority.status()["stopped_by"]["user"] == "Carl"
+    says(dark, "stage_x", "Stopped by Carl")
+    page.locator("#events li", has_text="stage_x stopped by Carl").wait_for()
+
+
+def test_stop_all_stops_everything_that_moves(authority: Authority, open_page: Callable[..., Page]) -> None:
+    ann = authority.person("Ann")
+    ann.acquire()
+    move(ann, 90.0)
+    page = open_page(authority.url)
+    says(page, "stage_x", "moving")
+    page.get_by_role("button", name="STOP ALL").click()
+    wait_until(lambda: not moving(authority), "the motor to stop")
+    assert authority.status()["stopped_by"]["user"] == "the page"
+    says(page, "ps_abc123", "stopped.")
+
+
+def test_a_page_without_an_authority_says_that_it_is_stale_and_comes_back_by_itself(
+    authority: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    page = open_page(authority.url)
+    says(page, "stage_x", "free")
+    authority.end()
+    stale = page.get_by_role("alert").filter(has_text="this page is stale since")
+    stale.wait_for()
+    page.get_by_role("button", name="Stop stage_x").click()
+    says(page, "stage_x", "Stop not delivered: use the hardware stop.")
+    page.screenshot(path=screenshots / "page-stale.png")
+    authority.start()
+    stale.wait_for(state="hidden")
+    authority.person("Ann").acquire()
+    says(page, "stage_x", "Ann since")
+
+
+def test_what_people_write_is_shown_and_never_run(authority: Authority, open_page: Callable[..., Page]) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\">"
+    mallory = authority.person(evil)
+    page = open_page(authority.url)
+    says(page, "stage_x", "free")
+    authority.call(
+        "POST", "/locks/acquire", {"equipment_id": "stage_x", "session_id": mallory.session_id, "note": evil}
+    )
+    says(page, "stage_x", f"{evil} ({evil})")
+    page.locator("#events li", has_text=evil).first.wait_for()
+    assert page.locator("img").count() == 0
+    assert page.title() == "motorlock"
+
+
+def test_a_telephone_shows_everything_without_scrolling_sideways(
+    authority: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    page = open_page(authority.url, width=360, height=740)
+    says(page, "stage_x", "free")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.screenshot(path=screenshots / "page-telephone.png")
+
+
+def test_the_page_asks_for_the_token_once_and_keeps_it_out_of_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., Page]
+) -> None:
+    monkeypatch.setenv("MOTORLOCK_TOKEN", "the-shared-secret-of-this-lab")
+    guarded = Authority(tmp_path / "data")
+    try:
+        page = open_page(guarded.url)
+        page.get_by_label("asks for a token").fill("the-shared-secret-of-this-lab")
+        page.get_by_role("button", name="Use it").click()
+        says(page, "stage_x", "free")
+        page.reload()
+        says(page, "stage_x", "free")
+        page.get_by_role("button", name="Stop stage_x").click()
+        says(page, "stage_x", "stopped.")
+        assert "secret" not in page.url
+    finally:
+        guarded.end()
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_pages_need_nobody_but_the_authority(
+    authority: Authority, open_page: Callable[..., Page], path: str
+) -> None:
+    page = open_page("about:blank")
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
+    page.goto(f"{authority.url}{path}")
+    page.get_by_text("stage_x" if path == "/" else "/api/locks/acquire").first.wait_for()
+    assert [url for url in asked if not url.startswith(authority.url)] == []
+    # Browsers ask by themselves for an icon, which there is not.
+    assert [text for text in complaints if "/favicon.ico" not in text] == []
+
+
+def test_the_reference_page_shows_a_body_and_finds_a_path(
+    authority: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    page = open_page(f"{authority.url}/docs")
+    acquire = page.locator("details", has_text="/api/locks/acquire").first
+    acquire.locator("summary").click()
+    acquire.get_by_text("queue_if_busy").wait_for()
+    page.screenshot(path=screenshots / "docs.png")
+    page.get_by_label("Filter by path or words").fill("heartbeat")
+    acquire.wait_for(state="hidden")
+    page.locator("summary", has_text="heartbeat").first.wait_for()
