@@ -125,7 +125,7 @@ class Worker:
         if lane is not None:
             return await lane.call(work)
         result = work()
-        return await result if inspect.isawaitable(result) else result
+        return await result if inspect.iscoroutine(result) else result
 
     def run(self, ordered: Ordered) -> None:
         """Begin a control command; `Told.finished` hears of its end."""

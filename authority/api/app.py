@@ -13,16 +13,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from authority.committer import StoreFailed
-from authority.core.refusals import Refusal
 from authority.service import Service
 
 from . import equipment, locks
-from .doors import House, endpoint
+from .doors import Endpoint, House, answered
 from .guard import Guard
 from .identity import SessionIds
 from .openapi import document
-from .problems import Refused, problem, told
+from .problems import problem
 from .push import events
 
 DOORS = (*equipment.DOORS, *locks.DOORS)
@@ -33,7 +31,7 @@ def make_app(service: Service, ids: SessionIds, *, hosts: frozenset[str] = froze
     house = House(service, ids)
     # Routes are tried in order: the one that is used most comes first.
     doors = sorted(DOORS, key=lambda door: not door.path.endswith("/command"))
-    routes = [Route(door.path, endpoint(house, door), methods=[door.method]) for door in doors]
+    routes = [Route(door.path, Endpoint(house, door), methods=[door.method]) for door in doors]
     routes.append(Route("/api/events", partial(_events, house), methods=["GET"]))
     routes.append(Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]))
     routes.append(Route("/", partial(_page, _read("page.html")), methods=["GET"]))
@@ -59,15 +57,7 @@ async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - 
 
 
 async def _events(house: House, request: Request) -> Response:
-    try:
-        return await events(house, request)
-    except Refusal as refusal:
-        refused = told(refusal, house.service.views, house.service.clock.now())
-    except Refused as said:
-        refused = said
-    except StoreFailed:
-        refused = Refused(503, "store_unavailable", "The authority cannot write its journal; only stop is served.")
-    return problem(refused.status, refused.code, refused.detail, refused.data)
+    return await answered(house, events(house, request))
 
 
 async def _no_such_door(request: Request, error: Exception) -> Response:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from authority.committer import StoreFailed
 from authority.core.model import EquipmentId, Session, SessionId
@@ -57,8 +59,9 @@ class House:
 class Visit:
     """One request at a door: its parts, parsed and checked in the order of the specification."""
 
-    def __init__(self, house: House, request: Request, body: object) -> None:
+    def __init__(self, house: House, request: Request, headers: Mapping[bytes, bytes], body: object) -> None:
         """Keep the request and its body."""
+        self.headers = headers
         self.house = house
         self.service = house.service
         self.request = request
@@ -101,7 +104,7 @@ class Visit:
         """Refuse unless the request bears the token of `session`, where it has one."""
         if session.secret_sha256 is None:
             return
-        given = hashlib.sha256(self.request.headers.get("motorlock-session", "").encode()).hexdigest()
+        given = hashlib.sha256(self.headers.get(b"motorlock-session", b"")).hexdigest()
         if not hmac.compare_digest(given, session.secret_sha256):
             detail = "This session acts only with its own token; log in again from the notebook that began it."
             raise Refused(401, "bad_session_token", detail)
@@ -123,20 +126,69 @@ def invalid(where: str, message: str) -> Refused:
     return Refused(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
 
 
-async def read_body(request: Request, door: Door) -> object:
-    """Return the body as the door's type; refuses what is too large, no JSON, or not of that shape."""
-    kind = request.headers.get("content-type", "")
-    length = request.headers.get("content-length", "")
+class Endpoint:
+    """Serves one door, as an ASGI application of its own."""
+
+    def __init__(self, house: House, door: Door) -> None:
+        """Serve `door` of `house`."""
+        self._house = house
+        self._door = door
+        self._waits = iscoroutinefunction(door.handler)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Parse, ask once, render."""
+        response = await answered(self._house, self._serve(Request(scope), receive))
+        await response(scope, receive, send)
+
+    async def _serve(self, request: Request, receive: Receive) -> Response:
+        door, service = self._door, self._house.service
+        headers = dict(request.scope["headers"])
+        visit = Visit(self._house, request, headers, read_body(door, headers, await _raw(receive)))
+        if service.failure is not None and not door.open_to_all:
+            raise StoreFailed
+        try:
+            answer = await door.handler(visit) if self._waits else door.handler(visit)  # type: ignore[misc]
+        finally:
+            if not door.open_to_all:
+                await service.settled()
+        return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
+
+
+async def answered(house: House, serving: Awaitable[Response]) -> Response:
+    """Return the answer, or the problem that a refusal is told as."""
     try:
-        known = length.isdecimal() and int(length) <= BODY_LIMIT
-        raw = await request.body() if known else await _bounded(request)
-    except ClientDisconnect:
-        raise Refused(400, "invalid", "The connection closed before the body was complete.") from None
+        return await serving
+    except Refusal as refusal:
+        refused = told(refusal, house.service.views, house.service.clock.now())
+    except Refused as said:
+        refused = said
+    except StoreFailed:
+        detail = "The authority cannot write its journal; only stop is served until it is restarted."
+        refused = Refused(503, "store_unavailable", detail)
+    return problem(refused.status, refused.code, refused.detail, refused.data)
+
+
+async def _raw(receive: Receive) -> bytes:
+    """Read a body, up to the limit."""
+    raw = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "invalid", "The connection closed before the body was complete.")
+        raw += bytes(message.get("body", b""))
+        if len(raw) > BODY_LIMIT:
+            raise Refused(413, "too_large", "The body is larger than 1 MiB.")
+        if not message.get("more_body", False):
+            return raw
+
+
+def read_body(door: Door, headers: Mapping[bytes, bytes], raw: bytes) -> object:
+    """Return the body as the door's type; refuses what is no JSON, or not of that shape."""
     if door.body is None:
         return None
     if not raw and door.body_optional:
         return door.body()
-    if kind.partition(";")[0].strip().lower() != "application/json":
+    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, "not_json", "The body must be JSON, with the content type application/json.")
     try:
         return msgspec.json.decode(raw, type=door.body, strict=False)
@@ -145,41 +197,3 @@ async def read_body(request: Request, door: Door) -> object:
         raise invalid(where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]) from None
     except (msgspec.DecodeError, RecursionError):
         raise invalid("body", "it is not well-formed JSON") from None
-
-
-async def _bounded(request: Request) -> bytes:
-    """Read a body of unknown length, up to the limit."""
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > BODY_LIMIT:
-            raise Refused(413, "too_large", "The body is larger than 1 MiB.")
-    return raw
-
-
-def endpoint(house: House, door: Door) -> Callable[[Request], Awaitable[Response]]:
-    """Return the function that serves `door`."""
-
-    async def serve(request: Request) -> Response:
-        try:
-            visit = Visit(house, request, await read_body(request, door))
-            if house.service.failure is not None and not door.open_to_all:
-                raise StoreFailed
-            try:
-                answer = door.handler(visit)
-                if isinstance(answer, Awaitable):
-                    answer = await answer
-            finally:
-                if not door.open_to_all:
-                    await house.service.settled()
-            return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
-        except Refusal as refusal:
-            refused = told(refusal, house.service.views, house.service.clock.now())
-        except Refused as said:
-            refused = said
-        except StoreFailed:
-            detail = "The authority cannot write its journal; only stop is served until it is restarted."
-            refused = Refused(503, "store_unavailable", detail)
-        return problem(refused.status, refused.code, refused.detail, refused.data)
-
-    return serve

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 from starlette.responses import Response
@@ -15,7 +17,7 @@ from authority.codec import iso
 from authority.core import messages as m
 from authority.core.control import permit_control, permit_observe
 from authority.core.model import Equipment, EquipmentId, SessionId
-from authority.core.refusals import LockLost, LockRequired, ObserveRequired
+from authority.core.refusals import LockLost, LockRequired, ObserveRequired, Refusal
 from authority.drivers.declare import Command, InvalidParameters, bind
 from authority.journal import Call
 from authority.ports import DriverUnavailable, OutsideLimits
@@ -28,6 +30,7 @@ _LABLINK_TYPES = frozenset(
     {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}
 )
 _REPLAYED = {"Idempotency-Replayed": "true"}
+KEY_LIMIT = 128
 
 
 def listing(v: Visit) -> Response:
@@ -100,31 +103,55 @@ async def command(v: Visit) -> Response:
 
 async def _control(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> Response:
     session = _control_session(v, key, body.session_id)
-    client_key = v.request.headers.get("idempotency-key")
-    digest = None
-    name = uuid.uuid4().hex
-    if client_key:
-        name = f"{session}\n{client_key[:128]}"
-        digest = hashlib.sha256(msgspec.json.encode([key, body.action, body.parameters, body.command_id])).digest()
-        known = v.service.find_call(name)
+    with _speaking(v, session):
+        name, digest = _name_and_digest(v, session, body)
+        known = None if digest is None else v.service.find_call(name)
         if known is not None:
-            return await _again(known, digest, body)
-    permit_control(_equipment(v, key), session, body.fence)
-    parameters = _bound(v, key, declared, body)
-    call = Call(name, body.command_id, key, digest)
-    v.service.control(
-        call,
-        m.Control(
-            equipment=key,
-            session=session,
-            key=name,
-            command_id=body.command_id,
-            action=body.action,
-            parameters=parameters,
-            fence=body.fence,
-        ),
-    )
-    return await _wait(call, body)
+            _refuse_other_content(known, digest)
+            v.service.apply(m.Seen(session=session))
+        else:
+            permit_control(_equipment(v, key), session, body.fence)
+            parameters = _bound(v, key, declared, body)
+            call = Call(name, body.command_id, key, digest)
+            v.service.control(
+                call,
+                m.Control(
+                    equipment=key,
+                    session=session,
+                    key=name,
+                    command_id=body.command_id,
+                    action=body.action,
+                    parameters=parameters,
+                    fence=body.fence,
+                ),
+            )
+    if known is None:
+        return await _wait(call, body)
+    answer = await _wait(known, body)
+    answer.headers.update(_REPLAYED)
+    return answer
+
+
+@contextmanager
+def _speaking(v: Visit, session: SessionId) -> Iterator[None]:
+    """Hear the session also where the edge refuses: who asks in vain has spoken all the same."""
+    try:
+        yield
+    except (Refusal, Refused):
+        with suppress(Refusal):
+            v.service.apply(m.Seen(session=session))
+        raise
+
+
+def _name_and_digest(v: Visit, session: SessionId, body: b.CommandBody) -> tuple[str, bytes | None]:
+    """Return under which name a command is recorded and, where it bears a key, what else must be the same."""
+    key = v.headers.get(b"idempotency-key", b"").decode("latin-1")
+    if not key:
+        return uuid.uuid4().hex, None
+    if len(key) > KEY_LIMIT:
+        raise invalid("Idempotency-Key", f"it has 1 to {KEY_LIMIT} characters")
+    content = [body.equipment_id, body.action, body.parameters, body.command_id]
+    return f"{session}\n{key}", hashlib.sha256(msgspec.json.encode(content)).digest()
 
 
 def _control_session(v: Visit, key: EquipmentId, name: str | None) -> SessionId:
@@ -159,14 +186,10 @@ def _unavailable(key: str, error: str | None) -> Refused:
     return Refused(503, "driver_unavailable", f"{key} cannot be reached now{why}; locks are kept, try again.")
 
 
-async def _again(call: Call, digest: bytes, body: b.CommandBody) -> Response:
-    """Answer a key that came before: the recorded reply, or go on waiting for it."""
+def _refuse_other_content(call: Call, digest: bytes | None) -> None:
     if call.digest != digest:
         detail = "This idempotency key came with another command before; send a new key with a new command."
         raise Refused(422, "idempotency_mismatch", detail)
-    answer = await _wait(call, body)
-    answer.headers.update(_REPLAYED)
-    return answer
 
 
 async def _wait(call: Call, body: b.CommandBody) -> Response:
@@ -187,9 +210,10 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
     if session is None:
         raise ObserveRequired(e)
     v.prove(session)
-    permit_observe(e, session.id)
-    parameters = _bound(v, key, declared, body)
-    v.service.apply(m.Observe(equipment=key, session=session.id))
+    with _speaking(v, session.id):
+        permit_observe(e, session.id)
+        parameters = _bound(v, key, declared, body)
+        v.service.apply(m.Observe(equipment=key, session=session.id))
     await v.service.settled()
     try:
         data = await v.worker(key).observe(body.action, parameters)

@@ -24,7 +24,7 @@ REPLAY_LIMIT = 1000
 
 async def events(house: House, request: Request) -> Response:
     """Open a stream; with `role=feed` or `keeper` it is one of the two connections that prove a session alive."""
-    visit = Visit(house, request, None)
+    visit = Visit(house, request, dict(request.scope["headers"]), None)
     if house.service.failure is not None:
         raise StoreFailed
     role = request.query_params.get("role", "watch")
