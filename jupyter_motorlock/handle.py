@@ -36,18 +36,21 @@ def login(
     (an interrupt leaves the queue); `on_queued` is called once before the waiting begins. Raises `EquipmentInUse`
     when somebody else has it and `wait` is false.
     """
+    had = equipment_id in session.held()
     mode = "observer" if watch else "exclusive"
-    try:
-        reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
-    except EquipmentInUse as refused:
-        raise _in_own_use(refused, equipment_id, session.user) from None
-    if reply.get("status") == "queued":
-        if on_queued is not None:
-            on_queued()
+    with clicks_heard(1):
         try:
-            session.wait_for(equipment_id)
+            reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+            if reply.get("status") == "queued":
+                if on_queued is not None:
+                    on_queued()
+                session.wait_for(equipment_id)
         except KeyboardInterrupt:
-            raise MotorlockError(f"You stopped waiting for {equipment_id} and left its queue.") from None
+            if not had:  # the request may have arrived: what came of it is given back
+                session.leave(equipment_id)
+            raise MotorlockError(f"You stopped the login to {equipment_id}; you are not in its queue.") from None
+        except EquipmentInUse as refused:
+            raise _in_own_use(refused, equipment_id, session.user) from None
     return Handle(session, equipment_id)
 
 

@@ -208,8 +208,10 @@ def unknown_command(name: str, equipment_id: str, commands: Iterable[str]) -> st
     """Return the sentence for a command that is not declared."""
     known = sorted(commands)
     near = get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]}, of" if near else "it has"
-    return f"{equipment_id} has no command {name}; {meant} {', '.join(known)}{'?' if near else '.'}"
+    has = ", ".join(known)
+    if near:
+        return f"{equipment_id} has no command {name}; did you mean {near[0]} (it has {has})?"
+    return f"{equipment_id} has no command {name}; it has {has}."
 
 
 def _filled(field: str | None, spec: str | None, how: str | None, names: Mapping[str, object]) -> str:

@@ -71,7 +71,7 @@ def test_words_become_the_declared_types(line: str, parameters: dict[str, object
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("mvoe_to 5", "stage_x has no command mvoe_to; did you mean move_to, of configure, home, move_to?"),
+        ("mvoe_to 5", "stage_x has no command mvoe_to; did you mean move_to (it has configure, home, move_to)?"),
         ("xyz", "stage_x has no command xyz; it has configure, home, move_to."),
         ("move_to", "move_to needs position, a number in mm; write: move_to POSITION"),
         ("move_to far", "position must be a number in mm, not 'far'."),

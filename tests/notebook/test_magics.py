@@ -139,7 +139,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: A
     waiting = ann.start("stage = %motor_login stage_x --wait --no-panel")
     wait_until(lambda: authority.status()["queue_length"] == 1, "Ann is in the queue")
     ann.interrupt()
-    assert ann.finish(waiting).error == "MotorlockError: You stopped waiting for stage_x and left its queue."
+    assert ann.finish(waiting).error == "MotorlockError: You stopped the login to stage_x; you are not in its queue."
     assert authority.status()["queue_length"] == 0
 
 
