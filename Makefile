@@ -25,14 +25,15 @@ lint: .venv/.with-test
 	$(BIN)/lint-imports
 
 test-browser: .venv/.with-browser
-	$(PYTEST) -m browser tests/e2e
+	$(PYTEST) -m browser
 
 test-slow: .venv/.with-browser
 	$(PYTEST) -m "slow and not browser"
 
 # The stamps say what .venv has; a change of what is asked for installs anew.
 .venv/.with-%: pyproject.toml constraints.txt | .venv/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@echo "Installing what '$*' needs into .venv: this takes a minute or two."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 
 .venv/.made:
