@@ -72,11 +72,12 @@ def _accepted(response: http.client.HTTPResponse) -> None:
 
 
 class Beats(threading.Thread):
-    """Beats every `BEAT_S`, and soon after the kernel became busy or idle."""
+    """Beats every `BEAT_S`, oftener for a short lease, and soon after the kernel became busy or idle."""
 
     def __init__(self, config: Mapping[str, str], over: Callable[[], None], *, busy: bool) -> None:
         super().__init__(daemon=True)
         self._config, self._over = config, over
+        self._every_s = max(min(BEAT_S, float(config["lease_s"]) / 3), SOONEST_S)
         self._busy, self._changed, self._stop = busy, threading.Event(), False
 
     def set_busy(self, busy: bool) -> None:
@@ -100,7 +101,7 @@ class Beats(threading.Thread):
             except OSError:
                 pass  # a beat that fails is a beat that did not come; the next one may
             time.sleep(SOONEST_S)
-            self._changed.wait(BEAT_S - SOONEST_S)
+            self._changed.wait(self._every_s - SOONEST_S)
 
 
 class Stream(threading.Thread):

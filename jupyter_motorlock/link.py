@@ -91,12 +91,9 @@ class Link:
             feed.close()
 
     def _create(self) -> str:
+        name, lease_s, about = _client_name(), _lease(), {"pid": str(self._pid)}
         made = self._client.create_session(
-            client_name=_client_name(),
-            user=self._user,
-            keeper=True,
-            lease_s=_lease(),
-            metadata={"pid": str(self._pid)},
+            client_name=name, user=self._user, keeper=True, lease_s=lease_s, metadata=about
         )
         session_id, secret = str(made["session_id"]), str(made["session_token"])
         self._client.session_token = secret
@@ -105,6 +102,7 @@ class Link:
             "session_id": session_id,
             "session_token": secret,
             "token": self._client.token or "",
+            "lease_s": str(lease_s),
         }
         self.mirror.begin(session_id)
         self._keeper = Keeper(self._told, busy=self._busy)

@@ -118,6 +118,7 @@ class ExitHooks:
         self._config, self._said, self._descriptors, self._disown = config, said, descriptors, disown
         self._pid = -1
         self._sigterm = False
+        self._mask: set[int] = set()
 
     def install(self) -> None:
         """Install what is not installed yet; the signal handler only from the main thread and over the default."""
@@ -125,8 +126,11 @@ class ExitHooks:
             self._pid = os.getpid()
             atexit.register(self._at_exit)
             if hasattr(os, "register_at_fork"):
-                mine = weakref.ref(self)
-                os.register_at_fork(after_in_child=lambda: _after_fork(mine()))
+                os.register_at_fork(
+                    before=_weakly(self._before_fork),
+                    after_in_parent=_weakly(self._forked),
+                    after_in_child=_weakly(self._in_fork),
+                )
         in_main = threading.current_thread() is threading.main_thread()
         if not self._sigterm and in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._at_sigterm)
@@ -165,12 +169,22 @@ class ExitHooks:
             pass
         self._said()
 
-    def after_fork(self) -> None:
-        """In a fork: let go of the kernel's connections, so that its death closes them, and of its session.
+    def _before_fork(self) -> None:
+        """Hold SIGTERM back: Python forgets one that reaches a fork before it has its own signals in order."""
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _forked(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _in_fork(self) -> None:
+        """Let go of the kernel's session and connections, so that the kernel's death closes them.
 
         The descriptors are replaced, not closed: whatever still refers to them would later close one of somebody
         else's under the same number. Nothing is shut down: that would end the kernel's own connection.
         """
+        if signal.getsignal(signal.SIGTERM) == self._at_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for fd in self._descriptors():
             if fd >= 0:
@@ -179,6 +193,13 @@ class ExitHooks:
         self._disown()
 
 
-def _after_fork(hooks: ExitHooks | None) -> None:
-    if hooks is not None:
-        hooks.after_fork()
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a hook that calls `method` while its object lives: fork hooks cannot be taken out again."""
+    known = weakref.WeakMethod(method)
+
+    def hook() -> None:
+        alive = known()
+        if alive is not None:
+            alive()
+
+    return hook

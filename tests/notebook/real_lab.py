@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import signal
 import socket
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,10 @@ class Person:
         asked = {"session_id": self.session_id, "reason": reason}
         answer: dict[str, Any] = self.authority.call("POST", f"/equipment/{equipment_id}/stop", asked)
         return answer
+
+    def leave(self) -> None:
+        """End the session, with its locks and places."""
+        self.authority.call("DELETE", f"/locks/sessions/{self.session_id}")
 
 
 class Witness:
@@ -196,25 +200,35 @@ class Kernel:
         return str(self.client.execute(code, allow_stdin=False))
 
     def finish(self, message_id: str) -> str:
-        """Wait for the end of a started cell."""
+        """Wait for the end of a started cell and return what it showed; raises `KernelError` where it failed."""
         said: list[str] = []
-        while True:
-            try:
-                message = self.client.get_iopub_msg(timeout=PATIENCE_S)
-            except queue.Empty:
-                raise KernelError("the cell did not end") from None
-            if message["parent_header"].get("msg_id") != message_id:
-                continue
-            content = message["content"]
-            match message["msg_type"]:
+        failed: list[str] = []
+        for kind, content in self._heard(message_id):
+            match kind:
                 case "stream":
                     said.append(content["text"])
                 case "execute_result" | "display_data":
                     said.append(content["data"].get("text/plain", ""))
                 case "error":
-                    raise KernelError("\n".join(content["traceback"]))
+                    failed = content["traceback"]
                 case "status" if content["execution_state"] == "idle":
-                    return "".join(said)
+                    break
+        if failed:  # only now: a cell sent between an error and its "idle" would not be run
+            raise KernelError("\n".join(failed))
+        return "".join(said)
+
+    def wait_for_output(self, message_id: str) -> None:
+        """Wait until a started cell prints something."""
+        next(kind for kind, _ in self._heard(message_id) if kind == "stream")
+
+    def _heard(self, message_id: str) -> Iterator[tuple[str, Any]]:
+        while True:
+            try:
+                message = self.client.get_iopub_msg(timeout=PATIENCE_S)
+            except queue.Empty:
+                raise KernelError("the cell did not end") from None
+            if message["parent_header"].get("msg_id") == message_id:
+                yield message["msg_type"], message["content"]
 
     def restart(self) -> None:
         """Restart it as the menu does."""
@@ -223,13 +237,17 @@ class Kernel:
         self._connect()
 
     def end(self) -> None:
-        """Make sure that nothing of it is left."""
-        self.client.stop_channels()
+        """Kill it, and wait until its keeper has told the authority."""
+        keepers = []
         if self.manager.has_kernel:
-            for pid in _with_children(self.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kernel = psutil.Process(self.pid)
+                keepers = [child for child in kernel.children() if _is_keeper(child)]
+                for process in (kernel, *keepers):
+                    process.resume()
             self.manager.shutdown_kernel(now=True)
+        psutil.wait_procs(keepers, PATIENCE_S)
+        self.client.stop_channels()
         self.manager.cleanup_resources()
 
 
@@ -237,13 +255,6 @@ def _is_keeper(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return any(word.endswith("keeper.py") for word in process.cmdline())
     return False
-
-
-def _with_children(pid: int) -> list[int]:
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        return [pid, *(child.pid for child in process.children(recursive=True))]
-    return []
 
 
 class Wire:
