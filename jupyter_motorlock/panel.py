@@ -19,7 +19,7 @@ from jupyter_motorlock import view
 if TYPE_CHECKING:
     import ipywidgets
 
-WRITE_EVERY_S = 0.25  # at most this often when only the reading changes
+WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
 NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
@@ -166,7 +166,7 @@ class Panel:
             if seen == before:
                 return
             wait = self._written + WRITE_EVERY_S - time.monotonic()
-            if before and wait > 0 and replace(seen, reading=before.reading) == before:
+            if before and wait > 0 and _same_but_for_motion(seen, before):
                 self._show_in(wait)
             else:
                 self._write(self._face, seen)
@@ -190,6 +190,11 @@ class Panel:
             face.label(seen.buttons)
             self._settled = now if self._seen else 0.0
         self._seen, self._written = seen, now
+
+
+def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:
+    still = replace(seen, reading=before.reading, doing=before.doing, ends=before.ends)
+    return replace(still, ends_at=before.ends_at) == before
 
 
 class _Face:

@@ -12,6 +12,8 @@ from datetime import datetime
 from html import escape
 from typing import Literal, TypeAlias
 
+from jupyter_motorlock.notices import OWN_DOING, lock_lost
+
 Fields: TypeAlias = Mapping[str, object]
 Deed: TypeAlias = Literal["request", "claim", "release", "leave", "resume"]
 LABELS: Mapping[Deed, str] = {
@@ -23,22 +25,6 @@ LABELS: Mapping[Deed, str] = {
 }
 COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
 LATE_S = 3  # how long after its end a countdown waits for news before it says that there are none
-_WHY = {
-    "logout": "was given back",
-    "forced": "was taken by force",
-    "idle": "was released because it was not used",
-    "offered": "passed on because it was not used and somebody wanted it",
-    "silence": "passed on because nothing was heard of the session",
-    "unclaimed": "passed on because it was not claimed in time",
-    "turn": "passed on because the turn was over",
-    "session_ended": "ended with its session",
-    "session_expired": "ended because its session ran out",
-    "gone": "ended because the kernel ended",
-    "connections_lost": "ended because the kernel's connections were lost",
-    "downgraded": "became an observer lock",
-    "exclusive_grant": "ended because somebody was given exclusive control",
-    "fault": "ended with a fault",
-}
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,9 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
 
 def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return the panel as lines of text, for `%motor_status` and front ends without widgets."""
-    lines = [headline(status, me, now=now)]
+    lines, holder = [headline(status, me, now=now)], _part(status, "holder")
+    if holder and not _holds(status, me):
+        lines.append(f"  holder: {_whence(holder)}")
     if position := reading(status):
         doing = _doing(status, me, now)
         lines.append(f"  reads: {position}" + (f" ({doing})" if doing else ""))
@@ -270,11 +258,8 @@ def _notice(status: Fields, me: str | None, now: datetime | None) -> str:
         return f"Stopped by {_who(stopped, me)} at {clock(_text(stopped, 'at'), now)}{why}: {then}"
     if holder.get("suspect") is True and not _holds(status, me):
         return f"Nothing is heard of {_who(holder, me)}: whoever asks for {_name(status)} gets it at rest."
-    if me and _text(lost, "session_id") == me and not _holds(status, me) and _text(lost, "why") != "logout":
-        how = _WHY.get(_text(lost, "why"), "ended")
-        by = f" by {name}" if (name := _text(lost, "by")) else ""
-        why = f" ({reason})" if (reason := _text(lost, "reason")) else ""
-        return f"Your lock {how}{by} at {clock(_text(lost, 'at'), now)}{why}."
+    if me and _text(lost, "session_id") == me and not _holds(status, me) and _text(lost, "why") not in OWN_DOING:
+        return lock_lost({**lost, "timestamp": _text(lost, "at")}, _name(status))
     return ""
 
 
@@ -300,6 +285,12 @@ def _who(part: Fields, me: str | None) -> str:
     if me and _text(part, "session_id") == me:
         return "you"
     return _text(part, "user") or _text(part, "client_name") or "somebody"
+
+
+def _whence(holder: Fields) -> str:
+    verified = "" if holder.get("user_verified") is True else " (name not verified)"
+    client = _text(holder, "client_name")
+    return f"{_who(holder, None)}{verified}" + (f" in {client}" if client else "")
 
 
 def _note(part: Fields) -> str:

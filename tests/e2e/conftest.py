@@ -72,11 +72,19 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert errors == []
 
 
-@pytest.fixture
-def lab(authority: Authority, tmp_path: Path) -> Iterator[Lab]:
-    running = Lab(tmp_path / "lab", authority.url)
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    running = Lab(tmp_path_factory.mktemp("lab"))
     yield running
     running.end()
+
+
+@pytest.fixture
+def lab(shared_lab: Lab, authority: Authority) -> Iterator[Lab]:
+    """A JupyterLab whose notebooks find this test's authority."""
+    shared_lab.authority_url = authority.url
+    yield shared_lab
+    shared_lab.end_kernels()
 
 
 @pytest.fixture(scope="session")

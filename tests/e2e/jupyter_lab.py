@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import requests
 from real_lab import PATIENCE_S
 from typed import wait_until
 
@@ -23,9 +25,11 @@ TOO_SOON = "click again if you mean it"
 
 
 class Lab:
-    """JupyterLab on a free port, with settings of its own and no password: it listens on loopback only."""
+    """JupyterLab on a free port of loopback, with settings of its own."""
 
-    def __init__(self, place: Path, authority_url: str) -> None:
+    def __init__(self, place: Path) -> None:
+        self.authority_url = ""
+        self._token = secrets.token_hex()
         self.notebooks, self._runtime = place / "notebooks", place / "runtime"
         for folder in (self.notebooks, self._runtime, self._settings(place)):
             folder.mkdir(parents=True, exist_ok=True)
@@ -38,11 +42,10 @@ class Lab:
             "JUPYTER_RUNTIME_DIR": str(self._runtime),
             "JUPYTERLAB_SETTINGS_DIR": str(place / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(place / "workspaces"),
-            "MOTORLOCK_URL": authority_url,
             "PYTHONPATH": str(Path(jupyter_motorlock.__file__).parents[1]),
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-        command += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
+        command += [f"--IdentityProvider.token={self._token}", "--LabApp.expose_app_in_browser=True"]
         command += [f"--ServerApp.root_dir={self.notebooks}", "--ServerApp.port=0"]
         self._log = (place / "lab.log").open("wb")
         self._process = subprocess.Popen(command, env={**os.environ, **own}, stderr=self._log, stdout=self._log)
@@ -54,11 +57,18 @@ class Lab:
         self._set(self._place, "themes", {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"})
 
     def write(self, name: str, *cells: str) -> str:
-        """Write a notebook and return the address of a workspace that has it open."""
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        """Write a notebook that knows the authority; return the address of a workspace that has it open."""
+        first = f"%env MOTORLOCK_URL={self.authority_url}\n{cells[0]}"
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (first, *cells[1:])])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, self.notebooks / f"{name}.ipynb")
-        return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb"
+        return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?reset&token={self._token}"
+
+    def end_kernels(self) -> None:
+        """Shut every notebook's kernel down."""
+        headers = {"Authorization": f"token {self._token}"}
+        for session in requests.get(f"{self.url}api/sessions", headers=headers, timeout=PATIENCE_S).json():
+            requests.delete(f"{self.url}api/sessions/{session['id']}", headers=headers, timeout=PATIENCE_S)
 
     def end(self) -> None:
         """End it and its kernels as Ctrl-C does."""

@@ -72,6 +72,15 @@ while "stop" not in session.done:
     assert time.monotonic() < give_up, "no click came while the cell ran"
     time.sleep(0.01)
 """
+SCANNING = """
+import time
+for step in range(50):
+    session.says(running={"action": "step", "parameters": {"number": step}}, ending=None)
+    time.sleep(0.01)
+    if step < 49:
+        session.says(running=None, ending={"text": "released unless used", "in_seconds": 300.0, "at": str(step)})
+        time.sleep(0.01)
+"""
 SETTLED = "panel._settled = 0.0"  # as if the buttons had changed long ago
 
 
@@ -119,7 +128,15 @@ def test_a_moving_position_is_sent_a_few_times_a_second_and_the_last_one_is_show
     assert 3 <= len(front.updates) <= 2 + (time.monotonic() - began) / 0.25
 
 
-def test_what_is_no_reading_is_sent_at_once_while_positions_stream(front: Front) -> None:
+def test_a_scan_of_quick_commands_is_sent_a_few_times_a_second(front: Front) -> None:
+    front.forget()
+    began = time.monotonic()
+    front.run(SCANNING)
+    front.until(lambda: "step(number=49)" in front.panel, "the last command")
+    assert len(front.updates) <= 2 + (time.monotonic() - began) / 0.25
+
+
+def test_what_is_no_motion_is_sent_at_once_while_positions_stream(front: Front) -> None:
     front.forget()
     front.run("session.reads(2.0); session.reads(3.0); session.says(queue_length=1)")
     front.settle()
