@@ -79,6 +79,7 @@ class Committer:
         """Write what is open, then end the thread."""
         if self.failure is None:
             await self.settled()
+            self.failure = StoreFailed("the authority has ended")
         self._inbox.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 

@@ -20,6 +20,7 @@ class Call:
         self.equipment = equipment
         self.digest = digest
         self.data: object = None
+        self.stops = 0
         self.reply: bytes | None = None
         self.over = asyncio.Event()
 
@@ -56,6 +57,11 @@ class Journal:
     def drop(self, key: str) -> None:
         """Forget a call: it was refused, or it has no client's key and is over."""
         self._calls.pop(key, None)
+
+    def abandon(self) -> None:
+        """Let nobody wait for a reply that will never be written; what they then ask for says why."""
+        for call in self._calls.values():
+            call.over.set()
 
     def trim(self) -> None:
         """Keep memory bounded: the oldest calls that are over go; the store still has those that bear a key."""

@@ -7,6 +7,7 @@ its effect. An error there that is no refusal stops what moves and ends the proc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Literal
@@ -101,6 +102,11 @@ class Service:
         """Stop what moves, end the streams, write what is open and let go of the equipment."""
         self.ending = True
         await self.stop_all("the authority is ending")
+        with contextlib.suppress(StoreFailed):
+            # What was stopped gets its outcome, and who waits for it the reply.
+            await self.settled()
+            await asyncio.gather(*(w.ended() for w in self.workers.values()))
+            await self.settled()
         self.hub.close()
         for task in self._tasks:
             task.cancel()
@@ -208,7 +214,8 @@ class Service:
                 record = None if call is None else j.row(call, wall)
                 if record is not None:
                     self.committer.open().commands.append(record)
-                self.committer.then(lambda: worker.run(command))
+                stops = worker.stops if call is None else call.stops
+                self.committer.then(lambda: worker.run(command, stops))
             case m.CommandFinished():
                 self._conclude(event, wall)
             case m.LockDraining(drain=drain) if drain.how is How.STOP and drain.stop_owed:
@@ -285,8 +292,10 @@ class Service:
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """Take a changed readback from its worker, and show it."""
         e = self.table.equipment(equipment)
-        if self.failure is None and e is not None and (e.moving != moving or outside is not None):
-            self.apply(m.Moved(equipment=equipment, moving=moving, outside=outside))
+        if self.failure is None and e is not None:
+            moves = moving or self._may_move(e)
+            if e.moving != moves or outside is not None:
+                self.apply(m.Moved(equipment=equipment, moving=moves, outside=outside))
         if self.hub:
             view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
             self.hub.publish(frame("progress", msgspec.json.encode(view)))
@@ -297,7 +306,8 @@ class Service:
         """Stop the equipment: the driver first, the journal after. Returns whether the driver took it in time."""
         worker = self.workers[key]
         delivered = await worker.stop()
-        if self.failure is None:
+        e = self.table.equipment(key)
+        if self.failure is None and e is not None:
             self.apply(
                 m.Stop(
                     equipment=key,
@@ -305,10 +315,14 @@ class Service:
                     user=user,
                     reason=reason,
                     delivered=delivered,
-                    moving=worker.readback.moving or not worker.readback.connected,
+                    moving=worker.readback.moving or self._may_move(e),
                 )
             )
         return delivered
+
+    def _may_move(self, e: Equipment) -> bool:
+        """Whether it moved when it was last heard of, and cannot be read now: no lock passes on a guess."""
+        return e.moving and not self.workers[e.id].readback.connected
 
     async def _halt(self, key: EquipmentId, drain: Drain | None) -> None:
         """Stop what was left moving, again and again until the driver takes it or it is no longer wanted."""
@@ -326,6 +340,9 @@ class Service:
 
     def control(self, call: j.Call, request: m.Control) -> None:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
+        if self.ending:
+            raise StoreFailed("the authority is ending")
+        call.stops = self.workers[request.equipment].stops
         self._journal.open(call)
         try:
             self.apply(request)
@@ -370,6 +387,7 @@ class Service:
             return
         self.failure = error
         self.committer.fail(error)
+        self._journal.abandon()
         self.hub.close()
         for worker in self.workers.values():
             self._spawn(_ignore(worker.stop()))

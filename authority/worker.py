@@ -6,6 +6,7 @@ The state task never waits on metal: whatever a driver does, it does in threads 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -43,7 +44,7 @@ class Lane:
 
     def __init__(self, name: str) -> None:
         """Start the thread."""
-        self._inbox: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[object], Work]] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[object], Work] | None] = SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     async def call(self, work: Work) -> object:
@@ -53,9 +54,13 @@ class Lane:
         self._inbox.put((loop, done, work))
         return await done
 
+    def end(self) -> None:
+        """Let the thread end once it has done what it was given."""
+        self._inbox.put(None)
+
     def _work(self) -> None:
-        while True:
-            loop, done, work = self._inbox.get()
+        while (task := self._inbox.get()) is not None:
+            loop, done, work = task
             result: object = None
             error: BaseException | None = None
             try:
@@ -96,8 +101,14 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._running: str | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._resting_at: float | None = None
-        self._stops = 0
+        self.stops = 0
+        self._stopping = 0
+        self._delivered = 0
+        self._no_stop = asyncio.Event()
+        self._no_stop.set()
         self._told: Told | None = None
 
     def start(self, told: Told) -> None:
@@ -115,6 +126,16 @@ class Worker:
                 await self._in(self._reader, self.driver.close)
         except Exception:  # noqa: BLE001 - the process ends; nothing can be done about a driver that will not
             return
+        finally:
+            for lane in (self._control, self._observe, self._reader):
+                if lane is not None:
+                    lane.end()
+
+    async def ended(self) -> None:
+        """Return once no command runs, or when one does not end within the deadline of a stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_DEADLINE_S):
+                await self._idle.wait()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -127,31 +148,46 @@ class Worker:
         result = work()
         return await result if inspect.iscoroutine(result) else result
 
-    def run(self, ordered: Ordered) -> None:
-        """Begin a control command; `Told.finished` hears of its end."""
+    def run(self, ordered: Ordered, stops: int) -> None:
+        """Begin a control command, unless a stop came since it was accepted, when `self.stops` was `stops`.
+
+        `Told.finished` hears of its end.
+        """
         self._running = ordered.key
-        self._spawn(self._run(ordered))
+        self._idle.clear()
+        self._spawn(self._run(ordered, stops))
         self._wake.set()
 
-    async def _run(self, ordered: Ordered) -> None:
-        stops = self._stops
+    async def _run(self, ordered: Ordered, stops: int) -> None:
+        delivered = self._delivered
         outcome, data, error = Outcome.DONE, None, None
         try:
-            method = getattr(self.driver, ordered.action)
-            data = await self._in(self._control, lambda: method(**ordered.parameters))
-            if self._stops != stops:
-                outcome, error = Outcome.STOPPED, f"{self.equipment} was stopped"
+            data = await self._in(self._control, lambda: self._begin(ordered, stops))
         except MotionStopped as stopped:
             outcome, error = Outcome.STOPPED, str(stopped) or f"{self.equipment} was stopped"
         except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
-            outcome = Outcome.STOPPED if self._stops != stops else Outcome.FAILED
-            error = _sentence(failed)
+            outcome, error = Outcome.FAILED, _sentence(failed)
+        # A stop on its way may be what ended it, and ends what waits behind it before the next can begin.
+        await self._no_stop.wait()
+        if self._delivered != delivered:
+            outcome, error = Outcome.STOPPED, error or f"{self.equipment} was stopped"
         await self._read()
+        self._over(ordered, outcome, data, error)
+
+    def _begin(self, ordered: Ordered, stops: int) -> object:
+        if self._stopping or self.stops != stops:
+            raise MotionStopped(f"{self.equipment} was stopped before the command began")
+        method: Callable[..., object] = getattr(self.driver, ordered.action)
+        return method(**ordered.parameters)
+
+    def _over(self, ordered: Ordered, outcome: Outcome, data: object, error: str | None) -> None:
+        # A driver that cannot be read may still move: the lock must not pass on a guess.
+        moving = self.readback.moving or not self.readback.connected
         self._running = None
-        self._resting_at = self.readback.position
+        self._idle.set()
+        # What still moves by our order comes to rest elsewhere, and nobody moved it there.
+        self._resting_at = None if moving else self.readback.position
         if self._told is not None:
-            # A driver that cannot be read may still move: the lock must not pass on a guess.
-            moving = self.readback.moving or not self.readback.connected
             self._told.finished(self.equipment, ordered.key, outcome, data, error, moving=moving)
         self._wake.set()
 
@@ -162,15 +198,36 @@ class Worker:
 
     async def stop(self) -> bool:
         """Stop all motion; return whether the driver took the order within its deadline."""
-        self._stops += 1
+        deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
+        # Counted at both ends: what is accepted before or during a stop and has not begun never does.
+        self.stops += 1
+        self._stopping += 1
+        self._no_stop.clear()
+        try:
+            delivered = await self._deliver(deadline)
+            self._delivered += delivered
+            if delivered:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await self._read()
+        finally:
+            self.stops += 1
+            self._stopping -= 1
+            if not self._stopping:
+                self._no_stop.set()
+        self._wake.set()
+        return delivered
+
+    async def _deliver(self, deadline: float) -> bool:
         lane = Lane(f"{self.equipment}-stop") if self.driver.blocking else None
         try:
-            async with asyncio.timeout(STOP_DEADLINE_S):
+            async with asyncio.timeout_at(deadline):
                 await self._in(lane, self.driver.stop)
-                await self._read()
         except Exception:  # noqa: BLE001 - late or failed, it was not delivered
             return False
-        self._wake.set()
+        finally:
+            if lane is not None:
+                lane.end()
         return True
 
     async def _keep_reading(self) -> None:
