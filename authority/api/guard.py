@@ -47,13 +47,13 @@ class Guard:
         if len(self._known_hosts) < _REMEMBERED:
             self._known_hosts.add(host)
         origin = headers.get(b"origin")
-        return origin is None or urlsplit(origin.lower()).netloc == host
+        return origin is None or _netloc(origin.lower()) == host
 
     def _is_known(self, netloc: str) -> bool:
-        name = (urlsplit(f"//{netloc}").hostname or "") if netloc else ""
-        if name in self._hosts:
-            return True
         try:
+            name = urlsplit(f"//{netloc}").hostname or ""
+            if name in self._hosts:
+                return True
             # A plain address cannot have been turned towards us by somebody's name server.
             ipaddress.ip_address(name)
         except ValueError:
@@ -64,3 +64,10 @@ class Guard:
         assert self._token is not None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token.encode())
+
+
+def _netloc(origin: bytes) -> bytes:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return b""
