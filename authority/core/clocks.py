@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .model import FORGET_SILENT_S, RECONNECT_S, Entry, Equipment, Lock, Mode, Session, Table
+from .model import FORGET_SILENT_S, RECONNECT_S, Entry, Equipment, Lock, Mode, Session, Table, Why
 
 WhatEnds = Literal["claim", "idle", "offer", "silence", "turn", "drain"]
 
@@ -108,16 +108,15 @@ def turn_due(e: Equipment, lock: Lock) -> float | None:
     return lock.blocking_since + e.policy.max_hold_seconds - lock.blocked_s
 
 
-def is_available(table: Table, e: Equipment, now: float) -> bool:
-    """Whether the lock passes to whoever wants it: its holder is silent, or idle past the timeout."""
-    lock = e.lock
-    if lock is None or e.drain is not None:
-        return False
-    holder = table.session(lock.session)
+def available(table: Table, e: Equipment, now: float) -> Why | None:
+    """Why the lock passes to whoever wants it: its holder is silent, or idle past the timeout. None: it does not."""
+    if e.lock is None or e.drain is not None:
+        return None
+    holder = table.session(e.lock.session)
     if holder is not None and holder.suspect:
-        return True
-    due = idle_due(e, lock, holder)
-    return due is not None and now >= due
+        return Why.SILENCE
+    due = idle_due(e, e.lock, holder)
+    return Why.OFFERED if due is not None and now >= due else None
 
 
 def next_entry(table: Table, e: Equipment) -> Entry | None:

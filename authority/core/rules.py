@@ -42,8 +42,14 @@ def work_out(table: Table, request: AnyRequest, now: float) -> Step:
     session, equipment = getattr(request, "session", None), getattr(request, "equipment", None)
     if not isinstance(request, m.Recover):
         step.catch_up(SessionId(session) if isinstance(session, str) else None, equipment)
-    if isinstance(request, m.OfSession) and not isinstance(request, m.ForceRelease | m.EndSession | m.Detach):
-        _see(step, step.session(request.session), request)
+    if isinstance(request, m.Stop | m.ForceRelease):  # anybody's, but who has a session has spoken
+        s = None if session is None else step.table.session(session)
+    elif isinstance(request, m.OfSession) and not isinstance(request, m.EndSession | m.Detach):
+        s = step.session(request.session)
+    else:
+        s = None
+    if s is not None:
+        _see(step, s, request)
     _handle(step, request)
     if equipment is not None and not all(isinstance(event, m.LockUsed | m.SessionSeen) for event in step.events):
         step.touch(equipment)
@@ -96,7 +102,7 @@ def _handle(step: Step, request: AnyRequest) -> None:
 # -- sessions
 
 
-def _see(step: Step, s: Session, request: m.OfSession) -> None:
+def _see(step: Step, s: Session, request: AnyRequest) -> None:
     if s.suspect:
         step.emit(m.SessionResumed(at=step.now, session=s.id, user=s.user))
         step.touch(*s.equipment)
@@ -138,10 +144,8 @@ def _acquire(step: Step, r: m.Acquire) -> None:
 
 
 def _acquire_exclusive(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
-    if clocks.is_available(step.table, e, step.now) and (e.at_rest or r.wait):
-        assert e.lock is not None
-        holder = step.table.session(e.lock.session)
-        why = Why.SILENCE if holder is not None and holder.suspect else Why.OFFERED
+    why = clocks.available(step.table, e, step.now)
+    if why is not None and (e.at_rest or r.wait):
         step.end_lock(e.id, why, by=want.user)
         e = step.equipment(e.id)
     if e.lock is None:

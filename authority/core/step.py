@@ -289,15 +289,14 @@ class Step:
         wanted = clocks.next_entry(self.table, e)
         holder = self.table.session(e.lock.session)
         turn, idle = clocks.turn_due(e, e.lock), clocks.idle_due(e, e.lock, holder)
-        idled = idle is not None and self.now >= idle
         if e.lock.claim_by is not None and self.now >= e.lock.claim_by:
             self.end_lock(key, Why.UNCLAIMED)
-        elif idled and clocks.idle_releases(e, holder):
+        elif idle is not None and self.now >= idle and clocks.idle_releases(e, holder):
             self.end_lock(key, Why.IDLE)
         elif wanted is not None and turn is not None and self.now >= turn:
             self.end_lock(key, Why.TURN, by=wanted.user)
-        elif wanted is not None and clocks.is_available(self.table, e, self.now):
-            self.end_lock(key, Why.OFFERED if idled else Why.SILENCE, by=wanted.user)
+        elif wanted is not None and (why := clocks.available(self.table, e, self.now)) is not None:
+            self.end_lock(key, why, by=wanted.user)
 
     def _advance_drain(self, e: Equipment, drain: Drain) -> None:
         if e.at_rest:
