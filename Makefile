@@ -16,7 +16,7 @@ demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 
 test: .venv/.with-test
 	$(PYTEST) --ignore tests/e2e -m "not browser and not slow"
-	$(PYTEST) --nbval --nbval-current-env -p no:randomly notebooks
+	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 
 lint: .venv/.with-test
 	$(BIN)/ruff check

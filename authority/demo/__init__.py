@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .children import ChildFailed, Children
-from .lab import LabUnavailable, start_lab
+from .lab import LabUnavailable, refuse_missing, start_lab
 from .play import Unexpected, play
 from .workbench import workbench
 
@@ -26,6 +26,7 @@ def run(headless: bool, epics: bool, open_browser: bool) -> int:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="motorlock-demo-", ignore_cleanup_errors=True) as place:
         try:
+            refuse_missing(headless=headless, epics=epics)
             with Children(Path(place)) as children:
                 url = start_lab(children, Path(place), epics=epics)
                 if headless:

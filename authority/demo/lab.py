@@ -14,7 +14,18 @@ STAGES = {"stage_x": ("mtr3", "Sample stage, x"), "stage_y": ("mtr2", "Sample st
 
 
 class LabUnavailable(Exception):
-    """What the laboratory needs is not installed; the text is one sentence for a person."""
+    """What the demonstration needs is not installed; the text is one sentence for a person."""
+
+
+def refuse_missing(*, headless: bool, epics: bool) -> None:
+    """Raise `LabUnavailable` when a package is missing that such a demonstration needs."""
+    needed = ["msgspec", "starlette", "uvicorn", *([] if headless else ["jupyterlab"]), *(["caproto"] if epics else [])]
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            extras = "demo,epics" if epics else "demo"
+            raise LabUnavailable(
+                f"The demonstration needs {name}, which is not installed: pip install 'jupyter-motorlock[{extras}]'"
+            )
 
 
 def start_lab(children: Children, place: Path, *, epics: bool) -> str:
@@ -31,10 +42,6 @@ def start_lab(children: Children, place: Path, *, epics: bool) -> str:
 
 def _motor_records(children: Children, place: Path) -> tuple[dict[str, str], list[str]]:
     """Start caproto's motor records on a port of their own; answer what the authority needs to drive them."""
-    if importlib.util.find_spec("caproto") is None:
-        raise LabUnavailable(
-            "The stages on EPICS need caproto, which is not installed: pip install 'jupyter-motorlock[demo,epics]'"
-        )
     prefix, port = f"demo{os.getpid()}:", _free_port()
     here = {
         "EPICS_CA_ADDR_LIST": "127.0.0.1",

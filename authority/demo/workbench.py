@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import secrets
@@ -13,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from authority.demo.children import Children, ended
-from authority.demo.lab import LabUnavailable
 
 NOTEBOOKS = ("ann.ipynb", "bob.ipynb")
 # JupyterLab's own name for the file of its default workspace.
@@ -23,10 +21,8 @@ _WORKSPACE = "default-37a8.jupyterlab-workspace"
 def workbench(children: Children, place: Path, url: str, *, open_browser: bool) -> None:
     """Start JupyterLab, tell its address or open the browser, and stay until Ctrl-C.
 
-    Raises `ChildFailed` when a process ends before, and `LabUnavailable` without JupyterLab.
+    Raises `ChildFailed` when a process ends before.
     """
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise LabUnavailable("The demonstration needs JupyterLab: pip install 'jupyter-motorlock[demo]'")
     work = place / "notebooks"
     put_notebooks(work)
     _arrange(place)

@@ -1,0 +1,138 @@
+"""What people install: the wheel in empty environments, with and without the authority, and the locked versions."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+PATIENCE_S = 60.0
+INSTALL_S = 600.0
+WHAT_A_KERNEL_LOADS = """
+import sys, jupyter_motorlock
+heavy = {"authority", "msgspec", "starlette", "uvicorn", "ipywidgets"}
+print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def locked() -> dict[str, str]:
+    """The locked versions by normalised name."""
+    lines = [line for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {_plain(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_line_of_the_constraints_is_one_exact_version_and_names_no_place() -> None:
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in locked())
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in locked().values())
+
+
+def test_everything_that_the_project_asks_for_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {_plain(re.split(r"[\[<>=;~! ]", one)[0]) for one in wanted} - {"jupyter-motorlock"}
+    assert names - locked().keys() == set()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, as it would be published."""
+    place = tmp_path_factory.mktemp("wheel")
+    _call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(place), str(ROOT))
+    [built] = place.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def kernel_side(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an empty environment with the wheel and no extras."""
+    return _environment(tmp_path_factory.mktemp("kernel"), str(wheel))
+
+
+@pytest.fixture(scope="module")
+def authority_side(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an empty environment with the wheel and the extra for the authority."""
+    return _environment(tmp_path_factory.mktemp("authority"), f"{wheel}[authority]")
+
+
+def _environment(place: Path, what: str) -> Path:
+    _call(sys.executable, "-m", "venv", str(place))
+    programs = place / ("Scripts" if sys.platform == "win32" else "bin")
+    _call(str(programs / "python"), "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS), what)
+    return programs
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S)
+    assert done.returncode == 0, done.stderr
+
+
+def _run(programs: Path, program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(programs / program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=cwd)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_S)
+def test_the_wheel_holds_what_is_no_python_too_and_no_tests(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = ["api/page.html", "api/docs.html", "demo_lab.toml", "demo/notebooks/ann.ipynb", "demo/notebooks/bob.ipynb"]
+    assert {*(f"authority/{name}" for name in wanted), "jupyter_motorlock/panel.css"} <= names
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "authority",
+        "jupyter_motorlock",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_S)
+def test_a_kernel_needs_only_the_light_client(kernel_side: Path, tmp_path: Path) -> None:
+    ran = _run(kernel_side, "python", "-c", WHAT_A_KERNEL_LOADS, cwd=tmp_path)
+    assert ran.stdout.strip() == "[]", ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_S)
+@pytest.mark.parametrize(("command", "extra"), [("serve", "authority"), ("demo", "demo")])
+def test_without_the_extra_the_command_line_says_how_to_install_it(
+    kernel_side: Path, tmp_path: Path, command: str, extra: str
+) -> None:
+    ran = _run(kernel_side, "motorlock", command, cwd=tmp_path)
+    assert ran.returncode == 2
+    [sentence] = ran.stderr.splitlines()
+    assert f"pip install 'jupyter-motorlock[{extra}]'" in sentence
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_S)
+def test_with_the_extra_the_authority_serves_its_page_and_ends_on_sigterm(authority_side: Path, tmp_path: Path) -> None:
+    command = [str(authority_side / "motorlock"), "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as authority:
+        try:
+            assert authority.stdout is not None
+            said = authority.stdout.readline()
+            found = re.fullmatch(r"motorlock authority listening on (http://127\.0\.0\.1:\d+)\n", said)
+            assert found, said
+            url = found.group(1)
+            assert requests.get(f"{url}/health", timeout=PATIENCE_S).json()["status"] == "ok"
+            page = requests.get(f"{url}/", timeout=PATIENCE_S)
+            assert page.ok
+            assert "STOP" in page.text
+            assert requests.get(f"{url}/docs", timeout=PATIENCE_S).ok
+            authority.send_signal(signal.SIGTERM)
+            assert authority.wait(PATIENCE_S) == 0
+        finally:
+            if authority.poll() is None:
+                authority.kill()
