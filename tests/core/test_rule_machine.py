@@ -1,0 +1,400 @@
+"""The rules against a second, naive implementation, in any order of requests, with time passing inside each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from authority.core import clocks
+from authority.core import messages as m
+from authority.core.evolve import evolve, restarted
+from authority.core.model import Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
+from authority.core.refusals import Refusal
+from authority.core.rules import AnyRequest, decide
+
+from . import given as g
+from .naive import E, Naive, No, S
+
+KEEPERS = 3
+SLOTS = st.sampled_from([0, 1, 2, 3])
+PLACES = st.sampled_from([g.X, g.X, g.X, g.Y])
+MODES = st.sampled_from([Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.OBSERVER])
+FENCES = st.sampled_from([None, None, 0, 0, -1])
+YES_NO = st.booleans()
+USES = st.sampled_from(["claim", "activity", "observe"])
+TIMEOUTS = st.sampled_from([300.0, 300.0, 40.0, 0.0])
+ROLES = st.sampled_from(list(Role))
+# Seconds that pass before a request, in the timer's time ("due": exactly up to the next deadline, which the timer
+# misses; "late": half a second beyond it), and whether the keepers beat meanwhile.
+PASSING = st.tuples(
+    st.sampled_from([0, 0, 0, 0, 1, 5, 30, 40, 60, 119, 300, 601, "due", "due", "due", "late"]), st.booleans()
+)
+POLICIES = st.builds(
+    Policy,
+    observers=st.sampled_from(["apart", "alongside"]),
+    on_idle=st.sampled_from([None, None, "release", "offer", "keep"]),
+    on_loss=st.sampled_from([How.STOP, How.STOP, How.FINISH]),
+    on_silence=st.sampled_from([How.FINISH, How.FINISH, How.STOP]),
+    max_hold_seconds=st.sampled_from([None, 100.0]),
+)
+
+
+class LockMachine(RuleBasedStateMachine):
+    """Every request goes to both; what both show must be the same after it, and the invariants hold."""
+
+    steps = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table()
+        self.now = 0.0
+        self.count = 0
+        self.names: list[SessionId] = []
+
+    @initialize(policies=st.tuples(POLICIES, POLICIES))
+    def begin(self, policies: tuple[Policy, Policy]) -> None:
+        self.naive = Naive({})
+        for key, p in zip((g.X, g.Y), policies, strict=True):
+            self.table.put(Equipment(id=key, policy=p))
+            self.naive.e[key] = E(p.observers == "apart", p.on_idle, p.on_loss, p.on_silence, p.max_hold_seconds)
+        self.names = [SessionId("")] * (KEEPERS + 1)
+        for slot in range(KEEPERS + 1):
+            self._open(slot)
+
+    def _open(self, slot: int) -> None:
+        self.count += 1
+        name = self.names[slot] = SessionId(f"{'abcd'[slot]}{self.count}")
+        keeper = slot < KEEPERS
+        self._take(decide(self.table, m.OpenSession(session=g.session(name, keeper=keeper, at=self.now)), self.now))
+        self.naive.s[name] = S(keeper, self.now, 600.0, self.now)
+
+    # -- time
+
+    def _pass(self, passing: tuple[int | str, bool]) -> None:
+        type(self).steps += 1
+        length, beating = passing
+        if isinstance(length, str):
+            soon = [t for t in self._dues() if t > self.now]
+            self.now = min(soon, default=self.now) + (0.5 if length == "late" and soon else 0.0)
+            return
+        until, beat = self.now + length, self.now
+        while self.now < until:
+            beat += 50 if beating else length
+            self._pass_to(min(beat, until))
+            for name in self.names[:KEEPERS] if beating else ():
+                if self.table.session(name) is not None:
+                    self._both(m.Seen(session=name), lambda: None, name)
+
+    def _pass_to(self, until: float) -> None:
+        while True:
+            instants = {*self._dues(), *self.naive.instants()}
+            at = min((t for t in instants if self.now < t <= until), default=until)
+            self.now = at
+            self._ring()
+            self.naive.advance(at)
+            self._compare()
+            if at == until:
+                return
+
+    def _settle(self) -> None:
+        self._ring()
+        self.naive.advance(self.now)
+        self._compare()
+
+    def _dues(self) -> list[float]:
+        dues = [clocks.equipment_due(self.table, e) for e in self.table.all_equipment()]
+        dues += [clocks.session_due(self.table, s) for s in self.table.all_sessions()]
+        return [t for t in dues if t is not None]
+
+    def _ring(self) -> None:
+        """Be the timer; it must come to an end."""
+        for _ in range(20):
+            ticks = [m.Tick(session=s.id) for s in self.table.all_sessions() if self._is_due(clocks.session_due, s)]
+            ticks += [
+                m.Tick(equipment=e.id) for e in self.table.all_equipment() if self._is_due(clocks.equipment_due, e)
+            ]
+            if not ticks:
+                return
+            for tick in ticks:
+                self._take(decide(self.table, tick, self.now))
+        raise AssertionError(f"due again and again: {ticks}")
+
+    def _is_due(self, due_of: Callable[..., float | None], entry: object) -> bool:
+        due = due_of(self.table, entry)
+        return due is not None and due <= self.now
+
+    # -- one request to both
+
+    def _both(self, request: AnyRequest, naively: Callable[[], None], speaker: SessionId | None) -> None:
+        before = g.snapshot(self.table)
+        try:
+            events = decide(self.table, request, self.now)
+        except Refusal as refusal:
+            said: str | None = refusal.code
+            assert g.snapshot(self.table) == before, "a refusal changed something"
+            if isinstance(request, m.OfSession) and self.table.session(request.session) is not None:
+                self._hear(request.session)
+        else:
+            said = None
+            assert g.snapshot(self.table) == before, "deciding changed something"
+            self._take(events)
+        self._ring()
+        assert said == self._ask_naive(naively, speaker), request
+        self._compare()
+
+    def _hear(self, session: SessionId) -> None:
+        """As the service does: who asks in vain has spoken all the same."""
+        try:
+            self._take(decide(self.table, m.Seen(session=session), self.now))
+        except Refusal:
+            return
+
+    def _ask_naive(self, naively: Callable[[], None], speaker: SessionId | None) -> str | None:
+        said = None
+        self.naive.advance(self.now)
+        try:
+            if speaker is not None:
+                self.naive.speak(speaker)
+            naively()
+        except No as no:
+            said = str(no)
+        self.naive.advance(self.now)
+        return said
+
+    def _take(self, events: tuple[m.Event, ...]) -> None:
+        faulted = {e.equipment for e in events if isinstance(e, m.Faulted)}
+        for event in events:
+            if isinstance(event, m.LockEnded):
+                e = self._equipment(event.equipment)
+                assert e.at_rest or e.id in faulted, "the lock passed on although the equipment is not at rest"
+            if isinstance(event, m.LockAcquired):
+                e = self._equipment(event.equipment)
+                assert e.lock is None, "two holders"
+                assert e.fault is None, "granted at fault"
+                assert event.lock.fence == e.fence + 1, "the fence does not rise"
+            evolve(self.table, event)
+
+    def _equipment(self, key: EquipmentId) -> Equipment:
+        e = self.table.equipment(key)
+        assert e is not None
+        return e
+
+    # -- what both show
+
+    def _compare(self) -> None:
+        for key, naive in self.naive.e.items():
+            assert self._shown(self._equipment(key)) == self._naively_shown(naive), key
+        suspects = {s.id: s.suspect for s in self.table.all_sessions()}
+        assert suspects == {name: s.suspect for name, s in self.naive.s.items()}
+
+    def _shown(self, e: Equipment) -> dict[str, object]:
+        lock, drain = e.lock, e.drain
+        return {
+            "state": e.state, "fence": e.fence, "moving": e.moving, "stopped": e.stopped_by is not None,
+            "lock": lock and (lock.session, lock.timeout_s, lock.claim_by),
+            "drain": drain and (drain.how.value, drain.stop_owed, drain.deadline),
+            "observers": {o.session for o in e.observers},
+            "queue": [(x.session, x.mode.value, x.timeout_s) for x in e.queue],
+            "commands": [c.key for c in (e.running, *e.accepted) if c is not None],
+            "losers": [x.session for x in e.losses],
+        }  # fmt: skip
+
+    def _naively_shown(self, e: E) -> dict[str, object]:
+        lock = e.lock
+        held = "draining" if lock and lock.draining else "held" if lock else "free"
+        return {
+            "state": "fault" if e.fault else held, "fence": e.fence, "moving": e.moving, "stopped": e.stopped,
+            "lock": lock and (lock.session, lock.timeout, lock.claim_by),
+            "drain": (lock.draining, lock.stop_owed, lock.deadline) if lock and lock.draining else None,
+            "observers": set(e.observers),
+            "queue": e.queue,
+            "commands": [key for key, _ in (e.running, *e.behind) if key] if e.running else [],
+            "losers": e.losers,
+        }  # fmt: skip
+
+    # -- the requests
+
+    @rule(slot=SLOTS, what=PLACES, mode=MODES, wait=YES_NO, timeout=TIMEOUTS, passing=PASSING)
+    def acquire(self, slot, what, mode, wait, timeout, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        request = g.acquire(name, what, wait=wait, mode=mode, timeout_s=timeout, again=self.count)
+        self._both(request, lambda: self.naive.acquire(name, self.naive.e[what], mode, timeout, wait=wait), name)
+
+    @rule(what=PLACES, stop=YES_NO, slot=SLOTS, by_holder=YES_NO, passing=PASSING)
+    def release(self, what, stop, slot, by_holder, passing):
+        self._pass(passing)
+        name = self._somebody(what, slot, by_holder)
+        self._both(
+            g.release(name, what, stop=stop), lambda: self.naive.release(name, self.naive.e[what], stop=stop), name
+        )
+
+    def _somebody(self, what: EquipmentId, slot: int, by_holder: bool) -> SessionId:
+        lock = self._equipment(what).lock
+        return lock.session if by_holder and lock is not None else self.names[slot]
+
+    @rule(slot=SLOTS, what=PLACES, passing=PASSING)
+    def force(self, slot, what, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        self._both(g.force(name, what), lambda: self.naive.force(self.naive.e[what]), self._if_alive(name))
+
+    def _if_alive(self, name: SessionId) -> SessionId | None:
+        """Who may ask without a session has spoken only if there is one."""
+        self.naive.advance(self.now)
+        return name if name in self.naive.s else None
+
+    @rule(
+        what=PLACES,
+        slot=SLOTS,
+        by_holder=YES_NO,
+        use=st.sampled_from(["claim", "activity", "observe"]),
+        passing=PASSING,
+    )
+    def use(self, what, slot, by_holder, use, passing):
+        self._pass(passing)
+        name = self._somebody(what, slot, by_holder)
+        e = self.naive.e[what]
+        if use == "claim":
+            self._both(g.claim(name, what), lambda: self.naive.claim(name, e), name)
+        elif use == "activity":
+            self._both(g.activity(name, what), lambda: self.naive.use(name, e, "no_lock"), name)
+        else:
+            self._both(g.observe(name, what), lambda: self.naive.use(name, e, "observe_required"), name)
+
+    @rule(slot=SLOTS, what=PLACES, passing=PASSING)
+    def leave(self, slot, what, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        entry = self._equipment(what).entry(name)
+        queue_id = "none" if entry is None else entry.queue_id
+        request = m.Leave(session=name, equipment=what, queue_id=queue_id)
+        self._both(request, lambda: self.naive.leave(name, self.naive.e[what]), name)
+
+    @rule(what=PLACES, slot=SLOTS, by_holder=st.sampled_from([True, True, False]), fence=FENCES, passing=PASSING)
+    def control(self, what, slot, by_holder, fence, passing):
+        self._pass(passing)
+        name = self._somebody(what, slot, by_holder)
+        self.count += 1
+        key, under = f"c{self.count}", None if fence is None else self._equipment(what).fence + fence
+        request = g.control(name, key, what, fence=under)
+        self._both(request, lambda: self.naive.control(name, self.naive.e[what], key, under), name)
+
+    @rule(what=PLACES, moving=st.sampled_from([False, False, True]), passing=PASSING)
+    def finish(self, what, moving, passing):
+        self._pass(passing)
+        running = self._equipment(what).running
+        key = "none" if running is None else running.key
+        self._both(
+            g.finish(key, what, moving=moving), lambda: self.naive.finish(self.naive.e[what], moving=moving), None
+        )
+
+    @rule(what=PLACES, moving=YES_NO, passing=PASSING)
+    def moved(self, what, moving, passing):
+        self._pass(passing)
+        self._both(g.moved(moving, what), lambda: setattr(self.naive.e[what], "moving", moving), None)
+
+    @rule(
+        what=PLACES, slot=SLOTS, who=st.sampled_from(["session", "unnamed", "authority", "authority"]),
+        delivered=st.sampled_from([True, True, False]), moving=st.sampled_from([False, False, True]), passing=PASSING,
+    )  # fmt: skip
+    def stop(self, what, slot, who, delivered, moving, passing):
+        self._pass(passing)
+        name = self.names[slot] if who == "session" else None
+        user = None if who == "authority" else "somebody"
+        request = m.Stop(equipment=what, session=name, user=user, delivered=delivered, moving=moving)
+        speaker = None if name is None else self._if_alive(name)
+        e = self.naive.e[what]
+        self._both(
+            request,
+            lambda: self.naive.stop(name, e, named=user is not None, delivered=delivered, moving=moving),
+            speaker,
+        )
+
+    @rule(what=PLACES, slot=SLOTS, by_holder=YES_NO, passing=PASSING)
+    def resume(self, what, slot, by_holder, passing):
+        self._pass(passing)
+        name = self._somebody(what, slot, by_holder)
+        self._both(g.resume(name, what), lambda: self.naive.resume(name, self.naive.e[what]), name)
+
+    @rule(what=PLACES, passing=PASSING)
+    def clear_fault(self, what, passing):
+        self._pass(passing)
+        self._both(g.clear_fault(what), lambda: self.naive.clear_fault(self.naive.e[what]), None)
+
+    @rule(slot=SLOTS, dead=YES_NO, passing=PASSING)
+    def end(self, slot, dead, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        self._both(g.gone(name) if dead else g.end(name), lambda: self.naive.end(name, dead=dead), None)
+
+    @rule(slot=SLOTS, passing=PASSING)
+    def begin_again(self, slot, passing):
+        self._pass(passing)
+        self._settle()
+        if self.table.session(self.names[slot]) is None:
+            self._open(slot)
+
+    @rule(slot=SLOTS, busy=YES_NO, passing=PASSING)
+    def beat(self, slot, busy, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        self._both(g.beat(name, busy=busy), lambda: self.naive.beat(name, busy=busy), name)
+
+    @rule(slot=SLOTS, role=ROLES, passing=PASSING)
+    def connect(self, slot, role, passing):
+        self._pass(passing)
+        name = self.names[slot]
+        self._both(g.connected(name, role), lambda: self.naive.stream(name, role, 1), name)
+
+    @rule(slot=SLOTS, role=ROLES, passing=PASSING)
+    def disconnect(self, slot, role, passing):
+        self._pass(passing)
+        self._settle()
+        name = self.names[slot]
+        s = self.naive.s.get(name)
+        if s is not None and s.streams[role] > 0:
+            self._both(g.dropped(name, role), lambda: self.naive.stream(name, role, -1), None)
+
+    @rule(after=st.sampled_from([0, 1, 3600]))
+    def restart(self, after):
+        self.now += after
+        for s in list(self.table.all_sessions()):
+            self.table.put(restarted(s, self.now))
+        for e in list(self.table.all_equipment()):
+            self._take(decide(self.table, m.Recover(equipment=e.id), self.now))
+        self.naive.now = self.now
+        self.naive.restart()
+        self.naive.advance(self.now)
+        self._compare()
+
+    # -- what is always so
+
+    @invariant()
+    def nobody_is_queued_twice_and_nobody_waits_for_what_it_has(self):
+        for e in self.table.all_equipment():
+            waiting = [x.session for x in e.queue]
+            assert len(waiting) == len(set(waiting))
+            assert not any(e.holds(name) for name in waiting)
+
+    @invariant()
+    def an_ended_session_is_nowhere(self):
+        for e in self.table.all_equipment():
+            named = [*(x.session for x in e.queue), *(o.session for o in e.observers)]
+            if e.lock is not None and e.drain is None:
+                named.append(e.lock.session)
+            assert all(self.table.session(name) is not None for name in named)
+
+    @invariant()
+    def a_ready_waiter_is_never_left_while_the_equipment_is_free(self):
+        for e in self.table.all_equipment():
+            assert e.state != "free" or clocks.next_entry(self.table, e) is None
+
+    @invariant()
+    def the_clocks_show_nothing_due_in_the_past(self):
+        assert all(t >= self.now for t in self._dues())
+
+
+TestLockMachine = LockMachine.TestCase
