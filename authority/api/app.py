@@ -25,12 +25,14 @@ from .push import events
 
 DOORS = (*equipment.DOORS, *locks.DOORS)
 
+_BUSY = ("/command", "/acquire", "/release", "/heartbeat")
+
 
 def make_app(service: Service, ids: SessionIds, *, hosts: frozenset[str] = frozenset(), token: str | None) -> Starlette:
     """Return the ASGI app that serves `service`."""
     house = House(service, ids)
-    # Routes are tried in order: the one that is used most comes first.
-    doors = sorted(DOORS, key=lambda door: not door.path.endswith("/command"))
+    # Routes are tried in order: those that are used most come first.
+    doors = sorted(DOORS, key=lambda door: not door.path.endswith(_BUSY))
     routes = [Route(door.path, Endpoint(house, door), methods=[door.method]) for door in doors]
     routes.append(Route("/api/events", partial(_events, house), methods=["GET"]))
     routes.append(Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]))
