@@ -17,8 +17,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "newcomer.md"
 ROW = re.compile(r"^\| (?P<mistake>[^|]+) \| `(?P<typed>[^|]+)` \| (?P<said>[^|]+) \|$", re.MULTILINE)
 TABLE = {row["mistake"]: (row["typed"].replace(" ⏎ ", "\n"), row["said"]) for row in ROW.finditer(PAGE.read_text())}
 
-Open = Callable[[str], Notebook]
-
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
@@ -27,22 +25,44 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
     running.end()
 
 
+@pytest.fixture(scope="module")
+def opened(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Notebook]]:
+    """Open Ann's notebooks by name, each with a kernel of its own; they stay open for the next test."""
+    home, notebooks = str(tmp_path_factory.mktemp("ipython")), dict[str, Notebook]()
+
+    def open_one(name: str) -> Notebook:
+        env = {**os.environ, "IPYTHONDIR": home, "MOTORLOCK_URL": authority.url, "MOTORLOCK_USER": "ann"}
+        if name not in notebooks:
+            notebooks[name] = Notebook(Kernel(env | {"JPY_SESSION_NAME": f"lab/{name}"}))
+        return notebooks[name]
+
+    yield open_one
+    for notebook in notebooks.values():
+        notebook.kernel.end()
+
+
 @pytest.fixture
-def open_notebook(authority: Authority, tmp_path: Path) -> Iterator[Open]:
-    """Open notebooks of the user ann that look for the authority at the given address."""
-    opened: list[Kernel] = []
-
-    def start(url: str) -> Notebook:
-        env = {**os.environ, "IPYTHONDIR": str(tmp_path), "MOTORLOCK_URL": url, "MOTORLOCK_USER": "ann"}
-        opened.append(Kernel(env | {"JPY_SESSION_NAME": f"lab/scan-{len(opened) + 1}.ipynb"}))
-        return Notebook(opened[-1])
-
-    yield start
-    for kernel in opened:
-        kernel.end()
+def ann(opened: Callable[[str], Notebook], authority: Authority) -> Iterator[Notebook]:
+    """Ann's notebook; afterwards nobody holds anything."""
+    notebook = opened("scan-2.ipynb")
+    yield notebook
+    for name in ("scan-1.ipynb", "scan-2.ipynb"):
+        opened(name).run("%reload_ext jupyter_motorlock")
     for session in authority.call("GET", "/locks/sessions")["sessions"]:
         authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
     wait_until(lambda: authority.status()["state"] == "free", "the motor is free for the next test")
+
+
+@pytest.fixture
+def elsewhere(ann: Notebook, authority: Authority) -> Iterator[Callable[[str], Notebook]]:
+    """Let Ann's notebook look for the authority at another address."""
+
+    def look_at(url: str) -> Notebook:
+        ann.value(f"%config MotorMagics.authority_url = {url!r}")
+        return ann
+
+    yield look_at
+    ann.value("%config MotorMagics.authority_url = ''")
 
 
 @pytest.fixture
@@ -79,51 +99,38 @@ def test_the_page_has_twelve_mistakes() -> None:
     assert len(TABLE) == 12
 
 
-def test_the_authority_is_not_started(open_notebook: Open) -> None:
+def test_the_authority_is_not_started(elsewhere: Callable[[str], Notebook]) -> None:
     mistake = "the authority is not started"
-    check(mistake, typed(open_notebook("http://127.0.0.1:9"), mistake))
+    check(mistake, typed(elsewhere("http://127.0.0.1:9"), mistake))
 
 
-def test_the_address_is_that_of_another_program(open_notebook: Open, another_program: str) -> None:
+def test_the_address_is_that_of_another_program(elsewhere: Callable[[str], Notebook], another_program: str) -> None:
     mistake = "the address is that of another program"
-    check(mistake, typed(open_notebook(another_program), mistake))
+    check(mistake, typed(elsewhere(another_program), mistake))
 
 
-def test_the_name_is_wrong(open_notebook: Open, authority: Authority) -> None:
-    mistake = "the name is wrong"
-    check(mistake, typed(open_notebook(authority.url), mistake))
+@pytest.mark.parametrize("mistake", ["the name is wrong", "the login is forgotten"])
+def test_nothing_is_logged_in_to(ann: Notebook, mistake: str) -> None:
+    check(mistake, typed(ann, mistake))
 
 
-def test_the_login_is_forgotten(open_notebook: Open, authority: Authority) -> None:
-    mistake = "the login is forgotten"
-    check(mistake, typed(open_notebook(authority.url), mistake))
-
-
-def test_a_colleague_has_it(open_notebook: Open, authority: Authority) -> None:
+def test_a_colleague_has_it(ann: Notebook, authority: Authority) -> None:
     mistake = "a colleague has it"
     authority.person("Bob").acquire()
-    check(mistake, typed(open_notebook(authority.url), mistake))
+    check(mistake, typed(ann, mistake))
 
 
-def test_ones_own_other_notebook_has_it(open_notebook: Open, authority: Authority) -> None:
+def test_ones_own_other_notebook_has_it(ann: Notebook, opened: Callable[[str], Notebook]) -> None:
     mistake = "one's own other notebook has it"
-    open_notebook(authority.url).value("stage = %motor_login stage_x --no-panel")
-    check(mistake, typed(open_notebook(authority.url), mistake))
+    opened("scan-1.ipynb").value("stage = %motor_login stage_x --no-panel")
+    check(mistake, typed(ann, mistake))
 
 
-def test_the_kernel_was_restarted(open_notebook: Open, authority: Authority) -> None:
+def test_the_kernel_was_restarted(ann: Notebook) -> None:
     mistake = "the kernel was restarted and the login not repeated"
-    notebook = open_notebook(authority.url)
-    notebook.value("stage = %motor_login stage_x --no-panel")
-    notebook.kernel.restart()
-    check(mistake, typed(Notebook(notebook.kernel), mistake))
-
-
-@pytest.fixture
-def logged_in(open_notebook: Open, authority: Authority) -> Notebook:
-    notebook = open_notebook(authority.url)
-    notebook.value("stage = %motor_login stage_x --no-panel")
-    return notebook
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.kernel.restart()
+    check(mistake, typed(Notebook(ann.kernel), mistake))
 
 
 @pytest.mark.parametrize(
@@ -135,11 +142,13 @@ def logged_in(open_notebook: Open, authority: Authority) -> Notebook:
         "the target is outside the limits",
     ],
 )
-def test_a_line_is_wrong(logged_in: Notebook, mistake: str) -> None:
-    check(mistake, typed(logged_in, mistake))
+def test_a_line_is_wrong(ann: Notebook, mistake: str) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    check(mistake, typed(ann, mistake))
 
 
-def test_it_is_given_back_twice(logged_in: Notebook) -> None:
+def test_it_is_given_back_twice(ann: Notebook) -> None:
     mistake = "it is given back twice"
-    assert typed(logged_in, mistake).status == "ok"
-    check(mistake, typed(logged_in, mistake))
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert typed(ann, mistake).status == "ok"
+    check(mistake, typed(ann, mistake))
