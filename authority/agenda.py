@@ -37,6 +37,12 @@ class Agenda(Generic[Key]):
             return
         self._push(due, key)
 
+    def forget(self, key: Key) -> None:
+        """Take note that there is no `key` any more, however late it would have been due."""
+        if self._planned.pop(key, None) is not None and len(self._heap) > 2 * len(self._planned) + AT_ONCE // 2:
+            self._heap = [x for x in self._heap if self._planned.get(x[2]) == x[0]]
+            heapq.heapify(self._heap)
+
     def _push(self, due: float, key: Key) -> None:
         self._planned[key] = due
         self._count += 1
@@ -54,7 +60,7 @@ class Agenda(Generic[Key]):
             self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def _ring(self) -> None:
-        """Look at what is due, a bounded number at a time so that nobody else waits."""
+        """Look at what may be due, a bounded number at a time so that nobody else waits."""
         self._timer = self._timer_at = None
         now, looked = self._clock.now(), 0
         while self._heap and self._heap[0][0] <= now and looked < AT_ONCE:
@@ -62,11 +68,11 @@ class Agenda(Generic[Key]):
             if self._planned.get(key) != at:
                 continue
             del self._planned[key]
+            looked += 1
             due = self._due_at(key)
             if due is not None and due <= now:
                 self._look(key)
                 due = self._due_at(key)
-                looked += 1
             if due is not None and key not in self._planned:
                 self._push(max(due, now + _RETRY_S) if due <= now else due, key)
         self._arm()

@@ -24,7 +24,7 @@ class Subscription:
 
     def put(self, message: bytes, seq: int | None) -> None:
         """Add a message, or close if there are too many: the listener resumes."""
-        if seq is not None and seq <= self._after:
+        if self.closed or (seq is not None and seq <= self._after):
             return
         if len(self._messages) >= BACKLOG:
             self.closed = True

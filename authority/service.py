@@ -249,8 +249,11 @@ class Service:
                 if event.session is not None:
                     self._agenda.plan(("session", event.session))
             elif isinstance(event, m.SessionEvent):
-                self._agenda.plan(("session", event.session))
                 session = self.table.session(event.session)
+                if session is None:
+                    self._agenda.forget(("session", event.session))
+                else:
+                    self._agenda.plan(("session", event.session))
                 for key in session.equipment if session is not None else ():
                     self._agenda.plan(("equipment", key))
 

@@ -69,6 +69,7 @@ class Disk(SqliteStore):
         super().__init__(path)
         self.writes = 0
         self.wrote: list[Batch] = []
+        self.keeps_batches = True
         self.let = threading.Event()
         self.let.set()
         self.held = threading.Event()
@@ -83,7 +84,8 @@ class Disk(SqliteStore):
         if dies and not self.dies_after_writing:
             raise OSError(28, "No space left on device")
         super().write(batch)
-        self.wrote.append(batch)
+        if self.keeps_batches:
+            self.wrote.append(batch)
         if dies:
             raise OSError(5, "Input/output error")
 

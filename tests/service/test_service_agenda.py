@@ -1,0 +1,224 @@
+"""One timer at the earliest deadline: it costs nothing to put one off, and many due at once hold up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from fakes import Lab, Slide, VirtualClock, X, lab, until
+
+from authority.agenda import AT_ONCE, Agenda
+from authority.clock import SystemClock
+from authority.core import messages as m
+from authority.core.model import Session, SessionId, Why
+
+
+class Deadlines:
+    """What an agenda looks at, and how often."""
+
+    def __init__(self) -> None:
+        self.due: dict[str, float] = {}
+        self.looked: list[str] = []
+        self.asked = 0
+
+    def at(self, key: str) -> float | None:
+        self.asked += 1
+        return self.due.get(key)
+
+    def look(self, key: str) -> None:
+        self.looked.append(key)
+        self.due.pop(key, None)
+
+
+def test_what_is_due_is_looked_at_in_the_order_of_its_deadlines() -> None:
+    """LIVE-18"""
+
+    async def run() -> list[str]:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        deadlines.due = {"c": clock.now() + 3, "a": clock.now() + 1, "b": clock.now() + 2, "later": clock.now() + 99}
+        for key in deadlines.due:
+            agenda.plan(key)
+        clock.advance(3.0)
+        deadlines.due["now"] = clock.now()
+        agenda.plan("now")
+        await until(lambda: len(deadlines.looked) == 4)
+        return deadlines.looked
+
+    assert asyncio.run(run()) == ["a", "b", "c", "now"]
+
+
+def test_to_put_a_deadline_off_costs_no_new_timer_and_no_memory() -> None:
+    """LIVE-18"""
+
+    async def run() -> None:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        deadlines.due["s"] = clock.now() + 60
+        agenda.plan("s")
+        timer = agenda._timer
+        for _ in range(10_000):
+            clock.advance(0.001)
+            deadlines.due["s"] = clock.now() + 60
+            agenda.plan("s")
+        assert agenda._timer is timer
+        assert len(agenda._heap) == 1
+
+    asyncio.run(run())
+
+
+def test_what_was_put_off_is_looked_at_when_it_is_due_and_not_before() -> None:
+    """LIVE-18"""
+
+    async def run() -> None:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        deadlines.due["s"] = clock.now() + 0.01
+        agenda.plan("s")
+        deadlines.due["s"] = clock.now() + 0.05
+        clock.advance(0.02)
+        deadlines.due["other"] = clock.now()
+        agenda.plan("other")
+        await until(lambda: deadlines.looked == ["other"])
+        assert len(agenda._heap) == 1
+        clock.advance(0.04)
+        deadlines.due["other"] = clock.now()
+        agenda.plan("other")
+        await until(lambda: deadlines.looked == ["other", "s", "other"])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("all_due", [True, False], ids=["due", "put off"])
+def test_ten_thousand_deadlines_at_once_are_worked_off_in_portions_between_which_others_run(all_due: bool) -> None:
+    """LIVE-18"""
+
+    async def run() -> tuple[int, int]:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        at = clock.now() + 1
+        for n in range(10_000):
+            deadlines.due[f"s{n}"] = at
+            agenda.plan(f"s{n}")
+        clock.advance(1.0)
+        if not all_due:
+            deadlines.due = dict.fromkeys(deadlines.due, at + 60)
+        deadlines.asked, most, turns = 0, 0, 0
+        agenda._arm()
+        while deadlines.asked < 10_000:
+            before = deadlines.asked
+            await asyncio.sleep(0)
+            most, turns = max(most, deadlines.asked - before), turns + 1
+        return most, turns
+
+    most, turns = asyncio.run(run())
+    print(f"10,000 at once: at most {most} in one turn of the loop, {turns} turns")
+    assert most <= 2 * AT_ONCE
+
+
+def test_what_is_forgotten_takes_no_memory() -> None:
+    """LIVE-17"""
+
+    async def run() -> None:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        for n in range(10_000):
+            deadlines.due = {f"s{n}": clock.now() + 31_536_000}
+            agenda.plan(f"s{n}")
+            agenda.forget(f"s{n}")
+        assert len(agenda._heap) < 200
+        assert len(agenda._planned) <= 1
+
+    asyncio.run(run())
+
+
+def test_a_jump_of_the_wall_clock_ends_shortens_and_lengthens_nothing(tmp_path: Path) -> None:
+    """LIVE-19, REST-9"""
+
+    async def run() -> None:
+        clock = VirtualClock()
+        async with lab(tmp_path / "data", {X: Slide()}, clock=clock) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            before = here.service.status(X)
+            for jump in (86_400.0, -2 * 86_400.0):
+                clock.step_wall(jump)
+                here.service.apply(m.Tick(equipment=X, session=ann))
+                after = here.service.status(X)
+                assert after.ending is not None
+                assert before.ending is not None
+                assert after.ending.in_seconds == before.ending.in_seconds
+                assert here.at().holds(ann)
+                assert after.acquired_at != before.acquired_at, "people are shown the clock on the wall"
+            clock.advance(300.0)
+            here.service.apply(m.Tick(equipment=X))
+            assert not here.at().holds(ann)
+
+    asyncio.run(run())
+
+
+def test_a_wall_clock_that_went_back_before_a_start_puts_nothing_into_the_future() -> None:
+    """LIVE-19, LIVE-20"""
+    ahead = time.time() + 3600.0
+    clock = SystemClock(not_before=ahead)
+    assert clock.now() >= ahead
+    assert abs(clock.wall(clock.now()) - time.time()) < 60.0, "people are shown the wall clock as it stands"
+
+
+def test_ten_thousand_sessions_that_expire_together_end_while_others_are_served(tmp_path: Path) -> None:
+    """LIVE-15, LIVE-18"""
+
+    async def run() -> int:
+        clock = VirtualClock()
+        async with lab(tmp_path / "data", {X: Slide()}, clock=clock) as here:
+            now = clock.now()
+            for n in range(10_000):
+                name = SessionId(f"s{n}")
+                here.service.apply(
+                    m.OpenSession(session=Session(id=name, user="u", created_at=now, last_seen=now, timeout_s=60.0))
+                )
+            await here.service.settled()
+            bob = here.person("bob", timeout_s=0.0)
+            clock.advance(61.0)
+            here.service._agenda._arm()
+            served = 0
+            while any(s.id != bob for s in here.service.table.all_sessions()):
+                await here.service.ask(m.Seen(session=bob))
+                await asyncio.sleep(0)
+                served += 1
+            return served
+
+    served = asyncio.run(run())
+    print(f"{served} requests were served while 10,000 sessions expired")
+    assert served >= 2
+
+
+def test_a_session_takes_little_memory_and_leaves_none_behind(tmp_path: Path) -> None:
+    """LIVE-17"""
+
+    async def traced(here: Lab) -> tuple[int, int]:
+        for n in range(2_000):
+            here.person(f"s{n}", timeout_s=31_536_000.0)
+        await here.service.settled()
+        full = tracemalloc.get_traced_memory()[0]
+        for n in range(2_000):
+            here.service.apply(m.EndSession(session=SessionId(f"s{n}"), why=Why.SESSION_ENDED))
+        await here.service.settled()
+        return full, tracemalloc.get_traced_memory()[0]
+
+    async def run() -> tuple[float, float]:
+        async with lab(tmp_path / "data", {X: Slide()}) as here:
+            here.disk.keeps_batches = False
+            tracemalloc.start()
+            _, empty = await traced(here)  # the first round fills what is kept once for all
+            full, left = await traced(here)
+            tracemalloc.stop()
+            return (full - empty) / 2_000, (left - empty) / 2_000
+
+    each, left = asyncio.run(run())
+    print(f"{each:.0f} bytes for each session, {left:.0f} left of one that has ended")
+    assert each < 4_096
+    assert left < 40
