@@ -147,11 +147,12 @@ class Handle:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Log out; after an error also stop what still moves."""
-        try:
-            self._session.release(self.equipment_id, stop=error is not None)
-        except MotorlockError:
-            if error is None:  # else the first error is the one to show
-                raise
+        with clicks_heard(0):
+            try:
+                self._session.release(self.equipment_id, stop=error is not None)
+            except MotorlockError:
+                if error is None:  # else the first error is the one to show
+                    raise
 
     def _method(self, command: Command) -> Callable[..., object]:
         def call(*positional: object, **named: object) -> object:

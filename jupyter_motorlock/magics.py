@@ -104,6 +104,7 @@ class MotorMagics(Magics):
             on_queued=show,
         )
         show()
+        session.busy(True)  # the session may be younger than the cell
         return handle
 
     @no_var_expand

@@ -187,6 +187,30 @@ def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authori
     assert [event["event"] for event in authority.events()][-1] == "lock_acquired"
 
 
+def test_a_name_is_asked_for_when_two_are_held(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("other = %motor_login stage_y --no-panel")
+    which = "UsageProblem: This kernel is logged in to stage_x and stage_y; say which one is meant."
+    for cell in ("%%motor\nposition", "%motor position", "%motor_logout", "%motor_panel", "%motor_resume"):
+        assert ann.run(cell).error == which, cell
+    assert ann.run("%%motor stage_y\nposition").status == "ok"
+    assert ann.run("%motor_stop").stdout == "stage_x was stopped and stage_y was stopped.\n"
+
+
+def test_a_misspelt_name_and_a_misspelt_command_are_told_apart(ann: Notebook) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert "stage_x has no command postion" in ann.run("%motor postion").error
+    assert "stage_x has no command mvoe_to" in ann.run("%motor stage_x mvoe_to 1").error
+    assert ann.run("%motor stage_z move_to 1").error.startswith("UsageProblem: stage_z is not here; there is stage_x")
+
+
+def test_several_names_are_refused_for_now(ann: Notebook, authority: Authority) -> None:
+    assert ann.run("%motor_login stage_x stage_y").error == (
+        "UsageProblem: One name is taken at a time for now: log in to stage_x and to stage_y on a line each."
+    )
+    assert authority.status()["state"] == "free"
+
+
 def test_variables_of_a_function_are_filled_into_a_line(ann: Notebook) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("def go(where):\n    return get_ipython().run_line_magic('motor', 'move_to {where}')")
@@ -312,9 +336,15 @@ def test_news_are_told_at_the_next_cell_boundary(ann: Notebook, authority: Autho
     assert said.startswith("Your lock on stage_x ended at ")
 
 
-def test_others_see_that_a_cell_runs_here(ann: Notebook, authority: Authority) -> None:
-    ann.value("stage = %motor_login stage_x --no-panel")
-    running = ann.start("import time\nwhile True: time.sleep(0.05)")
+@pytest.mark.parametrize("login_in_the_same_cell", [False, True])
+def test_others_see_that_a_cell_runs_here(ann: Notebook, authority: Authority, login_in_the_same_cell: bool) -> None:
+    login, loop = "stage = %motor_login stage_x --no-panel", "import time\nwhile True: time.sleep(0.05)"
+    if login_in_the_same_cell:
+        running = ann.start(f"{login}\n{loop}")
+        wait_until(lambda: authority.status()["state"] == "held", "Ann has logged in")
+    else:
+        ann.value(login)
+        running = ann.start(loop)
     wait_until(lambda: authority.status()["holder"]["busy"], "the holder is shown as busy")
     ann.interrupt()
     ann.finish(running)
