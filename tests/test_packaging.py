@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from authority.settings import load
+
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 PATIENCE_S = 60.0
@@ -44,6 +46,23 @@ def test_everything_that_the_project_asks_for_is_locked() -> None:
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     names = {_plain(re.split(r"[\[<>=;~! ]", one)[0]) for one in wanted} - {"jupyter-motorlock"}
     assert names - locked().keys() == set()
+
+
+def test_the_lab_file_of_the_readme_is_one(tmp_path: Path) -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lab = tmp_path / "lab.toml"
+    lab.write_text(text, encoding="utf-8")
+    settings = load(host=None, port=None, config=lab, data=tmp_path, environ={})
+    assert [(one.id, one.driver.kind, one.driver.address) for one in settings.apparatus] == [
+        ("stage_x", "motor", "IOC:m1")
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_every_link_and_picture_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,12 @@ class Person:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         self._cells = {cell["id"]: "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"}
         self._manager = KernelManager()
-        env = {**clean_environment(), "MOTORLOCK_URL": url, "IPYTHONDIR": str(notebook.parent / "ipython")}
+        env = {
+            **clean_environment(),
+            "MOTORLOCK_URL": url,
+            "IPYTHONDIR": str(notebook.parent / "ipython"),
+            "JPY_SESSION_NAME": str(notebook),  # as JupyterLab says it
+        }
         with notebook.with_suffix(".log").open("w", encoding="utf-8") as log:
             self._manager.start_kernel(env=env, cwd=str(notebook.parent), stdout=log, stderr=log)
         self._client: BlockingKernelClient = self._manager.blocking_client()
@@ -65,7 +70,7 @@ class Person:
                 case "stream":
                     said.append(str(content["text"]))
                 case "execute_result":
-                    said.append(str(content["data"].get("text/plain", "")))
+                    said.append(str(content["data"].get("text/plain", "")) + "\n")
                 case "error":
                     error = f"{content['ename']}: {content['evalue']}"
                 case "status" if content["execution_state"] == "idle":

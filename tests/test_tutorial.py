@@ -1,0 +1,80 @@
+"""The tutorial is true: its cells run in two real kernels and show what it says; only times differ."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authority.demo.kernels import Person, Ran
+
+TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
+READY = "motorlock authority listening on "
+STEP = re.compile(
+    r"^(?P<who>Ann|Bob) types(?P<goes_on>, and the cell goes on running)?:\n\n```python\n(?P<code>.*?)```\n\n"
+    r"```text\n(?P<shows>.*?)```$",
+    re.MULTILINE | re.DOTALL,
+)
+STEPS = [step.groupdict() for step in STEP.finditer(TUTORIAL.read_text(encoding="utf-8"))]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "authority", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as authority:
+        assert authority.stdout is not None
+        yield authority.stdout.readline().removeprefix(READY).strip()
+        authority.terminate()
+
+
+@pytest.fixture
+def people(url: str, tmp_path: Path) -> Iterator[dict[str, Person]]:
+    made: dict[str, Person] = {}
+    for name in ("Ann", "Bob"):
+        cells = [
+            {"cell_type": "code", "id": str(number), "source": [step["code"].rstrip("\n")]}
+            for number, step in enumerate(STEPS)
+        ]
+        (tmp_path / f"{name.lower()}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+        made[name] = Person(name, tmp_path / f"{name.lower()}.ipynb", url)
+    for one in made.values():
+        one.ready()
+    yield made
+    for one in made.values():
+        one.close()
+
+
+def _shown(ran: Ran) -> str:
+    """Return what stands below the cell, without the news that the wait of this very cell is over."""
+    lines = [line for line in ran.text.splitlines() if not line.startswith("Your turn has come: ")]
+    return "\n".join([*lines, *([ran.error] if ran.error else [])])
+
+
+def _alike(text: str) -> str:
+    """Blank times of day and durations."""
+    return re.sub(r"\d+:\d+|\d+ (min|s)\b", "N", text).replace("N N", "N").strip()
+
+
+def test_every_cell_of_the_tutorial_shows_what_the_tutorial_says(people: dict[str, Person]) -> None:
+    assert len(STEPS) >= 10
+    running: dict[str, tuple[str, str]] = {}
+
+    def end(who: str) -> None:
+        if who in running:
+            started, shows = running.pop(who)
+            shown = _shown(people[who].finish(started))
+            print(f"{who}: {shown}")
+            assert _alike(shown) == _alike(shows)
+
+    for number, step in enumerate(STEPS):
+        end(step["who"])
+        running[step["who"]] = people[step["who"]].start(str(number)), step["shows"]
+        if not step["goes_on"]:
+            end(step["who"])
+    for who in ("Ann", "Bob"):
+        end(who)
