@@ -82,7 +82,7 @@ def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def lab(shared_lab: Lab, authority: Authority) -> Iterator[Lab]:
     """A JupyterLab whose notebooks find this test's authority."""
-    shared_lab.authority_url = authority.url
+    shared_lab.know(authority.url)
     yield shared_lab
     shared_lab.end_kernels()
 

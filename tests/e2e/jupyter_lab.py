@@ -17,6 +17,7 @@ from real_lab import PATIENCE_S
 from typed import wait_until
 
 import jupyter_motorlock
+from jupyter_motorlock.panel import SETTLED_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -28,7 +29,6 @@ class Lab:
     """JupyterLab on a free port of loopback, with settings of its own."""
 
     def __init__(self, place: Path) -> None:
-        self.authority_url = ""
         self._token = secrets.token_hex()
         self.notebooks, self._runtime = place / "notebooks", place / "runtime"
         for folder in (self.notebooks, self._runtime, self._settings(place)):
@@ -52,14 +52,19 @@ class Lab:
         wait_until(self._found, "JupyterLab to start")
         self.url = str(self._found()["url"])
 
+    def know(self, authority_url: str) -> None:
+        """Tell kernels from now on where the authority is, as a site's configuration does."""
+        profile = self._place / "ipython" / "profile_default"
+        profile.mkdir(parents=True, exist_ok=True)
+        (profile / "ipython_config.py").write_text(f"c.MotorMagics.authority_url = {authority_url!r}\n")
+
     def dark(self, *, dark: bool) -> None:
         """Choose the theme; pages opened from now on have it."""
         self._set(self._place, "themes", {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"})
 
     def write(self, name: str, *cells: str) -> str:
-        """Write a notebook that knows the authority; return the address of a workspace that has it open."""
-        first = f"%env MOTORLOCK_URL={self.authority_url}\n{cells[0]}"
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (first, *cells[1:])])
+        """Write a notebook and return the address of a workspace that has it open."""
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, self.notebooks / f"{name}.ipynb")
         return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?reset&token={self._token}"
@@ -124,9 +129,10 @@ class OpenNotebook:
         done, too_soon = (self.page.locator(".motorlock", has_text=text).last for text in (then, TOO_SOON))
         button.click()
         done.or_(too_soon).first.wait_for()
-        while not done.is_visible():
+        if not done.is_visible():
+            self.page.wait_for_timeout(1000 * SETTLED_S)  # the rule is a length of time
             button.click()
-            done.or_(too_soon).first.wait_for()
+            done.wait_for()
 
     def wait_panel(self, text: str) -> None:
         """Wait until the panel says `text`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +105,23 @@ def test_a_page_without_an_authority_says_that_it_is_stale_and_comes_back_by_its
     stale.wait_for(state="hidden")
     authority.person("Ann").acquire()
     says(page, "stage_x", "Ann since")
+
+
+@pytest.mark.slow
+def test_an_authority_that_hangs_without_closing_is_noticed_too(
+    authority: Authority, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(authority.url)
+    says(page, "stage_x", "free")
+    authority.process.send_signal(signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="Stop stage_x").click()
+        says(page, "stage_x", "Stop not delivered: use the hardware stop.")
+        stale = page.get_by_role("alert").filter(has_text="this page is stale since")
+        stale.wait_for()
+    finally:
+        authority.process.send_signal(signal.SIGCONT)
+    stale.wait_for(state="hidden")
 
 
 def test_what_people_write_is_shown_and_never_run(authority: Authority, open_page: Callable[..., Page]) -> None:
