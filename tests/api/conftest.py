@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 from rest_lab import Authority, Person, running
 
-MOTORS = 100
-
-
-@pytest.fixture(scope="session")
-def numbers() -> Iterator[int]:
-    return count()
+MOTORS = 80
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+def numbers(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Numbers of motors that no test of the module has used; a module may ask for fewer `MOTORS`."""
+    return iter(range(motors_of(request)))
+
+
+def motors_of(request: pytest.FixtureRequest) -> int:
+    return getattr(request.module, "MOTORS", MOTORS)
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
     """A demonstration lab with further motors, so that no test meets what another one left."""
     demo = (Path(__file__).parents[2] / "authority" / "demo_lab.toml").read_text(encoding="utf-8")
-    motors = [f'[equipment.motor_{n}]\ndriver = "simulated-motor"\n' for n in range(MOTORS)]
+    motors = [
+        f'[equipment.motor_{n}]\ndriver = "simulated-motor"\n' for n in range(getattr(request.module, "MOTORS", MOTORS))
+    ]
     with running(tmp_path_factory.mktemp("lab"), lab="\n".join([demo, *motors])) as authority:
         yield authority
 
@@ -29,7 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 @pytest.fixture
 def motor(numbers: Iterator[int]) -> str:
     """A motor that nobody has used, with the default policies."""
-    return f"motor_{next(numbers) % MOTORS}"
+    return f"motor_{next(numbers)}"
 
 
 @pytest.fixture

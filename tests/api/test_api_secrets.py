@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 from rest_lab import Authority, Person, ok, refused, running
+from sse import Stream
 
 People = Callable[..., Person]
 Ask = Callable[[Authority, Person, str], requests.Response]
@@ -125,8 +126,7 @@ def test_no_secret_appears_in_any_answer_event_error_or_log(lab: Authority, secr
     assert secret.token
     token = secret.token
     shown: list[str] = []
-    with lab.get("/events?role=watch&after=0", stream=True) as stream:
-        lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+    with Stream(lab, "role=watch&after=0") as stream:
         secret.has(motor, note="scan")
         shown += [bob.acquire(motor, queue_if_busy=True).text, bob.command("home", motor).text]
         shown += [secret.command("move_to", motor, position=500).text, secret.command("fly", motor).text]
@@ -135,10 +135,8 @@ def test_no_secret_appears_in_any_answer_event_error_or_log(lab: Authority, secr
         paths += [f"/locks/sessions/{secret.session_id}{x}" for x in ("", "/locks", "/events")]
         shown += [lab.get(path).text for path in [*paths, f"/equipment/{motor}", f"/equipment/{motor}/status"]]
         shown += [secret.leave().text, lab.log]
-        for line in lines:
-            shown.append(line)
-            if '"event":"session_ended"' in line and secret.session_id in line:
-                break
+        ended = {"event": "session_ended", "session_id": secret.session_id}
+        shown += [str(m) for m in stream.to(lambda m: ended.items() <= m.data.get("event", {}).items())]
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert len(shown) > 20
     assert not [text for text in shown if token in text or digest in text or "sha256" in text or "secret" in text]
