@@ -19,7 +19,7 @@ from authority.service import Service
 
 from .doors import House, Visit, invalid
 
-REPLAY_LIMIT = 1000
+REPLAY_PAGE = 1000
 
 
 async def events(house: House, request: Request) -> Response:
@@ -107,8 +107,8 @@ async def _stream(service: Service, after: int | None) -> AsyncIterator[bytes]:
         newest, snapshot = service.seq, _snapshot(service)
         await service.settled()
         if after is not None:
-            for chunk in _replay(service, after, newest):
-                yield chunk
+            async for page in _replay(service, after, newest):
+                yield page
         yield snapshot
         while not subscription.closed:
             yield await subscription.take(SIGN_OF_LIFE_S) or _ping(service)
@@ -118,16 +118,16 @@ async def _stream(service: Service, after: int | None) -> AsyncIterator[bytes]:
         service.hub.leave(subscription)
 
 
-def _replay(service: Service, after: int, newest: int) -> list[bytes]:
-    """Return what was missed, if all of it is still kept; else the snapshot that follows has to do."""
-    if after >= newest or newest - after > REPLAY_LIMIT or after + 1 < service.first_seq():
-        return []
-    rows = service.events(after=after, limit=newest - after)
-    return [
-        frame("change", b'{"seq":%d,"event":%s,"status":null}' % (x.seq, x.body), x.seq)
-        for x in rows
-        if x.seq <= newest
-    ]
+async def _replay(service: Service, after: int, newest: int) -> AsyncIterator[bytes]:
+    """Give what was missed, page by page, if all of it is still kept; else the snapshot that follows has to do."""
+    if after + 1 < service.first_seq():
+        return
+    while after < newest:
+        rows = service.events(after=after, limit=min(REPLAY_PAGE, newest - after))
+        if not rows:
+            return
+        yield b"".join(frame("change", b'{"seq":%d,"event":%s,"status":null}' % (x.seq, x.body), x.seq) for x in rows)
+        after = rows[-1].seq
 
 
 def _snapshot(service: Service) -> bytes:
