@@ -67,6 +67,7 @@ class Disk(SqliteStore):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._writer.execute("PRAGMA synchronous=OFF")  # nobody cuts the power here, and the tests are many
         self.writes = 0
         self.wrote: list[Batch] = []
         self.keeps_batches = True
