@@ -155,6 +155,15 @@ class SessionEndAnswer(SessionAnswer):
     locks_released: int
 
 
+class CleanupAnswer(Struct):
+    """The sessions whose time was over, and is now recorded as such."""
+
+    success: bool
+    message: str
+    expired_sessions: int
+    session_ids: list[str]
+
+
 class SessionsAnswer(Struct):
     """The living sessions, oldest first."""
 

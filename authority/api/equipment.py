@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -274,6 +274,17 @@ def clear_fault(v: Visit) -> b.DoneAnswer:
     return b.DoneAnswer(True, key)
 
 
+def _not_here(name: str) -> Callable[[Visit], b.DoneAnswer]:
+    """Return a handler that refuses what LabLink connects over its interface: here the lab file decides it."""
+
+    def handler(v: Visit) -> b.DoneAnswer:  # noqa: ARG001 - a handler's signature
+        detail = "What is connected here is decided by the lab file; change it there and restart the authority."
+        raise Refused(501, "lab_file_decides", detail)
+
+    handler.__name__ = name
+    return handler
+
+
 def health(v: Visit) -> b.HealthAnswer:
     """Tell whether the authority can do its work."""
     s = v.service
@@ -289,9 +300,14 @@ def _equipment(v: Visit, key: EquipmentId) -> Equipment:
 
 
 _EQ = "/api/equipment/{equipment_id}"
+_DECIDED = "Not over the interface: the lab file decides what is connected"
 DOORS = (
     Door("GET", "/health", health, b.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
     Door("GET", "/api/equipment/list", listing, list[b.ListedEquipment], "The equipment of this lab"),
+    Door("POST", "/api/equipment/connect", _not_here("connect"), b.DoneAnswer, _DECIDED, codes=(501,)),
+    Door("POST", "/api/equipment/discover", _not_here("discover"), b.DoneAnswer, _DECIDED, codes=(501,)),
+    Door("POST", "/api/equipment/disconnect/{equipment_id}", _not_here("disconnect"), b.DoneAnswer, _DECIDED,
+         codes=(501,)),
     Door("GET", _EQ, describe, b.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
     Door("GET", _EQ + "/status", device_status, b.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
     Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),

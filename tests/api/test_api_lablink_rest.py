@@ -1,0 +1,40 @@
+"""LabLink's remaining rows: cleanup, and what the lab file decides here."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+
+def test_cleanup_ends_the_sessions_whose_time_is_over_and_says_which(lab):
+    """REST-19"""
+    answer = requests.post(f"{lab.url}/api/locks/cleanup", timeout=5)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "success": True,
+        "message": "Cleanup completed",
+        "expired_sessions": 0,
+        "session_ids": [],
+    }
+
+
+@pytest.mark.parametrize("path", ["connect", "discover", "disconnect/stage_x"])
+def test_connecting_over_the_interface_is_answered_with_a_sentence(lab, path):
+    """REST-20"""
+    answer = requests.post(f"{lab.url}/api/equipment/{path}", timeout=5)
+    assert answer.status_code == 501
+    assert answer.json()["detail"] == (
+        "What is connected here is decided by the lab file; change it there and restart the authority."
+    )
+
+
+def test_cleanup_tells_a_session_that_expired(lab):
+    """REST-19"""
+    short = requests.post(f"{lab.url}/api/locks/sessions/create", json={"timeout_seconds": 1}, timeout=5).json()
+    ended: list[str] = []
+    while short["session_id"] not in ended:
+        ended += requests.post(f"{lab.url}/api/locks/cleanup", timeout=5).json()["session_ids"]
+        known = requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=5)
+        if known.status_code == 404:
+            break
+    assert requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=5).status_code == 404
