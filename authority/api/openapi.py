@@ -14,7 +14,20 @@ from .doors import Door
 from .problems import TITLES
 
 _REF = "#/components/schemas/{name}"
-_ALWAYS = (403, 503)
+_ALWAYS = (403, 413)
+_WITH_BODY = (415, 422)
+_STREAM = {
+    "summary": "What happens, as server-sent events",
+    "operationId": "events",
+    "tags": ["events"],
+    "security": [{}, {"lab": []}, {"session": []}, {"lab": [], "session": []}],
+    "parameters": [
+        {"name": "role", "in": "query", "schema": {"enum": ["watch", "feed", "keeper"], "default": "watch"}},
+        {"name": "session_id", "in": "query", "schema": {"type": "string"}},
+        {"name": "after", "in": "query", "schema": {"type": "integer"}},
+        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+    ],
+}
 
 
 def document(doors: Sequence[Door]) -> dict[str, object]:
@@ -26,6 +39,9 @@ def document(doors: Sequence[Door]) -> dict[str, object]:
     paths: dict[str, dict[str, object]] = {}
     for door in doors:
         paths.setdefault(door.path, {})[door.method.lower()] = _operation(door, of_type)
+    stream = {"description": "an endless stream", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    refusals = {str(code): _refusal(code, of_type[id(Problem)]) for code in (401, 403, 404, 422, 503)}
+    paths["/api/events"] = {"get": _STREAM | {"responses": {"200": stream, **refusals}}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -33,6 +49,7 @@ def document(doors: Sequence[Door]) -> dict[str, object]:
             "version": __version__,
             "description": "Who may drive which equipment, now. Push is described in docs/reference/rest.md.",
         },
+        "security": [{}, {"lab": []}],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -56,9 +73,12 @@ def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, o
     for name, kind, default in door.query:
         schema = of_type[id(kind)] | {"default": default}
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
+    if "/command" in door.path:
+        schema = {"type": "string", "minLength": 1, "maxLength": 128}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
     answer = {"description": door.summary, "content": {"application/json": {"schema": of_type[id(door.answer)]}}}
     responses: dict[str, object] = {str(status): answer for status in door.statuses}
-    for code in sorted({*door.codes, *_ALWAYS, *((400, 413, 415, 422) if door.body is not None else ())}):
+    for code in _codes(door):
         responses[str(code)] = _refusal(code, of_type[id(Problem)])
     operation: dict[str, object] = {
         "summary": door.summary,
@@ -66,12 +86,23 @@ def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, o
         "tags": [door.path.split("/")[2] if door.path.startswith("/api/") else "health"],
         "responses": responses,
     }
+    if 401 in door.codes:
+        operation["security"] = [{}, {"lab": []}, {"session": []}, {"lab": [], "session": []}]
     if parameters:
         operation["parameters"] = parameters
     if door.body is not None:
         content = {"application/json": {"schema": of_type[id(door.body)]}}
         operation["requestBody"] = {"required": not door.body_optional, "content": content}
     return operation
+
+
+def _codes(door: Door) -> list[int]:
+    codes = {*door.codes, *_ALWAYS, *(_WITH_BODY if door.body is not None else ())}
+    if door.path.startswith("/api/"):
+        codes.add(401)
+    if not door.open_to_all:
+        codes.add(503)
+    return sorted(codes)
 
 
 def _refusal(code: int, schema: dict[str, object]) -> dict[str, object]:
