@@ -393,7 +393,7 @@ class Service:
         self._journal.abandon()
         self.hub.close()
         for worker in self.workers.values():
-            self._spawn(_ignore(worker.stop()))
+            self._spawn(_stop(worker))
         if self._on_failure is not None:
             self._on_failure(error)
 
@@ -409,8 +409,8 @@ class Service:
             await asyncio.sleep(HOUSEKEEPING_S)
 
 
-async def _ignore(stopping: Coroutine[object, object, bool]) -> None:
-    await stopping
+async def _stop(worker: Worker) -> None:
+    await worker.stop()
 
 
 def reply(call: j.Call, event: m.CommandFinished, timestamp: str) -> bytes:

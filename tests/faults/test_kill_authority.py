@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -77,6 +78,11 @@ class Client:
     def session(self, name: str) -> str:
         _, made = self.call("POST", "/locks/sessions/create", {"user": name, "timeout_seconds": 0})
         return str(made["session_id"])
+
+    def health(self) -> dict[str, Any]:
+        self._http.request("GET", "/health")
+        found: dict[str, Any] = json.loads(self._http.getresponse().read())
+        return found
 
     def acquire(self, session: str, equipment: str) -> tuple[int, Any]:
         return self.call("POST", "/locks/acquire", {"equipment_id": equipment, "session_id": session})
@@ -215,15 +221,22 @@ def check(process: Process, told: list[Told]) -> int:
     return unknown
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def settle(client: Client, equipment: str) -> None:
     """Wait until what was in flight has its outcome and the motor stands."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+
+    def stands() -> bool:
         _, status = client.call("GET", f"/locks/status/{equipment}")
-        if status["running"] is None and status["readback"]["connected"] and not status["readback"]["moving"]:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{equipment} did not come to rest: {status}")
+        seen = status["readback"]
+        return status["running"] is None and seen["connected"] and not seen["moving"]
+
+    wait_for(stands)
 
 
 def check_holder(client: Client, equipment: str, told: list[Told]) -> int:
@@ -302,10 +315,7 @@ def test_a_signal_stops_a_moving_motor_and_the_authority_ends_cleanly(process: P
     order, answers = Order(ann, "stage_x", 100.0), list[tuple[int, bytes]]()
     thread = threading.Thread(target=lambda: answers.append(order.send(waiting)))
     thread.start()
-    deadline = time.monotonic() + PATIENCE_S
-    while not client.call("GET", "/locks/status/stage_x")[1]["readback"]["moving"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: client.call("GET", "/locks/status/stage_x")[1]["readback"]["moving"])
     began = time.monotonic()
     assert process.end(how) == 0
     print(f"{how.name}: ended {time.monotonic() - began:.2f} s later")
@@ -320,6 +330,36 @@ def test_a_signal_stops_a_moving_motor_and_the_authority_ends_cleanly(process: P
     _, shown = client.call("GET", "/locks/status/stage_x")
     assert shown["session_id"] == ann
     assert order.send(client) == answers[0]
+    client.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit a running process")
+def test_with_a_full_disk_only_stop_and_health_are_served_and_who_waits_is_told_at_once(process: Process) -> None:
+    """STORE-7, STOP-10, STOP-11"""
+    client, waiting = process.client(), process.client()
+    ann = client.session("Ann")
+    client.acquire(ann, "stage_x")
+    order, answers = Order(ann, "stage_x", 100.0), list[tuple[int, bytes]]()
+    thread = threading.Thread(target=lambda: answers.append(order.send(waiting)))
+    thread.start()
+    wait_for(lambda: client.call("GET", "/locks/status/stage_x")[1]["readback"]["moving"])
+    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (1, 1))  # from here on no file can grow
+    status, told = client.acquire("bob", "stage_y")
+    assert (status, told["code"]) == (503, "store_unavailable")
+    thread.join(PATIENCE_S)
+    assert [(status, json.loads(body)["code"]) for status, body in answers] == [(503, "store_unavailable")]
+    assert client.call("GET", "/locks/status/stage_x")[1]["code"] == "store_unavailable"
+    status, told = client.call("POST", "/equipment/stage_x/stop", {"user": "Cem"})
+    assert (status, told["delivered"]) == (200, True)
+    assert client.health()["status"] == "store_failed"
+    client.close()
+    waiting.close()
+    assert process.end(signal.SIGTERM) == 70
+    process.start()
+    client = process.client()
+    settle(client, "stage_x")
+    assert client.call("GET", "/locks/status/stage_x")[1]["session_id"] == ann
+    assert json.loads(order.send(client)[1])["outcome"] == "unknown"
     client.close()
 
 

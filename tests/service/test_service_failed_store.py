@@ -1,0 +1,133 @@
+"""A store that fails: what moves is stopped, nobody is told anything more, and stop still works."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
+
+from authority.committer import Committer, StoreFailed
+from authority.core import messages as m
+from authority.ports import EventRow
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "motorlock.sqlite3"
+
+
+def test_a_store_that_fails_stops_what_moves_and_releases_everybody_who_waits(path: Path) -> None:
+    """STORE-7, STOP-10"""
+
+    async def run() -> None:
+        slide, press = Slide(), Press()
+        async with lab(path, {X: slide, Y: press}) as here:
+            ann = here.person("ann")
+            here.login(ann, X)
+            here.login(ann, Y)
+            calls = [here.order(ann, 5.0, X), here.order(ann, 5.0, Y, idempotency="k")]
+            await until(lambda: slide.moving and press.moving)
+            await here.service.settled()
+            here.disk.dies_at = 0
+            with pytest.raises(StoreFailed):
+                await here.service.ask(m.Release(session=ann, equipment=X))
+            await until(lambda: not slide.moving and not press.moving)
+            assert slide.driven()[-1] == press.driven()[-1] == "stop"
+            assert len(here.failures) == 1
+            async with asyncio.timeout(PATIENCE_S):
+                for call in calls:
+                    await call.over.wait()
+                    with pytest.raises(StoreFailed):
+                        await here.service.settled()
+
+    asyncio.run(run())
+
+
+def test_after_the_store_has_failed_only_stop_is_served(path: Path) -> None:
+    """STOP-11, STOP-1"""
+
+    async def run() -> None:
+        slide = Slide()
+        async with lab(path, {X: slide}) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            await here.service.settled()
+            here.disk.dies_at = 0
+            with pytest.raises(StoreFailed):
+                await here.service.ask(m.Release(session=ann, equipment=X))
+            seq, stops = here.service.seq, slide.calls.count("stop")
+            with pytest.raises(StoreFailed):
+                here.login(ann)
+            with pytest.raises(StoreFailed):
+                here.order(ann, 1.0)
+            assert await here.service.stop(X, None, "Cem", None)
+            assert slide.calls.count("stop") >= stops + 1
+            assert here.service.seq == seq
+            assert not [c for c in slide.calls if c.startswith("move")]
+
+    asyncio.run(run())
+
+
+def test_all_who_wait_for_the_failed_commit_and_for_the_next_are_refused(path: Path) -> None:
+    """STORE-7"""
+
+    async def run() -> list[object]:
+        async with lab(path) as here:
+            ann = here.person("ann")
+            await here.service.settled()
+            here.disk.dies_at = 0
+            here.disk.hold()
+            first = asyncio.ensure_future(here.service.ask(m.Seen(session=ann)))
+            here.login(ann)
+            asked = [asyncio.ensure_future(here.service.settled()) for _ in range(3)]
+            await until(here.disk.held.is_set)
+            here.person("bob")
+            asked += [asyncio.ensure_future(here.service.settled()) for _ in range(3)]
+            await asyncio.sleep(0)
+            here.disk.let.set()
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(first, return_exceptions=True)
+            return [type(x) for x in told]
+
+    assert asyncio.run(run()) == [StoreFailed] * 6
+
+
+def test_a_command_whose_commit_failed_never_reaches_the_driver_and_nothing_of_it_is_pushed(path: Path) -> None:
+    """STORE-1, STORE-7, CMD-8"""
+
+    async def run() -> None:
+        for after in (False, True):
+            slide = Slide()
+            async with lab(path.with_suffix(f".{after}"), {X: slide}) as here:
+                ann = here.person("ann")
+                here.login(ann)
+                await here.service.settled()
+                listener = here.service.hub.subscribe(here.service.seq)
+                here.disk.dies_at, here.disk.dies_after_writing = 0, after
+                here.order(ann, 5.0)
+                with pytest.raises(StoreFailed):
+                    await here.service.settled()
+                await until(lambda listener=listener: listener.closed)  # type: ignore[misc]
+                assert not [c for c in slide.calls if c.startswith("move")]
+                assert b"command_started" not in b"".join(listener._messages)
+
+    asyncio.run(run())
+
+
+def test_after_a_fault_in_a_step_the_half_filled_batch_is_never_written(path: Path) -> None:
+    """STORE-7"""
+
+    async def run() -> None:
+        disk, failures = Disk(path), list[BaseException]()
+        committer = Committer(disk, failures.append)
+        committer.open().events.append(EventRow(1, 1.0, None, None, b"{}"))
+        committer.fail(RuntimeError("a fault"))
+        with pytest.raises(StoreFailed):
+            committer.open()
+        await committer.close()
+        assert disk.load().seq == 0
+        disk.close()
+
+    asyncio.run(run())
