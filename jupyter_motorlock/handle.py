@@ -76,12 +76,14 @@ def _in_own_use(refused: EquipmentInUse, equipment_id: str, user: str) -> Equipm
     if not isinstance(holder, Mapping) or holder.get("user") != user:
         return refused
     name = f" ({holder['client_name']})" if holder.get("client_name") else ""
-    return EquipmentInUse(
-        f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait here with --wait.",
-        code=refused.code,
-        status=refused.status,
-        data=refused.data,
+    return reworded(
+        refused, f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
     )
+
+
+def reworded(refused: EquipmentInUse, sentence: str) -> EquipmentInUse:
+    """Return the same refusal with another sentence."""
+    return type(refused)(sentence, code=refused.code, status=refused.status, data=refused.data)
 
 
 class Handle:

@@ -22,10 +22,10 @@ from traitlets import Unicode
 
 from jupyter_motorlock import view
 from jupyter_motorlock.completion import Known
-from jupyter_motorlock.errors import MotorlockError, UsageProblem
-from jupyter_motorlock.handle import Handle, login, run
+from jupyter_motorlock.errors import EquipmentInUse, MotorlockError, UsageProblem
+from jupyter_motorlock.handle import Handle, login, reworded, run
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, tokens
+from jupyter_motorlock.lines import LoginLine, fill, read_call, read_cell, read_login, tokens
 from jupyter_motorlock.meant import Meant, listed
 from jupyter_motorlock.panel import Panel
 from jupyter_motorlock.session import KernelSession
@@ -75,36 +75,12 @@ class MotorMagics(Magics):
             raise UsageProblem(
                 f"One name is taken at a time for now: log in to {' and to '.join(given.names)} on a line each."
             )
-        if given.user:
-            self.user = given.user
-        session = self.session
-        if self._changed():
-            self.authority_url, self.user, self.token = self._made_for
-            raise UsageProblem(
-                f"This kernel holds {' and '.join(sorted(session.held()))} as {session.user}; "
-                "log out before you change the user or the address."
-            )
+        self.user = given.user or self.user
+        self._refuse_another_user()
         name = given.names[0] if given.names else self._meant.only_motor()
         self._meant.commands(name)
-        shown = given.no_panel
-
-        def show() -> None:
-            nonlocal shown
-            if not shown:
-                self._show(name)
-            shown = True
-
-        handle = login(
-            session,
-            name,
-            watch=given.watch,
-            wait=given.wait,
-            note=given.note,
-            timeout_s=given.timeout_s,
-            on_queued=show,
-        )
-        show()
-        session.busy(True)  # the session may be younger than the cell
+        handle = self._login(name, given)
+        self.session.busy(True)  # the session may be younger than the cell
         return handle
 
     @no_var_expand
@@ -229,6 +205,40 @@ class MotorMagics(Magics):
         if self.current is not None:
             session, self.current = self.current, None
             session.close()
+
+    def _login(self, name: str, given: LoginLine) -> Handle:
+        shown = given.no_panel
+
+        def show() -> None:
+            nonlocal shown
+            if not shown:
+                self._show(name)
+            shown = True
+
+        try:
+            handle = login(
+                self.session,
+                name,
+                watch=given.watch,
+                wait=given.wait,
+                note=given.note,
+                timeout_s=given.timeout_s,
+                on_queued=show,
+            )
+        except EquipmentInUse as refused:
+            sentence = str(refused).removesuffix(".")
+            raise reworded(refused, f"{sentence} (%motor_login {name} --wait).") from None
+        show()
+        return handle
+
+    def _refuse_another_user(self) -> None:
+        session = self.session
+        if self._changed():
+            self.authority_url, self.user, self.token = self._made_for
+            raise UsageProblem(
+                f"This kernel holds {' and '.join(sorted(session.held()))} as {session.user}; "
+                "log out before you change the user or the address."
+            )
 
     def _wanted(self) -> tuple[str, str, str]:
         return self.authority_url, self.user, self.token
