@@ -172,6 +172,8 @@ class Slide(_Recorder):
 
     def stop(self) -> None:
         self.calls.append("stop")
+        if self.down:
+            raise DriverUnavailable("the cable is out")
         if self.deaf:
             return
         self.moving = False

@@ -22,7 +22,7 @@ from authority.drivers.declare import control
 from authority.hub import Subscription
 from authority.journal import Call
 
-SEEDS, PORTION = 500, 100
+SEEDS, PORTION = 500, 50
 PEOPLE = [SessionId(name) for name in ("ann", "bob", "cem", "dora")]
 Durable = tuple[object, ...]
 

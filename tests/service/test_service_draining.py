@@ -198,8 +198,6 @@ def test_after_a_restart_a_driver_that_is_down_is_not_taken_to_be_at_rest(path: 
             await here.service.settled()
             assert here.at().state == "draining"
             await until(lambda: here.at().moving)
-        unplugged = Slide()
-        unplugged.down, unplugged.moving = True, True
         again = Slide()
         async with lab(path, {X: again}, started=False) as later:
             again.down = True

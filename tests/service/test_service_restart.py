@@ -1,0 +1,166 @@
+"""What a start on old data does: recover, stop what was in flight, begin every clock in full, forget what is old."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
+
+from authority.core import messages as m
+from authority.core.model import Mode, Policy, SessionId
+from authority.core.refusals import LockLost
+from authority.ports import Batch, EventRow
+from authority.service import Service
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "motorlock.sqlite3"
+
+
+ANN, BOB = SessionId("ann"), SessionId("bob")
+
+
+async def die(here: Lab) -> None:
+    """Let the store fail as at a crash: nothing is written from here on."""
+    here.disk.dies_at = 0
+    here.person("the last straw")
+    await until(lambda: here.service.failure)
+
+
+async def left_moving(path: Path) -> None:
+    """Leave data behind in which Ann's move is in flight."""
+    slide = Slide()
+    async with lab(path, {X: slide}) as here:
+        here.login(here.person("ann", timeout_s=0.0))
+        here.order(ANN, 5.0, idempotency="k")
+        await until(lambda: slide.moving)
+        await die(here)
+
+
+def test_the_holder_the_queue_and_the_observers_come_back_as_they_were(path: Path) -> None:
+    """STORE-3, LOCK-9"""
+
+    async def run() -> None:
+        policies = {X: Policy(observers="alongside")}
+        async with lab(path, policies=policies) as here:
+            here.login(here.person("ann", keeper=True))
+            here.login(here.person("bob", keeper=True), wait=True)
+            here.login(here.person("cem", keeper=True), mode=Mode.OBSERVER)
+            before = here.at()
+            await here.service.settled()
+            await die(here)
+        async with lab(path, policies=policies) as again:
+            after = again.at()
+            assert after.lock is not None
+            assert before.lock is not None
+            assert (after.lock.lock_id, after.lock.session, after.lock.fence) == (before.lock.lock_id, ANN, 1)
+            assert [(x.queue_id, x.session) for x in after.queue] == [(x.queue_id, BOB) for x in before.queue]
+            assert [o.session for o in after.observers] == ["cem"]
+            again.service.apply(m.Release(session=ANN, equipment=X))
+            assert again.at().holds(BOB)
+            assert again.at().fence == 2
+            with pytest.raises(LockLost):
+                again.order(ANN, 1.0)
+
+    asyncio.run(run())
+
+
+def test_what_was_in_flight_is_stopped_at_the_start_and_unknown_and_the_holder_goes_on(path: Path) -> None:
+    """STORE-4, CMD-8"""
+
+    async def run() -> None:
+        await left_moving(path)
+        slide = Slide()
+        slide.moving = True
+        async with lab(path, {X: slide}) as again:
+            await until(lambda: not slide.moving and not again.at().moving)
+            assert slide.driven() == ["stop"]
+            call = again.service.find_call("k")
+            assert call is not None
+            assert (await reply(call))["outcome"] == "unknown"
+            assert again.at().holds(ANN)
+            order = again.order(ANN, 1.0)
+            await until(lambda: slide.moving)
+            slide.arrive()
+            assert (await reply(order))["outcome"] == "done"
+
+    asyncio.run(run())
+
+
+def test_what_was_in_flight_is_stopped_as_soon_as_a_driver_that_is_down_answers(path: Path) -> None:
+    """STORE-4, DRV-7"""
+
+    async def run() -> None:
+        await left_moving(path)
+        slide = Slide()
+        slide.moving = slide.down = True
+        async with lab(path, {X: slide}, started=False) as again:
+            again.service.start()
+            await until(lambda: slide.calls.count("stop") >= 2)
+            slide.down = False
+            await until(lambda: not slide.moving)
+            assert again.at().holds(ANN)
+
+    asyncio.run(run())
+
+
+def test_every_clock_starts_in_full(path: Path) -> None:
+    """LIVE-20, LIVE-5"""
+
+    async def run() -> None:
+        clock = VirtualClock()
+        async with lab(path, clock=clock) as here:
+            here.login(here.person("ann", timeout_s=1000.0))
+            await here.service.settled()
+            clock.advance(299.0)
+        later = VirtualClock(clock.now() + 100.0)
+        async with lab(path, clock=later) as again:
+            later.advance(299.0)
+            again.service.apply(m.Tick(equipment=X, session=ANN))
+            assert again.at().holds(ANN)
+            later.advance(1.0)
+            again.service.apply(m.Tick(equipment=X, session=ANN))
+            assert not again.at().holds(ANN)
+
+    asyncio.run(run())
+
+
+def test_equipment_that_left_the_lab_file_troubles_nobody_and_keeps_its_fence(path: Path) -> None:
+    """STORE-3, LOCK-8"""
+
+    async def run() -> None:
+        async with lab(path, {X: Slide(), Y: Slide()}) as here:
+            here.login(here.person("ann", timeout_s=0.0), Y)
+            here.service.apply(m.Release(session=ANN, equipment=Y))
+            await here.service.settled()
+        async with lab(path, {X: Slide()}) as without:
+            without.login(ANN, X)
+            await without.service.settled()
+        async with lab(path, {X: Slide(), Y: Slide()}) as again:
+            assert again.at(X).holds(ANN)
+            again.login(ANN, Y)
+            assert again.at(Y).fence == 2
+
+    asyncio.run(run())
+
+
+def test_history_older_than_its_time_is_forgotten_at_the_start_and_numbers_go_on(path: Path) -> None:
+    """STORE-8, STORE-6"""
+
+    async def run() -> None:
+        clock = VirtualClock()
+        disk = Disk(path)
+        old = clock.wall(clock.now()) - 91 * 86_400.0
+        rows = [EventRow(n, old if n < 3 else clock.now(), None, None, b"{}") for n in (1, 2, 3)]
+        disk.write(Batch(rows, {}, {}, []))
+        service = Service(disk, clock, {}, {})
+        service.start()
+        await until(lambda: disk.first_seq() == 3)
+        assert service.seq == 3
+        await service.close()
+        disk.close()
+
+    asyncio.run(run())
