@@ -33,7 +33,8 @@ class Client:
 
     Every method raises `Refused` (or the class of it that fits) when a rule says no, and `Unreachable` within
     3 s when nobody answers. `session_token` is the secret of the session the calls act for, `wait_s` how long the
-    authority is let wait for the end of a command before it is asked again.
+    authority is let wait for the end of a command before it is asked again, `silence_s` after what silence a
+    stream counts as broken.
     """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
@@ -41,6 +42,7 @@ class Client:
         self.session_token: str | None = None
         self.token = token
         self.wait_s = COMMAND_WAIT_S
+        self.silence_s = STREAM_SILENCE_S
         self._per_thread = threading.local()
 
     # Sessions
@@ -133,8 +135,8 @@ class Client:
     # Push
 
     def open_stream(self, params: Mapping[str, str]) -> requests.Response:
-        """Open the stream of server-sent events; reading it raises when nothing comes for `STREAM_SILENCE_S`."""
-        response = self._send("GET", "/events", params=params, patience_s=STREAM_SILENCE_S, stream=True)
+        """Open the stream of server-sent events; reading it raises when nothing comes for `silence_s`."""
+        response = self._send("GET", "/events", params=params, patience_s=self.silence_s, stream=True)
         if response.status_code != 200:
             self._decoded(response)  # raises what the refusal says
             raise self._stranger()

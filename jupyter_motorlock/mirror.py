@@ -130,11 +130,21 @@ class Mirror:
         if ours is not None and fence < ours["fence"]:
             return  # older than the reply that gave us the lock
         if status.get("state") == "held" and status.get("session_id") == self.session_id is not None:
+            is_new = ours is None or ours["fence"] < fence
+            if is_new and not status.get("claimed", True) and equipment_id not in self.awaited:
+                self._notice(notices.your_turn(status, equipment_id))
             claimed = {"fence": fence, "lock_id": status["lock_id"], "claimed": status.get("claimed", True)}
             base = {"equipment_id": equipment_id, "session_id": self.session_id, "lock_mode": "exclusive"}
             self._locks[equipment_id] = base | (ours or {}) | claimed
-        else:
-            self._locks.pop(equipment_id, None)
+        elif ours is not None:
+            del self._locks[equipment_id]
+            loss = status.get("last_lost") or {}
+            if (loss.get("session_id"), loss.get("fence")) == (self.session_id, ours["fence"]):
+                self._tell_loss(loss | {"timestamp": loss["at"]}, equipment_id)  # no event told it: a new snapshot
+
+    def _tell_loss(self, loss: Json, equipment_id: str) -> None:
+        if loss.get("why") not in notices.OWN_DOING:
+            self._notice(notices.lock_lost(loss, equipment_id))
 
     def _take_event(self, event: Json) -> None:
         """Note what the user has to be told of an event."""
@@ -148,13 +158,9 @@ class Mirror:
                 lock = self._locks.get(equipment_id)
                 if lock is not None and lock["fence"] <= (event.get("fence") or 0):
                     del self._locks[equipment_id]
-                    if event.get("why") not in notices.OWN_DOING:
-                        self._notice(notices.lock_lost(event, equipment_id))
+                    self._tell_loss(event, equipment_id)
             elif ours and name == "observer_lock_released" and event.get("why") not in notices.OWN_DOING:
                 self._notice(notices.lock_lost(event, equipment_id, what="observer lock on"))
-            elif ours and name == "lock_acquired" and event.get("from_queue"):
-                if equipment_id not in self.awaited:
-                    self._notice(notices.your_turn(event, equipment_id))
             elif name == "stopped" and equipment_id in self._locks and not ours:
                 self._notice(notices.stopped(event, equipment_id))
 

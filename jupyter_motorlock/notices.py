@@ -35,11 +35,12 @@ def lock_lost(event: Mapping[str, object], equipment_id: str, *, what: str = "lo
     )
 
 
-def your_turn(event: Mapping[str, object], equipment_id: str) -> str:
+def your_turn(status: Mapping[str, object], equipment_id: str) -> str:
     """Return the sentence for a lock that the queue granted while nobody waited in the call."""
-    within = event.get("claim_seconds")
-    limit = f" within {within:g} s" if isinstance(within, int | float) else ""
-    return f"Your turn has come: {equipment_id} is yours since {clock(event)}; use it{limit} or it passes on."
+    ending = status.get("ending")
+    seconds = ending.get("in_seconds") if isinstance(ending, Mapping) else None
+    limit = f" within {seconds:.0f} s" if isinstance(seconds, int | float) else ""
+    return f"Your turn has come: {equipment_id} is yours; use it{limit} or it passes on."
 
 
 def stopped(event: Mapping[str, object], equipment_id: str) -> str:

@@ -28,6 +28,7 @@ from jupyter_motorlock.errors import (
     UsageProblem,
     refusal,
 )
+from jupyter_motorlock.mirror import Mirror
 from jupyter_motorlock.session import KernelSession
 
 
@@ -122,6 +123,17 @@ def test_nothing_is_sent_before_the_first_login(session: KernelSession, authorit
     session.busy(True)
     assert authority.call("GET", "/locks/sessions")["count"] == 0
     assert session.session_id is None
+
+
+def test_a_proxy_of_the_environment_does_not_get_the_labs_calls(
+    session: KernelSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert session.equipment_list()
+    assert session.acquire("stage_x")["status"] == "locked"
 
 
 # Commands
@@ -264,6 +276,34 @@ def test_one_whose_lock_was_taken_by_force_is_told_who_and_why(session: KernelSe
     assert "bob took it by force (beam time)" in notice
     with pytest.raises(LockLost, match="bob"):
         session.command("stage_x", "move_to", {"position": 1.0})
+
+
+def test_a_loss_that_only_a_snapshot_shows_is_told_too() -> None:
+    mirror = Mirror()
+    mirror.begin("me")
+    mirror.took({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
+    loss = {
+        "session_id": "me",
+        "fence": 3,
+        "why": "silence",
+        "by": "bob",
+        "reason": None,
+        "at": "2026-11-21T20:35:34+00:00",
+    }
+    status: dict[str, object] = {"state": "free", "session_id": None, "fence": 3, "queue": [], "last_lost": loss}
+    mirror.heard("snapshot", {"seq": 2000, "equipment": {"stage_x": status}})
+    assert mirror.locks() == {}
+    (notice,) = mirror.take_notices()
+    assert "silent for too long" in notice
+
+
+def test_news_older_than_the_reply_that_gave_the_lock_does_not_take_it_away() -> None:
+    mirror = Mirror()
+    mirror.begin("me")
+    mirror.took({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
+    older = {"state": "held", "session_id": "bob", "fence": 2, "queue": [], "last_lost": None}
+    mirror.heard("snapshot", {"seq": 7, "equipment": {"stage_x": older}})
+    assert mirror.locks()["stage_x"]["fence"] == 3
 
 
 def test_a_fork_does_not_speak_for_the_kernel(session: KernelSession, authority: Authority) -> None:

@@ -106,6 +106,7 @@ def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: K
     def fail(equipment_id: str | None, status: Json | None, event: Json | None) -> None:
         raise ZeroDivisionError
 
+    Told(session).wait_for_alive(True)
     session.watch(fail)
     told = Told(session)
     bob.acquire()
@@ -122,10 +123,21 @@ def test_loss_and_return_of_the_feed_are_told_once_each(session: KernelSession, 
     told.wait_for_alive(True, False, True)
 
 
+def test_a_line_that_is_dead_without_having_been_closed_counts_as_lost(session: KernelSession, wire: Wire) -> None:
+    session.client.silence_s = 0.5
+    told = Told(session)
+    told.wait_for_alive(True)
+    wire.cut()
+    told.wait_for_alive(True, False)
+    wire.mend()
+    told.wait_for_alive(True, False, True)
+
+
 def test_after_a_restart_of_the_authority_the_feed_resumes_and_the_lock_is_still_ours(
     session: KernelSession, authority: Authority, bob: Person
 ) -> None:
     told = Told(session)
+    told.wait_for_alive(True)
     fence = session.acquire("stage_x")["lock"]["fence"]
     told.wait_for_event("lock_acquired")
     authority.end(signal.SIGKILL)
@@ -162,3 +174,22 @@ def test_a_login_in_the_place_of_an_ended_session_makes_a_new_one(session: Kerne
     assert session.acquire("stage_x")["status"] == "locked"
     assert session.session_id not in (None, first)
     assert authority.status()["session_id"] == session.session_id
+
+
+def test_a_login_that_hears_first_that_its_session_has_ended_makes_a_new_one(session: KernelSession) -> None:
+    go_on = threading.Event()
+
+    def hold_the_feed_up(equipment_id: str | None, status: Json | None, event: Json | None) -> None:
+        if event is not None and event["event"] == "lock_released":
+            go_on.wait(PATIENCE_S)
+
+    session.watch(hold_the_feed_up)
+    session.acquire("stage_x")
+    first = session.session_id
+    assert first is not None
+    session.client.end_session(first)
+    try:
+        assert session.acquire("stage_x")["status"] == "locked"
+    finally:
+        go_on.set()
+    assert session.session_id != first
