@@ -18,18 +18,21 @@ from . import given as g
 from .naive import E, Naive, No, S
 
 KEEPERS = 3
-SLOTS = st.sampled_from([0, 1, 2, 3])
-PLACES = st.sampled_from([g.X, g.X, g.X, g.Y])
+SLOTS = st.sampled_from([0, 0, 1, 1, 2, 3])
+PLACES = st.sampled_from([g.X, g.X, g.X, g.X, g.Y])
 MODES = st.sampled_from([Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.OBSERVER])
 FENCES = st.sampled_from([None, None, 0, 0, -1])
 YES_NO = st.booleans()
 USES = st.sampled_from(["claim", "activity", "observe"])
 TIMEOUTS = st.sampled_from([300.0, 300.0, 40.0, 0.0])
 ROLES = st.sampled_from(list(Role))
-# Seconds that pass before a request, in the timer's time ("due": exactly up to the next deadline, which the timer
-# misses; "late": half a second beyond it), and whether the keepers beat meanwhile.
-PASSING = st.tuples(
-    st.sampled_from([0, 0, 0, 0, 1, 5, 30, 40, 60, 119, 300, 601, "due", "due", "due", "late"]), st.booleans()
+# What passes before a request: so many seconds, with a timer that is in time; or ("due") exactly up to the next
+# deadline, which the timer misses; or ("late") half a second more. The keepers beat meanwhile, or they are silent.
+BEATING, SILENT = True, False
+PASSING = st.sampled_from(
+    [(0, SILENT)] * 12
+    + [(t, BEATING) for t in (1, 5, 40, 119, 300, 601, "due", "due", "due", "late")]
+    + [(t, SILENT) for t in (4, 60, "due", "due", "late")]
 )
 POLICIES = st.builds(
     Policy,
@@ -44,10 +47,11 @@ POLICIES = st.builds(
 class LockMachine(RuleBasedStateMachine):
     """Every request goes to both; what both show must be the same after it, and the invariants hold."""
 
-    steps = 0
+    examples = steps = 0
 
     def __init__(self) -> None:
         super().__init__()
+        type(self).examples += 1
         self.table = Table()
         self.now = 0.0
         self.count = 0
@@ -76,16 +80,28 @@ class LockMachine(RuleBasedStateMachine):
         type(self).steps += 1
         length, beating = passing
         if isinstance(length, str):
-            soon = [t for t in self._dues() if t > self.now]
-            self.now = min(soon, default=self.now) + (0.5 if length == "late" and soon else 0.0)
+            self._pass_to_next_deadline(beating, 0.5 if length == "late" else 0.0)
             return
-        until, beat = self.now + length, self.now
+        until = self.now + length
         while self.now < until:
-            beat += 50 if beating else length
-            self._pass_to(min(beat, until))
-            for name in self.names[:KEEPERS] if beating else ():
-                if self.table.session(name) is not None:
-                    self._both(m.Seen(session=name), lambda: None, name)
+            if beating:
+                self._beat()
+            self._pass_to(min(self.now + 50, until) if beating else until)
+
+    def _pass_to_next_deadline(self, beating: bool, late: float) -> None:
+        for _ in range(13):
+            if beating:
+                self._beat()
+            soon = min((t for t in self._dues() if t > self.now), default=self.now)
+            if not beating or soon < self.now + 60:
+                self.now = soon + late
+                return
+            self._pass_to(self.now + 50)
+
+    def _beat(self) -> None:
+        for name in self.names[:KEEPERS]:
+            if self.table.session(name) is not None:
+                self._both(m.Seen(session=name), lambda: None, name)
 
     def _pass_to(self, until: float) -> None:
         while True:
@@ -214,7 +230,22 @@ class LockMachine(RuleBasedStateMachine):
             "losers": e.losers,
         }  # fmt: skip
 
-    # -- the requests
+    # -- the requests, those first that make the others worth while
+
+    @rule(slot=SLOTS)
+    def wait_for_x(self, slot):
+        name = self.names[slot]
+        request = g.acquire(name, g.X, wait=True, again=self.count)
+        e = self.naive.e[g.X]
+        self._both(request, lambda: self.naive.acquire(name, e, "exclusive", 300.0, wait=True), name)
+
+    @rule(passing=PASSING)
+    def holder_of_x_moves_it(self, passing):
+        self.control(g.X, 0, True, None, passing)
+
+    @rule(passing=PASSING)
+    def holder_of_x_lets_go(self, passing):
+        self.release(g.X, False, 0, True, passing)
 
     @rule(slot=SLOTS, what=PLACES, mode=MODES, wait=YES_NO, timeout=TIMEOUTS, passing=PASSING)
     def acquire(self, slot, what, mode, wait, timeout, passing):

@@ -1,0 +1,27 @@
+"""The rule machine notices each rule that is broken on purpose; `python tests/core/mutate.py` shows how soon."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .mutate import AT_ONCE, MUTATIONS, run
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_rule_machine_notices_each_rule_that_is_broken_on_purpose(capsys):
+    chosen = [mutation for mutation in MUTATIONS if mutation.soon]
+    assert len(chosen) >= 10
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        results = dict(zip(chosen, pool.map(run, chosen), strict=True))
+    with capsys.disabled():
+        for mutation, (_, said) in results.items():
+            print(f"\n{mutation.name:42} {said}", end=" ")
+    assert [mutation.name for mutation, (noticed, _) in results.items() if not noticed] == []
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_each_mutation_still_fits_the_code(mutation):
+    assert mutation.source().count(mutation.old) == 1
