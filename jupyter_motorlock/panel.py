@@ -9,17 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
 from jupyter_motorlock import view
+from jupyter_motorlock.errors import MotorlockError
 
 if TYPE_CHECKING:
     import ipywidgets
 
 WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
+JUST_AFTER_S = 0.2
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
 NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
@@ -68,16 +71,17 @@ class Panel:
         self.equipment_id = equipment_id
         self._session = session
         self._lock = threading.RLock()
-        self._status = session.status(equipment_id)
-        self._received = time.monotonic()
+        self._status, self._received = session.status(equipment_id), time.monotonic()
         self._alive = True
         self._said = ""
         self._seen: view.Shown | None = None
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
+        self._looking: threading.Timer | None = None
         self._face = _Face.build(self) if _front_end() else None
         self.widget: object = self._face.box if self._face else self
         self._show()
+        self._look_at_the_end()
         self._unwatch = session.watch(self._heard) if self._face else lambda: None
 
     def __repr__(self) -> str:
@@ -88,8 +92,9 @@ class Panel:
         """Stop listening and take the panel off the page."""
         self._unwatch()
         with self._lock:
-            if self._later:
-                self._later.cancel()
+            for timer in (self._later, self._looking):
+                if timer:
+                    timer.cancel()
             face, self._face = self._face, None
         if face:
             face.close()
@@ -150,6 +155,7 @@ class Panel:
                 self._alive = self._session.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
                 self._status, self._received = status, time.monotonic()
+                self._look_at_the_end()
             else:
                 return
             self._show()
@@ -173,14 +179,28 @@ class Panel:
 
     def _show_in(self, wait_s: float) -> None:
         if self._later is None:
-            self._later = threading.Timer(wait_s, self._show_late)
-            self._later.daemon = True
-            self._later.start()
+            self._later = _started(wait_s, self._show_late)
 
     def _show_late(self) -> None:
         with self._lock:
             self._later = None
             self._show()
+
+    def _look_at_the_end(self) -> None:
+        """Ask once when the countdown has run out: an offer to others begins without an event."""
+        left = view.left_s(self._status, elapsed_s=0)
+        if left and self._looking is None and self._face:
+            end = self._received + left + JUST_AFTER_S
+            self._looking = _started(max(0.0, end - time.monotonic()), self._look)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._looking = None
+            if view.left_s(self._status, elapsed_s=time.monotonic() - self._received) != 0:
+                self._look_at_the_end()  # it was put off meanwhile
+                return
+        with suppress(MotorlockError):  # the feed says what is lost
+            self._heard(self.equipment_id, self._session.status(self.equipment_id), None)
 
     def _write(self, face: _Face, seen: view.Shown) -> None:
         now = time.monotonic()
@@ -190,6 +210,13 @@ class Panel:
             face.label(seen.buttons)
             self._settled = now if self._seen else 0.0
         self._seen, self._written = seen, now
+
+
+def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(wait_s, call)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:

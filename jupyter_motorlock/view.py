@@ -183,7 +183,7 @@ def panel_html(seen: Shown, left_s: float | None) -> str:
 
 def _countdown(ends: str, left_s: float | None) -> str:
     text = f'<span class="ml-dim" title="{escape(ends)}">{escape(ends)}</span>'
-    if left_s is None or not 0 <= left_s < COUNT_S:
+    if left_s is None or not 0 < left_s < COUNT_S:  # what is due is not late
         return text
     # One set of keyframes for all panels: a negative delay starts each count at its own number.
     size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
@@ -243,7 +243,8 @@ def _ends(status: Fields, now: datetime | None) -> str:
     if not ending and status.get("state") == "held":
         return "nothing ends this while the command runs" if _part(status, "running") else "nothing ends this"
     text, at = _text(ending, "text"), _text(ending, "at")
-    return f"{text} ({clock(at, now)})" if text and at else text
+    since = "since " if left_s(status, elapsed_s=0) == 0 else ""
+    return f"{text} ({since}{clock(at, now)})" if text and at else text
 
 
 def _notice(status: Fields, me: str | None, now: datetime | None) -> str:

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 import requests
 from real_lab import PATIENCE_S
 from typed import wait_until
@@ -64,9 +63,11 @@ class Lab:
 
     def write(self, name: str, *cells: str) -> str:
         """Write a notebook and return the address of a workspace that has it open."""
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(book, self.notebooks / f"{name}.ipynb")
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        code: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+        written = [{**code, "id": f"cell-{place}", "source": cell} for place, cell in enumerate(cells)]
+        book = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        (self.notebooks / f"{name}.ipynb").write_text(json.dumps(book))
         return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?reset&token={self._token}"
 
     def end_kernels(self) -> None:

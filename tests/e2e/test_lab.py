@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -81,6 +83,23 @@ def test_a_request_from_a_second_notebook_queues_and_a_release_hands_over(
     bob.page.screenshot(path=screenshots / "panel-turn.png")
     bob.click("Claim", then="stage_x is yours")
     assert authority.status()["holder"]["user"] == "Bob"
+
+
+def test_a_countdown_that_runs_out_says_stale_only_where_the_kernel_is_dead(
+    authority: Authority, lab: Lab, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    login = "stage = %motor_login stage_x --as Ann --timeout"
+    ann = OpenNotebook(open_page(lab.write("ann", LOAD, f"{login} 2", f"{login} 6", "1 + 1")))
+    ann.run_next()
+    ann.run_next()
+    ann.wait_panel("unless Ann uses it (since")
+    assert ann.page.locator(".ml-late").count() == 0
+    ann.run_next()
+    ann.page.locator(".ml-count").last.wait_for()
+    [session] = authority.call("GET", "/locks/sessions")["sessions"]
+    os.kill(int(session["metadata"]["pid"]), signal.SIGKILL)
+    ann.page.locator(".ml-late").last.wait_for(state="visible")
+    ann.page.screenshot(path=screenshots / "panel-dead.png")
 
 
 def test_the_countdown_ticks_in_the_browser_and_a_lost_authority_is_said(

@@ -178,6 +178,13 @@ def test_where_no_clock_runs_that_is_said(changes: dict[str, object], next_: str
     assert view.shown(a_status(**changes), "s-ann", now=NOW).ends == ""
 
 
+def test_what_is_due_is_not_late() -> None:
+    due = held(ending=IDLE | {"in_seconds": 0.0})
+    seen = view.shown(due, "s-ann", now=NOW)
+    assert seen.ends == "released unless used (since 14:32)"
+    assert view.LATE not in view.panel_html(seen, 0.0)
+
+
 def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     assert view.left_s(held(ending=IDLE), elapsed_s=2.3) == pytest.approx(250.0)
     assert view.left_s(held(ending=IDLE), elapsed_s=400.0) == 0.0
@@ -185,7 +192,7 @@ def test_the_countdown_goes_on_from_when_the_status_came() -> None:
 
 @pytest.mark.parametrize(
     ("left_s", "delay", "late"),
-    [(252.0, "-359748.0s", "255.0s"), (7200.0, "-352800.0s", "7203.0s"), (0.0, "-360000.0s", "3.0s")],
+    [(252.0, "-359748.0s", "255.0s"), (7200.0, "-352800.0s", "7203.0s"), (0.1, "-359999.9s", "3.1s")],
 )
 def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: float, delay: str, late: str) -> None:
     html = view.panel_html(view.shown(held(ending=IDLE), "s-ann", now=NOW), left_s)
