@@ -26,7 +26,7 @@ from jupyter_motorlock.errors import EquipmentInUse, MotorlockError, UsageProble
 from jupyter_motorlock.handle import Handle, login, reworded, run
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import LoginLine, fill, read_call, read_cell, read_login, tokens
-from jupyter_motorlock.meant import Meant, listed
+from jupyter_motorlock.meant import Meant, listed, logged_in
 from jupyter_motorlock.panel import Panel
 from jupyter_motorlock.session import KernelSession
 
@@ -88,17 +88,20 @@ class MotorMagics(Magics):
     @line_magic
     def motor_logout(self, line: str, local_ns: Names | None = None) -> None:
         """Give a motor back, or leave its queue: `%motor_logout [NAME]`."""
-        session, name = self.session, self._named(line, local_ns)
+        session, words = self.session, self._words(line, local_ns)
+        if not words and not logged_in(session):
+            _say("This kernel is not logged in to anything, so there is nothing to give back.")
+            return
+        name = self._meant.one(words)
         if session.session_id is not None and _queued(session.status(name), session.session_id):
             session.leave(name)
             _say(f"You left the queue of {name}.")
             return
         reply = session.release(name)
         if reply.get("status") == "not_locked":
-            raise UsageProblem(
-                f"This kernel is not logged in to {name}, so there is nothing to give back; "
-                f"%motor_status {name} shows who has it."
-            )
+            nothing = f"This kernel is not logged in to {name}, so there is nothing to give back"
+            _say(f"{nothing}; %motor_status {name} shows who has it.")
+            return
         _say(f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back.")
 
     @no_var_expand
@@ -229,6 +232,7 @@ class MotorMagics(Magics):
             sentence = str(refused).removesuffix(".")
             raise reworded(refused, f"{sentence} (%motor_login {name} --wait).") from None
         show()
+        _say(f"You are watching {name}." if given.watch else f"{name} is yours.")
         return handle
 
     def _refuse_another_user(self) -> None:

@@ -73,7 +73,7 @@ def deaf_address() -> Iterator[tuple[str, list[socket.socket]]]:
 
 def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Notebook, authority: Authority) -> None:
     login = ann.run("stage = %motor_login stage_x --note 'align the beam'")
-    assert (login.status, login.panels, login.value) == ("ok", 1, None)
+    assert (login.status, login.panels, login.value, login.stdout) == ("ok", 1, None, "stage_x is yours.\n")
     assert authority.status()["holder"]["note"] == "align the beam"
     assert ann.value("stage.move_to(1.5)") == "1.5"
     assert ann.value("stage.position()") == "1.5"
@@ -81,9 +81,19 @@ def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Note
     assert authority.status()["state"] == "free"
 
 
-def test_login_without_a_panel_shows_nothing(ann: Notebook) -> None:
+def test_logout_of_nothing_says_so_and_is_no_error(ann: Notebook, authority: Authority) -> None:
+    authority.person("Bob").acquire()
+    nothing = ann.run("%motor_logout")
+    assert nothing.stdout == "This kernel is not logged in to anything, so there is nothing to give back.\n"
+    again = ann.run("%motor_logout stage_x")
+    assert again.stdout.startswith("This kernel is not logged in to stage_x, so there is nothing to give back;")
+    assert (nothing.status, again.status) == ("ok", "ok")
+    assert authority.status()["holder"]["user"] == "Bob"
+
+
+def test_login_without_a_panel_says_one_sentence(ann: Notebook) -> None:
     login = ann.run("stage = %motor_login stage_x --no-panel")
-    assert (login.status, login.shown, login.stdout) == ("ok", [], "")
+    assert (login.status, login.shown, login.stdout) == ("ok", [], "stage_x is yours.\n")
 
 
 def test_login_names_the_user_and_refreshes_for_the_holder(ann: Notebook, authority: Authority) -> None:
