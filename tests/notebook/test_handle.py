@@ -51,6 +51,7 @@ def ann(connect: Callable[[str], Connection]) -> Connection:
 
 
 def test_a_with_block_holds_the_lock_and_gives_it_back(ann: Connection, authority: Authority) -> None:
+    """NB-21"""
     with ann.lock("stage_x", note="scan") as stage:
         assert authority.status()["holder"]["note"] == "scan"
         assert stage.move_to(0.5) == 0.5
@@ -61,6 +62,7 @@ def test_a_with_block_holds_the_lock_and_gives_it_back(ann: Connection, authorit
 def test_an_error_in_the_block_gives_the_lock_back_and_is_the_one_that_is_seen(
     ann: Connection, authority: Authority
 ) -> None:
+    """NB-21"""
     with pytest.raises(ZeroDivisionError), ann.lock("stage_x"):
         _ = 1 / 0
     wait_until(lambda: authority.status()["state"] == "free", "the lock is given back")
@@ -89,6 +91,7 @@ def test_two_connections_of_one_process_are_two_sessions(connect: Callable[[str]
 
 
 def test_the_commands_are_methods_with_help_and_signature(ann: Connection) -> None:
+    """NB-6"""
     with ann.lock("stage_x") as stage:
         assert {"move_to", "move_by", "home", "position", "stop", "release"} <= set(dir(stage))
         assert list(inspect.signature(stage.move_to).parameters) == ["position"]
@@ -111,6 +114,7 @@ def test_a_command_cannot_be_assigned_to(ann: Connection) -> None:
 
 @pytest.mark.parametrize("target", [1, 0.5, Decimal("0.25"), "0.75"])
 def test_numbers_of_every_kind_are_taken(ann: Connection, target: object) -> None:
+    """NB-6"""
     with ann.lock("stage_x") as stage:
         assert stage.move_to(target) == float(str(target))
 
@@ -168,6 +172,7 @@ def test_a_connection_lists_the_equipment_and_ends_its_session(ann: Connection, 
 
 
 def test_nobody_at_the_address_is_one_sentence() -> None:
+    """NB-19"""
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9; start it with `motorlock serve`"):
         jupyter_motorlock.connect("http://127.0.0.1:9").lock("stage_x")
 

@@ -72,6 +72,7 @@ def deaf_address() -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Notebook, authority: Authority) -> None:
+    """NB-1 NB-5 NB-8"""
     login = ann.run("stage = %motor_login stage_x --note 'align the beam'")
     assert (login.status, login.panels, login.value, login.stdout) == ("ok", 1, None, "stage_x is yours.\n")
     assert authority.status()["holder"]["note"] == "align the beam"
@@ -82,6 +83,7 @@ def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Note
 
 
 def test_logout_of_nothing_says_so_and_is_no_error(ann: Notebook, authority: Authority) -> None:
+    """NB-8"""
     authority.person("Bob").acquire()
     nothing = ann.run("%motor_logout")
     assert nothing.stdout == "This kernel is not logged in to anything, so there is nothing to give back.\n"
@@ -92,6 +94,7 @@ def test_logout_of_nothing_says_so_and_is_no_error(ann: Notebook, authority: Aut
 
 
 def test_login_without_a_panel_says_one_sentence(ann: Notebook) -> None:
+    """NB-1"""
     login = ann.run("stage = %motor_login stage_x --no-panel")
     assert (login.status, login.shown, login.stdout) == ("ok", [], "stage_x is yours.\n")
 
@@ -114,6 +117,7 @@ def test_the_user_is_not_changed_while_something_is_held(ann: Notebook, authorit
 
 
 def test_login_without_a_name_lists_what_there_is_and_who_has_it(ann: Notebook, authority: Authority) -> None:
+    """NB-2"""
     authority.person("Bob").acquire(equipment_id="stage_y")
     listed = ann.run("%motor_login")
     assert listed.status == "error"
@@ -124,6 +128,7 @@ def test_login_without_a_name_lists_what_there_is_and_who_has_it(ann: Notebook, 
 
 
 def test_login_to_equipment_in_use_says_who_has_it_and_stops_run_all(ann: Notebook, authority: Authority) -> None:
+    """NB-3"""
     authority.person("Bob").acquire()
     first, second = ann.start("stage = %motor_login stage_x"), ann.start("after = 1")
     refused = ann.finish(first)
@@ -133,6 +138,7 @@ def test_login_to_equipment_in_use_says_who_has_it_and_stops_run_all(ann: Notebo
 
 
 def test_login_that_waits_returns_when_the_holder_lets_go(ann: Notebook, authority: Authority) -> None:
+    """NB-4"""
     bob = authority.person("Bob")
     bob.acquire()
     waiting = ann.start("stage = %motor_login stage_x --wait")
@@ -145,6 +151,7 @@ def test_login_that_waits_returns_when_the_holder_lets_go(ann: Notebook, authori
 
 
 def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: Authority) -> None:
+    """NB-4"""
     authority.person("Bob").acquire()
     for _ in range(5):  # as early as can be: in some the answer to the request is still under way
         waiting = ann.start("stage = %motor_login stage_x --wait --no-panel")
@@ -157,6 +164,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: A
 
 
 def test_an_observer_reads_and_does_not_move(ann: Notebook, authority: Authority) -> None:
+    """NB-4"""
     authority.person("Bob").acquire()
     ann.value("stage = %motor_login stage_x --watch --no-panel")
     assert float(ann.value("stage.position()")) == float(ann.value("%motor position"))
@@ -176,6 +184,7 @@ def test_logout_of_one_who_waits_leaves_the_queue(ann: Notebook, authority: Auth
 
 
 def test_a_line_takes_values_by_position_or_by_name_and_keeps_the_result(ann: Notebook) -> None:
+    """NB-7"""
     ann.value("stage = %motor_login stage_x --no-panel")
     assert ann.value("%motor stage_x move_to 0.5") == "0.5"
     assert ann.value("%motor move_to position=0.25 -o kept") == "0.25"
@@ -185,13 +194,24 @@ def test_a_line_takes_values_by_position_or_by_name_and_keeps_the_result(ann: No
 
 
 def test_a_cell_runs_its_lines_in_order_and_keeps_all_results(ann: Notebook) -> None:
+    """NB-7"""
     ann.value("stage = %motor_login stage_x --no-panel\nstep = 0.25")
     cell = "%%motor -o results\n# out and back\nmove_to {step}\n\nmove_by -0.125  # half way back\nposition"
     assert ann.value(cell) == "0.125"
     assert ann.value("results") == "[0.25, 0.125, 0.125]"
 
 
+def test_a_cell_stops_at_the_first_line_that_fails(ann: Notebook, authority: Authority) -> None:
+    """NB-7"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor move_to 0.5")
+    failed = ann.run("%%motor -o kept\nmove_to 0.25\nmove_to 500\nmove_to 0.75")
+    assert failed.ename == "InvalidRequest"
+    assert authority.status()["readback"]["position"] == 0.25
+
+
 def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authority: Authority) -> None:
+    """NB-23"""
     ann.value("stage = %motor_login stage_x --no-panel")
     wrong = ann.run("%%motor\nmove_to 0.5\nmove_to {nowhere}")
     assert wrong.error == (
@@ -247,6 +267,7 @@ def test_switches_and_texts_reach_the_equipment_as_declared(ann: Notebook, autho
 
 
 def test_an_interrupt_of_a_move_stops_the_motor(ann: Notebook, authority: Authority) -> None:
+    """NB-10 NB-11"""
     ann.value("stage = %motor_login stage_x --no-panel")
     moving = ann.start("%motor move_to 100")
     wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
@@ -259,6 +280,7 @@ def test_an_interrupt_of_a_move_stops_the_motor(ann: Notebook, authority: Author
 
 
 def test_a_second_click_does_not_break_the_stop(ann: Notebook, authority: Authority) -> None:
+    """NB-10"""
     ann.value("stage = %motor_login stage_x --no-panel")
     moving = ann.start("stage.move_to(100)")
     wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
@@ -269,6 +291,7 @@ def test_a_second_click_does_not_break_the_stop(ann: Notebook, authority: Author
 
 
 def test_an_interrupt_of_the_users_own_code_stops_what_moves_here(ann: Notebook, authority: Authority) -> None:
+    """NB-10"""
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("import threading, time; mover = threading.Thread(target=lambda: stage.move_to(100))")
     ann.value("threading.excepthook = lambda args: None")
@@ -301,6 +324,7 @@ def test_an_interrupt_of_other_code_leaves_somebody_elses_motor_alone(ann: Noteb
 
 
 def test_stop_needs_no_login_and_resume_lets_the_holder_go_on(ann: Notebook, authority: Authority) -> None:
+    """NB-9"""
     bob = authority.person("Bob")
     ann.value("stage = %motor_login stage_x --no-panel")
     bob.stop("the laser is on")
@@ -316,6 +340,7 @@ def test_stop_needs_no_login_and_resume_lets_the_holder_go_on(ann: Notebook, aut
 
 
 def test_status_of_all_is_one_line_each_and_of_one_is_complete(ann: Notebook, authority: Authority) -> None:
+    """NB-9"""
     authority.person("Bob").acquire(equipment_id="stage_y")
     everything = ann.run("%motor_status").stdout.splitlines()
     assert [line for line in everything if "stage_y" not in line] == [
@@ -329,6 +354,7 @@ def test_status_of_all_is_one_line_each_and_of_one_is_complete(ann: Notebook, au
 
 
 def test_the_panel_can_be_shown_again(ann: Notebook) -> None:
+    """NB-9"""
     ann.value("stage = %motor_login stage_x --no-panel")
     assert ann.run("%motor_panel").panels == 1
     assert ann.run("%motor_panel stage_y").panels == 1
@@ -401,6 +427,7 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
 def test_tab_and_other_cells_never_wait_for_a_hanging_authority(
     start_kernel: Callable[..., Kernel], deaf_address: tuple[str, list[socket.socket]]
 ) -> None:
+    """NB-19"""
     url, connections = deaf_address
     notebook = Notebook(start_kernel(MOTORLOCK_URL=url))
     assert "stage_x" not in notebook.complete("%motor_login st")
@@ -428,6 +455,7 @@ def test_loading_sends_nothing_and_a_second_time_changes_nothing(ann: Notebook, 
 
 
 def test_unloading_takes_everything_off_and_ends_the_session(ann: Notebook, authority: Authority) -> None:
+    """NB-22"""
     ann.value("stage = %motor_login stage_x")
     keeper = psutil.Process(ann.kernel.keeper_pid)
     assert ann.run("%unload_ext jupyter_motorlock").status == "ok"
@@ -444,6 +472,7 @@ def test_unloading_takes_everything_off_and_ends_the_session(ann: Notebook, auth
 
 
 def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, authority: Authority) -> None:
+    """NB-22"""
     ann.value("stage = %motor_login stage_x --no-panel")
     assert ann.run("%reload_ext jupyter_motorlock").status == "ok"
     assert ann.value("len(get_ipython().Completer.custom_matchers)") == "1"

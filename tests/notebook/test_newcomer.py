@@ -100,6 +100,7 @@ def test_the_page_has_twelve_mistakes() -> None:
 
 
 def test_the_authority_is_not_started(elsewhere: Callable[[str], Notebook]) -> None:
+    """NB-19 NB-3"""
     mistake = "the authority is not started"
     check(mistake, typed(elsewhere("http://127.0.0.1:9"), mistake))
 
@@ -127,6 +128,7 @@ def test_ones_own_other_notebook_has_it(ann: Notebook, opened: Callable[[str], N
 
 
 def test_the_kernel_was_restarted(ann: Notebook) -> None:
+    """NB-17"""
     mistake = "the kernel was restarted and the login not repeated"
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.kernel.restart()
