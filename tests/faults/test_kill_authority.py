@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import signal
@@ -374,6 +375,33 @@ def test_a_second_authority_on_the_same_data_says_so_and_ends_with_status_2(proc
     assert len(second.stderr.strip().splitlines()) == 1
     process.end(signal.SIGKILL)
     process.start()
+
+
+def test_a_second_authority_for_the_same_device_says_so_and_ends_with_status_2(tmp_path: Path) -> None:
+    """STORE-5"""
+    (tmp_path / "bench_driver.py").write_text(
+        "from authority.drivers.simulated import SimulatedMotor\n"
+        "class Serial(SimulatedMotor):\n"
+        f"    address = 'serial:{tmp_path}'\n"
+    )
+    lab = tmp_path / "serial.toml"
+    lab.write_text('[equipment.arm]\ndriver = "bench_driver:Serial"\n', encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    def command(data: str) -> list[str]:
+        arguments = ["serve", "--port", "0", "--config", str(lab), "--data", str(tmp_path / data)]
+        return [sys.executable, "-m", "authority", *arguments]
+
+    first = subprocess.Popen(command("one"), stdout=subprocess.PIPE, text=True, env=environment)
+    with first:
+        assert first.stdout is not None
+        assert _READY in first.stdout.readline()
+        second = subprocess.run(
+            command("two"), capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False
+        )
+        first.kill()
+    assert second.returncode == 2
+    assert "(arm) is in use by another authority" in second.stderr
 
 
 def test_data_of_a_newer_motorlock_are_refused_in_one_sentence(tmp_path: Path) -> None:

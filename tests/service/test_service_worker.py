@@ -218,6 +218,32 @@ def test_a_stop_that_is_delivered_ends_the_command_as_stopped_whatever_the_drive
     asyncio.run(run())
 
 
+def test_a_command_that_returns_while_the_stop_is_still_on_its_way_is_stopped_once_that_is_delivered(
+    path: Path,
+) -> None:
+    """STOP-5, DRV-10"""
+
+    class Returns(Press):
+        def stop(self) -> None:
+            self.calls.append("stop")
+            self.arrive()
+            self.free.wait()
+
+    async def run() -> None:
+        press = Returns()
+        async with lab(path, {X: press}) as here:
+            call = here.order(holder(here), 5.0)
+            await until(lambda: here.workers[X].readback.moving)
+            stopping = asyncio.ensure_future(here.service.stop(X, None, "Cem", None))
+            await until(lambda: not here.workers[X].readback.moving)
+            assert not call.over.is_set()
+            press.let_go()
+            assert await stopping
+            assert (await reply(call))["outcome"] == "stopped"
+
+    asyncio.run(run())
+
+
 def test_a_driver_that_raises_ends_its_command_as_failed_and_the_lock_is_kept(path: Path) -> None:
     """CMD-17"""
 
