@@ -456,12 +456,15 @@ def test_loading_sends_nothing_and_a_second_time_changes_nothing(ann: Notebook, 
 
 def test_unloading_takes_everything_off_and_ends_the_session(ann: Notebook, authority: Authority) -> None:
     """NB-22"""
+    ann.value("import threading; before = set(threading.enumerate())")
     ann.value("stage = %motor_login stage_x")
     keeper = psutil.Process(ann.kernel.keeper_pid)
     assert ann.run("%unload_ext jupyter_motorlock").status == "ok"
     assert authority.status()["state"] == "free"
     assert authority.call("GET", "/locks/sessions")["count"] == 0
     wait_until(lambda: not keeper.is_running(), "the keeper has ended")
+    new_threads = "sorted(thread.name for thread in set(threading.enumerate()) - before)"
+    wait_until(lambda: ann.value(new_threads) == "[]", "the threads of the login have ended")
     assert ann.value("len(get_ipython().Completer.custom_matchers)") == "0"
     assert ann.value("[type(c).__name__ for c in get_ipython().configurables].count('MotorMagics')") == "0"
     manager = "get_ipython().magics_manager"
