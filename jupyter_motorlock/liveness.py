@@ -20,10 +20,14 @@ LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 
 
 class Keeper:
-    """The kernel's end of the keeper process. `tend` starts it, and starts it again when it died."""
+    """The kernel's end of the keeper process, which `tend` starts, also again when it died.
+
+    `pipe_fd` is the descriptor of the pipe to it, -1 where there is none.
+    """
 
     def __init__(self, config: Mapping[str, str], *, busy: bool) -> None:
         self._config = dict(config)
+        self.pipe_fd = -1
         self._busy = busy
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,24 +43,23 @@ class Keeper:
                 return
             self._close_pipe()
             with contextlib.suppress(OSError), _this_process() as process:  # if it fails: at the next occasion
-                self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
-                    [sys.executable, "-I", keeper.__file__],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                    pass_fds=[process] if process >= 0 else [],
-                    cwd=os.sep,
-                )
+                end, self.pipe_fd = os.pipe()
                 if hasattr(os, "set_blocking"):
                     os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
+                # Before it runs, so that it knows what to say even if this process is killed in the meantime.
                 self._write({**self._config, "process": process, "busy": self._busy})
-
-    @property
-    def pipe_fd(self) -> int:
-        """The descriptor of the pipe, or -1 where there is none."""
-        pipe = self._process.stdin if self._process else None
-        return -1 if pipe is None or pipe.closed else pipe.fileno()
+                try:
+                    self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
+                        [sys.executable, "-I", keeper.__file__],
+                        stdin=end,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,
+                        pass_fds=[process] if process >= 0 else [],
+                        cwd=os.sep,
+                    )
+                finally:
+                    os.close(end)
 
     def busy(self, busy: bool) -> None:
         """Tell the keeper whether a cell runs; never waits."""
@@ -72,14 +75,16 @@ class Keeper:
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the process to end, so that no zombie is left; give up after `timeout_s`."""
-        self._close_pipe()
+        with self._lock:
+            self._close_pipe()
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):  # it is still trying to deliver a notice
                 self._process.wait(timeout_s)
 
     def _close_pipe(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if self.pipe_fd >= 0:
+            fd, self.pipe_fd = self.pipe_fd, -1
+            os.close(fd)
 
     def _write(self, line: Mapping[str, object]) -> None:
         with contextlib.suppress(OSError):  # it is dead, which `tend` sees, or stopped with a full pipe
