@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from .core.model import EquipmentId, Policy
 from .drivers import DriverMisconfigured, build
@@ -20,7 +23,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_OWN_KEYS = {"driver", "label", "options"}
+Keys = TypeVar("Keys", bound=msgspec.Struct)
+_OWN_KEYS = ("driver", "label", "options")
 
 
 class Misconfigured(Exception):
@@ -71,7 +75,7 @@ def load(
     """Return the settings; a flag goes before the environment, that before the lab file. Raises `Misconfigured`."""
     name = "the demonstration lab" if config is None else str(config)
     tables = _tables(name, _text(config))
-    lab = _lab(name, tables.get("authority", {}))
+    lab = _converted(f"{name}: [authority]", _table(f"{name}: [authority]", tables.get("authority", {})), _Lab)
     host = host or environ.get("MOTORLOCK_HOST") or lab.host
     token = _token(lab, environ)
     if host not in _LOOPBACK and token is None and not insist:
@@ -82,7 +86,7 @@ def load(
     kept = data or environ.get("MOTORLOCK_DATA") or lab.data
     return Settings(
         host=host,
-        port=_port(port, environ, lab),
+        port=_port(port, environ, name, lab),
         data=Path(kept).expanduser() if kept else default_data(environ),
         token=token,
         hosts=frozenset(h.lower() for h in [host, *lab.allowed_hosts]),
@@ -112,18 +116,48 @@ def _tables(name: str, text: str) -> dict[str, object]:
     return tables
 
 
-def _lab(name: str, table: object) -> _Lab:
+def _table(where: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise Misconfigured(f"{where} must be a table, not {value!r}.")
+    return value
+
+
+def _converted(where: str, table: Mapping[str, object], kind: type[Keys], besides: Iterable[str] = ()) -> Keys:
+    """Return `table` as `kind`; what is wrong first is named with what is allowed."""
+    types = {f.name: f.type for f in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in types:
+            raise Misconfigured(f"{where} has no key {key}; allowed keys are {', '.join([*besides, *types])}.")
+        if not _fits(value, types[key]):
+            raise Misconfigured(f"{where} {key} must be {_expected(inspect.type_info(types[key]))}, not {value!r}.")
+    return msgspec.convert(table, kind)
+
+
+def _fits(value: object, kind: object) -> bool:
     try:
-        return msgspec.convert(table, _Lab)
-    except msgspec.ValidationError as error:
-        raise Misconfigured(f"{name}: [authority] {_readable(error, _Lab)}.") from None
+        found: object = msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    # Whatever has a fraction in a lab file is a duration.
+    return not isinstance(found, float) or 0 < found < math.inf
 
 
-def _readable(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
-    message, _, where = str(error).partition(" - at ")
-    key = where.strip("`").removeprefix("$").removeprefix(".")
-    allowed = f"; allowed keys are {', '.join(kind.__struct_fields__)}" if "unknown field" in message else ""
-    return f"{key}: {message}{allowed}" if key else f"{message}{allowed}"
+def _expected(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.UnionType(types=types):
+            return _expected(types[0])
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(str(value) for value in values)}"
+        case inspect.EnumType(cls=cls):
+            return f"one of {', '.join(str(member.value) for member in cls)}"
+        case inspect.FloatType():
+            return "a finite number above 0"
+        case inspect.IntType():
+            return "a whole number"
+        case inspect.ListType():
+            return "a list of texts"
+        case _:
+            return "a text"
 
 
 def _token(lab: _Lab, environ: Mapping[str, str]) -> str | None:
@@ -133,21 +167,24 @@ def _token(lab: _Lab, environ: Mapping[str, str]) -> str | None:
         return None
     try:
         token = Path(lab.token_file).expanduser().read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Misconfigured(f"token_file {lab.token_file} cannot be read: {error.strerror}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Misconfigured(f"token_file {lab.token_file} cannot be read: {reason}.") from None
     if not token:
         raise Misconfigured(f"token_file {lab.token_file} is empty; put the lab's secret into it.")
     return token
 
 
-def _port(flag: int | None, environ: Mapping[str, str], lab: _Lab) -> int:
+def _port(flag: int | None, environ: Mapping[str, str], name: str, lab: _Lab) -> int:
     text = environ.get("MOTORLOCK_PORT")
-    if flag is None and text and not text.isdecimal():
-        raise Misconfigured(f"MOTORLOCK_PORT is a number from 0 to 65535, not {text!r}.")
-    port = flag if flag is not None else int(text) if text else lab.port
-    if not 0 <= port <= 65535:
-        raise Misconfigured(f"The port is a number from 0 to 65535, not {port}; 0 takes any free one.")
-    return port
+    where, port = f"{name}: [authority] port", str(lab.port)
+    if flag is not None:
+        where, port = "--port", str(flag)
+    elif text:
+        where, port = "MOTORLOCK_PORT", text
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise Misconfigured(f"{where} must be a number from 0 to 65535, where 0 takes any free one, not {port}.")
+    return int(port)
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
@@ -167,22 +204,14 @@ def _one(name: str, key: str, table: object) -> Apparatus:
     where = f"{name}: [equipment.{key}]"
     if not _ID.fullmatch(key):
         raise Misconfigured(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
-    if not isinstance(table, dict):
-        raise Misconfigured(f"{where} must be a table with a driver.")
-    driver_name, label = table.get("driver"), table.get("label")
+    keys = _table(where, table)
+    driver_name, label = keys.get("driver"), keys.get("label")
     if not isinstance(driver_name, str):
         raise Misconfigured(f'{where} needs a driver, such as driver = "simulated-motor".')
     if label is not None and not isinstance(label, str):
-        raise Misconfigured(f"{where}: label must be a text.")
-    options = table.get("options", {})
-    if not isinstance(options, dict):
-        raise Misconfigured(f"{where}: options must be a table [equipment.{key}.options].")
-    try:
-        policy = msgspec.convert({k: v for k, v in table.items() if k not in _OWN_KEYS}, Policy)
-    except msgspec.ValidationError as error:
-        allowed = ", ".join(sorted(_OWN_KEYS) + list(Policy.__struct_fields__))
-        message = _readable(error, Policy).partition(";")[0]
-        raise Misconfigured(f"{where}: {message}; allowed keys are {allowed}.") from None
+        raise Misconfigured(f"{where} label must be a text, not {label!r}.")
+    options = _table(f"{where} options", keys.get("options", {}))
+    policy = _converted(where, {k: v for k, v in keys.items() if k not in _OWN_KEYS}, Policy, _OWN_KEYS)
     try:
         driver = build(driver_name, options)
     except (DriverMisconfigured, DeclarationError) as error:
