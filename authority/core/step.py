@@ -64,30 +64,16 @@ class Step:
 
     # -- a lock ends
 
-    def end_lock(
-        self,
-        key: EquipmentId,
-        why: Why,
-        *,
-        how: How | None = None,
-        by: str | None = None,
-        reason: str | None = None,
-    ) -> None:
+    def end_lock(self, key: EquipmentId, why: Why, *, by: str | None = None, reason: str | None = None) -> None:
         """End the holder's right to send; the lock itself ends now if the equipment is at rest, else when it is."""
         e = self.equipment(key)
         lock = e.lock
         assert lock is not None
-        how = how or how_to_rest(e, why)
+        how = how_to_rest(e, why)
         stop_owed = how is How.STOP and (not e.at_rest or (why is Why.FORCED and lock.has_driven))
         limit = e.policy.stop_seconds if how is How.STOP else e.policy.finish_seconds
         drain = Drain(
-            why=why,
-            how=how,
-            since=self.now,
-            deadline=self.now + limit,
-            stop_owed=stop_owed,
-            by=by,
-            reason=reason,
+            why=why, how=how, since=self.now, deadline=self.now + limit, stop_owed=stop_owed, by=by, reason=reason
         )
         self._drop_accepted(e, Outcome.NOT_RUN, f"the lock ended ({why}) before the command began")
         if e.at_rest and not stop_owed:

@@ -23,7 +23,6 @@ PLACES = st.sampled_from([g.X, g.X, g.X, g.X, g.Y])
 MODES = st.sampled_from([Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.OBSERVER])
 FENCES = st.sampled_from([None, None, 0, 0, -1])
 YES_NO = st.booleans()
-USES = st.sampled_from(["claim", "activity", "observe"])
 TIMEOUTS = st.sampled_from([300.0, 300.0, 40.0, 0.0])
 ROLES = st.sampled_from(list(Role))
 # What passes before a request: so many seconds, with a timer that is in time; or ("due") exactly up to the next
@@ -232,6 +231,34 @@ class LockMachine(RuleBasedStateMachine):
 
     # -- the requests, those first that make the others worth while
 
+    @rule(
+        what=PLACES, slot=SLOTS, by_holder=YES_NO, passing=PASSING,
+        request=st.sampled_from(["claim", "activity", "observe", "leave", "resume", "resume", "clear_fault"]),
+    )  # fmt: skip
+    def small_request(self, request, what, slot, by_holder, passing):
+        if request == "leave":
+            self.leave(slot, what, passing)
+        elif request == "resume":
+            self.resume(what, slot, by_holder, passing)
+        elif request == "clear_fault":
+            self.clear_fault(what, passing)
+        else:
+            self.use(what, slot, by_holder, request, passing)
+
+    @rule(
+        slot=SLOTS, role=ROLES, busy=YES_NO, passing=PASSING,
+        what=st.sampled_from(["begin_again", "begin_again", "beat", "beat", "connect", "disconnect"]),
+    )  # fmt: skip
+    def life(self, what, slot, role, busy, passing):
+        if what == "begin_again":
+            self.begin_again(slot, passing)
+        elif what == "beat":
+            self.beat(slot, busy, passing)
+        elif what == "connect":
+            self.connect(slot, role, passing)
+        else:
+            self.disconnect(slot, role, passing)
+
     @rule(slot=SLOTS)
     def wait_for_x(self, slot):
         name = self.names[slot]
@@ -277,13 +304,6 @@ class LockMachine(RuleBasedStateMachine):
         self.naive.advance(self.now)
         return name if name in self.naive.s else None
 
-    @rule(
-        what=PLACES,
-        slot=SLOTS,
-        by_holder=YES_NO,
-        use=st.sampled_from(["claim", "activity", "observe"]),
-        passing=PASSING,
-    )
     def use(self, what, slot, by_holder, use, passing):
         self._pass(passing)
         name = self._somebody(what, slot, by_holder)
@@ -295,7 +315,6 @@ class LockMachine(RuleBasedStateMachine):
         else:
             self._both(g.observe(name, what), lambda: self.naive.use(name, e, "observe_required"), name)
 
-    @rule(slot=SLOTS, what=PLACES, passing=PASSING)
     def leave(self, slot, what, passing):
         self._pass(passing)
         name = self.names[slot]
@@ -344,13 +363,11 @@ class LockMachine(RuleBasedStateMachine):
             speaker,
         )
 
-    @rule(what=PLACES, slot=SLOTS, by_holder=YES_NO, passing=PASSING)
     def resume(self, what, slot, by_holder, passing):
         self._pass(passing)
         name = self._somebody(what, slot, by_holder)
         self._both(g.resume(name, what), lambda: self.naive.resume(name, self.naive.e[what]), name)
 
-    @rule(what=PLACES, passing=PASSING)
     def clear_fault(self, what, passing):
         self._pass(passing)
         self._both(g.clear_fault(what), lambda: self.naive.clear_fault(self.naive.e[what]), None)
@@ -361,26 +378,22 @@ class LockMachine(RuleBasedStateMachine):
         name = self.names[slot]
         self._both(g.gone(name) if dead else g.end(name), lambda: self.naive.end(name, dead=dead), None)
 
-    @rule(slot=SLOTS, passing=PASSING)
     def begin_again(self, slot, passing):
         self._pass(passing)
         self._settle()
         if self.table.session(self.names[slot]) is None:
             self._open(slot)
 
-    @rule(slot=SLOTS, busy=YES_NO, passing=PASSING)
     def beat(self, slot, busy, passing):
         self._pass(passing)
         name = self.names[slot]
         self._both(g.beat(name, busy=busy), lambda: self.naive.beat(name, busy=busy), name)
 
-    @rule(slot=SLOTS, role=ROLES, passing=PASSING)
     def connect(self, slot, role, passing):
         self._pass(passing)
         name = self.names[slot]
         self._both(g.connected(name, role), lambda: self.naive.stream(name, role, 1), name)
 
-    @rule(slot=SLOTS, role=ROLES, passing=PASSING)
     def disconnect(self, slot, role, passing):
         self._pass(passing)
         self._settle()
