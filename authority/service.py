@@ -138,13 +138,16 @@ class Service:
             if not isinstance(request, m.Tick | m.Seen):
                 self._after_refusal(request)
             raise
+        except Exception as bug:
+            self._fail(bug)
+            raise StoreFailed from bug
         try:
             self._take(step)
         except StoreFailed:
             raise
         except Exception as bug:
             self._fail(bug)
-            raise
+            raise StoreFailed from bug
         return tuple(step.events)
 
     def _after_refusal(self, request: AnyRequest) -> None:
