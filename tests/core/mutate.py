@@ -27,7 +27,6 @@ class Mutation:
     file: str
     old: str
     new: str
-    soon: bool = True  # noticed within some fifty examples: such are tried with the tests, the rest by the script
 
     def source(self) -> str:
         """Return the text of the file before the mutation."""

@@ -8,12 +8,19 @@ import pytest
 
 from .mutate import AT_ONCE, MUTATIONS, run
 
+# Those that are noticed within a few examples; the script tries them all.
+SOON = {
+    "expiry one instant late", "what is due ends only on ticks", "queue not served", "observers kept at a grant",
+    "fence not raised", "unclaimed grant kept", "silent holder kept", "draining skipped", "motion ignored at rest",
+    "undriven motion waited for", "deciding changes the table", "entry of an ended session kept",
+}  # fmt: skip
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_rule_machine_notices_each_rule_that_is_broken_on_purpose(capsys):
-    chosen = [mutation for mutation in MUTATIONS if mutation.soon]
-    assert len(chosen) >= 10
+    chosen = [mutation for mutation in MUTATIONS if mutation.name in SOON]
+    assert len(chosen) == len(SOON)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         results = dict(zip(chosen, pool.map(run, chosen), strict=True))
     with capsys.disabled():
