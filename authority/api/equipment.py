@@ -215,8 +215,13 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
         parameters = _bound(v, key, declared, body)
         v.service.apply(m.Observe(equipment=key, session=session.id))
     await v.service.settled()
+    asking = asyncio.ensure_future(v.worker(key).observe(body.action, parameters))
+    if not (await asyncio.wait({asking}, timeout=body.wait_seconds))[0]:
+        # The driver still works on it, and nobody waits for what it will say.
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        return Response(msgspec.json.encode(_answer(body, "running", None, None)), 202, _JSON)
     try:
-        data = await v.worker(key).observe(body.action, parameters)
+        data = asking.result()
     except DriverUnavailable as down:
         raise _unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
