@@ -68,6 +68,18 @@ class Flaky:
         self._stopped.clear()
         self._stopped.wait(20)
 
+    @control
+    def mumble(self) -> object:
+        """Answer what is no JSON."""
+        return {(1, 2): {3j}}
+
+    @observe
+    def stare(self) -> float:
+        """Answer when a stop comes."""
+        self._stopped.clear()
+        self._stopped.wait(20)
+        return self._position
+
     @observe
     def position(self) -> float:
         """Answer the position."""

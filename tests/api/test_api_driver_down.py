@@ -107,3 +107,21 @@ def test_a_blocking_driver_is_stopped_in_the_middle_of_a_call(lab: Authority, an
     assert ok(ann.command("position", "flaky"))["success"] is True
     assert ok(bob.stop("flaky"))["delivered"] is True
     assert ok(ann.command("crawl", "flaky", "k"))["outcome"] == "stopped"
+
+
+def test_an_observe_command_that_hangs_is_answered_within_wait_seconds(lab: Authority, ann: Person, bob: Person):
+    """CMD-12 CMD-13"""
+    ann.has("flaky")
+    answer = ok(ann.order({"action": "stare", "wait_seconds": 0.1}, "flaky"), 202)
+    assert (answer["outcome"], answer["success"], answer["data"]) == ("running", True, None)
+    ok(bob.stop("flaky"))
+    until(lambda: ann.command("position", "flaky").status_code == 200, "the driver answers again")
+
+
+def test_a_driver_that_answers_what_is_no_json_harms_only_its_own_command(lab: Authority, ann: Person):
+    """CMD-17 DRV-6"""
+    ann.has("flaky")
+    answer = ann.command("mumble", "flaky")
+    assert answer.status_code == 200, answer.text
+    assert ok(lab.send("GET", "/health"))["status"] == "ok"
+    assert ok(ann.command("move_to", "flaky", position=1))["success"] is True
