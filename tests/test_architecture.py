@@ -9,6 +9,7 @@ PLAIN = {"__future__", "collections", "enum", "msgspec", "typing"}
 
 
 def test_every_import_contract_holds() -> None:
+    """RUN-10"""
     assert lint_imports(no_cache=True) == EXIT_STATUS_SUCCESS
 
 

@@ -118,6 +118,7 @@ def test_a_story_that_goes_otherwise_ends_with_status_1_and_says_what_was_expect
 def test_it_offers_both_notebooks_in_jupyterlab_and_a_signal_leaves_nothing_of_it(
     begin: Callable[..., subprocess.Popen[str]], place: Path, how: signal.Signals
 ) -> None:
+    """RUN-9"""
     process = begin("--no-browser")
     said = _read_until(process, "Ctrl-C ends")
     address, token = re.findall(r"(http://127\.0\.0\.1:\d+/)lab\?token=(\S+)", said)[0]

@@ -128,6 +128,7 @@ def test_a_kernel_needs_only_the_light_client(kernel_side: Path, tmp_path: Path)
 def test_without_the_extra_the_command_line_says_how_to_install_it(
     kernel_side: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
+    """RUN-6, RUN-10"""
     ran = _run(kernel_side, "motorlock", command, cwd=tmp_path)
     assert ran.returncode == 2
     [sentence] = ran.stderr.splitlines()

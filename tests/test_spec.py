@@ -31,7 +31,9 @@ def named() -> dict[str, list[str]]:
 
 def _docstrings(module: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.lower().startswith("test"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.lower().startswith(
+            "test"
+        ):
             yield node.name, ast.get_docstring(node) or ""
 
 

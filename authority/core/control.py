@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import messages as m
-from .model import Command, Equipment, Outcome, SessionId
+from .model import COMMANDS_LIMIT, Command, Equipment, Outcome, SessionId
 from .refusals import (
     EquipmentAtFault,
     LockLost,
@@ -12,6 +12,7 @@ from .refusals import (
     NotHolder,
     ObserveRequired,
     StoppedBySomebody,
+    TooBusy,
 )
 from .step import Step
 
@@ -55,6 +56,8 @@ def control(step: Step, r: m.Control) -> None:
     )  # fmt: skip
     if e.running is None and not e.accepted:
         _start(step, e, command)
+    elif len(e.accepted) >= COMMANDS_LIMIT:
+        raise TooBusy(e)
     else:
         step.emit(m.CommandAccepted(at=step.now, equipment=e.id, session=r.session, user=command.user, command=command))
 

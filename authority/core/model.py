@@ -16,6 +16,7 @@ EquipmentId = NewType("EquipmentId", str)
 SessionId = NewType("SessionId", str)
 
 QUEUE_LIMIT = 100
+COMMANDS_LIMIT = 100
 LOSSES_KEPT = 8
 RECONNECT_S = 5.0
 FORGET_SILENT_S = 24 * 3600.0

@@ -2,7 +2,7 @@
 
 Refusal
   UnknownEquipment  UnknownSession  SessionIsOver  UnknownEntry  NoLock  NoFault
-  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  StoppedBySomebody
+  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  TooBusy  StoppedBySomebody
   LockRequired  LockLost  ObserveRequired  NotHolder
 """
 
@@ -84,6 +84,12 @@ class QueueFull(OfEquipment):
     """The queue has reached its limit."""
 
     code = "queue_full"
+
+
+class TooBusy(OfEquipment):
+    """As many commands wait as may."""
+
+    code = "too_busy"
 
 
 class LockRequired(OfEquipment):

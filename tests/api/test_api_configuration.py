@@ -105,7 +105,7 @@ def sentence(text: str, tmp_path: Path, **environ: str) -> str:
 
 
 @pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD.keys())
-def test_a_bad_lab_file_is_one_sentence_with_file_key_and_what_is_allowed(text: str, said: str, tmp_path: Path):
+def test_a_bad_lab_file_is_one_sentence_with_file_key_and_what_is_allowed(text: str, said: str, tmp_path: Path) -> None:
     """RUN-5"""
     expected = said.format(file=tmp_path / "lab.toml")
     found = sentence(text, tmp_path)
@@ -116,7 +116,7 @@ def test_a_bad_lab_file_is_one_sentence_with_file_key_and_what_is_allowed(text: 
 @pytest.mark.parametrize(
     "driver", ["no-such-driver", "no.such.module:Class", "authority.drivers.simulated:Nothing", "os:getcwd", ""]
 )
-def test_a_driver_that_cannot_be_found_is_a_bad_configuration(driver: str, tmp_path: Path):
+def test_a_driver_that_cannot_be_found_is_a_bad_configuration(driver: str, tmp_path: Path) -> None:
     """DRV-1 RUN-5"""
     found = sentence(f'[equipment.m]\ndriver = "{driver}"\n', tmp_path)
     assert found.startswith(f"{tmp_path / 'lab.toml'}: [equipment.m]")
@@ -124,13 +124,13 @@ def test_a_driver_that_cannot_be_found_is_a_bad_configuration(driver: str, tmp_p
 
 
 @pytest.mark.parametrize("options", ["{ colour = 1 }", '{ low = "a" }', "{ low = 5, high = 1 }"])
-def test_options_that_a_driver_does_not_take_are_a_bad_configuration(options: str, tmp_path: Path):
+def test_options_that_a_driver_does_not_take_are_a_bad_configuration(options: str, tmp_path: Path) -> None:
     """DRV-1 RUN-5"""
     found = sentence(f"{MOTOR}options = {options}\n", tmp_path)
     assert found.startswith(f"{tmp_path / 'lab.toml'}: [equipment.m]")
 
 
-def test_a_lab_file_that_is_not_there_or_is_no_text_is_named(tmp_path: Path):
+def test_a_lab_file_that_is_not_there_or_is_no_text_is_named(tmp_path: Path) -> None:
     """RUN-5"""
     missing, binary = tmp_path / "missing.toml", tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
@@ -141,20 +141,20 @@ def test_a_lab_file_that_is_not_there_or_is_no_text_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["high", "-1", "70000", "1.5"])
-def test_a_bad_port_in_the_environment_is_named(text: str, tmp_path: Path):
+def test_a_bad_port_in_the_environment_is_named(text: str, tmp_path: Path) -> None:
     """RUN-5"""
     found = sentence(MOTOR, tmp_path, MOTORLOCK_PORT=text)
     assert found == f"MOTORLOCK_PORT must be a number from 0 to 65535, where 0 takes any free one, not {text}."
 
 
-def test_a_bad_port_flag_is_named(tmp_path: Path):
+def test_a_bad_port_flag_is_named(tmp_path: Path) -> None:
     """RUN-5"""
     with pytest.raises(Misconfigured) as refused:
         load(host=None, port=-1, config=None, data=None, environ={})
     assert str(refused.value) == "--port must be a number from 0 to 65535, where 0 takes any free one, not -1."
 
 
-def test_a_token_file_that_is_missing_or_empty_is_named(tmp_path: Path):
+def test_a_token_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     """RUN-5 WHO-5"""
     token = tmp_path / "token"
     text = f'[authority]\ntoken_file = "{token}"\n{MOTOR}'
@@ -166,7 +166,7 @@ def test_a_token_file_that_is_missing_or_empty_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "lab.example"])
-def test_a_bind_beyond_loopback_without_a_token_is_refused_in_one_sentence(host: str, tmp_path: Path):
+def test_a_bind_beyond_loopback_without_a_token_is_refused_in_one_sentence(host: str, tmp_path: Path) -> None:
     """WHO-4"""
     found = sentence(f'[authority]\nhost = "{host}"\n{MOTOR}', tmp_path)
     assert found == (
@@ -175,14 +175,14 @@ def test_a_bind_beyond_loopback_without_a_token_is_refused_in_one_sentence(host:
     )
 
 
-def test_a_bind_beyond_loopback_is_taken_with_a_token_or_when_insisted_on():
+def test_a_bind_beyond_loopback_is_taken_with_a_token_or_when_insisted_on() -> None:
     """WHO-4"""
     token = {"MOTORLOCK_TOKEN": "x"}
     assert load(host="0.0.0.0", port=0, config=None, data=None, environ=token).token == "x"
     assert load(host="0.0.0.0", port=0, config=None, data=None, insist=True, environ={}).token is None
 
 
-def test_flag_goes_before_environment_and_that_before_the_lab_file(tmp_path: Path):
+def test_flag_goes_before_environment_and_that_before_the_lab_file(tmp_path: Path) -> None:
     """REST-28"""
     file = tmp_path / "lab.toml"
     file.write_text(f'[authority]\nport = 1\ndata = "{tmp_path / "a"}"\n{MOTOR}', encoding="utf-8")
@@ -193,7 +193,7 @@ def test_flag_goes_before_environment_and_that_before_the_lab_file(tmp_path: Pat
     assert [(s.port, s.data.name) for s in (of_file, of_environ, of_flag)] == [(1, "a"), (2, "b"), (3, "c")]
 
 
-def test_the_data_is_kept_below_the_users_state_directory_when_nobody_says_where(tmp_path: Path):
+def test_the_data_is_kept_below_the_users_state_directory_when_nobody_says_where(tmp_path: Path) -> None:
     """RUN-4"""
     found = load(host=None, port=0, config=None, data=None, environ={"XDG_STATE_HOME": str(tmp_path)})
     assert found.data == tmp_path / "motorlock"
@@ -213,7 +213,7 @@ def test_the_data_is_kept_below_the_users_state_directory_when_nobody_says_where
 )  # fmt: skip
 def test_an_authority_that_cannot_start_says_why_in_one_line_and_exits_with_2(
     tmp_path: Path, arguments: list[str], environ: dict[str, str], said: str
-):
+) -> None:
     """RUN-5 WHO-4"""
     given = ["--port", "0", "--data", str(tmp_path / "data"), *(a.format(place=tmp_path) for a in arguments)]
     command = [sys.executable, "-m", "authority", "serve", *given]
@@ -225,7 +225,7 @@ def test_an_authority_that_cannot_start_says_why_in_one_line_and_exits_with_2(
     assert found.stderr.count("\n") == 1
 
 
-def test_data_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path):
+def test_data_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     """STORE-9 RUN-5"""
     kept = tmp_path / "motorlock.sqlite3"
     kept.write_text("something else entirely, but long enough to be looked at by anybody\n" * 10, encoding="utf-8")
@@ -237,8 +237,8 @@ def test_data_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path):
     assert kept.read_bytes() == before
 
 
-def test_the_ready_line_names_the_port_that_was_free(tmp_path: Path):
-    """RUN-1 RUN-2 RUN-3"""
+def test_the_ready_line_names_the_port_that_was_free(tmp_path: Path) -> None:
+    """WHO-3: RUN-1 RUN-2 RUN-3"""
     with running(tmp_path) as authority:
         assert authority.url.startswith("http://127.0.0.1:")
         assert ok(authority.send("GET", "/health"))["equipment"] == 4

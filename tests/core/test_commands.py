@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from authority.core import messages as m
-from authority.core.model import Outcome, Why
+from authority.core.model import COMMANDS_LIMIT, Outcome, Why
 from authority.core.refusals import (
     EquipmentAtFault,
     LockLost,
     LockRequired,
     NotHolder,
     StoppedBySomebody,
+    TooBusy,
     UnknownEquipment,
 )
 
@@ -63,6 +64,14 @@ def test_control_commands_run_one_after_another_in_the_order_of_acceptance():
         assert lab.x.running.key == following
     lab.do(finish("c"))
     assert (lab.x.running, lab.x.accepted) == (None, ())
+
+
+def test_only_so_many_commands_may_wait_and_a_further_one_changes_nothing():
+    """CMD-18"""
+    lab = given(acquire(ANN), control(ANN), *(control(ANN, f"k{n}") for n in range(COMMANDS_LIMIT)))
+    lab.refuses(control(ANN, "one too many"), TooBusy)
+    lab.do(finish())
+    assert kinds(lab.do(control(ANN, "now it fits"))) == ["CommandAccepted"]
 
 
 def test_observe_commands_do_not_wait_and_neither_does_other_equipment():
@@ -247,3 +256,11 @@ def test_a_watcher_who_lost_the_exclusive_lock_is_told_how():
     lab = given(acquire(ANN), watch(ANN))
     assert lab.refuses(control(ANN), LockLost).loss.why == Why.DOWNGRADED
     assert lab.x.id == X
+
+
+def test_a_stop_ends_with_the_right_to_send():
+    """STOP-9, LOSS-1"""
+    lab = given(acquire(ANN), control(ANN), stop(BOB, moving=True))
+    assert lab.x.stopped_by is not None
+    lab.do(release(ANN))
+    assert (lab.x.state, lab.x.stopped_by) == ("draining", None)

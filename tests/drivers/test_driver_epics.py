@@ -117,6 +117,7 @@ def until(motor: EpicsMotor, holds: Callable[[Readback], bool]) -> Readback:
 
 
 def test_a_move_answers_the_position_where_it_arrived(motor_of):
+    """DRV-9"""
     motor = motor_of()
     target = 1.5 if motor.position() < 1 else 0.5
     assert motor.move_to(target) == pytest.approx(target)
@@ -201,6 +202,7 @@ def test_a_stop_at_rest_does_not_end_the_next_move(motor_of):
 
 
 def test_a_move_that_takes_longer_than_its_deadline_is_stopped_and_failed(motor_of):
+    """DRV-11"""
     motor = motor_of("sim:mtr1", move_deadline_s=0.7, units="mm")
     away = 0.0 if motor.position() > 5 else 9.5
     with pytest.raises(MoveFailed, match=r"^sim:mtr1 was not there after 0.7 s and was stopped at .* mm$"):

@@ -14,6 +14,7 @@ from authority.ports import Driver, MotionStopped, OutsideLimits
 
 
 def test_a_move_takes_the_time_that_distance_and_velocity_need(clock):
+    """DRV-5"""
     motor = SimulatedMotor(velocity=10, clock=clock)
     began = clock()
     assert clock.run(motor.move_to(25.0)) == 25.0

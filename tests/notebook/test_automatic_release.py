@@ -143,6 +143,7 @@ def test_a_kill_of_the_kernels_process_group_frees_the_lock(kernel: Kernel, witn
 def test_a_kill_frees_the_lock_although_a_forked_child_lives(
     kernel: Kernel, witness: Witness, forks: list[int], fork: str
 ) -> None:
+    """NB-18"""
     session_id = login(kernel)
     forks.append(int(kernel.run(fork)))
     start = time.monotonic()
@@ -200,6 +201,7 @@ def test_an_interrupt_keeps_the_lock(kernel: Kernel, witness: Witness) -> None:
 
 
 def test_a_forked_worker_that_is_terminated_does_not_speak_for_the_kernel(kernel: Kernel, witness: Witness) -> None:
+    """NB-18"""
     login(kernel)
     fence = kernel.run(STILL_OURS)
     kernel.run("""
@@ -214,6 +216,7 @@ worker.join()
 
 
 def test_a_forked_child_that_exits_does_not_speak_for_its_parent(authority: Authority, witness: Witness) -> None:
+    """NB-18"""
     script = (
         "import os, sys, jupyter_motorlock\n"
         f"stage = jupyter_motorlock.connect({authority.url!r}, user='ann').lock('stage_x')\n"
@@ -242,6 +245,7 @@ def test_a_kernel_that_cannot_run_python_for_ten_seconds_keeps_the_lock_although
 
 
 def test_a_killed_keeper_is_replaced(kernel: Kernel, witness: Witness, authority: Authority) -> None:
+    """LIVE-21"""
     session_id, first = login(kernel), kernel.keeper_pid
     os.kill(first, signal.SIGKILL)
     start = time.monotonic()

@@ -136,6 +136,22 @@ def test_a_proxy_of_the_environment_does_not_get_the_labs_calls(
     assert session.acquire("stage_x")["status"] == "locked"
 
 
+def test_an_observer_whose_lock_was_ended_does_not_ask_again_by_itself(
+    session: KernelSession, authority: Authority, bob: Person
+) -> None:
+    """OBS-11"""
+    session.acquire("scope_123", mode="observer")
+    ended, freed = threading.Event(), threading.Event()
+    seen = {"observer_lock_released": ended, "lock_released": freed}
+    session.watch(lambda _name, _status, event: seen.get((event or {}).get("event", ""), threading.Event()).set())
+    bob.acquire(equipment_id="scope_123")
+    assert ended.wait(PATIENCE_S)
+    bob.release(equipment_id="scope_123")
+    assert freed.wait(PATIENCE_S)
+    assert authority.call("GET", "/locks/status/scope_123")["observer_sessions"] == []
+    assert "lock on scope_123 ended" in session.take_notices()[0]
+
+
 # Commands
 
 
@@ -146,6 +162,7 @@ def test_a_command_returns_its_value(session: KernelSession) -> None:
 
 
 def test_a_lost_answer_never_means_a_second_move(session: KernelSession, authority: Authority, wire: Wire) -> None:
+    """NB-24"""
     session.acquire("stage_x")
     wire.drop_answer_to("/stage_x/command")
     session.command("stage_x", "move_by", {"distance": 1.0})
@@ -223,6 +240,7 @@ def test_a_login_on_equipment_in_use_is_refused_with_who_has_it(session: KernelS
 def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
     session: KernelSession, bob: Person
 ) -> None:
+    """CLAIM-5"""
     bob.acquire()
     assert session.acquire("stage_x", queue=True)["status"] == "queued"
     lock = session.wait_for("stage_x", on_wait=lambda status: bob.release())
@@ -307,6 +325,7 @@ def test_news_older_than_the_reply_that_gave_the_lock_does_not_take_it_away() ->
 
 
 def test_a_fork_does_not_speak_for_the_kernel(session: KernelSession, authority: Authority) -> None:
+    """NB-18"""
     session.acquire("stage_x")
     context = multiprocessing.get_context("fork")
     answers: multiprocessing.Queue[str] = context.Queue()

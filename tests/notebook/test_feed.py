@@ -136,6 +136,7 @@ def test_a_line_that_is_dead_without_having_been_closed_counts_as_lost(session: 
 def test_after_a_restart_of_the_authority_the_feed_resumes_and_the_lock_is_still_ours(
     session: KernelSession, authority: Authority, bob: Person
 ) -> None:
+    """NB-20"""
     told = Told(session)
     told.wait_for_alive(True)
     fence = session.acquire("stage_x")["lock"]["fence"]

@@ -100,6 +100,7 @@ def test_login_without_a_panel_says_one_sentence(ann: Notebook) -> None:
 
 
 def test_login_names_the_user_and_refreshes_for_the_holder(ann: Notebook, authority: Authority) -> None:
+    """WHO-2"""
     ann.value("stage = %motor_login stage_x --as 'Ann B' --no-panel")
     fence = authority.status()["fence"]
     ann.value("stage = %motor_login stage_x --no-panel")
@@ -488,6 +489,7 @@ def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, 
 def test_the_address_and_the_user_can_come_from_the_configuration(
     authority: Authority, start_kernel: Callable[..., Kernel], tmp_path: Path
 ) -> None:
+    """WHO-2"""
     profile = tmp_path / "site" / "profile_default"
     profile.mkdir(parents=True)
     (profile / "ipython_config.py").write_text(

@@ -116,6 +116,7 @@ def front(shared: Front) -> Iterator[Front]:
 
 
 def test_an_unchanged_panel_sends_nothing(front: Front) -> None:
+    """NB-14"""
     front.forget()
     front.run(
         "for left in range(200):\n"
@@ -159,6 +160,7 @@ def test_what_is_no_motion_is_sent_at_once_while_positions_stream(front: Front) 
 
 
 def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) -> None:
+    """NB-15"""
     front.forget()
     front.run("session.feed_alive = False\nfor _ in range(5): session.tell(None, None, None)")
     front.settle()
@@ -191,6 +193,7 @@ def test_news_of_another_equipment_are_not_shown(front: Front) -> None:
 
 
 def test_stop_is_obeyed_while_a_cell_runs(front: Front) -> None:
+    """NB-12"""
     subshell = front.subshell()
     cell = front.start(UNTIL_STOPPED)
     front.click("STOP", subshell=subshell)
@@ -212,6 +215,7 @@ def test_stop_is_obeyed_in_the_subshell_also_after_the_feed_has_written_to_the_p
 
 
 def test_a_stop_that_had_to_wait_for_the_cell_says_how_to_stop_sooner(front: Front) -> None:
+    """NB-12"""
     front.click("STOP")
     front.until(lambda: "stop delivered" in front.panel, "the answer to the click")
     assert "use Interrupt or the authority&#x27;s page" in front.panel
@@ -225,6 +229,7 @@ def test_a_stop_that_was_not_delivered_sends_to_the_hardware_stop(front: Front, 
 
 
 def test_what_is_wrong_with_a_click_is_shown_in_the_panel_until_it_no_longer_holds(front: Front) -> None:
+    """NB-13"""
     front.run("session.error = ValueError('Bob has <it>.')")
     front.click("Release")
     front.until(lambda: "Bob has &lt;it&gt;." in front.panel, "the error")
@@ -249,6 +254,7 @@ def test_what_is_wrong_with_a_click_is_shown_in_the_panel_until_it_no_longer_hol
     ],
 )
 def test_a_button_does_what_it_says(front: Front, says: str, label: str, deed: str) -> None:
+    """NB-13"""
     front.run(f"{says}\n{SETTLED}")
     front.click(label)
     front.run(f"assert session.done == [{deed!r}], session.done")

@@ -123,6 +123,7 @@ def test_the_buttons_are_what_one_can_do_now(
 
 
 def test_the_plain_form_tells_everything_the_panel_tells() -> None:
+    """NB-13"""
     status = held(
         **waiting(BOB, CARL),
         observers=[{"session_id": "s-dora", "user": "Dora"}],
@@ -195,6 +196,7 @@ def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     [(252.0, "-359748.0s", "255.0s"), (7200.0, "-352800.0s", "7203.0s"), (0.1, "-359999.9s", "3.1s")],
 )
 def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: float, delay: str, late: str) -> None:
+    """NB-14"""
     html = view.panel_html(view.shown(held(ending=IDLE), "s-ann", now=NOW), left_s)
     assert f"animation-delay:{delay}" in html
     assert f'animation-delay:{late}">stale: no word from the authority<' in html
@@ -202,6 +204,7 @@ def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: f
 
 
 def test_what_others_wrote_cannot_become_markup() -> None:
+    """NB-16"""
     evil = "<img src=x onerror=alert(1)>\"'&"
     part = {"session_id": evil, "user": evil, "note": evil, "since": evil, "reason": evil, "at": evil, "position": 1}
     status = held(
