@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
 import requests
+from packaging.specifiers import SpecifierSet
 
 from authority.settings import load
 
@@ -56,6 +58,18 @@ def test_the_lab_file_of_the_readme_is_one(tmp_path: Path) -> None:
     assert [(one.id, one.driver.kind, one.driver.address) for one in settings.apparatus] == [
         ("stage_x", "motor", "IOC:m1")
     ]
+
+
+def test_the_locked_versions_are_for_the_oldest_python_that_the_project_takes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    asking = {_plain(one.name): one.metadata["Requires-Python"] for one in distributions() if _is_locked(one)}
+    assert len(asking) > 40
+    assert {name: python for name, python in asking.items() if oldest not in SpecifierSet(python or "")} == {}
+
+
+def _is_locked(found: Distribution) -> bool:
+    return locked().get(_plain(found.name)) == found.version
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
