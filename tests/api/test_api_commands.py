@@ -14,7 +14,7 @@ REPLY = {"command_id", "success", "data", "error", "timestamp", "outcome", "equi
 People = Callable[..., Person]
 
 
-def test_a_command_that_was_done_is_answered_as_on_the_page_with_its_value(lab: Authority, ann: Person):
+def test_a_command_that_was_done_is_answered_as_on_the_page_with_its_value(lab: Authority, ann: Person) -> None:
     """CMD-12 REST-1"""
     ann.has("ps_abc123")
     answer = ok(ann.order({"action": "set_voltage", "parameters": {"voltage": 12.0}}, "ps_abc123"))
@@ -24,7 +24,9 @@ def test_a_command_that_was_done_is_answered_as_on_the_page_with_its_value(lab: 
     assert ok(ann.command("get_voltage", "ps_abc123"))["data"] == 12.0
 
 
-def test_a_control_command_without_a_session_id_is_401_also_where_the_equipment_is_free(lab: Authority, motor: str):
+def test_a_control_command_without_a_session_id_is_401_also_where_the_equipment_is_free(
+    lab: Authority, motor: str
+) -> None:
     """WHO-11"""
     for extra in ({}, {"session_id": None}, {"session_id": ""}):
         asked = {"command_id": "c", "equipment_id": motor, "action": "home", **extra}
@@ -32,7 +34,9 @@ def test_a_control_command_without_a_session_id_is_401_also_where_the_equipment_
         assert body["detail"] == f"A control command needs session_id: log in to {motor} first."
 
 
-def test_a_control_command_of_a_session_that_never_had_the_lock_names_the_holder(ann: Person, bob: Person, motor: str):
+def test_a_control_command_of_a_session_that_never_had_the_lock_names_the_holder(
+    ann: Person, bob: Person, motor: str
+) -> None:
     """LOCK-10"""
     body = refused(bob.command("home", motor), 403, "lock_required")
     assert body["detail"] == f"You do not hold {motor}; nobody does: log in to it first."
@@ -43,7 +47,7 @@ def test_a_control_command_of_a_session_that_never_had_the_lock_names_the_holder
     assert body["detail"].startswith(f"You do not hold {motor}: ann has had {motor} for ")
 
 
-def test_a_control_command_of_an_id_that_nobody_knows_needs_the_lock(lab: Authority, motor: str):
+def test_a_control_command_of_an_id_that_nobody_knows_needs_the_lock(lab: Authority, motor: str) -> None:
     """LOCK-10"""
     asked = {"command_id": "c", "equipment_id": motor, "action": "home", "session_id": str(uuid4())}
     refused(lab.post(f"/equipment/{motor}/command", asked), 403, "lock_required")
@@ -51,7 +55,7 @@ def test_a_control_command_of_an_id_that_nobody_knows_needs_the_lock(lab: Author
 
 def test_a_control_command_of_a_session_that_lost_its_lock_says_by_whom_why_and_when(
     ann: Person, bob: Person, motor: str
-):
+) -> None:
     """LOCK-11"""
     ann.has(motor)
     ok(bob.release(motor, force=True, reason="my slot"))
@@ -66,7 +70,7 @@ def test_a_control_command_of_a_session_that_lost_its_lock_says_by_whom_why_and_
 
 def test_a_command_under_a_fence_that_is_not_the_present_one_is_refused_also_when_the_session_holds_again(
     ann: Person, motor: str
-):
+) -> None:
     """LOCK-12 CMD-6"""
     old = ann.has(motor)["fence"]
     ok(ann.release(motor))
@@ -79,7 +83,7 @@ def test_a_command_under_a_fence_that_is_not_the_present_one_is_refused_also_whe
 @pytest.mark.parametrize("named", [True, False])
 def test_an_observe_command_without_a_lock_is_refused_with_and_without_a_session_id(
     lab: Authority, ann: Person, motor: str, named: bool
-):
+) -> None:
     """OBS-3"""
     asked = {"command_id": "c", "equipment_id": motor, "action": "position"}
     if named:
@@ -88,7 +92,7 @@ def test_an_observe_command_without_a_lock_is_refused_with_and_without_a_session
     assert body["detail"] == f"You have no lock on {motor}; log in to it, or watch it as an observer, first."
 
 
-def test_an_observer_may_ask_and_not_control(ann: Person, motor: str):
+def test_an_observer_may_ask_and_not_control(ann: Person, motor: str) -> None:
     """OBS-2 CMD-1"""
     ok(ann.acquire(motor, lock_mode="observer"))
     assert ok(ann.command("position", motor))["data"] == 0
@@ -96,7 +100,9 @@ def test_an_observer_may_ask_and_not_control(ann: Person, motor: str):
 
 
 @pytest.mark.parametrize("action", ["fly", "get_nothing", "stop", "open", "close", "readback", "__init__", "_go"])
-def test_a_command_that_is_not_declared_is_404_and_never_guessed_from_its_name(ann: Person, motor: str, action: str):
+def test_a_command_that_is_not_declared_is_404_and_never_guessed_from_its_name(
+    ann: Person, motor: str, action: str
+) -> None:
     """CMD-2"""
     ann.has(motor)
     body = refused(ann.command(action, motor), 404, "unknown_command")
@@ -117,16 +123,16 @@ def test_a_command_that_is_not_declared_is_404_and_never_guessed_from_its_name(a
 )
 def test_parameters_that_are_missing_unknown_or_of_the_wrong_type_never_reach_the_driver(
     lab: Authority, ann: Person, motor: str, parameters: dict[str, object], loc: str
-):
+) -> None:
     """CMD-3 REST-3"""
     ann.has(motor)
-    body = refused(ann.command("move_to", motor, **parameters), 422, "invalid")
+    body = refused(ann.order({"action": "move_to", "parameters": parameters}, motor), 422, "invalid")
     assert body["errors"][0]["loc"] == ["body", "parameters", loc]
     assert {"msg", "type"} <= body["errors"][0].keys()
     assert not any(e["event"] == "command_started" for e in lab.events(motor))
 
 
-def test_the_sentence_of_a_missing_parameter_says_what_it_must_be(ann: Person, motor: str):
+def test_the_sentence_of_a_missing_parameter_says_what_it_must_be(ann: Person, motor: str) -> None:
     """CMD-3 REST-3"""
     ann.has(motor)
     body = refused(ann.command("move_to", motor), 422, "invalid")
@@ -137,7 +143,7 @@ def test_the_sentence_of_a_missing_parameter_says_what_it_must_be(ann: Person, m
     )
 
 
-def test_a_target_beyond_the_limits_is_refused_before_anything_moves(lab: Authority, ann: Person, motor: str):
+def test_a_target_beyond_the_limits_is_refused_before_anything_moves(lab: Authority, ann: Person, motor: str) -> None:
     """CMD-3 DRV-3"""
     ann.has(motor)
     body = refused(ann.command("move_to", motor, position=150), 422, "outside_limits")
@@ -146,7 +152,7 @@ def test_a_target_beyond_the_limits_is_refused_before_anything_moves(lab: Author
     assert not any(e["event"] == "command_started" for e in lab.events(motor))
 
 
-def test_a_body_that_names_other_equipment_than_the_path_is_refused(ann: Person, motor: str):
+def test_a_body_that_names_other_equipment_than_the_path_is_refused(ann: Person, motor: str) -> None:
     """REST-11"""
     ann.has(motor)
     body = refused(ann.order({"action": "home", "equipment_id": "stage_x"}, motor), 422, "invalid")
@@ -154,7 +160,7 @@ def test_a_body_that_names_other_equipment_than_the_path_is_refused(ann: Person,
 
 
 @pytest.mark.parametrize("missing", ["command_id", "equipment_id", "action"])
-def test_a_command_that_lacks_a_required_field_is_refused_with_its_name(lab: Authority, missing: str):
+def test_a_command_that_lacks_a_required_field_is_refused_with_its_name(lab: Authority, missing: str) -> None:
     """REST-3"""
     asked = {"command_id": "c", "equipment_id": "stage_x", "action": "home"}
     del asked[missing]
@@ -162,14 +168,14 @@ def test_a_command_that_lacks_a_required_field_is_refused_with_its_name(lab: Aut
 
 
 @pytest.mark.parametrize("wait", [-1, 60.5, 61, "long", None, True])
-def test_wait_seconds_is_0_to_60(ann: Person, motor: str, wait: object):
+def test_wait_seconds_is_0_to_60(ann: Person, motor: str, wait: object) -> None:
     """CMD-12"""
     refused(ann.order({"action": "home", "wait_seconds": wait}, motor), 422, "invalid")
 
 
 def test_the_checks_of_a_command_are_made_in_the_order_of_the_specification(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """REST-4"""
     wrong = {"parameters": {"position": 1000}}
     everything_wrong = {"action": "fly", "equipment_id": "nope", "session_id": None, "command_id": 7, **wrong}
@@ -196,7 +202,7 @@ def test_the_checks_of_a_command_are_made_in_the_order_of_the_specification(
     ok(ann.post(path, here))
 
 
-def test_the_same_command_id_twice_runs_twice(lab: Authority, ann: Person, motor: str):
+def test_the_same_command_id_twice_runs_twice(lab: Authority, ann: Person, motor: str) -> None:
     """CMD-11"""
     ann.has(motor)
     for expected in (0.01, 0.02):
@@ -207,7 +213,7 @@ def test_the_same_command_id_twice_runs_twice(lab: Authority, ann: Person, motor
 
 def test_the_same_key_answers_the_recorded_reply_byte_for_byte_and_runs_nothing(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """CMD-9"""
     ann.has(motor)
     first = ann.command("move_by", motor, "key-1", distance=0.02)
@@ -220,7 +226,7 @@ def test_the_same_key_answers_the_recorded_reply_byte_for_byte_and_runs_nothing(
     assert ok(ann.command("position", motor))["data"] == pytest.approx(0.02)
 
 
-def test_a_recorded_reply_is_answered_also_when_the_lock_has_gone(ann: Person, motor: str):
+def test_a_recorded_reply_is_answered_also_when_the_lock_has_gone(ann: Person, motor: str) -> None:
     """CMD-9"""
     ann.has(motor)
     first = ann.command("home", motor, "key-1")
@@ -236,7 +242,7 @@ def test_a_recorded_reply_is_answered_also_when_the_lock_has_gone(ann: Person, m
         {"action": "move_to", "parameters": {"position": 0.01}, "command_id": "c2"},
     ],
 )
-def test_the_same_key_with_other_content_is_refused(ann: Person, motor: str, other: dict[str, object]):
+def test_the_same_key_with_other_content_is_refused(ann: Person, motor: str, other: dict[str, object]) -> None:
     """CMD-10"""
     ann.has(motor)
     ok(ann.command("move_to", motor, "key-1", position=0.01))
@@ -246,7 +252,7 @@ def test_the_same_key_with_other_content_is_refused(ann: Person, motor: str, oth
     )
 
 
-def test_two_long_keys_that_differ_only_at_their_end_are_two_keys_or_refused(ann: Person, motor: str):
+def test_two_long_keys_that_differ_only_at_their_end_are_two_keys_or_refused(ann: Person, motor: str) -> None:
     """CMD-9 WHO-14"""
     ann.has(motor)
     key = "k" * 128
@@ -255,7 +261,7 @@ def test_two_long_keys_that_differ_only_at_their_end_are_two_keys_or_refused(ann
     assert body["detail"] == "The request is not valid: Idempotency-Key: it has 1 to 128 characters."
 
 
-def test_the_same_key_in_two_sessions_is_two_commands(lab: Authority, ann: Person, bob: Person, motor: str):
+def test_the_same_key_in_two_sessions_is_two_commands(lab: Authority, ann: Person, bob: Person, motor: str) -> None:
     """CMD-9"""
     ann.has(motor)
     ok(ann.command("home", motor, "key-1"))
@@ -267,7 +273,7 @@ def test_the_same_key_in_two_sessions_is_two_commands(lab: Authority, ann: Perso
     assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 2
 
 
-def test_a_refused_command_does_not_use_up_its_key(ann: Person, motor: str):
+def test_a_refused_command_does_not_use_up_its_key(ann: Person, motor: str) -> None:
     """CMD-9 LOCK-7"""
     refused(ann.command("home", motor, "key-1"), 403, "lock_required")
     ann.has(motor)
@@ -278,7 +284,7 @@ def test_a_refused_command_does_not_use_up_its_key(ann: Person, motor: str):
 
 def test_a_command_that_still_runs_is_202_and_asking_again_with_its_key_goes_on_waiting(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """CMD-13"""
     ann.has(motor)
     asked = {"action": "move_to", "parameters": {"position": 3}}
@@ -290,7 +296,7 @@ def test_a_command_that_still_runs_is_202_and_asking_again_with_its_key_goes_on_
     assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 1
 
 
-def test_while_a_command_runs_the_status_shows_what_it_is_and_whose(lab: Authority, ann: Person, motor: str):
+def test_while_a_command_runs_the_status_shows_what_it_is_and_whose(lab: Authority, ann: Person, motor: str) -> None:
     """CMD-16"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
@@ -310,7 +316,7 @@ def test_while_a_command_runs_the_status_shows_what_it_is_and_whose(lab: Authori
 
 def test_control_commands_of_one_equipment_run_one_after_another_in_the_order_of_their_acceptance(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """CMD-4 CMD-15"""
     ann.has(motor)
     keys = ["a", "b", "c"]
@@ -324,7 +330,7 @@ def test_control_commands_of_one_equipment_run_one_after_another_in_the_order_of
     assert told == expected
 
 
-def test_a_command_accepted_behind_another_one_is_not_run_when_the_lock_ends_first(ann: Person, motor: str):
+def test_a_command_accepted_behind_another_one_is_not_run_when_the_lock_ends_first(ann: Person, motor: str) -> None:
     """CMD-15 CMD-12"""
     ann.has(motor)
     ann.begins("move_to", motor, "first", position=100)
@@ -336,7 +342,7 @@ def test_a_command_accepted_behind_another_one_is_not_run_when_the_lock_ends_fir
     assert ok(ann.command("move_to", motor, "first", position=100))["outcome"] == "stopped"
 
 
-def test_observe_commands_do_not_wait_for_the_command_that_runs_nor_other_equipment(ann: Person, motor: str):
+def test_observe_commands_do_not_wait_for_the_command_that_runs_nor_other_equipment(ann: Person, motor: str) -> None:
     """CMD-5"""
     ann.has(motor)
     ann.has("ps_abc123")
@@ -346,7 +352,7 @@ def test_observe_commands_do_not_wait_for_the_command_that_runs_nor_other_equipm
     ok(ann.stop(motor))
 
 
-def test_a_client_that_hangs_up_does_not_cancel_its_command(lab: Authority, ann: Person, motor: str):
+def test_a_client_that_hangs_up_does_not_cancel_its_command(lab: Authority, ann: Person, motor: str) -> None:
     """CMD-14"""
     import requests
 
@@ -363,7 +369,7 @@ def test_a_client_that_hangs_up_does_not_cancel_its_command(lab: Authority, ann:
 
 def test_two_acquires_of_one_free_equipment_at_once_give_one_grant_and_one_refusal(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """LOCK-13"""
     import requests
 

@@ -39,11 +39,13 @@ def unplugged(lab: Authority, place: Path) -> Iterator[Path]:
     until(lambda: lab.status("flaky")["readback"]["connected"], "the device answers again")
 
 
-def test_while_a_driver_is_down_its_commands_are_503_and_the_lock_is_kept(lab: Authority, ann: Person, unplugged: Path):
+def test_while_a_driver_is_down_its_commands_are_503_and_the_lock_is_kept(
+    lab: Authority, ann: Person, unplugged: Path
+) -> None:
     """DRV-6"""
     lock = ann.has("flaky")
     for action, parameters in [("move_to", {"position": 1}), ("position", {})]:
-        body = refused(ann.command(action, "flaky", **parameters), 503, "driver_unavailable")
+        body = refused(ann.order({"action": action, "parameters": parameters}, "flaky"), 503, "driver_unavailable")
         assert body["detail"] == "flaky cannot be reached now (the cable is out); locks are kept, try again."
     status = lab.status("flaky")
     assert (status["lock_id"], status["readback"]["connected"]) == (lock["lock_id"], False)
@@ -52,13 +54,13 @@ def test_while_a_driver_is_down_its_commands_are_503_and_the_lock_is_kept(lab: A
     assert (device["connected"], device["error"]) == (False, "the cable is out")
 
 
-def test_other_equipment_is_not_affected_by_a_driver_that_is_down(lab: Authority, ann: Person, unplugged: Path):
+def test_other_equipment_is_not_affected_by_a_driver_that_is_down(lab: Authority, ann: Person, unplugged: Path) -> None:
     """DRV-6"""
     ann.has("stage_x")
     assert ok(ann.command("home"))["success"] is True
 
 
-def test_parameters_are_checked_before_the_driver(ann: Person, unplugged: Path):
+def test_parameters_are_checked_before_the_driver(ann: Person, unplugged: Path) -> None:
     """REST-4"""
     ann.has("flaky")
     refused(ann.command("move_to", "flaky", position="far"), 422, "invalid")
@@ -66,7 +68,7 @@ def test_parameters_are_checked_before_the_driver(ann: Person, unplugged: Path):
 
 def test_a_driver_that_was_down_is_opened_again_until_it_answers_and_the_lock_is_still_held(
     lab: Authority, ann: Person, unplugged: Path
-):
+) -> None:
     """DRV-7 DRV-6"""
     ann.has("flaky")
     unplugged.unlink()
@@ -74,14 +76,14 @@ def test_a_driver_that_was_down_is_opened_again_until_it_answers_and_the_lock_is
     assert ok(ann.command("move_to", "flaky", position=2))["data"] == 2
 
 
-def test_a_stop_that_cannot_be_delivered_says_so(lab: Authority, bob: Person, unplugged: Path):
+def test_a_stop_that_cannot_be_delivered_says_so(lab: Authority, bob: Person, unplugged: Path) -> None:
     """STOP-4"""
     answer = ok(bob.stop("flaky"))
     assert (answer["success"], answer["delivered"], answer["outcome"]) == (False, False, "stop_not_delivered")
     assert lab.events("flaky")[-1]["delivered"] is False
 
 
-def test_a_stop_is_answered_also_while_the_driver_hangs_in_it(lab: Authority, bob: Person, place: Path):
+def test_a_stop_is_answered_also_while_the_driver_hangs_in_it(lab: Authority, bob: Person, place: Path) -> None:
     """STOP-4 STOP-3"""
     (place / "jammed").touch()
     try:
@@ -91,7 +93,9 @@ def test_a_stop_is_answered_also_while_the_driver_hangs_in_it(lab: Authority, bo
     assert ok(bob.stop("flaky"))["outcome"] == "stopped"
 
 
-def test_a_driver_that_raises_fails_its_command_with_its_own_sentence_and_the_lock_is_kept(lab: Authority, ann: Person):
+def test_a_driver_that_raises_fails_its_command_with_its_own_sentence_and_the_lock_is_kept(
+    lab: Authority, ann: Person
+) -> None:
     """CMD-17 CMD-12"""
     ann.has("flaky")
     answer = ok(ann.command("break_down", "flaky"))
@@ -100,7 +104,7 @@ def test_a_driver_that_raises_fails_its_command_with_its_own_sentence_and_the_lo
     assert lab.status("flaky")["session_id"] == ann.session_id
 
 
-def test_a_blocking_driver_is_stopped_in_the_middle_of_a_call(lab: Authority, ann: Person, bob: Person):
+def test_a_blocking_driver_is_stopped_in_the_middle_of_a_call(lab: Authority, ann: Person, bob: Person) -> None:
     """STOP-3 DRV-2 DRV-10"""
     ann.has("flaky")
     ann.begins("crawl", "flaky", "k")
@@ -109,7 +113,9 @@ def test_a_blocking_driver_is_stopped_in_the_middle_of_a_call(lab: Authority, an
     assert ok(ann.command("crawl", "flaky", "k"))["outcome"] == "stopped"
 
 
-def test_an_observe_command_that_hangs_is_answered_within_wait_seconds(lab: Authority, ann: Person, bob: Person):
+def test_an_observe_command_that_hangs_is_answered_within_wait_seconds(
+    lab: Authority, ann: Person, bob: Person
+) -> None:
     """CMD-12 CMD-13"""
     ann.has("flaky")
     answer = ok(ann.order({"action": "stare", "wait_seconds": 0.1}, "flaky"), 202)
@@ -118,7 +124,7 @@ def test_an_observe_command_that_hangs_is_answered_within_wait_seconds(lab: Auth
     until(lambda: ann.command("position", "flaky").status_code == 200, "the driver answers again")
 
 
-def test_a_driver_that_answers_what_is_no_json_harms_only_its_own_command(lab: Authority, ann: Person):
+def test_a_driver_that_answers_what_is_no_json_harms_only_its_own_command(lab: Authority, ann: Person) -> None:
     """CMD-17 DRV-6"""
     ann.has("flaky")
     answer = ann.command("mumble", "flaky")

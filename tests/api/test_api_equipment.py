@@ -11,7 +11,7 @@ LISTED = {
 LABLINK_TYPES = {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}
 
 
-def test_the_list_of_equipment_has_lablinks_fields_and_one_of_its_six_types(lab: Authority):
+def test_the_list_of_equipment_has_lablinks_fields_and_one_of_its_six_types(lab: Authority) -> None:
     """REST-14 REST-1"""
     answer = lab.get("/equipment/list")
     assert answer.status_code == 200
@@ -25,7 +25,7 @@ def test_the_list_of_equipment_has_lablinks_fields_and_one_of_its_six_types(lab:
     assert listed["scope_123"]["type"] == "oscilloscope"
 
 
-def test_the_list_says_who_holds_what_and_how_many_wait(lab: Authority, ann: Person, bob: Person, motor: str):
+def test_the_list_says_who_holds_what_and_how_many_wait(lab: Authority, ann: Person, bob: Person, motor: str) -> None:
     """OBS-12"""
     ann.has(motor)
     ok(bob.acquire(motor, queue_if_busy=True))
@@ -33,7 +33,7 @@ def test_the_list_says_who_holds_what_and_how_many_wait(lab: Authority, ann: Per
     assert (one["state"], one["holder"], one["queue_length"]) == ("held", "ann", 1)
 
 
-def test_equipment_tells_its_commands_with_kind_parameters_and_units_and_its_policies(lab: Authority):
+def test_equipment_tells_its_commands_with_kind_parameters_and_units_and_its_policies(lab: Authority) -> None:
     """CMD-1"""
     shown = ok(lab.get("/equipment/stage_x"))
     assert shown.keys() >= {"equipment_id", "kind", "label", "commands", "policies", "status"}
@@ -52,14 +52,14 @@ def test_equipment_tells_its_commands_with_kind_parameters_and_units_and_its_pol
 
 
 @pytest.mark.parametrize("equipment", ["stage_x", "ps_abc123", "scope_123"])
-def test_the_status_of_a_device_says_whether_it_answers(lab: Authority, equipment: str):
+def test_the_status_of_a_device_says_whether_it_answers(lab: Authority, equipment: str) -> None:
     """REST-1 DRV-6"""
     shown = ok(lab.get(f"/equipment/{equipment}/status"))
     assert shown.keys() >= {"id", "connected", "error", "firmware_version", "capabilities"}
     assert (shown["id"], shown["connected"], shown["error"]) == (equipment, True, None)
 
 
-def test_the_readings_are_the_cached_readback_and_need_no_lock(lab: Authority, ann: Person):
+def test_the_readings_are_the_cached_readback_and_need_no_lock(lab: Authority, ann: Person) -> None:
     """OBS-12 DRV-4"""
     shown = ok(lab.get("/equipment/stage_x/readings"))
     assert shown["equipment_id"] == "stage_x"
@@ -71,12 +71,12 @@ def test_the_readings_are_the_cached_readback_and_need_no_lock(lab: Authority, a
 
 
 @pytest.mark.parametrize("path", ["", "/status", "/readings"])
-def test_unknown_equipment_is_404(lab: Authority, path: str):
+def test_unknown_equipment_is_404(lab: Authority, path: str) -> None:
     """REST-10"""
     refused(lab.get(f"/equipment/nope{path}"), 404, "unknown_equipment")
 
 
-def test_the_page_of_the_document_names_every_path_it_shows_from_the_served_document(lab: Authority):
+def test_the_page_of_the_document_names_every_path_it_shows_from_the_served_document(lab: Authority) -> None:
     """REST-16"""
     assert "openapi.json" in lab.send("GET", "/docs").text
     assert ok(lab.send("GET", "/openapi.json"))["openapi"].startswith("3.")

@@ -27,7 +27,9 @@ READBACK = {"connected", "moving", "position", "units", "values", "error", "age_
 People = Callable[..., Person]
 
 
-def test_an_acquire_of_free_equipment_is_answered_with_status_200_and_every_field_of_a_lock(ann: Person, motor: str):
+def test_an_acquire_of_free_equipment_is_answered_with_status_200_and_every_field_of_a_lock(
+    ann: Person, motor: str
+) -> None:
     """LOCK-2 REST-1 REST-2"""
     answer = ok(ann.acquire(motor, timeout_seconds=120, note="scan"))
     assert answer["success"] is True
@@ -41,12 +43,14 @@ def test_an_acquire_of_free_equipment_is_answered_with_status_200_and_every_fiel
     assert (lock["fence"], lock["claimed"], lock["note"], lock["user"]) == (1, True, "scan", "ann")
 
 
-def test_an_acquire_that_names_no_timeout_gets_300_seconds(ann: Person, motor: str):
+def test_an_acquire_that_names_no_timeout_gets_300_seconds(ann: Person, motor: str) -> None:
     """REST-1 IDLE-1"""
     assert ann.has(motor)["timeout_seconds"] == 300
 
 
-def test_an_acquire_by_the_holder_refreshes_the_same_lock_and_replaces_timeout_and_note(ann: Person, motor: str):
+def test_an_acquire_by_the_holder_refreshes_the_same_lock_and_replaces_timeout_and_note(
+    ann: Person, motor: str
+) -> None:
     """LOCK-4"""
     first = ann.has(motor, note="old")
     answer = ok(ann.acquire(motor, timeout_seconds=7, note="new", queue_if_busy=True))
@@ -60,7 +64,7 @@ def test_an_acquire_by_the_holder_refreshes_the_same_lock_and_replaces_timeout_a
 
 def test_an_acquire_of_equipment_in_use_is_refused_with_who_since_why_and_how_many_wait(
     ann: Person, bob: Person, motor: str
-):
+) -> None:
     """LOCK-3 REST-3"""
     ann.has(motor, note="night scan")
     body = refused(bob.acquire(motor), 409, "equipment_in_use")
@@ -71,7 +75,7 @@ def test_an_acquire_of_equipment_in_use_is_refused_with_who_since_why_and_how_ma
     assert datetime.fromisoformat(body["since"]).utcoffset() == timedelta(0)
 
 
-def test_a_refused_acquire_changes_no_lock_and_no_history(lab: Authority, ann: Person, bob: Person, motor: str):
+def test_a_refused_acquire_changes_no_lock_and_no_history(lab: Authority, ann: Person, bob: Person, motor: str) -> None:
     """LOCK-7"""
     ann.has(motor)
     before = lab.status(motor), lab.events(motor)
@@ -88,7 +92,7 @@ def _still(status: Json) -> Json:
 
 def test_a_blocked_acquire_with_queue_if_busy_is_queued_with_every_field_of_the_page(
     ann: Person, bob: Person, motor: str
-):
+) -> None:
     """QUEUE-1 QUEUE-2 REST-1 REST-2"""
     lock = ann.has(motor)
     answer = ok(bob.acquire(motor, queue_if_busy=True, note="after you"))
@@ -101,7 +105,9 @@ def test_a_blocked_acquire_with_queue_if_busy_is_queued_with_every_field_of_the_
     assert (entry["position"], entry["session_id"], entry["note"]) == (1, bob.session_id, "after you")
 
 
-def test_asking_again_is_answered_with_the_same_entry_in_the_same_place(person: People, ann: Person, motor: str):
+def test_asking_again_is_answered_with_the_same_entry_in_the_same_place(
+    person: People, ann: Person, motor: str
+) -> None:
     """QUEUE-3"""
     ann.has(motor)
     bob, cem = person("bob"), person("cem")
@@ -114,7 +120,7 @@ def test_asking_again_is_answered_with_the_same_entry_in_the_same_place(person: 
 
 def test_a_release_grants_the_next_in_the_queue_with_a_higher_fence_and_what_it_asked_for(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """LOSS-9 QUEUE-5 CLAIM-1 LOCK-8"""
     ann.has(motor)
     ok(bob.acquire(motor, queue_if_busy=True, timeout_seconds=77, note="mine"))
@@ -126,19 +132,19 @@ def test_a_release_grants_the_next_in_the_queue_with_a_higher_fence_and_what_it_
 
 
 @pytest.mark.parametrize("mode", ["exclusive", "EXCLUSIVE", "Exclusive"])
-def test_the_lock_mode_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str):
+def test_the_lock_mode_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str) -> None:
     """REST-8"""
     assert ann.has(motor, lock_mode=mode)["lock_mode"] == "exclusive"
 
 
 @pytest.mark.parametrize("mode", ["observer", "OBSERVER", "Observer"])
-def test_observer_mode_too_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str):
+def test_observer_mode_too_is_taken_in_any_letter_case(ann: Person, motor: str, mode: str) -> None:
     """REST-8 OBS-1"""
     answer = ok(ann.acquire(motor, lock_mode=mode))
     assert (answer["success"], answer["status"], answer["observer_count"]) == (True, "observer", 1)
 
 
-def test_a_lock_mode_that_does_not_exist_is_refused_with_the_two_that_do(ann: Person, motor: str):
+def test_a_lock_mode_that_does_not_exist_is_refused_with_the_two_that_do(ann: Person, motor: str) -> None:
     """REST-3 REST-8"""
     body = refused(ann.acquire(motor, lock_mode="shared"), 422, "invalid")
     assert body["detail"] == "The request is not valid: lock_mode: it is 'exclusive' or 'observer', not 'shared'."
@@ -146,7 +152,9 @@ def test_a_lock_mode_that_does_not_exist_is_refused_with_the_two_that_do(ann: Pe
 
 
 @pytest.mark.parametrize(("given", "taken"), [("60", 60), (2.0, 2), (0, 0), (1, 1), (31_536_000, 31_536_000)])
-def test_a_whole_number_is_taken_in_each_way_that_clients_write_it(ann: Person, motor: str, given: object, taken: int):
+def test_a_whole_number_is_taken_in_each_way_that_clients_write_it(
+    ann: Person, motor: str, given: object, taken: int
+) -> None:
     """REST-6 REST-7"""
     assert ann.has(motor, timeout_seconds=given)["timeout_seconds"] == taken
 
@@ -154,7 +162,7 @@ def test_a_whole_number_is_taken_in_each_way_that_clients_write_it(ann: Person, 
 @pytest.mark.parametrize("given", [True, 1.5, None, -1, 31_536_001, 10**30, "soon", [], {}])
 def test_a_timeout_that_is_no_number_of_seconds_up_to_a_year_is_refused_and_nothing_is_locked(
     lab: Authority, ann: Person, motor: str, given: object
-):
+) -> None:
     """REST-6 REST-7"""
     body = refused(ann.acquire(motor, timeout_seconds=given), 422, "invalid")
     assert "timeout_seconds" in body["detail"]
@@ -162,14 +170,16 @@ def test_a_timeout_that_is_no_number_of_seconds_up_to_a_year_is_refused_and_noth
     assert lab.status(motor)["locked"] is False
 
 
-def test_the_paths_of_the_page_ignore_fields_that_nobody_knows(ann: Person, motor: str):
+def test_the_paths_of_the_page_ignore_fields_that_nobody_knows(ann: Person, motor: str) -> None:
     """REST-6"""
     ann.has(motor, colour="blue", nested={"a": 1})
     assert ok(ann.release(motor, colour="blue"))["status"] == "released"
 
 
 @pytest.mark.parametrize("missing", ["equipment_id", "session_id"])
-def test_an_acquire_that_lacks_a_required_field_is_refused_with_the_name_of_the_field(lab: Authority, missing: str):
+def test_an_acquire_that_lacks_a_required_field_is_refused_with_the_name_of_the_field(
+    lab: Authority, missing: str
+) -> None:
     """REST-3"""
     asked = {"equipment_id": "stage_x", "session_id": "s"}
     del asked[missing]
@@ -178,13 +188,13 @@ def test_an_acquire_that_lacks_a_required_field_is_refused_with_the_name_of_the_
 
 
 @pytest.mark.parametrize("path", ["/locks/status/nope", "/locks/queue/nope", "/locks/events/nope", "/equipment/nope"])
-def test_unknown_equipment_is_404_on_every_path_that_shows_it(lab: Authority, path: str):
+def test_unknown_equipment_is_404_on_every_path_that_shows_it(lab: Authority, path: str) -> None:
     """REST-10"""
     body = refused(lab.get(path), 404, "unknown_equipment")
     assert body["detail"] == "There is no equipment named 'nope' here."
 
 
-def test_unknown_equipment_is_404_on_every_path_that_acts_on_it(ann: Person):
+def test_unknown_equipment_is_404_on_every_path_that_acts_on_it(ann: Person) -> None:
     """REST-10"""
     refused(ann.acquire("nope"), 404, "unknown_equipment")
     refused(ann.release("nope"), 404, "unknown_equipment")
@@ -197,7 +207,7 @@ def test_unknown_equipment_is_404_on_every_path_that_acts_on_it(ann: Person):
     refused(ann.command("home", "nope"), 404, "unknown_equipment")
 
 
-def test_an_acquire_of_unknown_equipment_makes_no_session(lab: Authority):
+def test_an_acquire_of_unknown_equipment_makes_no_session(lab: Authority) -> None:
     """REST-10 LOCK-7"""
     own = str(uuid4())
     refused(lab.post("/locks/acquire", {"equipment_id": "nope", "session_id": own}), 404, "unknown_equipment")
@@ -207,7 +217,7 @@ def test_an_acquire_of_unknown_equipment_makes_no_session(lab: Authority):
 # -- release
 
 
-def test_a_release_by_the_holder_is_answered_as_on_the_page(ann: Person, motor: str):
+def test_a_release_by_the_holder_is_answered_as_on_the_page(ann: Person, motor: str) -> None:
     """LOCK-5 REST-1 LOSS-12"""
     ann.has(motor)
     answer = ok(ann.release(motor))
@@ -216,7 +226,7 @@ def test_a_release_by_the_holder_is_answered_as_on_the_page(ann: Person, motor: 
     }  # fmt: skip
 
 
-def test_a_second_release_says_not_locked_with_status_200(ann: Person, motor: str):
+def test_a_second_release_says_not_locked_with_status_200(ann: Person, motor: str) -> None:
     """LOCK-6 REST-2"""
     ann.has(motor)
     ok(ann.release(motor))
@@ -225,7 +235,9 @@ def test_a_second_release_says_not_locked_with_status_200(ann: Person, motor: st
     assert answer["message"] == f"No lock found for session {ann.session_id}"
 
 
-def test_a_release_by_somebody_else_is_refused_with_the_name_of_the_holder(ann: Person, bob: Person, motor: str):
+def test_a_release_by_somebody_else_is_refused_with_the_name_of_the_holder(
+    ann: Person, bob: Person, motor: str
+) -> None:
     """LOCK-5"""
     ann.has(motor)
     body = refused(bob.release(motor), 403, "not_holder")
@@ -234,7 +246,7 @@ def test_a_release_by_somebody_else_is_refused_with_the_name_of_the_holder(ann: 
 
 def test_a_release_by_an_id_that_nobody_knows_is_answered_as_on_the_page_and_makes_no_session(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """LOCK-6 LOCK-5 WHO-9"""
     asked = {"equipment_id": motor, "session_id": str(uuid4())}
     answer = ok(lab.post("/locks/release", asked))
@@ -246,7 +258,7 @@ def test_a_release_by_an_id_that_nobody_knows_is_answered_as_on_the_page_and_mak
 
 def test_a_release_while_moving_answers_at_once_that_it_drains_and_a_second_one_says_not_locked(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """LOSS-12 LOSS-10 LOCK-6 LOSS-11"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
@@ -261,7 +273,7 @@ def test_a_release_while_moving_answers_at_once_that_it_drains_and_a_second_one_
     ok(bob.stop(motor))
 
 
-def test_a_release_with_stop_ends_the_running_command(lab: Authority, ann: Person, motor: str):
+def test_a_release_with_stop_ends_the_running_command(lab: Authority, ann: Person, motor: str) -> None:
     """LOSS-6"""
     ann.has(motor)
     ann.begins("move_to", motor, "k", position=100)
@@ -272,7 +284,7 @@ def test_a_release_with_stop_ends_the_running_command(lab: Authority, ann: Perso
 
 def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reason_was_given(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """FORCE-1 FORCE-3"""
     ann.has(motor)
     answer = ok(bob.release(motor, force=True))
@@ -287,7 +299,9 @@ def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reaso
     )
 
 
-def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(lab: Authority, ann: Person, motor: str):
+def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(
+    lab: Authority, ann: Person, motor: str
+) -> None:
     """FORCE-1 REST-1"""
     ann.has(motor)
     asked = {"equipment_id": motor, "session_id": "admin_session", "force": True, "reason": "lunch is over"}
@@ -300,7 +314,7 @@ def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(lab: A
 
 def test_force_on_equipment_that_nobody_holds_says_not_locked_and_changes_nothing(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """FORCE-5"""
     assert ok(ann.release(motor, force=True))["status"] == "not_locked"
     assert lab.events(motor) == []
@@ -308,7 +322,7 @@ def test_force_on_equipment_that_nobody_holds_says_not_locked_and_changes_nothin
 
 def test_force_grants_the_next_in_the_queue_and_not_the_one_who_forced(
     lab: Authority, person: People, ann: Person, motor: str
-):
+) -> None:
     """FORCE-4"""
     bob, cem = person("bob"), person("cem")
     ann.has(motor)
@@ -322,7 +336,7 @@ def test_force_grants_the_next_in_the_queue_and_not_the_one_who_forced(
 
 def test_observers_share_and_are_counted_and_their_status_shows_no_exclusive_lock(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """OBS-1 REST-1"""
     assert ok(ann.acquire(motor, lock_mode="observer"))["observer_count"] == 1
     assert ok(bob.acquire(motor, lock_mode="observer"))["observer_count"] == 2
@@ -333,7 +347,9 @@ def test_observers_share_and_are_counted_and_their_status_shows_no_exclusive_loc
     assert status["observers"][0].keys() >= HOLDER
 
 
-def test_a_release_by_an_observer_ends_its_own_observer_lock_only(lab: Authority, ann: Person, bob: Person, motor: str):
+def test_a_release_by_an_observer_ends_its_own_observer_lock_only(
+    lab: Authority, ann: Person, bob: Person, motor: str
+) -> None:
     """OBS-10"""
     ok(ann.acquire(motor, lock_mode="observer"))
     ok(bob.acquire(motor, lock_mode="observer"))
@@ -344,7 +360,7 @@ def test_a_release_by_an_observer_ends_its_own_observer_lock_only(lab: Authority
 
 def test_apart_an_observer_is_refused_while_somebody_holds_and_queued_when_it_asks_for_that(
     ann: Person, bob: Person, motor: str
-):
+) -> None:
     """OBS-4"""
     ann.has(motor)
     refused(bob.acquire(motor, lock_mode="observer"), 409, "equipment_in_use")
@@ -354,7 +370,7 @@ def test_apart_an_observer_is_refused_while_somebody_holds_and_queued_when_it_as
 
 def test_apart_an_exclusive_grant_ends_the_observers_and_tells_each(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """OBS-5"""
     ok(bob.acquire(motor, lock_mode="observer"))
     ann.has(motor)
@@ -363,7 +379,7 @@ def test_apart_an_exclusive_grant_ends_the_observers_and_tells_each(
     assert [(e["user"], e["why"]) for e in told] == [("bob", "exclusive_grant")]
 
 
-def test_alongside_observers_join_and_stay_while_somebody_holds(lab: Authority, ann: Person, bob: Person):
+def test_alongside_observers_join_and_stay_while_somebody_holds(lab: Authority, ann: Person, bob: Person) -> None:
     """OBS-6"""
     ann.has("stage_y")
     assert ok(bob.acquire("stage_y", lock_mode="observer"))["observer_count"] == 1
@@ -372,7 +388,7 @@ def test_alongside_observers_join_and_stay_while_somebody_holds(lab: Authority, 
     assert lab.status("stage_y")["observer_sessions"] == [bob.session_id]
 
 
-def test_an_observer_acquire_by_the_holder_is_a_real_downgrade(lab: Authority, ann: Person, motor: str):
+def test_an_observer_acquire_by_the_holder_is_a_real_downgrade(lab: Authority, ann: Person, motor: str) -> None:
     """OBS-7"""
     ann.has(motor)
     assert ok(ann.acquire(motor, lock_mode="observer"))["status"] == "observer"
@@ -381,7 +397,7 @@ def test_an_observer_acquire_by_the_holder_is_a_real_downgrade(lab: Authority, a
     assert status["last_lost"]["why"] == "downgraded"
 
 
-def test_a_downgrade_past_somebody_who_waits_is_refused(ann: Person, bob: Person, motor: str):
+def test_a_downgrade_past_somebody_who_waits_is_refused(ann: Person, bob: Person, motor: str) -> None:
     """OBS-8"""
     ann.has(motor)
     ok(bob.acquire(motor, queue_if_busy=True))
@@ -389,7 +405,7 @@ def test_a_downgrade_past_somebody_who_waits_is_refused(ann: Person, bob: Person
     assert body["detail"] == f"Others wait for {motor}; release it instead of changing to observing."
 
 
-def test_a_downgrade_while_moving_is_refused(ann: Person, motor: str):
+def test_a_downgrade_while_moving_is_refused(ann: Person, motor: str) -> None:
     """OBS-14"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
@@ -401,7 +417,7 @@ def test_a_downgrade_while_moving_is_refused(ann: Person, motor: str):
 # -- what is shown
 
 
-def test_the_status_of_free_equipment_has_all_fields_and_the_unused_ones_are_null(lab: Authority, motor: str):
+def test_the_status_of_free_equipment_has_all_fields_and_the_unused_ones_are_null(lab: Authority, motor: str) -> None:
     """REST-1 LOSS-8 OBS-12"""
     status = lab.status(motor)
     assert status.keys() >= STATUS_OURS
@@ -415,7 +431,9 @@ def test_the_status_of_free_equipment_has_all_fields_and_the_unused_ones_are_nul
     assert {k: status[k] for k in expected} == expected
 
 
-def test_the_status_of_held_equipment_says_who_and_when_and_what_ends_it(lab: Authority, ann: Person, motor: str):
+def test_the_status_of_held_equipment_says_who_and_when_and_what_ends_it(
+    lab: Authority, ann: Person, motor: str
+) -> None:
     """REST-1 IDLE-10 LOCK-9"""
     lock = ann.has(motor, timeout_seconds=120, note="scan")
     status = lab.status(motor)
@@ -431,7 +449,7 @@ def test_the_status_of_held_equipment_says_who_and_when_and_what_ends_it(lab: Au
     assert datetime.fromisoformat(ending["at"]) > datetime.now(UTC)
 
 
-def test_a_lock_without_a_timeout_has_no_countdown(lab: Authority, ann: Person, motor: str):
+def test_a_lock_without_a_timeout_has_no_countdown(lab: Authority, ann: Person, motor: str) -> None:
     """IDLE-1 IDLE-10"""
     ann.has(motor, timeout_seconds=0)
     assert lab.status(motor)["time_remaining"] is None
@@ -439,7 +457,7 @@ def test_a_lock_without_a_timeout_has_no_countdown(lab: Authority, ann: Person, 
 
 def test_the_queue_of_one_equipment_is_shown_with_position_1_as_next(
     lab: Authority, person: People, ann: Person, motor: str
-):
+) -> None:
     """QUEUE-2 REST-1"""
     assert ok(lab.get(f"/locks/queue/{motor}")) == {"equipment_id": motor, "queue": []}
     ann.has(motor)
@@ -454,7 +472,7 @@ def test_the_queue_of_one_equipment_is_shown_with_position_1_as_next(
 
 def test_a_waiter_may_leave_the_queue_and_only_by_its_own_entry(
     lab: Authority, person: People, ann: Person, motor: str
-):
+) -> None:
     """QUEUE-6"""
     ann.has(motor)
     bob, cem = person("bob"), person("cem")
@@ -468,7 +486,7 @@ def test_a_waiter_may_leave_the_queue_and_only_by_its_own_entry(
     assert lab.status(motor)["queue_length"] == 0
 
 
-def test_all_locks_shows_exclusive_locks_observers_and_queues(lab: Authority, person: People, motor: str):
+def test_all_locks_shows_exclusive_locks_observers_and_queues(lab: Authority, person: People, motor: str) -> None:
     """REST-1"""
     ann, bob, cem = person("ann"), person("bob"), person("cem")
     ann.has(motor)
@@ -484,7 +502,7 @@ def test_all_locks_shows_exclusive_locks_observers_and_queues(lab: Authority, pe
 
 def test_the_events_of_one_equipment_are_listed_oldest_first_with_their_fields(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """REST-13 REST-1 PUSH-8"""
     lock = ann.has(motor)
     ok(ann.acquire(motor, timeout_seconds=9))
@@ -509,7 +527,7 @@ def test_the_events_of_one_equipment_are_listed_oldest_first_with_their_fields(
     assert (granted["from_queue"], granted["claim_seconds"], granted["user"]) == (True, 120, "bob")
 
 
-def test_a_limited_list_of_events_holds_the_newest_that_fit(lab: Authority, ann: Person, motor: str):
+def test_a_limited_list_of_events_holds_the_newest_that_fit(lab: Authority, ann: Person, motor: str) -> None:
     """REST-13"""
     ann.has(motor)
     ok(ann.release(motor))
@@ -521,13 +539,13 @@ def test_a_limited_list_of_events_holds_the_newest_that_fit(lab: Authority, ann:
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "1.5", ""])
 @pytest.mark.parametrize("path", ["/locks/events/stage_x", "/locks/sessions/some/events", "/locks/sessions"])
-def test_a_limit_that_is_no_number_from_1_to_1000_is_refused(lab: Authority, path: str, limit: str):
+def test_a_limit_that_is_no_number_from_1_to_1000_is_refused(lab: Authority, path: str, limit: str) -> None:
     """REST-13"""
     body = refused(lab.get(f"{path}?limit={limit}"), 422, "invalid")
     assert "limit" in body["detail"]
 
 
-def test_times_are_iso_8601_in_utc_with_offset(lab: Authority, ann: Person, motor: str):
+def test_times_are_iso_8601_in_utc_with_offset(lab: Authority, ann: Person, motor: str) -> None:
     """REST-9"""
     lock = ann.has(motor)
     for text in (lock["acquired_at"], lock["last_activity"], lab.events(motor)[0]["timestamp"]):
@@ -539,7 +557,7 @@ def test_times_are_iso_8601_in_utc_with_offset(lab: Authority, ann: Person, moto
 # -- activity and claim
 
 
-def test_activity_restarts_the_idle_clock_and_answers_as_on_the_page(lab: Authority, ann: Person, motor: str):
+def test_activity_restarts_the_idle_clock_and_answers_as_on_the_page(lab: Authority, ann: Person, motor: str) -> None:
     """IDLE-1 REST-1"""
     lock = ann.has(motor)
     answer = ok(ann.post(f"/locks/activity/{motor}"))
@@ -548,20 +566,20 @@ def test_activity_restarts_the_idle_clock_and_answers_as_on_the_page(lab: Author
     assert ok(lab.get("/locks/all"))["exclusive_locks"][motor]["last_activity"] > lock["last_activity"]
 
 
-def test_activity_without_any_lock_is_refused(ann: Person, bob: Person, motor: str):
+def test_activity_without_any_lock_is_refused(ann: Person, bob: Person, motor: str) -> None:
     """IDLE-9"""
     ann.has(motor)
     body = refused(bob.post(f"/locks/activity/{motor}"), 404, "no_lock")
     assert body["detail"] == f"You have no lock on {motor}; nothing has changed."
 
 
-def test_activity_of_an_observer_is_taken(ann: Person, motor: str):
+def test_activity_of_an_observer_is_taken(ann: Person, motor: str) -> None:
     """IDLE-9 OBS-13"""
     ok(ann.acquire(motor, lock_mode="observer"))
     assert ok(ann.post(f"/locks/activity/{motor}"))["success"] is True
 
 
-def test_claim_by_a_holder_that_has_claimed_changes_nothing(lab: Authority, ann: Person, motor: str):
+def test_claim_by_a_holder_that_has_claimed_changes_nothing(lab: Authority, ann: Person, motor: str) -> None:
     """CLAIM-6 CLAIM-7"""
     lock = ann.has(motor)
     before = lab.events(motor)
@@ -569,7 +587,7 @@ def test_claim_by_a_holder_that_has_claimed_changes_nothing(lab: Authority, ann:
     assert lab.events(motor) == before
 
 
-def test_claim_by_a_session_that_does_not_hold_is_refused(ann: Person, bob: Person, motor: str):
+def test_claim_by_a_session_that_does_not_hold_is_refused(ann: Person, bob: Person, motor: str) -> None:
     """CLAIM-6"""
     ann.has(motor)
     refused(bob.post(f"/locks/claim/{motor}"), 404, "no_lock")
@@ -577,7 +595,7 @@ def test_claim_by_a_session_that_does_not_hold_is_refused(ann: Person, bob: Pers
     refused(ann.post(f"/locks/claim/{motor}"), 403, "lock_lost")
 
 
-def test_a_path_of_our_own_refuses_fields_that_nobody_knows(ann: Person, motor: str):
+def test_a_path_of_our_own_refuses_fields_that_nobody_knows(ann: Person, motor: str) -> None:
     """REST-6"""
     ann.has(motor)
     for path in (f"/locks/claim/{motor}", f"/equipment/{motor}/stop", f"/equipment/{motor}/resume"):

@@ -28,7 +28,7 @@ def changes(messages: list[Message]) -> list[int]:
     return [m.data["seq"] for m in messages if m.event == "change"]
 
 
-def test_a_stream_begins_with_one_snapshot_of_all_equipment(lab: Authority):
+def test_a_stream_begins_with_one_snapshot_of_all_equipment(lab: Authority) -> None:
     """PUSH-1"""
     with Stream(lab) as stream:
         first = stream.next()
@@ -42,7 +42,9 @@ def test_a_stream_begins_with_one_snapshot_of_all_equipment(lab: Authority):
     assert first.data["equipment"]["stage_x"].keys() == shown.keys()
 
 
-def test_each_change_carries_its_event_and_the_status_that_results_from_it(lab: Authority, ann: Person, motor: str):
+def test_each_change_carries_its_event_and_the_status_that_results_from_it(
+    lab: Authority, ann: Person, motor: str
+) -> None:
     """PUSH-1 PUSH-2 PUSH-8"""
     with Stream(lab) as stream:
         stream.to(is_snapshot)
@@ -58,7 +60,7 @@ def test_each_change_carries_its_event_and_the_status_that_results_from_it(lab: 
     assert stored[change.data["seq"]] == change.data["event"]
 
 
-def test_changes_come_in_the_order_of_their_sequence_numbers(lab: Authority, ann: Person, motor: str):
+def test_changes_come_in_the_order_of_their_sequence_numbers(lab: Authority, ann: Person, motor: str) -> None:
     """PUSH-1 STORE-6"""
     with Stream(lab) as stream:
         seen = stream.to(is_snapshot)
@@ -74,7 +76,7 @@ def test_changes_come_in_the_order_of_their_sequence_numbers(lab: Authority, ann
 @pytest.mark.parametrize("way", ["query", "header"])
 def test_a_client_that_comes_back_gets_every_event_it_missed_once_and_then_goes_on_live(
     lab: Authority, ann: Person, motor: str, way: str
-):
+) -> None:
     """PUSH-3"""
     with Stream(lab) as stream:
         before = stream.to(is_snapshot)[-1].data["seq"]
@@ -96,7 +98,7 @@ def test_a_client_that_comes_back_gets_every_event_it_missed_once_and_then_goes_
     assert before < seen
 
 
-def test_a_client_that_missed_nothing_gets_the_snapshot_only(lab: Authority):
+def test_a_client_that_missed_nothing_gets_the_snapshot_only(lab: Authority) -> None:
     """PUSH-3"""
     with Stream(lab) as stream:
         seen = stream.to(is_snapshot)[-1].data["seq"]
@@ -105,20 +107,20 @@ def test_a_client_that_missed_nothing_gets_the_snapshot_only(lab: Authority):
 
 
 @pytest.mark.parametrize("after", ["999999999", "-7", "1" + "0" * 30])
-def test_after_a_number_that_never_was_gives_a_snapshot(lab: Authority, after: str):
+def test_after_a_number_that_never_was_gives_a_snapshot(lab: Authority, after: str) -> None:
     """PUSH-9"""
     with Stream(lab, f"after={after}") as stream:
         assert stream.next().event == "snapshot"
 
 
 @pytest.mark.parametrize("query", ["after=soon", "after=1.5", "after=", "after=" + "9" * 5000, "role=king"])
-def test_an_odd_question_for_events_is_refused(lab: Authority, query: str):
+def test_an_odd_question_for_events_is_refused(lab: Authority, query: str) -> None:
     """PUSH-3 REST-17"""
     refused(lab.get(f"/events?{query}"), 422, "invalid")
 
 
 @pytest.mark.parametrize("number", ["soon", "", "9" * 5000, "-1"])
-def test_an_odd_last_event_id_gives_a_snapshot(lab: Authority, number: str):
+def test_an_odd_last_event_id_gives_a_snapshot(lab: Authority, number: str) -> None:
     """PUSH-9 REST-17"""
     with Stream(lab, "role=watch", **{"Last-Event-ID": number}) as stream:
         assert stream.next().event == "snapshot"
@@ -140,7 +142,7 @@ def make_events(lab: Authority, people: list[Person], motors: list[str], each: i
 
 def test_more_events_than_one_reading_of_the_store_are_replayed_without_a_gap(
     lab: Authority, person: People, numbers: Iterator[int]
-):
+) -> None:
     """PUSH-3"""
     motors = [f"motor_{next(numbers)}" for _ in range(8)]
     people = [person(motor) for motor in motors]
@@ -152,7 +154,7 @@ def test_more_events_than_one_reading_of_the_store_are_replayed_without_a_gap(
     assert missed == list(range(seen + 1, seen + 1 + 8 * 130))
 
 
-def test_a_quiet_stream_gets_a_ping(lab: Authority):
+def test_a_quiet_stream_gets_a_ping(lab: Authority) -> None:
     """PUSH-4"""
     with Stream(lab) as stream:
         message = stream.to(is_ping)[-1]
@@ -160,7 +162,7 @@ def test_a_quiet_stream_gets_a_ping(lab: Authority):
     assert message.id is None
 
 
-def test_progress_is_pushed_while_something_moves_and_has_no_number(lab: Authority, ann: Person, motor: str):
+def test_progress_is_pushed_while_something_moves_and_has_no_number(lab: Authority, ann: Person, motor: str) -> None:
     """PUSH-5"""
     ann.has(motor)
     with Stream(lab) as stream:
@@ -175,9 +177,10 @@ def test_progress_is_pushed_while_something_moves_and_has_no_number(lab: Authori
     assert any(m.data["readback"]["moving"] for m in progress)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_others_are_served(
     lab: Authority, person: People, ann: Person, motor: str
-):
+) -> None:
     """PUSH-6 PUSH-3"""
     host, _, port = lab.url.removeprefix("http://").partition(":")
     ann.has(motor)
@@ -209,14 +212,14 @@ def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_o
 # -- the two connections of a session
 
 
-def test_feed_and_keeper_need_a_session(lab: Authority):
+def test_feed_and_keeper_need_a_session(lab: Authority) -> None:
     """PUSH-7"""
     for role in ("feed", "keeper"):
         refused(lab.get(f"/events?role={role}"), 404, "unknown_session")
         refused(lab.get(f"/events?role={role}&session_id=nobody"), 404, "unknown_session")
 
 
-def test_the_keepers_stream_gets_signs_of_life_only(lab: Authority, person: People, motor: str):
+def test_the_keepers_stream_gets_signs_of_life_only(lab: Authority, person: People, motor: str) -> None:
     """PUSH-7"""
     ann = person("ann", keeper=True, secret=True)
     with Stream(lab, f"role=keeper&session_id={ann.session_id}", **ann.headers) as keeper:
@@ -228,7 +231,7 @@ def test_the_keepers_stream_gets_signs_of_life_only(lab: Authority, person: Peop
 
 def test_both_connections_closed_for_five_seconds_end_the_session_and_its_lock(
     lab: Authority, person: People, bob: Person, motor: str
-):
+) -> None:
     """LIVE-3"""
     ann = person("ann", keeper=True)
     with Stream(lab) as watch:
@@ -249,7 +252,10 @@ def test_both_connections_closed_for_five_seconds_end_the_session_and_its_lock(
     assert lab.status(motor)["session_id"] == bob.session_id
 
 
-def test_one_connection_alone_or_a_short_loss_of_both_proves_nothing(lab: Authority, person: People, motor: str):
+@pytest.mark.slow
+def test_one_connection_alone_or_a_short_loss_of_both_proves_nothing(
+    lab: Authority, person: People, motor: str
+) -> None:
     """LIVE-4 LIVE-3"""
     ann = person("ann", keeper=True)
     ann.has(motor)
@@ -267,7 +273,8 @@ def test_one_connection_alone_or_a_short_loss_of_both_proves_nothing(lab: Author
         assert lab.status(motor)["session_id"] == ann.session_id
 
 
-def test_a_session_whose_connections_were_never_open_is_not_lost(lab: Authority, person: People, motor: str):
+@pytest.mark.slow
+def test_a_session_whose_connections_were_never_open_is_not_lost(lab: Authority, person: People, motor: str) -> None:
     """LIVE-4"""
     ann = person("ann", keeper=True)
     ann.has(motor)
@@ -277,7 +284,7 @@ def test_a_session_whose_connections_were_never_open_is_not_lost(lab: Authority,
     assert lab.status(motor)["session_id"] == ann.session_id
 
 
-def test_an_open_feed_keeps_a_session_without_a_keeper_alive(lab: Authority, person: People, motor: str):
+def test_an_open_feed_keeps_a_session_without_a_keeper_alive(lab: Authority, person: People, motor: str) -> None:
     """LIVE-16"""
     ann = person("ann", timeout_seconds=1)
     ann.has(motor)

@@ -15,7 +15,7 @@ CLIENTS, ROUNDS = 100, 5
 
 def test_of_a_hundred_who_ask_at_once_one_is_granted_and_the_others_are_refused_in_every_round(
     lab: Authority, motor: str
-):
+) -> None:
     """LOCK-1 LOCK-13 LOCK-8"""
     people = [lab.person(f"client {n}") for n in range(CLIENTS)]
     begin = threading.Barrier(CLIENTS)
@@ -43,7 +43,7 @@ def test_of_a_hundred_who_ask_at_once_one_is_granted_and_the_others_are_refused_
     assert granted == list(range(1, ROUNDS + 1))
 
 
-def test_of_a_hundred_who_queue_at_once_each_has_its_own_place(lab: Authority, motor: str):
+def test_of_a_hundred_who_queue_at_once_each_has_its_own_place(lab: Authority, motor: str) -> None:
     """LOCK-13 QUEUE-2 QUEUE-9"""
     people = [lab.person(f"client {n}") for n in range(CLIENTS + 2)]
     people[-1].has(motor)

@@ -35,7 +35,7 @@ def refuses(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_holders_queues_fences_and_history_come_back_after_a_restart(fresh: Authority, how: signal.Signals):
+def test_holders_queues_fences_and_history_come_back_after_a_restart(fresh: Authority, how: signal.Signals) -> None:
     """STORE-3 LOCK-9 RUN-7"""
     ann, bob = fresh.person("ann", secret=True), fresh.person("bob")
     lock = ann.has("stage_x", note="scan")
@@ -63,7 +63,7 @@ def test_holders_queues_fences_and_history_come_back_after_a_restart(fresh: Auth
 @pytest.mark.parametrize("how", ENDS)
 def test_a_command_in_flight_at_the_end_is_stopped_and_its_key_never_runs_it_again(
     fresh: Authority, how: signal.Signals
-):
+) -> None:
     """STORE-4 CMD-9 STOP-10"""
     ann = fresh.person("ann")
     ann.has("stage_x")
@@ -80,7 +80,7 @@ def test_a_command_in_flight_at_the_end_is_stopped_and_its_key_never_runs_it_aga
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_recorded_reply_is_answered_byte_for_byte_across_a_restart(fresh: Authority, how: signal.Signals):
+def test_a_recorded_reply_is_answered_byte_for_byte_across_a_restart(fresh: Authority, how: signal.Signals) -> None:
     """CMD-9"""
     ann = fresh.person("ann")
     ann.has("stage_x")
@@ -94,7 +94,7 @@ def test_a_recorded_reply_is_answered_byte_for_byte_across_a_restart(fresh: Auth
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_feed_resumes_after_a_restart_without_a_gap_and_numbers_go_on(fresh: Authority, how: signal.Signals):
+def test_a_feed_resumes_after_a_restart_without_a_gap_and_numbers_go_on(fresh: Authority, how: signal.Signals) -> None:
     """PUSH-3 STORE-6 LIVE-5"""
     ann = fresh.person("ann", keeper=True)
     ann.has("stage_x")
@@ -110,7 +110,7 @@ def test_a_feed_resumes_after_a_restart_without_a_gap_and_numbers_go_on(fresh: A
     assert missed[-1].data["seq"] == numbers[-1]
 
 
-def test_a_session_that_ended_before_a_restart_is_not_revived_after_it(fresh: Authority):
+def test_a_session_that_ended_before_a_restart_is_not_revived_after_it(fresh: Authority) -> None:
     """WHO-10"""
     ann = fresh.person("ann")
     ok(ann.leave())
@@ -118,7 +118,7 @@ def test_a_session_that_ended_before_a_restart_is_not_revived_after_it(fresh: Au
     refused(ann.acquire("stage_x"), 404, "session_ended")
 
 
-def test_sigterm_ends_all_streams_and_the_process_with_status_0(fresh: Authority):
+def test_sigterm_ends_all_streams_and_the_process_with_status_0(fresh: Authority) -> None:
     """RUN-7"""
     with Stream(fresh) as stream:
         stream.next()
@@ -127,14 +127,14 @@ def test_sigterm_ends_all_streams_and_the_process_with_status_0(fresh: Authority
     assert "Traceback" not in fresh.log
 
 
-def test_a_second_authority_on_the_same_data_says_so_in_one_sentence(fresh: Authority):
+def test_a_second_authority_on_the_same_data_says_so_in_one_sentence(fresh: Authority) -> None:
     """STORE-5"""
     said = refuses("--port", "0", "--data", str(fresh.data))
     assert said == f"motorlock: The data directory {fresh.data} is in use by another authority; stop that one first.\n"
     assert ok(fresh.send("GET", "/health"))["status"] == "ok"
 
 
-def test_a_second_authority_for_the_same_device_says_so_in_one_sentence(place: Path):
+def test_a_second_authority_for_the_same_device_says_so_in_one_sentence(place: Path) -> None:
     """STORE-5"""
     address = f"test:{place}"
     lab = (
@@ -149,7 +149,7 @@ def test_a_second_authority_for_the_same_device_says_so_in_one_sentence(place: P
         )
 
 
-def test_a_port_that_is_taken_is_one_sentence_that_names_it(fresh: Authority, place: Path):
+def test_a_port_that_is_taken_is_one_sentence_that_names_it(fresh: Authority, place: Path) -> None:
     """RUN-11"""
     port = fresh.url.rpartition(":")[2]
     said = refuses("--port", port, "--data", str(place / "other"))

@@ -53,7 +53,7 @@ ACTING: dict[str, Ask] = {
 @pytest.mark.parametrize("ask", ACTING.values(), ids=ACTING.keys())
 def test_whatever_acts_for_a_session_with_a_secret_must_bear_its_token(
     lab: Authority, secret: Person, motor: str, ask: Ask
-):
+) -> None:
     """WHO-7"""
     secret.has(motor)
     before = lab.events(motor), ok(lab.get(f"/locks/sessions/{secret.session_id}"))["last_activity"]
@@ -66,7 +66,7 @@ def test_whatever_acts_for_a_session_with_a_secret_must_bear_its_token(
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "é".encode("latin-1").decode("latin-1"), "x" * 4000])
-def test_a_wrong_token_is_no_token(lab: Authority, secret: Person, motor: str, token: str):
+def test_a_wrong_token_is_no_token(lab: Authority, secret: Person, motor: str, token: str) -> None:
     """WHO-7"""
     asked = {"equipment_id": motor, "session_id": secret.session_id}
     headers = {"Motorlock-Session": token.encode("latin-1")}
@@ -75,7 +75,7 @@ def test_a_wrong_token_is_no_token(lab: Authority, secret: Person, motor: str, t
 
 def test_the_hash_that_is_kept_of_a_token_and_another_sessions_token_are_no_token(
     lab: Authority, secret: Person, person: People, motor: str
-):
+) -> None:
     """WHO-7 WHO-13"""
     assert secret.token
     other = person("bob", secret=True)
@@ -85,7 +85,9 @@ def test_the_hash_that_is_kept_of_a_token_and_another_sessions_token_are_no_toke
         refused(answer, 401, "bad_session_token")
 
 
-def test_with_its_token_a_session_with_a_secret_does_all_that_others_do(lab: Authority, secret: Person, motor: str):
+def test_with_its_token_a_session_with_a_secret_does_all_that_others_do(
+    lab: Authority, secret: Person, motor: str
+) -> None:
     """WHO-7"""
     secret.has(motor)
     assert ok(secret.command("home", motor))["success"] is True
@@ -96,7 +98,7 @@ def test_with_its_token_a_session_with_a_secret_does_all_that_others_do(lab: Aut
     ok(secret.leave())
 
 
-def test_a_session_without_a_secret_acts_by_its_id_alone(lab: Authority, ann: Person, motor: str):
+def test_a_session_without_a_secret_acts_by_its_id_alone(lab: Authority, ann: Person, motor: str) -> None:
     """WHO-8"""
     assert ann.token is None
     assert ok(lab.post("/locks/acquire", {"equipment_id": motor, "session_id": ann.session_id}))["success"] is True
@@ -104,7 +106,7 @@ def test_a_session_without_a_secret_acts_by_its_id_alone(lab: Authority, ann: Pe
 
 def test_a_stop_that_cannot_be_proved_is_carried_out_as_that_of_an_unnamed_user(
     lab: Authority, secret: Person, motor: str
-):
+) -> None:
     """STOP-2 WHO-7"""
     secret.has(motor)
     secret.begins("move_to", motor, "k", position=100)
@@ -114,14 +116,16 @@ def test_a_stop_that_cannot_be_proved_is_carried_out_as_that_of_an_unnamed_user(
     assert lab.status(motor)["stopped_by"]["session_id"] is None
 
 
-def test_what_is_shown_of_a_session_with_a_secret_needs_no_token(lab: Authority, secret: Person):
+def test_what_is_shown_of_a_session_with_a_secret_needs_no_token(lab: Authority, secret: Person) -> None:
     """WHO-7"""
     path = f"/locks/sessions/{secret.session_id}"
     for shown in (path, f"{path}/locks", f"{path}/events"):
         ok(lab.get(shown))
 
 
-def test_no_secret_appears_in_any_answer_event_error_or_log(lab: Authority, secret: Person, bob: Person, motor: str):
+def test_no_secret_appears_in_any_answer_event_error_or_log(
+    lab: Authority, secret: Person, bob: Person, motor: str
+) -> None:
     """WHO-13"""
     assert secret.token
     token = secret.token
@@ -142,7 +146,7 @@ def test_no_secret_appears_in_any_answer_event_error_or_log(lab: Authority, secr
     assert not [text for text in shown if token in text or digest in text or "sha256" in text or "secret" in text]
 
 
-def test_the_store_keeps_only_the_hash_of_a_session_token(lab: Authority, secret: Person):
+def test_the_store_keeps_only_the_hash_of_a_session_token(lab: Authority, secret: Person) -> None:
     """WHO-13"""
     assert secret.token
     kept = b"".join(file.read_bytes() for file in lab.data.iterdir())
@@ -159,7 +163,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
         yield authority
 
 
-def test_where_a_token_is_set_every_path_below_api_asks_for_it(guarded: Authority):
+def test_where_a_token_is_set_every_path_below_api_asks_for_it(guarded: Authority) -> None:
     """WHO-5"""
     for method, path in [("GET", "/locks/all"), ("POST", "/equipment/stage_x/stop"), ("GET", "/events"), ("GET", "/x")]:
         answer = refused(guarded.send(method, f"/api{path}", json={}), 401, "token_required")
@@ -171,18 +175,18 @@ def test_where_a_token_is_set_every_path_below_api_asks_for_it(guarded: Authorit
 @pytest.mark.parametrize(
     "header", ["Bearer wrong", "Basic the lab's very own", "the lab's very own", "Bearer ", "Bearer"]
 )
-def test_a_wrong_lab_token_is_refused(guarded: Authority, header: str):
+def test_a_wrong_lab_token_is_refused(guarded: Authority, header: str) -> None:
     """WHO-5"""
     refused(guarded.get("/locks/all", headers={"Authorization": header}), 401, "token_required")
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_the_labs_token_lets_in(guarded: Authority, scheme: str):
+def test_the_labs_token_lets_in(guarded: Authority, scheme: str) -> None:
     """WHO-5"""
     ok(guarded.get("/locks/all", headers={"Authorization": f"{scheme} the lab's very own"}))
 
 
-def test_health_and_the_pages_need_no_token_and_do_not_show_it(guarded: Authority):
+def test_health_and_the_pages_need_no_token_and_do_not_show_it(guarded: Authority) -> None:
     """REST-15 WHO-6 WHO-13"""
     for path in ("/health", "/", "/docs", "/openapi.json"):
         answer = guarded.send("GET", path)
@@ -191,7 +195,7 @@ def test_health_and_the_pages_need_no_token_and_do_not_show_it(guarded: Authorit
     assert "very own" not in guarded.log
 
 
-def test_a_token_may_come_from_a_file(tmp_path: Path):
+def test_a_token_may_come_from_a_file(tmp_path: Path) -> None:
     """WHO-5"""
     (tmp_path / "token").write_text("from a file\n", encoding="utf-8")
     lab = f'[authority]\ntoken_file = "{tmp_path / "token"}"\n[equipment.m]\ndriver = "simulated-motor"\n'

@@ -18,7 +18,7 @@ SESSION_OURS = SESSION | {"user", "user_verified", "has_keeper", "suspect"}
 People = Callable[..., Person]
 
 
-def test_a_session_is_created_with_status_200_and_every_field_of_the_page(lab: Authority):
+def test_a_session_is_created_with_status_200_and_every_field_of_the_page(lab: Authority) -> None:
     """REST-1 REST-2 WHO-1"""
     asked = {
         "client_name": "Lab PC #3", "client_ip": "192.168.1.100", "timeout_seconds": 600,
@@ -36,7 +36,9 @@ def test_a_session_is_created_with_status_200_and_every_field_of_the_page(lab: A
     ok(lab.delete(f"/locks/sessions/{made['session_id']}"))
 
 
-def test_a_session_may_be_created_with_an_empty_object_and_gets_the_peer_address_and_600_seconds(lab: Authority):
+def test_a_session_may_be_created_with_an_empty_object_and_gets_the_peer_address_and_600_seconds(
+    lab: Authority,
+) -> None:
     """REST-1 LIVE-15"""
     made = ok(lab.post("/locks/sessions/create", {}))
     assert (made["client_name"], made["client_ip"], made["metadata"]) == (None, "127.0.0.1", {})
@@ -46,7 +48,9 @@ def test_a_session_may_be_created_with_an_empty_object_and_gets_the_peer_address
 
 
 @pytest.mark.parametrize(("given", "taken"), [("60", 60), (2.0, 2), (31_536_000, 31_536_000)])
-def test_the_timeout_of_a_session_is_taken_in_each_way_that_clients_write_it(person, given: object, taken: int):
+def test_the_timeout_of_a_session_is_taken_in_each_way_that_clients_write_it(
+    person: People, given: object, taken: int
+) -> None:
     """REST-6 REST-7"""
     shown = ok(person().lab.get("/locks/sessions"))
     assert shown["count"] == len(shown["sessions"])
@@ -55,7 +59,7 @@ def test_the_timeout_of_a_session_is_taken_in_each_way_that_clients_write_it(per
     assert left == pytest.approx(taken, abs=5)
 
 
-def test_a_session_with_timeout_0_has_no_end_of_its_own(person: People, lab: Authority):
+def test_a_session_with_timeout_0_has_no_end_of_its_own(person: People, lab: Authority) -> None:
     """LIVE-15 REST-7"""
     one = person("ann", timeout_seconds=0)
     assert ok(lab.get(f"/locks/sessions/{one.session_id}"))["time_remaining"] is None
@@ -70,7 +74,7 @@ def test_a_session_with_timeout_0_has_no_end_of_its_own(person: People, lab: Aut
     ],
     ids=str,
 )  # fmt: skip
-def test_a_session_that_is_asked_for_wrongly_is_refused_and_not_made(lab: Authority, wrong: dict[str, object]):
+def test_a_session_that_is_asked_for_wrongly_is_refused_and_not_made(lab: Authority, wrong: dict[str, object]) -> None:
     """REST-3 REST-7 WHO-14"""
     before = ok(lab.get("/locks/sessions"))["count"]
     body = refused(lab.post("/locks/sessions/create", wrong), 422, "invalid")
@@ -78,7 +82,7 @@ def test_a_session_that_is_asked_for_wrongly_is_refused_and_not_made(lab: Author
     assert ok(lab.get("/locks/sessions"))["count"] == before
 
 
-def test_a_session_is_shown_alone_and_in_the_list(lab: Authority, ann: Person):
+def test_a_session_is_shown_alone_and_in_the_list(lab: Authority, ann: Person) -> None:
     """REST-1"""
     alone = ok(lab.get(f"/locks/sessions/{ann.session_id}"))
     assert alone.keys() >= SESSION_OURS
@@ -89,7 +93,7 @@ def test_a_session_is_shown_alone_and_in_the_list(lab: Authority, ann: Person):
 
 def test_a_session_that_ends_gives_back_its_locks_and_says_how_many(
     lab: Authority, person: People, bob: Person, motor: str
-):
+) -> None:
     """REST-12 LIVE-17"""
     ann = person("ann")
     ann.has(motor)
@@ -103,13 +107,13 @@ def test_a_session_that_ends_gives_back_its_locks_and_says_how_many(
     assert lab.status("stage_y")["queue_length"] == 0
 
 
-def test_ending_an_unknown_session_is_404_and_releases_nothing(lab: Authority):
+def test_ending_an_unknown_session_is_404_and_releases_nothing(lab: Authority) -> None:
     """REST-12"""
     body = refused(lab.delete(f"/locks/sessions/{uuid4()}"), 404, "unknown_session")
     assert body["detail"] == "There is no such session; create one first."
 
 
-def test_a_session_that_ended_is_never_revived(lab: Authority, person: People, motor: str):
+def test_a_session_that_ended_is_never_revived(lab: Authority, person: People, motor: str) -> None:
     """WHO-10"""
     ann = person("ann")
     ann.has(motor)
@@ -130,7 +134,7 @@ def test_a_session_that_ended_is_never_revived(lab: Authority, person: People, m
 
 def test_an_acquire_with_an_id_of_the_clients_own_makes_the_session_with_the_default_timeout(
     lab: Authority, motor: str
-):
+) -> None:
     """WHO-9"""
     own = f"my client {uuid4()}"
     answer = ok(lab.post("/locks/acquire", {"equipment_id": motor, "session_id": own}))
@@ -142,7 +146,7 @@ def test_an_acquire_with_an_id_of_the_clients_own_makes_the_session_with_the_def
     ok(lab.delete(f"/locks/sessions/{own}"))
 
 
-def test_no_request_but_acquire_makes_a_session(lab: Authority, motor: str):
+def test_no_request_but_acquire_makes_a_session(lab: Authority, motor: str) -> None:
     """WHO-9"""
     own = str(uuid4())
     named = {"session_id": own}
@@ -156,7 +160,7 @@ def test_no_request_but_acquire_makes_a_session(lab: Authority, motor: str):
     refused(lab.get(f"/locks/sessions/{own}"), 404, "unknown_session")
 
 
-def test_session_activity_refreshes_the_session_and_not_its_locks(lab: Authority, ann: Person, motor: str):
+def test_session_activity_refreshes_the_session_and_not_its_locks(lab: Authority, ann: Person, motor: str) -> None:
     """IDLE-1 LIVE-15 REST-1"""
     lock = ann.has(motor)
     before = ok(lab.get(f"/locks/sessions/{ann.session_id}"))["last_activity"]
@@ -183,7 +187,7 @@ def test_session_activity_refreshes_the_session_and_not_its_locks(lab: Authority
 )
 def test_a_request_that_is_refused_is_a_sign_of_life_all_the_same(
     lab: Authority, ann: Person, bob: Person, motor: str, asking: Callable[[Person, str], object]
-):
+) -> None:
     """LIVE-15 LIVE-7"""
     bob.has(motor)
     before = ok(lab.get(f"/locks/sessions/{ann.session_id}"))["last_activity"]
@@ -192,7 +196,7 @@ def test_a_request_that_is_refused_is_a_sign_of_life_all_the_same(
     assert ok(lab.get(f"/locks/sessions/{ann.session_id}"))["last_activity"] > before
 
 
-def test_a_holders_wrong_parameters_are_a_sign_of_life_all_the_same(lab: Authority, ann: Person, motor: str):
+def test_a_holders_wrong_parameters_are_a_sign_of_life_all_the_same(lab: Authority, ann: Person, motor: str) -> None:
     """LIVE-15"""
     ann.has(motor)
     before = ok(lab.get(f"/locks/sessions/{ann.session_id}"))["last_activity"]
@@ -200,7 +204,7 @@ def test_a_holders_wrong_parameters_are_a_sign_of_life_all_the_same(lab: Authori
     assert ok(lab.get(f"/locks/sessions/{ann.session_id}"))["last_activity"] > before
 
 
-def test_what_a_session_has_a_lock_on_is_listed(lab: Authority, ann: Person, motor: str):
+def test_what_a_session_has_a_lock_on_is_listed(lab: Authority, ann: Person, motor: str) -> None:
     """REST-1"""
     path = f"/locks/sessions/{ann.session_id}/locks"
     assert ok(lab.get(path)) == {"session_id": ann.session_id, "locked_equipment": [], "count": 0}
@@ -210,7 +214,7 @@ def test_what_a_session_has_a_lock_on_is_listed(lab: Authority, ann: Person, mot
     assert (sorted(shown["locked_equipment"]), shown["count"]) == (sorted([motor, "scope_123"]), 2)
 
 
-def test_the_events_of_a_session_are_kept_after_its_end(lab: Authority, person: People):
+def test_the_events_of_a_session_are_kept_after_its_end(lab: Authority, person: People) -> None:
     """REST-1 REST-13"""
     ann = person("ann")
     ok(ann.leave())
@@ -224,12 +228,12 @@ def test_the_events_of_a_session_are_kept_after_its_end(lab: Authority, person: 
     assert ended["duration_seconds"] >= 0
 
 
-def test_the_events_of_an_unknown_session_are_an_empty_list(lab: Authority):
+def test_the_events_of_an_unknown_session_are_an_empty_list(lab: Authority) -> None:
     """REST-1"""
     assert ok(lab.get("/locks/sessions/nobody/events")) == {"session_id": "nobody", "events": [], "count": 0}
 
 
-def test_a_heartbeat_says_alive_and_busy_and_nothing_else(lab: Authority, person: People, motor: str):
+def test_a_heartbeat_says_alive_and_busy_and_nothing_else(lab: Authority, person: People, motor: str) -> None:
     """LIVE-1 IDLE-3"""
     ann = person("ann", keeper=True)
     ann.has(motor)
@@ -243,7 +247,7 @@ def test_a_heartbeat_says_alive_and_busy_and_nothing_else(lab: Authority, person
     refused(lab.post(path, {"busy": "perhaps"}), 422, "invalid")
 
 
-def test_gone_ends_the_session_at_once_and_stops_what_it_moved(lab: Authority, person: People, motor: str):
+def test_gone_ends_the_session_at_once_and_stops_what_it_moved(lab: Authority, person: People, motor: str) -> None:
     """LIVE-2 LOSS-4"""
     ann = person("ann", keeper=True)
     ann.has(motor)
@@ -256,7 +260,7 @@ def test_gone_ends_the_session_at_once_and_stops_what_it_moved(lab: Authority, p
     assert (over["why"], over["reason"]) == ("gone", "killed")
 
 
-def test_a_session_that_nobody_refreshes_expires_by_its_timeout(lab: Authority, person: People, motor: str):
+def test_a_session_that_nobody_refreshes_expires_by_its_timeout(lab: Authority, person: People, motor: str) -> None:
     """LIVE-15 LIVE-17 LIVE-18"""
     ann, bob = person("ann", timeout_seconds=1), person("bob")
     ann.has(motor)

@@ -20,7 +20,7 @@ People = Callable[..., Person]
 )
 def test_anybody_stops_a_running_command_and_it_ends_as_stopped(
     lab: Authority, ann: Person, motor: str, body: dict[str, object] | None
-):
+) -> None:
     """STOP-1 STOP-2 STOP-5"""
     ann.has(motor)
     ann.begins("move_to", motor, "k", position=100)
@@ -32,14 +32,14 @@ def test_anybody_stops_a_running_command_and_it_ends_as_stopped(
     assert lab.status(motor)["readback"]["moving"] is False
 
 
-def test_a_stop_may_come_without_any_body(lab: Authority, motor: str):
+def test_a_stop_may_come_without_any_body(lab: Authority, motor: str) -> None:
     """STOP-1"""
     assert ok(lab.send("POST", f"/api/equipment/{motor}/stop"))["delivered"] is True
 
 
 def test_a_stop_of_equipment_that_nobody_holds_is_delivered_and_leaves_nothing_to_resume(
     lab: Authority, ann: Person, motor: str
-):
+) -> None:
     """STOP-1 STOP-9"""
     assert ok(ann.stop(motor, reason="to be sure"))["delivered"] is True
     assert lab.status(motor)["stopped_by"] is None
@@ -49,7 +49,7 @@ def test_a_stop_of_equipment_that_nobody_holds_is_delivered_and_leaves_nothing_t
 
 def test_a_stop_by_a_session_that_has_just_ended_is_that_of_an_unnamed_user(
     lab: Authority, person: People, ann: Person, motor: str
-):
+) -> None:
     """STOP-2"""
     bob = person("bob")
     ok(bob.leave())
@@ -60,7 +60,7 @@ def test_a_stop_by_a_session_that_has_just_ended_is_that_of_an_unnamed_user(
 
 def test_after_a_strangers_stop_control_is_refused_with_who_and_when_until_the_holder_resumes(
     lab: Authority, ann: Person, bob: Person, motor: str
-):
+) -> None:
     """STOP-6 STOP-7"""
     lock = ann.has(motor)
     ok(bob.stop(motor, reason="a cable"))
@@ -78,7 +78,7 @@ def test_after_a_strangers_stop_control_is_refused_with_who_and_when_until_the_h
     assert lab.status(motor)["stopped_by"] is None
 
 
-def test_a_holder_that_logs_in_again_has_resumed(ann: Person, bob: Person, motor: str):
+def test_a_holder_that_logs_in_again_has_resumed(ann: Person, bob: Person, motor: str) -> None:
     """STOP-6 LOCK-4"""
     ann.has(motor)
     ok(bob.stop(motor))
@@ -86,7 +86,7 @@ def test_a_holder_that_logs_in_again_has_resumed(ann: Person, bob: Person, motor
     assert ok(ann.command("home", motor))["success"] is True
 
 
-def test_the_holders_own_stop_refuses_nothing_afterwards(lab: Authority, ann: Person, motor: str):
+def test_the_holders_own_stop_refuses_nothing_afterwards(lab: Authority, ann: Person, motor: str) -> None:
     """STOP-6"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
@@ -96,7 +96,7 @@ def test_the_holders_own_stop_refuses_nothing_afterwards(lab: Authority, ann: Pe
     assert ok(ann.command("home", motor))["success"] is True
 
 
-def test_resume_is_the_holders_alone(ann: Person, bob: Person, motor: str):
+def test_resume_is_the_holders_alone(ann: Person, bob: Person, motor: str) -> None:
     """STOP-8"""
     ann.has(motor)
     ok(bob.stop(motor))
@@ -104,7 +104,7 @@ def test_resume_is_the_holders_alone(ann: Person, bob: Person, motor: str):
     assert body["detail"] == f"{motor} is held by ann, not by you; nothing has changed."
 
 
-def test_the_next_holder_starts_without_the_stop(ann: Person, bob: Person, motor: str):
+def test_the_next_holder_starts_without_the_stop(ann: Person, bob: Person, motor: str) -> None:
     """STOP-9"""
     ann.has(motor)
     ok(bob.stop(motor))
@@ -113,7 +113,9 @@ def test_the_next_holder_starts_without_the_stop(ann: Person, bob: Person, motor
     assert ok(bob.command("home", motor))["success"] is True
 
 
-def test_a_stop_ends_the_accepted_commands_too_and_they_never_reach_the_driver(lab: Authority, ann: Person, motor: str):
+def test_a_stop_ends_the_accepted_commands_too_and_they_never_reach_the_driver(
+    lab: Authority, ann: Person, motor: str
+) -> None:
     """STOP-5 CMD-15"""
     ann.has(motor)
     for n, key in enumerate(["a", "b", "c"]):
@@ -124,7 +126,7 @@ def test_a_stop_ends_the_accepted_commands_too_and_they_never_reach_the_driver(l
     assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 1
 
 
-def test_a_stop_moves_no_queue_entry(lab: Authority, ann: Person, bob: Person, motor: str):
+def test_a_stop_moves_no_queue_entry(lab: Authority, ann: Person, bob: Person, motor: str) -> None:
     """STOP-7"""
     ann.has(motor)
     ok(bob.acquire(motor, queue_if_busy=True))
@@ -133,7 +135,7 @@ def test_a_stop_moves_no_queue_entry(lab: Authority, ann: Person, bob: Person, m
     assert ok(lab.get(f"/locks/queue/{motor}")) == before
 
 
-def test_two_stops_at_once_are_both_delivered_and_answered(lab: Authority, ann: Person, motor: str):
+def test_two_stops_at_once_are_both_delivered_and_answered(lab: Authority, ann: Person, motor: str) -> None:
     """STOP-12"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
@@ -146,13 +148,13 @@ def test_two_stops_at_once_are_both_delivered_and_answered(lab: Authority, ann: 
         assert list(pool.map(stop, range(4))) == [True] * 4
 
 
-def test_a_fault_that_is_not_there_cannot_be_cleared(lab: Authority, motor: str):
+def test_a_fault_that_is_not_there_cannot_be_cleared(lab: Authority, motor: str) -> None:
     """LOSS-14"""
     body = refused(lab.post(f"/equipment/{motor}/clear-fault", {"reason": "looked"}), 409, "no_fault")
     assert body["detail"] == f"{motor} has no fault to clear."
 
 
-def test_clearing_a_fault_needs_a_reason(lab: Authority, motor: str):
+def test_clearing_a_fault_needs_a_reason(lab: Authority, motor: str) -> None:
     """LOSS-14"""
     for body in ({}, {"reason": ""}):
         refused(lab.post(f"/equipment/{motor}/clear-fault", body), 422, "invalid")

@@ -34,17 +34,17 @@ def rendered() -> str:
     return json.dumps(document(DOORS), indent=1, sort_keys=True) + "\n"
 
 
-def test_the_committed_openapi_document_is_that_of_the_code():
+def test_the_committed_openapi_document_is_that_of_the_code() -> None:
     """REST-16"""
     assert COMMITTED.read_text(encoding="utf-8") == rendered(), "run: python tests/api/test_openapi.py"
 
 
-def test_the_served_openapi_document_is_that_of_the_code(lab: Authority):
+def test_the_served_openapi_document_is_that_of_the_code(lab: Authority) -> None:
     """REST-16"""
     assert lab.send("GET", "/openapi.json").json() == json.loads(rendered())
 
 
-def test_the_document_names_every_path_of_the_reference(lab: Authority):
+def test_the_document_names_every_path_of_the_reference(lab: Authority) -> None:
     """REST-16"""
     paths = lab.send("GET", "/openapi.json").json()["paths"]
     named = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
@@ -54,7 +54,7 @@ def test_the_document_names_every_path_of_the_reference(lab: Authority):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="needs schemathesis")
-def test_whatever_is_sent_the_authority_answers_as_its_document_says(tmp_path: Path):
+def test_whatever_is_sent_the_authority_answers_as_its_document_says(tmp_path: Path) -> None:
     """REST-16 REST-17"""
     with running(tmp_path) as authority:
         person = authority.person("schemathesis", timeout_seconds=0)

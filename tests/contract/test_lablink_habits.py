@@ -62,7 +62,7 @@ def clients(base_url: str) -> Iterator[tuple[Client, Client]]:
         client.close()
 
 
-def test_it_finds_the_authority_healthy_and_a_list_of_equipment_of_types_it_knows(base_url: str):
+def test_it_finds_the_authority_healthy_and_a_list_of_equipment_of_types_it_knows(base_url: str) -> None:
     """REST-14 REST-15"""
     client = Client(base_url)
     root = Client(base_url.removesuffix("/api"))
@@ -74,7 +74,7 @@ def test_it_finds_the_authority_healthy_and_a_list_of_equipment_of_types_it_know
         assert client.get(f"/equipment/{one['id']}/readings").status_code == 200
 
 
-def test_with_an_id_of_its_own_it_locks_controls_and_releases(clients: tuple[Client, Client]):
+def test_with_an_id_of_its_own_it_locks_controls_and_releases(clients: tuple[Client, Client]) -> None:
     """WHO-9 REST-1"""
     ours, _ = clients
     assert ours.acquire("ps_abc123")["status"] == "locked"
@@ -86,7 +86,7 @@ def test_with_an_id_of_its_own_it_locks_controls_and_releases(clients: tuple[Cli
 
 def test_its_window_forces_before_each_acquire_also_when_nothing_is_locked_and_nobody_knows_it(
     clients: tuple[Client, Client],
-):
+) -> None:
     """FORCE-5 FORCE-1 WHO-9"""
     ours, others = clients
     assert ours.release("ps_abc123", force=True)["status"] == "not_locked"
@@ -97,7 +97,7 @@ def test_its_window_forces_before_each_acquire_also_when_nothing_is_locked_and_n
         ours.command("ps_abc123", "set_voltage", voltage=1)
 
 
-def test_equipment_in_use_is_the_409_conflict_that_its_users_are_shown(clients: tuple[Client, Client]):
+def test_equipment_in_use_is_the_409_conflict_that_its_users_are_shown(clients: tuple[Client, Client]) -> None:
     """LOCK-3"""
     ours, others = clients
     ours.acquire("ps_abc123")
@@ -105,7 +105,7 @@ def test_equipment_in_use_is_the_409_conflict_that_its_users_are_shown(clients: 
         others.acquire("ps_abc123")
 
 
-def test_after_its_session_has_ended_it_simply_acquires_again(clients: tuple[Client, Client]):
+def test_after_its_session_has_ended_it_simply_acquires_again(clients: tuple[Client, Client]) -> None:
     """WHO-9"""
     ours, _ = clients
     ours.acquire("ps_abc123")

@@ -130,7 +130,7 @@ def run(base_url: str, program: str, **known: object) -> dict[str, Any]:
     return names
 
 
-def test_the_basic_workflow_of_the_page_runs_as_given(base_url: str, capsys: pytest.CaptureFixture[str]):
+def test_the_basic_workflow_of_the_page_runs_as_given(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """REST-1 UC-11"""
     told = run(base_url, BASIC_WORKFLOW)
     assert capsys.readouterr().out == "Lock acquired!\n"
@@ -144,13 +144,13 @@ def test_the_basic_workflow_of_the_page_runs_as_given(base_url: str, capsys: pyt
     assert last == ["lock_acquired", "command_started", "command_finished", "lock_released"]
 
 
-def test_the_basic_workflow_of_the_page_runs_twice(base_url: str):
+def test_the_basic_workflow_of_the_page_runs_twice(base_url: str) -> None:
     """REST-1 CMD-11"""
     for _ in range(2):
         assert run(base_url, BASIC_WORKFLOW)["cmd_resp"].json()["success"] is True
 
 
-def test_the_observer_program_of_the_page_reads_and_cannot_control(base_url: str):
+def test_the_observer_program_of_the_page_reads_and_cannot_control(base_url: str) -> None:
     """REST-1 OBS-2"""
     told = run(base_url, OBSERVER)
     assert told["observer_resp"].json()["status"] == "observer"
@@ -166,7 +166,7 @@ def test_the_observer_program_of_the_page_reads_and_cannot_control(base_url: str
 
 def test_the_queue_program_of_the_page_goes_on_when_it_is_next_and_may_command_once_it_holds(
     base_url: str, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """REST-1 QUEUE-2 LOCK-10"""
     holder = run(base_url, CREATE)["session_id"]
     lock = {"equipment_id": "ps_abc123", "session_id": holder}
@@ -188,7 +188,7 @@ def test_the_queue_program_of_the_page_goes_on_when_it_is_next_and_may_command_o
         plain.delete(f"{base_url}/locks/sessions/{session}")
 
 
-def test_each_round_of_the_keep_alive_program_restarts_the_idle_time_of_the_lock(base_url: str):
+def test_each_round_of_the_keep_alive_program_restarts_the_idle_time_of_the_lock(base_url: str) -> None:
     """REST-1 IDLE-1 LIVE-15"""
     session = run(base_url, CREATE)["session_id"]
     lock = {"equipment_id": "ps_abc123", "session_id": session}
@@ -215,7 +215,7 @@ def test_each_round_of_the_keep_alive_program_restarts_the_idle_time_of_the_lock
     plain.delete(f"{base_url}/locks/sessions/{session}")
 
 
-def test_the_force_program_of_the_page_takes_the_lock_of_whoever_holds_it(base_url: str):
+def test_the_force_program_of_the_page_takes_the_lock_of_whoever_holds_it(base_url: str) -> None:
     """REST-1 FORCE-1"""
     session = run(base_url, CREATE)["session_id"]
     plain.post(f"{base_url}/locks/acquire", json={"equipment_id": "ps_abc123", "session_id": session})
