@@ -81,4 +81,4 @@ def _command_words(before: Sequence[str], commands: Mapping[str, Command]) -> li
     if command is None:
         return []
     given = {word.partition("=")[0] for word in before[1:] if "=" in word}
-    return [(f"{p.name}=", "parameter") for p in command.parameters if p.name not in given]
+    return [(f"{name}=", "parameter") for name in command.parameters if name not in given]

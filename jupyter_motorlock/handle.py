@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import INTERRUPTED, clicks_heard, moving_here, stop_all
-from jupyter_motorlock.lines import Call, Command, declared, unknown_command
+from jupyter_motorlock.lines import Command, declared, unknown_command
 
 if TYPE_CHECKING:
     from jupyter_motorlock.session import KernelSession
@@ -54,19 +54,19 @@ def login(
     return Handle(session, equipment_id)
 
 
-def run(session: KernelSession, equipment_id: str, call: Call) -> object:
+def run(session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]) -> object:
     """Send one checked command and return its value; an interrupt stops the equipment.
 
     Raises `CommandStopped` after an interrupt, and what `KernelSession.command` raises.
     """
     with clicks_heard(1):
         try:
-            return session.command(equipment_id, call.command.name, call.parameters)
+            return session.command(equipment_id, command.name, parameters)
         except KeyboardInterrupt:
-            moved = {equipment_id} if call.command.kind == "control" else set()
+            moved = {equipment_id} if command.kind == "control" else set()
             done = stop_all(session, sorted(moved.union(moving_here(session))), INTERRUPTED).clause
             raise CommandStopped(
-                f"You interrupted {call.command.name} of {equipment_id}; {done or 'nothing was moving'}."
+                f"You interrupted {command.name} of {equipment_id}; {done or 'nothing was moving'}."
             ) from None
 
 
@@ -106,7 +106,7 @@ class Handle:
         command = self._commands.get(name)
         if command is None:
             raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
-        return run(self._session, self.equipment_id, Call(command, command.bind(positional, named)))
+        return run(self._session, self.equipment_id, command, command.bind(positional, named))
 
     def stop(self, reason: str | None = None) -> None:
         """Stop all motion now; it needs no lock and does not end the login."""

@@ -1,4 +1,8 @@
-"""What a person types, checked against what the equipment declares before anything is sent. Pure."""
+"""What a person types, brought into the form that the equipment declares, before anything is sent. Pure.
+
+Only what is needed to send is looked at here: which command, which value is which parameter, and what JSON it
+becomes. Whether a value is allowed is the authority's to say.
+"""
 
 from __future__ import annotations
 
@@ -8,114 +12,96 @@ import math
 import re
 import shlex
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
-from typing import NoReturn, SupportsFloat
+from typing import Any, NoReturn, SupportsFloat, TypeAlias
 
 from jupyter_motorlock.errors import UsageProblem
 
-Value = float | int | bool | str | None
-"""What a parameter can be on the wire."""
-
-_ARTICLE = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "text": "a text"}
-_PYTHON: dict[str, type] = {"number": float, "integer": int, "boolean": bool, "text": str}
-_TRUTH = {"true": True, "on": True, "false": False, "off": False}
-_FIELD = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[[^\[\]]+\])*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:^|(?<=\s))#.*""")
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One declared parameter; `type` is `number`, `integer`, `boolean` or `text`."""
-
-    name: str
-    type: str
-    units: str | None
-    required: bool
-    default: object
-    choices: tuple[object, ...]
-    doc: str
-
-    @property
-    def wanted(self) -> str:
-        """What it takes, for people: `a number in mm`."""
-        if self.choices:
-            return "one of " + ", ".join(str(choice) for choice in self.choices)
-        return _ARTICLE.get(self.type, self.type) + (f" in {self.units}" if self.units else "")
-
-    def value(self, given: object) -> Value:
-        """Return `given` (a Python value or typed text) as the declared JSON type, or raise `UsageProblem`."""
-        value = _converted(self.type, given)
-        if value is None or (self.choices and value not in self.choices):
-            raise UsageProblem(f"{self.name} must be {self.wanted}, not {given!r}.")
-        return value
+def _number(given: object) -> float:
+    number = math.nan if isinstance(given, bool) or not isinstance(given, str | SupportsFloat) else float(given)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
-@dataclass(frozen=True)
+def _whole(given: object) -> int:
+    number = _number(given)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+def _truth(given: object) -> bool:
+    return {"true": True, "on": True, "false": False, "off": False}[str(given).lower()]
+
+
+_TYPES: Mapping[str, tuple[str, type, Callable[[object], object]]] = {
+    "number": ("a number", float, _number),
+    "integer": ("a whole number", int, _whole),
+    "boolean": ("true or false", bool, _truth),
+    "text": ("a text", str, str),
+}
+
+
 class Command:
-    """One declared command; positional arguments follow the order of `parameters`."""
+    """One declared command (`Command` in docs/reference/rest.md); positional values follow its parameters."""
 
-    name: str
-    kind: str
-    doc: str
-    parameters: tuple[Parameter, ...]
-    units: str | None
+    def __init__(self, declared: Mapping[str, Any]) -> None:
+        self.name: str = declared["name"]
+        self.kind: str = declared["kind"]
+        self.parameters: dict[str, Mapping[str, Any]] = {p["name"]: p for p in declared["parameters"]}
+        self._declared = declared
 
     @property
     def usage(self) -> str:
         """How it is typed: `move_to POSITION`."""
-        words = [p.name.upper() if p.required else f"[{p.name.upper()}]" for p in self.parameters]
+        words = [name.upper() if p["required"] else f"[{name.upper()}]" for name, p in self.parameters.items()]
         return " ".join([self.name, *words])
 
     @property
     def help(self) -> str:
         """The docstring of the method: what it does, what each parameter is, what it returns."""
-        lines = [self.doc, ""] if self.doc else []
-        lines += [f"{p.name}: {p.wanted}" + (f"; {p.doc}" if p.doc else "") for p in self.parameters]
-        lines += [f"Returns a value in {self.units}."] if self.units else []
+        units = self._declared["returns"]["units"]
+        lines = [self._declared["doc"], "", *(f"{n}: {_wanted(p)}; {p['doc']}" for n, p in self.parameters.items())]
+        lines += [f"Returns a value in {units}."] if units else []
         return "\n".join([*lines, "It needs the lock." if self.kind == "control" else "It changes nothing."])
 
     @property
     def signature(self) -> inspect.Signature:
-        """What Python shows for `stage.move_to?`."""
-        parameters = []
-        optional = by_name = False
-        for p in self.parameters:
-            by_name = by_name or (optional and p.required)  # Python has none such that could be positional
-            optional = optional or not p.required
+        """What Python shows for `stage.move_to?`, and how values are given their names."""
+        parameters: list[inspect.Parameter] = []
+        for name, p in self.parameters.items():
+            # Python has no required parameter after an optional one that could be positional.
+            by_name = p["required"] and any(before.default is not before.empty for before in parameters)
             kind = inspect.Parameter.KEYWORD_ONLY if by_name else inspect.Parameter.POSITIONAL_OR_KEYWORD
-            default = inspect.Parameter.empty if p.required else p.default
-            annotation = _PYTHON.get(p.type, inspect.Parameter.empty)
-            parameters.append(inspect.Parameter(p.name, kind, default=default, annotation=annotation))
+            default = inspect.Parameter.empty if p["required"] else p["default"]
+            parameters.append(inspect.Parameter(name, kind, default=default, annotation=_TYPES[p["type"]][1]))
         return inspect.Signature(parameters)
 
-    def bind(self, positional: Sequence[object], named: Mapping[str, object]) -> dict[str, Value]:
+    def bind(self, positional: Sequence[object], named: Mapping[str, object]) -> dict[str, object]:
         """Return the parameters to send, or raise `UsageProblem` saying how the command is written."""
-        takes = ", ".join(p.name for p in self.parameters) or "no parameters"
-        if len(positional) > len(self.parameters):
-            were = "1 value was" if len(positional) == 1 else f"{len(positional)} values were"
-            raise UsageProblem(f"{self.name} takes {takes}, and {were} given.")
-        given: dict[str, object] = {p.name: v for p, v in zip(self.parameters, positional, strict=False)}
-        known = {p.name for p in self.parameters}
-        for name, value in named.items():
-            if name not in known:
-                raise UsageProblem(f"{self.name} has no parameter {name}; it takes {takes}.")
-            if name in given:
-                raise UsageProblem(f"{self.name} got {name} twice; give it once.")
-            given[name] = value
-        for p in self.parameters:
-            if p.required and p.name not in given:
-                raise UsageProblem(f"{self.name} needs {p.name}, {p.wanted}; write: {self.usage}")
-        return {p.name: p.value(given[p.name]) for p in self.parameters if p.name in given}
+        try:
+            given = self.signature.bind_partial(*positional, **named).arguments
+        except TypeError as wrong:
+            raise UsageProblem(f"{self.name}: {wrong}; write: {self.usage}") from None
+        for name, p in self.parameters.items():
+            if p["required"] and name not in given:
+                raise UsageProblem(f"{self.name} needs {name}, {_wanted(p)}; write: {self.usage}")
+        return {name: _value(self.parameters[name], value) for name, value in given.items()}
 
 
-@dataclass(frozen=True)
-class Call:
-    """A checked line, ready to be sent."""
+Call: TypeAlias = tuple[Command, dict[str, object]]
+"""A command and its parameters, ready to be sent."""
 
-    command: Command
-    parameters: dict[str, Value]
+
+class _LoginParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageProblem(f"%motor_login: {message}; %motor_login? shows how it is written.")
 
 
 class LoginLine(argparse.Namespace):
@@ -130,53 +116,47 @@ class LoginLine(argparse.Namespace):
     no_panel: bool
 
 
-class _LoginParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageProblem(f"%motor_login: {message}; %motor_login? shows how it is written.")
-
-
 def read_login(words: Sequence[str]) -> LoginLine:
     """Return the options in the words of a `%motor_login` line."""
     parser = _LoginParser(add_help=False, allow_abbrev=False)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--as", dest="user")
-    parser.add_argument("--wait", action="store_true")
-    parser.add_argument("--watch", action="store_true")
     parser.add_argument("--note")
     parser.add_argument("--timeout", dest="timeout_s", type=int)
-    parser.add_argument("--no-panel", action="store_true")
+    for switch in ("--wait", "--watch", "--no-panel"):
+        parser.add_argument(switch, action="store_true")
     return parser.parse_args(list(words), namespace=LoginLine())
 
 
-def declared(description: Mapping[str, object]) -> dict[str, Command]:
+def declared(description: Mapping[str, Any]) -> dict[str, Command]:
     """Return the commands in the answer of `GET equipment/{id}`, by name."""
-    return {command.name: command for command in map(_command, _objects(description.get("commands")))}
+    return {command["name"]: Command(command) for command in description["commands"]}
 
 
 def tokens(line: str) -> list[str]:
     """Split one typed line into words; quotes hold words together, a `#` after a space begins a comment."""
     try:
-        return shlex.split(_without_comment(line))
+        return shlex.split(_COMMENT.sub(r"\1", line))
     except ValueError:
         raise UsageProblem("A quotation mark is not closed; close it, or put a \\ before it.") from None
 
 
 def fill(text: str, names: Mapping[str, object]) -> str:
-    """Put values into `{name}`, `{name.attribute}` and `{name[index]}`; nothing else is evaluated."""
+    """Put values into `{name}`, `{name.attribute}` and `{name[index]}`; no expression is evaluated."""
     try:
-        parts = list(string.Formatter().parse(text))
+        return string.Formatter().vformat(text, (), names)
+    except (LookupError, AttributeError, TypeError):
+        raise UsageProblem(f"{text} has no value here; define it in a cell above, or correct it.") from None
     except ValueError:
-        raise UsageProblem(f"{text} has a lone brace; write {{name}}, or double it.") from None
-    return "".join(literal + _filled(field, spec, how, names) for literal, field, spec, how in parts)
+        raise UsageProblem(f"{text} cannot be filled in; write {{name}}, or double a brace that is meant.") from None
 
 
 def read_call(
     words: Sequence[str], equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
 ) -> Call:
-    """Check one command given as words (`move_to 12.5`, `move_to position=12.5`)."""
+    """Read one command given as words (`move_to 12.5`, `move_to position=12.5`)."""
     name = fill(words[0], names)
-    command = commands.get(name)
-    if command is None:
+    if name not in commands:
         raise UsageProblem(unknown_command(name, equipment_id, commands))
     positional: list[object] = []
     named: dict[str, object] = {}
@@ -188,105 +168,39 @@ def read_call(
             raise UsageProblem(f"{name} got {match[1]} twice; give it once.")
         else:
             named[match[1]] = fill(match[2], names)
-    return Call(command, command.bind(positional, named))
+    return commands[name], commands[name].bind(positional, named)
 
 
 def read_cell(body: str, equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]) -> list[Call]:
-    """Check every line of a cell; the first that is wrong raises `UsageProblem` naming its number in the cell."""
+    """Read every line of a cell; the first that is wrong raises `UsageProblem` naming its number in the cell."""
     calls = []
     for number, line in enumerate(body.splitlines(), start=2):  # line 1 is the %%motor line itself
         try:
-            words = tokens(line)
-            if words:
+            if words := tokens(line):
                 calls.append(read_call(words, equipment_id, commands, names))
         except UsageProblem as problem:
             raise UsageProblem(f"Line {number}: {problem}") from None
     return calls
 
 
-def unknown_command(name: str, equipment_id: str, commands: Iterable[str]) -> str:
+def unknown_command(name: str, equipment_id: str, commands: Collection[str]) -> str:
     """Return the sentence for a command that is not declared."""
-    known = sorted(commands)
-    near = get_close_matches(name, known, n=1)
-    has = ", ".join(known)
-    if near:
+    has = ", ".join(sorted(commands))
+    if near := get_close_matches(name, commands, n=1):
         return f"{equipment_id} has no command {name}; did you mean {near[0]} (it has {has})?"
     return f"{equipment_id} has no command {name}; it has {has}."
 
 
-def _filled(field: str | None, spec: str | None, how: str | None, names: Mapping[str, object]) -> str:
-    if field is None:
-        return ""
-    if spec or how or not _FIELD.fullmatch(field):
-        shown = field + (f"!{how}" if how else "") + (f":{spec}" if spec else "")
-        raise UsageProblem(f"{{{shown}}} is not filled in: only {{name}}, {{name.attribute}} and {{name[index]}} are.")
+def _wanted(parameter: Mapping[str, Any]) -> str:
+    """Return what it takes, for people: `a number in mm`."""
+    if parameter["choices"]:
+        return "one of " + ", ".join(map(str, parameter["choices"]))
+    return _TYPES[parameter["type"]][0] + (f" in {parameter['units']}" if parameter["units"] else "")
+
+
+def _value(parameter: Mapping[str, Any], given: object) -> object:
+    """Return `given` (a Python value, also numpy's, or typed text) as the declared JSON type."""
     try:
-        value, _ = string.Formatter().get_field(field, (), names)
-    except (LookupError, AttributeError, TypeError):
-        raise UsageProblem(f"{{{field}}} has no value here; define it in a cell above, or correct it.") from None
-    return str(value)
-
-
-def _without_comment(line: str) -> str:
-    quote = ""
-    for at, sign in enumerate(line):
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "'\"" and line[at - 1 : at] != "\\":
-            quote = sign
-        elif sign == "#" and (at == 0 or line[at - 1].isspace()):
-            return line[:at]
-    return line
-
-
-def _converted(declared_type: str, given: object) -> Value:
-    match declared_type:
-        case "number":
-            return _number(given)
-        case "integer":
-            number = _number(given)
-            return int(number) if number is not None and number.is_integer() else None
-        case "boolean":
-            return given if isinstance(given, bool) else _TRUTH.get(str(given).lower())
-        case _:
-            return given if isinstance(given, str) else str(given)
-
-
-def _number(given: object) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, str | SupportsFloat):
-        return None
-    try:
-        number = float(given)  # also what numpy hands out in a scan
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _command(item: Mapping[str, object]) -> Command:
-    returns = item.get("returns")
-    units = returns.get("units") if isinstance(returns, Mapping) else None
-    return Command(
-        name=str(item["name"]),
-        kind=str(item.get("kind", "control")),
-        doc=str(item.get("doc") or ""),
-        parameters=tuple(_parameter(p) for p in _objects(item.get("parameters"))),
-        units=str(units) if units else None,
-    )
-
-
-def _parameter(item: Mapping[str, object]) -> Parameter:
-    units, choices = item.get("units"), item.get("choices")
-    return Parameter(
-        name=str(item["name"]),
-        type=str(item.get("type", "text")),
-        units=str(units) if units else None,
-        required=bool(item.get("required", True)),
-        default=item.get("default"),
-        choices=tuple(choices) if isinstance(choices, list | tuple) else (),
-        doc=str(item.get("doc") or ""),
-    )
-
-
-def _objects(value: object) -> Iterator[Mapping[str, object]]:
-    if isinstance(value, list | tuple):
-        yield from (item for item in value if isinstance(item, Mapping))
+        return _TYPES[parameter["type"]][2](given)
+    except (TypeError, ValueError, LookupError, OverflowError):
+        raise UsageProblem(f"{parameter['name']} must be {_wanted(parameter)}, not {given!r}.") from None

@@ -128,12 +128,12 @@ class MotorMagics(Magics):
         out, words = _output(tokens(line.rstrip().removesuffix(";")))
         if cell is None:
             name, rest = self._meant.addressed([*(fill(word, names) for word in words[:1]), *words[1:]])
-            value = run(self.session, name, read_call(rest, name, self._meant.commands(name), names))
+            value = run(self.session, name, *read_call(rest, name, self._meant.commands(name), names))
             kept: object = value
         else:
             name = self._meant.one([fill(word, names) for word in words])
             results = [
-                run(self.session, name, call) for call in read_cell(cell, name, self._meant.commands(name), names)
+                run(self.session, name, *call) for call in read_cell(cell, name, self._meant.commands(name), names)
             ]
             value, kept = (results[-1] if results else None), results
         if out:
