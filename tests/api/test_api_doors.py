@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rest_lab import Authority, Person, ok, refused
 
+MOTORS = 12
 MIB = 1024 * 1024
 BODIES = ["/locks/acquire", "/locks/release", "/locks/sessions/create", "/equipment/stage_x/command"]
 FOREIGN = "This request came by way of another site or under another name; use the authority's own address."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rest_lab import Authority, Person, ok, refused
 
+MOTORS = 4
 LISTED = {
     "id", "type", "manufacturer", "model", "serial_number", "connection_type", "resource_string", "nickname",
 }  # fmt: skip

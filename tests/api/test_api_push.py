@@ -106,6 +106,15 @@ def test_a_client_that_missed_nothing_gets_the_snapshot_only(lab: Authority) -> 
         assert [m.event for m in stream.to(is_snapshot)] == ["snapshot"]
 
 
+def test_a_client_that_missed_one_event_gets_that_one(lab: Authority, ann: Person, motor: str) -> None:
+    """PUSH-3"""
+    with Stream(lab) as stream:
+        seen = stream.to(is_snapshot)[-1].data["seq"]
+    ann.has(motor)
+    with Stream(lab, f"after={seen}") as stream:
+        assert changes(stream.to(is_snapshot)) == [seen + 1]
+
+
 @pytest.mark.parametrize("after", ["999999999", "-7", "1" + "0" * 30])
 def test_after_a_number_that_never_was_gives_a_snapshot(lab: Authority, after: str) -> None:
     """PUSH-9"""

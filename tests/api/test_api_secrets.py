@@ -12,6 +12,8 @@ from rest_lab import Authority, Person, ok, refused, running
 from sse import Stream
 
 People = Callable[..., Person]
+
+MOTORS = 36
 Ask = Callable[[Authority, Person, str], requests.Response]
 
 

@@ -17,6 +17,8 @@ SESSION_OURS = SESSION | {"user", "user_verified", "has_keeper", "suspect"}
 
 People = Callable[..., Person]
 
+MOTORS = 24
+
 
 def test_a_session_is_created_with_status_200_and_every_field_of_the_page(lab: Authority) -> None:
     """REST-1 REST-2 WHO-1"""

@@ -12,6 +12,8 @@ from rest_lab import Authority, Person, ok, refused, until
 
 People = Callable[..., Person]
 
+MOTORS = 24
+
 
 @pytest.mark.parametrize(
     "body",

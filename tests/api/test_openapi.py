@@ -17,6 +17,7 @@ from rest_lab import Authority, running
 from authority.api.app import DOORS
 from authority.api.openapi import document
 
+MOTORS = 1
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

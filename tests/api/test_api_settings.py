@@ -1,0 +1,134 @@
+"""LabLink's seven settings, each tested by what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rest_lab import Authority, running
+
+from authority.settings import Misconfigured, load
+
+
+@contextmanager
+def told(place: Path, **settings: str) -> Iterator[Authority]:
+    with running(place, env=settings) as authority:
+        yield authority
+
+
+def test_with_locks_switched_off_everybody_may_drive_and_the_authority_warns(tmp_path: Path) -> None:
+    """REST-21"""
+    with told(tmp_path, LABLINK_ENABLE_EQUIPMENT_LOCKS="false") as lab:
+        ann, bob = lab.person("ann"), lab.person("bob")
+        ann.has("stage_x")
+        assert bob.command("move_to", position=1.0).json()["outcome"] == "done"
+        order = {"command_id": "c", "equipment_id": "stage_x", "action": "position", "parameters": {}}
+        assert lab.post("/equipment/stage_x/command", order).json()["data"] == 1.0
+        assert lab.send("GET", "/health").json()["locks_enabled"] is False
+        assert "locks are switched off: everybody may drive everything" in lab.log
+
+
+def test_a_lock_and_a_session_that_name_no_timeout_get_the_labs(tmp_path: Path) -> None:
+    """REST-22 REST-23"""
+    with told(tmp_path, LABLINK_LOCK_TIMEOUT_SEC="77", LABLINK_SESSION_TIMEOUT_SEC="88") as lab:
+        session = lab.post("/locks/sessions/create", {}).json()
+        assert 87 < session["time_remaining"] <= 88
+        asked = {"equipment_id": "stage_x", "session_id": session["session_id"]}
+        assert lab.post("/locks/acquire", asked).json()["lock"]["timeout_seconds"] == 77
+        assert lab.post("/locks/acquire", asked | {"timeout_seconds": 5}).json()["lock"]["timeout_seconds"] == 5
+
+
+def test_with_the_queue_switched_off_a_busy_equipment_refuses_who_would_wait(tmp_path: Path) -> None:
+    """REST-24"""
+    with told(tmp_path, LABLINK_ENABLE_LOCK_QUEUE="false") as lab:
+        lab.person("ann").has("stage_x")
+        refused = lab.person("bob").acquire("stage_x", queue_if_busy=True)
+        assert (refused.status_code, refused.json()["code"]) == (409, "queue_disabled")
+        assert refused.json()["detail"] == "Queueing is switched off in this lab; try again when it is free."
+        assert lab.person("cem").acquire("stage_y", queue_if_busy=True).json()["status"] == "locked"
+
+
+def test_with_observing_switched_off_no_observer_lock_is_given(tmp_path: Path) -> None:
+    """REST-25"""
+    with told(tmp_path, LABLINK_ENABLE_OBSERVER_MODE="false") as lab:
+        refused = lab.person("ann").acquire("stage_x", lock_mode="observer")
+        assert (refused.status_code, refused.json()["code"]) == (409, "observing_disabled")
+
+
+def test_without_release_on_disconnect_the_lock_of_an_ended_session_stays_and_nobody_commands_under_it(
+    tmp_path: Path,
+) -> None:
+    """REST-26"""
+    with told(tmp_path, LABLINK_AUTO_RELEASE_ON_DISCONNECT="false") as lab:
+        ann, bob = lab.person("ann"), lab.person("bob")
+        ann.has("stage_x")
+        ann.begins("move_to", position=90.0)
+        ann.leave()
+        status = lab.status("stage_x")
+        assert (status["state"], status["holder"]["user"]) == ("held", "ann")
+        assert ann.command("move_to", position=1.0).status_code == 403
+        assert bob.command("move_to", position=1.0).status_code == 403
+        while lab.status("stage_x")["readback"]["moving"]:
+            pass  # it is stopped all the same: nobody watches over it any more
+        assert lab.status("stage_x")["readback"]["position"] < 90
+        assert bob.release("stage_x", force=True).json()["status"] == "released"
+        assert bob.acquire("stage_x").json()["status"] == "locked"
+
+
+def test_lock_events_are_in_the_text_log_unless_that_is_switched_off(tmp_path: Path) -> None:
+    """REST-27"""
+    for said, expected in (("true", True), ("false", False)):
+        with told(tmp_path / said, LABLINK_LOG_LOCK_EVENTS=said) as lab:
+            lab.person("ann").has("stage_x")
+            assert ("lock_acquired stage_x ann" in lab.log) is expected
+            assert [e["event"] for e in lab.events("stage_x")] == ["lock_acquired"]
+
+
+@pytest.fixture
+def lab_file(tmp_path: Path) -> Path:
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        '[authority]\nlock_timeout_sec = 1\n[equipment.stage_x]\ndriver = "simulated-motor"\n', encoding="utf-8"
+    )
+    return path
+
+
+def test_a_setting_is_taken_from_motorlock_then_lablink_then_dotenv_then_the_lab_file(
+    tmp_path: Path, lab_file: Path
+) -> None:
+    """REST-28"""
+
+    def timeout(dotenv: str, **environ: str) -> int:
+        written = tmp_path / ".env"
+        written.write_text(dotenv, encoding="utf-8")
+        settings = load(host=None, port=0, config=lab_file, data=tmp_path, environ=environ, dotenv=written)
+        return settings.options.lock_timeout_s
+
+    assert timeout("") == 1
+    assert timeout("LABLINK_LOCK_TIMEOUT_SEC=2") == 2
+    assert timeout("LABLINK_LOCK_TIMEOUT_SEC=2\nMOTORLOCK_LOCK_TIMEOUT_SEC=3") == 3
+    assert timeout("MOTORLOCK_LOCK_TIMEOUT_SEC=3", LABLINK_LOCK_TIMEOUT_SEC="4") == 4
+    both = {"LABLINK_LOCK_TIMEOUT_SEC": "4", "MOTORLOCK_LOCK_TIMEOUT_SEC": "5"}
+    assert timeout("MOTORLOCK_LOCK_TIMEOUT_SEC=3", **both) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("LABLINK_ENABLE_LOCK_QUEUE", "maybe", "LABLINK_ENABLE_LOCK_QUEUE must be true or false, not maybe."),
+        (
+            "LABLINK_LOCK_TIMEOUT_SEC",
+            "-1",
+            "LABLINK_LOCK_TIMEOUT_SEC must be a whole number of seconds from 0 (never) to 31536000, not -1.",
+        ),
+    ],
+)
+def test_a_setting_that_is_not_understood_is_named_with_what_it_may_be(
+    name: str, text: str, sentence: str, tmp_path: Path
+) -> None:
+    """REST-28"""
+    with pytest.raises(Misconfigured) as refused:
+        load(host=None, port=0, config=None, data=tmp_path, environ={name: text}, dotenv=tmp_path / "none")
+    assert str(refused.value) == sentence
