@@ -24,10 +24,10 @@ lint: .venv/.with-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-browser: .venv/.with-browser
+test-browser: .venv/.with-long
 	$(PYTEST) -m browser
 
-test-slow: .venv/.with-browser
+test-slow: .venv/.with-long
 	$(PYTEST) -m "slow and not browser"
 
 # The stamps say what .venv has; a change of what is asked for installs anew.
