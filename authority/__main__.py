@@ -47,8 +47,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import logging
+
     from .serve import serve
     from .settings import Misconfigured, load
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
 
     try:
         settings = load(

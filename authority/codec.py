@@ -32,6 +32,7 @@ _NAMES: dict[type[m.Event], str] = {
     m.LockRefreshed: "lock_refreshed",
     m.LockClaimed: "lock_claimed",
     m.LockDraining: "lock_draining",
+    m.HolderGone: "holder_gone",
     m.ObserverAcquired: "observer_lock_acquired",
     m.ObserverEnded: "observer_lock_released",
     m.Queued: "queued",

@@ -101,10 +101,11 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         workers,
         {a.id: a.policy for a in settings.apparatus},
         history_days=settings.history_days,
+        log=log.info if settings.options.log_events else None,
         on_failure=lambda error: log.critical("only stop is served from now on: %r", error),
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
-    app = make_app(service, ids, hosts=settings.hosts, token=settings.token)
+    app = make_app(service, ids, hosts=settings.hosts, token=settings.token, options=settings.options)
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -119,6 +120,8 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    if not settings.options.locks:
+        log.warning("equipment locks are switched off: everybody may drive everything, and nothing arbitrates")
     service.start()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ended.wait())

@@ -16,7 +16,7 @@ import msgspec
 
 from . import journal as j
 from .agenda import Agenda
-from .codec import Views, encode_event, iso
+from .codec import Views, encode_event, iso, name_of
 from .committer import Committer, StoreFailed
 from .core import clocks
 from .core import messages as m
@@ -48,6 +48,7 @@ class Service:
         policies: Mapping[EquipmentId, Policy],
         *,
         history_days: float = 90.0,
+        log: Callable[[str], None] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Take up what the store remembers; `start` begins to act on it. Called on the loop."""
@@ -62,6 +63,7 @@ class Service:
         self._store = store
         self._history_s = history_days * 86400.0
         self._on_failure = on_failure
+        self._log = log
         self._journal = j.Journal(store)
         self._tasks: set[asyncio.Task[None]] = set()
         kept = store.load()
@@ -116,12 +118,12 @@ class Service:
 
     async def stop_all(self, reason: str) -> None:
         """Stop every equipment that moves or runs a command."""
-        busy = [
-            e.id
-            for e in self.table.all_equipment()
-            if e.moving or e.running is not None or self.workers[e.id].readback.moving
-        ]
+        busy = [e.id for e in self.table.all_equipment() if self._is_active(e.id)]
         await asyncio.gather(*(self.stop(key, None, None, reason) for key in busy))
+
+    def _is_active(self, key: EquipmentId) -> bool:
+        e = self.table.equipment(key)
+        return e is not None and (e.moving or e.running is not None or self.workers[key].readback.moving)
 
     # deciding
 
@@ -194,6 +196,8 @@ class Service:
         batch.events.append(EventRow(self.seq, wall, key, session, body))
         if self.hub:
             self._push(self.seq, body, key)
+        if self._log is not None and not isinstance(event, m.CommandStarted | m.CommandFinished):
+            self._log(f"{name_of(event)} {key or ''} {getattr(event, 'user', None) or ''}".rstrip())
 
     def _keep(self, step: Step) -> None:
         """Put the entries as they stand after the step into the commit of its events."""
@@ -224,6 +228,8 @@ class Service:
             case m.LockDraining(drain=drain) if drain.how is How.STOP and drain.stop_owed:
                 # The stop goes out at once: it harms nobody if the commit behind it should fail.
                 self._spawn(self._halt(event.equipment, drain))
+            case m.HolderGone() if self._is_active(event.equipment):
+                self._spawn(self._halt(event.equipment, None))
             case _:
                 pass
 

@@ -9,14 +9,16 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from dotenv import dotenv_values
 from msgspec import inspect
 
 from .core.model import EquipmentId, Policy
 from .drivers import DriverMisconfigured, build
 from .drivers.declare import DeclarationError
+from .options import Options
 from .ports import Driver
 
 DEFAULT_HOST = "127.0.0.1"
@@ -49,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     token: str | None
     hosts: frozenset[str]
     history_days: float
+    options: Options
     apparatus: tuple[Apparatus, ...]
 
 
@@ -61,6 +64,25 @@ class _Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str | None = None
     allowed_hosts: list[str] = []
     history_days: float = 90.0
+    enable_equipment_locks: bool = True
+    lock_timeout_sec: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 300
+    session_timeout_sec: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 600
+    enable_lock_queue: bool = True
+    enable_observer_mode: bool = True
+    auto_release_on_disconnect: bool = True
+    log_lock_events: bool = True
+
+
+_LABLINK = (
+    "enable_equipment_locks",
+    "lock_timeout_sec",
+    "session_timeout_sec",
+    "enable_lock_queue",
+    "enable_observer_mode",
+    "auto_release_on_disconnect",
+    "log_lock_events",
+)
+_TRUTH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 def load(
@@ -71,11 +93,18 @@ def load(
     data: Path | None,
     insist: bool = False,
     environ: Mapping[str, str] = os.environ,
+    dotenv: Path = Path(".env"),
 ) -> Settings:
-    """Return the settings; a flag goes before the environment, that before the lab file. Raises `Misconfigured`."""
+    """Return the settings; a flag goes before the environment, that before `.env` and the lab file.
+
+    Raises `Misconfigured`.
+    """
+    written = {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
     name = "the demonstration lab" if config is None else str(config)
     tables = _tables(name, _text(config))
     lab = _converted(f"{name}: [authority]", _table(f"{name}: [authority]", tables.get("authority", {})), _Lab)
+    lab = _lablink(lab, environ, written)
+    environ = written | dict(environ)
     host = host or environ.get("MOTORLOCK_HOST") or lab.host
     token = _token(lab, environ)
     if host not in _LOOPBACK and token is None and not insist:
@@ -91,8 +120,37 @@ def load(
         token=token,
         hosts=frozenset(h.lower() for h in [host, *lab.allowed_hosts]),
         history_days=lab.history_days,
-        apparatus=_apparatus(name, tables.get("equipment", {})),
+        options=Options(
+            locks=lab.enable_equipment_locks,
+            lock_timeout_s=lab.lock_timeout_sec,
+            session_timeout_s=lab.session_timeout_sec,
+            queue=lab.enable_lock_queue,
+            observers=lab.enable_observer_mode,
+            log_events=lab.log_lock_events,
+        ),
+        apparatus=_apparatus(name, tables.get("equipment", {}), lab),
     )
+
+
+def _lablink(lab: _Lab, environ: Mapping[str, str], written: Mapping[str, str]) -> _Lab:
+    """Return `lab` with LabLink's settings as the environment has them, MOTORLOCK_ before LABLINK_, before `.env`."""
+    said: dict[str, object] = {}
+    for key in _LABLINK:
+        names = (f"MOTORLOCK_{key.upper()}", f"LABLINK_{key.upper()}")
+        found = next(((n, source[n]) for source in (environ, written) for n in names if source.get(n)), None)
+        if found is not None:
+            said[key] = _said(*found, getattr(lab, key))
+    return msgspec.structs.replace(lab, **said)
+
+
+def _said(name: str, text: str, instead: object) -> object:
+    if isinstance(instead, bool):
+        if text.lower() not in _TRUTH:
+            raise Misconfigured(f"{name} must be true or false, not {text}.")
+        return _TRUTH[text.lower()]
+    if not re.fullmatch(r"[0-9]{1,8}", text) or int(text) > 31_536_000:
+        raise Misconfigured(f"{name} must be a whole number of seconds from 0 (never) to 31536000, not {text}.")
+    return int(text)
 
 
 def _text(config: Path | None) -> str:
@@ -152,6 +210,8 @@ def _expected(kind: inspect.Type) -> str:
             return f"one of {', '.join(str(member.value) for member in cls)}"
         case inspect.FloatType():
             return "a finite number above 0"
+        case inspect.BoolType():
+            return "true or false"
         case inspect.IntType():
             return "a whole number"
         case inspect.ListType():
@@ -194,13 +254,13 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motorlock"
 
 
-def _apparatus(name: str, tables: object) -> tuple[Apparatus, ...]:
+def _apparatus(name: str, tables: object, lab: _Lab) -> tuple[Apparatus, ...]:
     if not isinstance(tables, dict) or not tables:
         raise Misconfigured(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
-    return tuple(_one(name, str(key), table) for key, table in tables.items())
+    return tuple(_one(name, str(key), table, lab) for key, table in tables.items())
 
 
-def _one(name: str, key: str, table: object) -> Apparatus:
+def _one(name: str, key: str, table: object, lab: _Lab) -> Apparatus:
     where = f"{name}: [equipment.{key}]"
     if not _ID.fullmatch(key):
         raise Misconfigured(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
@@ -211,7 +271,9 @@ def _one(name: str, key: str, table: object) -> Apparatus:
     if label is not None and not isinstance(label, str):
         raise Misconfigured(f"{where} label must be a text, not {label!r}.")
     options = _table(f"{where} options", keys.get("options", {}))
-    policy = _converted(where, {k: v for k, v in keys.items() if k not in _OWN_KEYS}, Policy, _OWN_KEYS)
+    asked = {k: v for k, v in keys.items() if k not in _OWN_KEYS}
+    general = {"enforce_locks": lab.enable_equipment_locks, "release_with_session": lab.auto_release_on_disconnect}
+    policy = _converted(where, general | asked, Policy, _OWN_KEYS)
     try:
         driver = build(driver_name, options)
     except (DriverMisconfigured, DeclarationError) as error:

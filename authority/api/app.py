@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from authority.options import Options
 from authority.service import Service
 
 from . import equipment, locks
@@ -25,12 +26,20 @@ from .push import events
 
 DOORS = (*equipment.DOORS, *locks.DOORS)
 
+_DEFAULTS = Options()
 _BUSY = ("/command", "/acquire", "/release", "/heartbeat")
 
 
-def make_app(service: Service, ids: SessionIds, *, hosts: frozenset[str] = frozenset(), token: str | None) -> Starlette:
+def make_app(
+    service: Service,
+    ids: SessionIds,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    token: str | None,
+    options: Options = _DEFAULTS,
+) -> Starlette:
     """Return the ASGI app that serves `service`."""
-    house = House(service, ids)
+    house = House(service, ids, options)
     # Routes are tried in order: those that are used most come first.
     doors = sorted(DOORS, key=lambda door: not door.path.endswith(_BUSY))
     routes = [Route(door.path, Endpoint(house, door), methods=[door.method]) for door in doors]

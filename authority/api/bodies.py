@@ -22,7 +22,7 @@ class AcquireBody(Struct):
     equipment_id: Name
     session_id: Name
     lock_mode: str = "exclusive"
-    timeout_seconds: Seconds = 300
+    timeout_seconds: Seconds | UnsetType = UNSET
     queue_if_busy: bool = False
     note: Note | None = None
 
@@ -42,7 +42,7 @@ class SessionBody(Struct):
 
     client_name: Name | None = None
     client_ip: Name | None = None
-    timeout_seconds: Seconds = 600
+    timeout_seconds: Seconds | UnsetType = UNSET
     metadata: dict[str, object] | None = None
     user: Name | None = None
     secret: bool = False

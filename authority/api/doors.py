@@ -15,8 +15,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from authority.committer import StoreFailed
+from authority.core import messages as m
 from authority.core.model import EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionIsOver, UnknownEquipment, UnknownSession
+from authority.options import Options
 from authority.service import Service
 from authority.worker import Worker
 
@@ -54,6 +56,7 @@ class House:
 
     service: Service
     ids: SessionIds
+    options: Options
 
 
 class Visit:
@@ -99,6 +102,29 @@ class Visit:
         session = self.session(name)
         self.prove(session)
         return session
+
+    def begun(self, name: str) -> Session:
+        """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
+        if self.service.table.session(SessionId(name)) is None and not self.house.ids.made(name):
+            now, user = self.service.clock.now(), f"a program at {self.peer}"
+            self.service.apply(
+                m.OpenSession(
+                    session=Session(
+                        id=SessionId(name),
+                        user=user,
+                        client_ip=self.peer,
+                        created_at=now,
+                        last_seen=now,
+                        timeout_s=self.house.options.session_timeout_s,
+                    )
+                )
+            )
+        return self.acting(name)
+
+    @property
+    def peer(self) -> str:
+        """The address the request came from."""
+        return self.request.client.host if self.request.client is not None else "unknown"
 
     def prove(self, session: Session) -> None:
         """Refuse unless the request bears the token of `session`, where it has one."""

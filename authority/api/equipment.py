@@ -155,6 +155,8 @@ def _name_and_digest(v: Visit, session: SessionId, body: b.CommandBody) -> tuple
 
 
 def _control_session(v: Visit, key: EquipmentId, name: str | None) -> SessionId:
+    if not _equipment(v, key).policy.enforce_locks:
+        return _anybody(v, name)
     if not name:
         detail = f"A control command needs session_id: log in to {key} first."
         raise Refused(401, "session_required", detail)
@@ -165,6 +167,15 @@ def _control_session(v: Visit, key: EquipmentId, name: str | None) -> SessionId:
         raise LockLost(e, loss) if loss is not None or v.house.ids.made(name) else LockRequired(e)
     v.prove(session)
     return session.id
+
+
+def _anybody(v: Visit, name: str | None) -> SessionId:
+    """Return whose command it is where locks are switched off: a session's, or everybody's at that address."""
+    known = v.service.table.session(SessionId(name)) if name else None
+    if known is None:
+        return v.begun(f"anybody at {v.peer}").id
+    v.prove(known)
+    return known.id
 
 
 def _bound(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> dict[str, object]:
@@ -204,16 +215,23 @@ async def _wait(call: Call, body: b.CommandBody) -> Response:
     return Response(msgspec.json.encode(running), 202, _JSON)
 
 
-async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> Response:
-    e, name = _equipment(v, key), body.session_id
+def _observe_session(v: Visit, e: Equipment, name: str | None) -> SessionId:
+    if not e.policy.enforce_locks:
+        return _anybody(v, name)
     session = v.service.table.session(SessionId(name)) if name else None
     if session is None:
         raise ObserveRequired(e)
     v.prove(session)
-    with _speaking(v, session.id):
-        permit_observe(e, session.id)
+    return session.id
+
+
+async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -> Response:
+    e = _equipment(v, key)
+    session = _observe_session(v, e, body.session_id)
+    with _speaking(v, session):
+        permit_observe(e, session)
         parameters = _bound(v, key, declared, body)
-        v.service.apply(m.Observe(equipment=key, session=session.id))
+        v.service.apply(m.Observe(equipment=key, session=session))
     await v.service.settled()
     asking = asyncio.ensure_future(v.worker(key).observe(body.action, parameters))
     if not (await asyncio.wait({asking}, timeout=body.wait_seconds))[0]:
@@ -294,7 +312,12 @@ def health(v: Visit) -> b.HealthAnswer:
     """Tell whether the authority can do its work."""
     s = v.service
     return b.HealthAnswer(
-        "ok" if s.failure is None else "store_failed", "motorlock", __version__, s.instance, True, len(s.workers)
+        "ok" if s.failure is None else "store_failed",
+        "motorlock",
+        __version__,
+        s.instance,
+        v.house.options.locks,
+        len(s.workers),
     )
 
 

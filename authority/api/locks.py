@@ -8,13 +8,13 @@ import msgspec
 
 from authority.core import messages as m
 from authority.core.model import Equipment, EquipmentId, Mode, Session, SessionId, Why
-from authority.core.refusals import NoLock, NotHolder
+from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies as b
 from .doors import Door, Visit, invalid
 from .identity import new_token
-from .problems import who_holds
+from .problems import Refused, told, who_holds
 
 
 def acquire(v: Visit) -> b.AcquireAnswer:
@@ -22,20 +22,29 @@ def acquire(v: Visit) -> b.AcquireAnswer:
     body = v.body_as(b.AcquireBody)
     key = v.known(body.equipment_id)
     mode = _mode(body.lock_mode)
-    session = _session_for(v, body.session_id)
+    if mode is Mode.OBSERVER and not v.house.options.observers:
+        detail = "Observing is switched off in this lab; everybody sees the state and readings without a lock."
+        raise Refused(409, "observing_disabled", detail)
+    session = v.begun(body.session_id)
     fresh = uuid.uuid4().hex
-    events = v.service.apply(
-        m.Acquire(
-            equipment=key,
-            session=session.id,
-            mode=mode,
-            timeout_s=body.timeout_seconds,
-            wait=body.queue_if_busy,
-            note=body.note,
-            lock_id=f"lock_{fresh}",
-            queue_id=f"queue_{fresh}",
-        )
+    request = m.Acquire(
+        equipment=key,
+        session=session.id,
+        mode=mode,
+        timeout_s=_or(body.timeout_seconds, v.house.options.lock_timeout_s),
+        wait=body.queue_if_busy and v.house.options.queue,
+        note=body.note,
+        lock_id=f"lock_{fresh}",
+        queue_id=f"queue_{fresh}",
     )
+    try:
+        events = v.service.apply(request)
+    except EquipmentInUse as busy:
+        if not body.queue_if_busy or v.house.options.queue:
+            raise
+        sentence = told(busy, v.service.views, v.service.clock.now())
+        detail = "Queueing is switched off in this lab; try again when it is free."
+        raise Refused(409, "queue_disabled", detail, **sentence.data) from None
     e = _equipment(v, key)
     entry = e.entry(session.id)
     if mode is Mode.OBSERVER and e.observer(session.id) is not None:
@@ -60,21 +69,8 @@ def _queued(v: Visit, e: Equipment, entry: EntryView) -> b.AcquireAnswer:
     )
 
 
-def _session_for(v: Visit, name: str) -> Session:
-    """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
-    if v.service.table.session(SessionId(name)) is None and not v.house.ids.made(name):
-        now = v.service.clock.now()
-        user = f"a program at {_peer(v)}"
-        v.service.apply(
-            m.OpenSession(
-                session=Session(id=SessionId(name), user=user, client_ip=_peer(v), created_at=now, last_seen=now)
-            )
-        )
-    return v.acting(name)
-
-
-def _peer(v: Visit) -> str:
-    return v.request.client.host if v.request.client is not None else "unknown"
+def _or(seconds: int | msgspec.UnsetType, default: int) -> float:
+    return float(default if seconds is msgspec.UNSET else seconds)
 
 
 def _mode(text: str) -> Mode:
@@ -119,7 +115,7 @@ def _force(v: Visit, body: b.ReleaseBody) -> m.ForceRelease:
     known = v.service.table.session(SessionId(body.session_id))
     if known is not None:
         v.prove(known)
-    by = known.user if known is not None else f"{body.session_id} at {_peer(v)}"
+    by = known.user if known is not None else f"{body.session_id} at {v.peer}"
     reason = body.reason or "no reason given"
     key = v.known(body.equipment_id)
     return m.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
@@ -193,7 +189,7 @@ def create_session(v: Visit) -> NewSessionView:
     body = v.body_as(b.SessionBody)
     now = v.service.clock.now()
     token, digest = new_token() if body.secret else (None, None)
-    ip = body.client_ip or _peer(v)
+    ip = body.client_ip or v.peer
     session = Session(
         id=v.house.ids.new(),
         user=_user(body) or body.client_name or f"a program at {ip}",
@@ -202,7 +198,7 @@ def create_session(v: Visit) -> NewSessionView:
         metadata=body.metadata or {},
         created_at=now,
         last_seen=now,
-        timeout_s=float(body.timeout_seconds),
+        timeout_s=_or(body.timeout_seconds, v.house.options.session_timeout_s),
         keeper=body.keeper,
         lease_s=body.lease_seconds,
         secret_sha256=digest,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from . import messages as m
 from .model import COMMANDS_LIMIT, Command, Equipment, Outcome, SessionId
 from .refusals import (
@@ -21,6 +23,8 @@ def permit_control(e: Equipment, session: SessionId, fence: int | None) -> None:
     """Refuse unless `session` may drive `e` now, under `fence` if it names one."""
     if e.fault is not None:
         raise EquipmentAtFault(e)
+    if not e.policy.enforce_locks:
+        return
     if not e.holds(session):
         loss = e.loss(session)
         raise LockRequired(e) if loss is None else LockLost(e, loss)
@@ -32,7 +36,7 @@ def permit_control(e: Equipment, session: SessionId, fence: int | None) -> None:
 
 def permit_observe(e: Equipment, session: SessionId) -> None:
     """Refuse unless `session` has a lock of either kind on `e`."""
-    if not e.holds(session) and e.observer(session) is None:
+    if e.policy.enforce_locks and not e.holds(session) and e.observer(session) is None:
         raise ObserveRequired(e)
 
 
@@ -48,10 +52,10 @@ def control(step: Step, r: m.Control) -> None:
     """Accept a control command; it is in flight at once if none runs."""
     e = step.equipment(r.equipment)
     permit_control(e, r.session, r.fence)
-    assert e.lock is not None
-    claim(step, e)
+    if e.holds(r.session):
+        claim(step, e)
     command = Command(
-        key=r.key, command_id=r.command_id, session=r.session, user=e.lock.user, fence=e.fence,
+        key=r.key, command_id=r.command_id, session=r.session, user=step.session(r.session).user, fence=e.fence,
         action=r.action, parameters=r.parameters,
     )  # fmt: skip
     if e.running is None and not e.accepted:
@@ -63,10 +67,7 @@ def control(step: Step, r: m.Control) -> None:
 
 
 def _start(step: Step, e: Equipment, command: Command) -> None:
-    started = Command(
-        key=command.key, command_id=command.command_id, session=command.session, user=command.user,
-        fence=command.fence, action=command.action, parameters=command.parameters, started_at=step.now,
-    )  # fmt: skip
+    started = replace(command, started_at=step.now)
     step.emit(
         m.CommandStarted(at=step.now, equipment=e.id, session=command.session, user=command.user, command=started)
     )

@@ -274,6 +274,12 @@ class LockDraining(EquipmentEvent, frozen=True, kw_only=True):
     drain: Drain
 
 
+class HolderGone(EquipmentEvent, frozen=True, kw_only=True):
+    """The holder's session ended, and the lab file says that its lock is kept all the same."""
+
+    why: Why
+
+
 class LockEnded(EquipmentEvent, frozen=True, kw_only=True):
     """The exclusive lock ended."""
 

@@ -76,6 +76,8 @@ class Role(StrEnum):
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the lab file says of one piece of equipment; the defaults are those of the specification."""
 
+    enforce_locks: bool = True
+    release_with_session: bool = True
     observers: Literal["apart", "alongside"] = "apart"
     on_idle: Literal["release", "offer", "keep"] | None = None
     on_loss: How = How.STOP

@@ -238,7 +238,9 @@ class Step:
                 self.leave_queue(key, entry, "session_ended")
             if observing is not None:
                 self.end_observer(key, observing, why)
-            if e.holds(s.id):
+            if e.holds(s.id) and not e.policy.release_with_session:
+                self.emit(m.HolderGone(at=self.now, equipment=key, session=s.id, user=s.user, why=why))
+            elif e.holds(s.id):
                 self.end_lock(key, why, reason=reason)
             elif e.lock is not None and e.lock.session == s.id and _lets_finish(e) and why in DEAD_WHYS:
                 self.hurry(key)

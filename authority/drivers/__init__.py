@@ -39,7 +39,7 @@ def known_drivers() -> dict[str, str]:
 
 def resolve(name: str) -> type[Driver]:
     """Return the driver class of a known name or of `package.module:Class`; raises `DriverMisconfigured`."""
-    place = name if ":" in name else known_drivers().get(name)
+    place = name if ":" in name else _OWN.get(name) or known_drivers().get(name)
     if place is None:
         known = ", ".join(known_drivers())
         raise DriverMisconfigured(

@@ -14,8 +14,8 @@ from authority.settings import Misconfigured, load
 
 MOTOR = '[equipment.m]\ndriver = "simulated-motor"\n'
 KEYS = (
-    "driver, label, options, observers, on_idle, on_loss, on_silence, claim_seconds, max_hold_seconds, "
-    "finish_seconds, stop_seconds"
+    "driver, label, options, enforce_locks, release_with_session, observers, on_idle, on_loss, on_silence, "
+    "claim_seconds, max_hold_seconds, finish_seconds, stop_seconds"
 )
 
 BAD = {
@@ -38,7 +38,9 @@ BAD = {
     "an unknown key of the authority": (
         f"[authority]\nprot = 1\n{MOTOR}",
         "{file}: [authority] has no key prot; allowed keys are host, port, data, token_file, allowed_hosts, "
-        "history_days.",
+        "history_days, "
+        "enable_equipment_locks, lock_timeout_sec, session_timeout_sec, enable_lock_queue, enable_observer_mode, "
+        "auto_release_on_disconnect, log_lock_events.",
     ),
     "a port that is a text": (
         f'[authority]\nport = "high"\n{MOTOR}', "{file}: [authority] port must be a whole number, not 'high'.",
