@@ -51,7 +51,7 @@ def people(url: str, tmp_path: Path) -> Iterator[dict[str, Person]]:
 
 def _shown(ran: Ran) -> str:
     """Return what stands below the cell, without the news that the wait of this very cell is over."""
-    lines = [line for line in ran.text.splitlines() if not line.startswith("Your turn has come: ")]
+    lines = [line for line in ran.text.splitlines() if not line.startswith("It is your turn on ")]
     return "\n".join([*lines, *([ran.error] if ran.error else [])])
 
 
