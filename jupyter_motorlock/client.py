@@ -1,4 +1,4 @@
-"""HTTP calls to the authority: one method for each path that the kernel side uses.
+"""HTTP calls to the authority; which path has which fields is for those who call to know.
 
 Every call may be repeated without harm, so a connection that breaks is tried once more; a command bears a key
 under which the authority runs it at most once.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -45,65 +45,18 @@ class Client:
         self.silence_s = STREAM_SILENCE_S
         self._per_thread = threading.local()
 
-    # Sessions
-
-    def create_session(
-        self, *, client_name: str, user: str, keeper: bool, lease_s: float, metadata: Mapping[str, str]
-    ) -> Json:
-        """Create a session with a secret and return it; the caller keeps `session_token`."""
-        body = {"client_name": client_name, "user": user, "metadata": dict(metadata)}
-        ours = {"secret": True, "keeper": keeper, "lease_seconds": lease_s}
-        return self._dict("POST", "/locks/sessions/create", body | ours)
-
-    def end_session(self, session_id: str) -> Json:
-        """End the session and release what it holds."""
-        return self._dict("DELETE", f"/locks/sessions/{quote(session_id, safe='')}")
-
-    # Locks
-
-    def acquire(self, body: Json) -> Json:
-        """Ask for a lock, with the fields of `POST /locks/acquire`."""
-        return self._dict("POST", "/locks/acquire", body)
-
-    def release(self, body: Json) -> Json:
-        """Give a lock back, with the fields of `POST /locks/release`."""
-        return self._dict("POST", "/locks/release", body)
-
-    def claim(self, equipment_id: str, session_id: str) -> Json:
-        """Claim a lock that the queue granted."""
-        return self._dict("POST", f"/locks/claim/{_name(equipment_id)}", {"session_id": session_id})
-
-    def leave(self, equipment_id: str, queue_id: str, session_id: str) -> Json:
-        """Take the session's entry out of the queue."""
-        path = f"/locks/queue/{_name(equipment_id)}/{quote(queue_id, safe='')}"
-        return self._dict("DELETE", path, params={"session_id": session_id})
+    def call(self, method: str, *path: str, body: Json | None = None, params: Mapping[str, str] | None = None) -> Json:
+        """Make one call; `path` has the parts after `/api`, as docs/reference/rest.md lists them."""
+        return self._as_dict(self._answer(method, path, body, params))
 
     def status(self, equipment_id: str) -> Json:
         """Return the present `Status` of the equipment."""
-        return self._dict("GET", f"/locks/status/{_name(equipment_id)}")
-
-    def events(self, equipment_id: str, *, limit: int = 50) -> Json:
-        """Return the newest events of the equipment, oldest first."""
-        return self._dict("GET", f"/locks/events/{_name(equipment_id)}", params={"limit": str(limit)})
-
-    # Equipment
+        return self.call("GET", "locks", "status", equipment_id)
 
     def equipment_list(self) -> list[Json]:
         """Return what there is and who holds it."""
-        found = self._decoded(self._answer("GET", "/equipment/list"))
+        found = self._answer("GET", ("equipment", "list"))
         return found if isinstance(found, list) else []
-
-    def describe(self, equipment_id: str) -> Json:
-        """Return kind, label, declared commands, policies and status of the equipment."""
-        return self._dict("GET", f"/equipment/{_name(equipment_id)}")
-
-    def stop(self, equipment_id: str, body: Json) -> Json:
-        """Stop the equipment now; needs no lock."""
-        return self._dict("POST", f"/equipment/{_name(equipment_id)}/stop", body)
-
-    def resume(self, equipment_id: str, session_id: str) -> Json:
-        """Allow control again after somebody else's stop."""
-        return self._dict("POST", f"/equipment/{_name(equipment_id)}/resume", {"session_id": session_id})
 
     def command(self, equipment_id: str, body: Json, *, key: str) -> Json:
         """Run a command and return its end, however long it takes.
@@ -112,7 +65,7 @@ class Client:
         means a second move. A command that could not be sent raises `Unreachable` at once; one that may have been
         sent is asked for during `RECONNECT_S` more.
         """
-        path = f"/equipment/{_name(equipment_id)}/command"
+        path = ("equipment", equipment_id, "command")
         waiting = body | {"wait_seconds": self.wait_s}
         give_up: float | None = None
         while True:
@@ -132,11 +85,9 @@ class Client:
                 return self._as_dict(answer)
             give_up = time.monotonic() + RECONNECT_S
 
-    # Push
-
     def open_stream(self, params: Mapping[str, str]) -> requests.Response:
         """Open the stream of server-sent events; reading it raises when nothing comes for `silence_s`."""
-        response = self._send("GET", "/events", params=params, patience_s=self.silence_s, stream=True)
+        response = self._send("GET", ("events",), params=params, patience_s=self.silence_s, stream=True)
         if response.status_code != 200:
             self._decoded(response)  # raises what the refusal says
             raise self._stranger()
@@ -144,25 +95,21 @@ class Client:
 
     # How a call is made
 
-    def _dict(
-        self, method: str, path: str, body: Json | None = None, *, params: Mapping[str, str] | None = None
-    ) -> Json:
-        return self._as_dict(self._decoded(self._answer(method, path, body, params=params)))
-
     def _answer(
-        self, method: str, path: str, body: Json | None = None, *, params: Mapping[str, str] | None = None
-    ) -> requests.Response:
+        self, method: str, path: Sequence[str], body: Json | None = None, params: Mapping[str, str] | None = None
+    ) -> object:
         try:
-            return self._send(method, path, body, params=params)
+            response = self._send(method, path, body, params=params)
         except Unreachable as lost:
             if lost.kind != "broken":
                 raise
-        return self._send(method, path, body, params=params)  # the kept connection was stale
+            response = self._send(method, path, body, params=params)  # the kept connection was stale
+        return self._decoded(response)
 
     def _send(
         self,
         method: str,
-        path: str,
+        path: Sequence[str],
         body: Json | None = None,
         *,
         params: Mapping[str, str] | None = None,
@@ -170,29 +117,23 @@ class Client:
         patience_s: float = QUICK_S,
         stream: bool = False,
     ) -> requests.Response:
-        headers = self.headers() | ({"Idempotency-Key": key} if key else {})
+        known = {
+            "Authorization": f"Bearer {self.token}" if self.token else None,
+            "Motorlock-Session": self.session_token,
+        }
         try:
             return self._http().request(
                 method,
-                f"{self.url}/api{path}",
+                "/".join([f"{self.url}/api", *(quote(part, safe="") for part in path)]),
                 json=body,
                 params=params,
-                headers=headers,
+                headers=known | {"Idempotency-Key": key},  # requests leaves out what is None
                 timeout=(CONNECT_S, patience_s),
                 stream=stream,
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
             )
         except requests.RequestException as error:
             raise Unreachable(self.url, _how_far(error)) from None
-
-    def headers(self) -> dict[str, str]:
-        """Return the secrets each request bears."""
-        headers = {}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        if self.session_token:
-            headers["Motorlock-Session"] = self.session_token
-        return headers
 
     def _http(self) -> requests.Session:
         """Return this thread's own session: `requests` is not safe across threads, nor across a fork."""
@@ -240,7 +181,3 @@ def _plain_address(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageProblem("The address of the authority must read http://HOST:PORT; set MOTORLOCK_URL to it.")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-
-
-def _name(equipment_id: str) -> str:
-    return quote(equipment_id, safe="")

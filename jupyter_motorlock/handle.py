@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from jupyter_motorlock import view
-from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, MotorlockError, UsageProblem
+from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import INTERRUPTED, clicks_heard, moving_here, stop_all
-from jupyter_motorlock.lines import Command, declared, unknown_command
+from jupyter_motorlock.lines import Command, unknown_command
 
 if TYPE_CHECKING:
     from jupyter_motorlock.session import KernelSession
@@ -46,8 +47,9 @@ def login(
                     on_queued()
                 session.wait_for(equipment_id)
         except KeyboardInterrupt:
-            if not had:  # the request may have arrived: what came of it is given back
-                session.leave(equipment_id)
+            if not had and not session.leave(equipment_id):  # what came of the request is given back
+                with suppress(LockRequired):
+                    session.release(equipment_id)
             raise MotorlockError(f"You stopped the login to {equipment_id}; you are not in its queue.") from None
         except EquipmentInUse as refused:
             raise _in_own_use(refused, equipment_id, session.user) from None
@@ -99,7 +101,7 @@ class Handle:
     def __init__(self, session: KernelSession, equipment_id: str) -> None:
         self._session = session
         self.equipment_id = equipment_id
-        self._commands = declared(session.describe(equipment_id))
+        self._commands = session.commands(equipment_id)
 
     def command(self, name: str, *positional: object, **named: object) -> object:
         """Run the declared command `name` and return its value, in the units it declares."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from jupyter_motorlock.completion import Known
 from jupyter_motorlock.errors import InvalidRequest, UsageProblem
-from jupyter_motorlock.lines import Command, declared
+from jupyter_motorlock.lines import Command
 from jupyter_motorlock.session import KernelSession
 
 
@@ -42,11 +42,10 @@ class Meant:
 
     def commands(self, name: str) -> dict[str, Command]:
         """Return the declared commands; a name that is not there is answered by a list of what is."""
-        if name not in self._commands:
-            try:
-                self._commands[name] = declared(self._session().describe(name))
-            except InvalidRequest:
-                raise UsageProblem(f"{name} is not here; there is {listed(self.offered())}.") from None
+        try:
+            self._commands[name] = self._session().commands(name)
+        except InvalidRequest:
+            raise UsageProblem(f"{name} is not here; there is {listed(self.offered())}.") from None
         return self._commands[name]
 
     def offered(self) -> list[dict[str, object]]:

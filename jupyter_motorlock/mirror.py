@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeAlias
 
-from jupyter_motorlock import notices
+from jupyter_motorlock import view
 from jupyter_motorlock.client import Json
 
 Callback: TypeAlias = Callable[[str | None, Json | None, Json | None], None]
@@ -19,72 +20,75 @@ MOST_NOTICES = 50
 
 
 class Mirror:
-    """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got."""
+    """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
+
+    `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
+    each equipment, `last_callback_error` what the newest failing `watch` callback raised.
+    """
 
     def __init__(self) -> None:
         self.statuses: dict[str, Json] = {}
         self.session_id: str | None = None
-        self.awaited: set[str] = set()
         self.last_callback_error: BaseException | None = None
+        self._awaited: set[str] = set()
         self._locks: dict[str, Json] = {}
         self._notices: list[str] = []
         self._watchers: list[Callback] = []
-        self._changed = threading.Condition()
+        self._knowing = threading.RLock()
 
     # Read
 
-    def locks(self) -> dict[str, Json]:
-        """The exclusive locks of this session, by equipment."""
-        with self._changed:
+    def held(self) -> dict[str, Json]:
+        """Return the exclusive locks of this kernel, by equipment, as far as it knows."""
+        with self._knowing:
             return dict(self._locks)
 
     def take_notices(self) -> list[str]:
-        """Return what the user has not been told yet, and forget it."""
-        with self._changed:
+        """Return the sentences to show at the next cell boundary, once each."""
+        with self._knowing:
             taken, self._notices = self._notices, []
         return taken
 
     def watch(self, callback: Callback) -> Callable[[], None]:
-        """Call `callback` after every change; returns the function that ends it."""
-        with self._changed:
+        """Call `callback(equipment_id, status, event)` in the feed's thread after each change; returns the way out.
+
+        `callback(None, None, None)` says that the feed was lost or has come back.
+        """
+        with self._knowing:
             self._watchers.append(callback)
 
         def unsubscribe() -> None:
-            with self._changed:
+            with self._knowing:
                 if callback in self._watchers:
                     self._watchers.remove(callback)
 
         return unsubscribe
 
-    def wait_until_differs(self, equipment_id: str, told: object, timeout_s: float) -> None:
-        """Wait until the `essence` of the equipment's status is not `told`, at most `timeout_s`."""
-        with self._changed:
-            self._changed.wait_for(lambda: essence(self.statuses.get(equipment_id)) != told, timeout_s)
-
     # Written by the replies to our own requests
 
     def took(self, lock: Json) -> None:
         """This session was granted `lock`."""
-        with self._changed:
-            if lock.get("lock_mode") == "exclusive":
+        if lock["lock_mode"] == "exclusive":
+            with self._knowing:
                 self._locks[lock["equipment_id"]] = lock
 
     def let_go(self, equipment_id: str) -> None:
         """This session gave its lock back."""
-        with self._changed:
+        with self._knowing:
             self._locks.pop(equipment_id, None)
 
     def begin(self, session_id: str) -> None:
         """A session begins."""
-        with self._changed:
+        with self._knowing:
             self.session_id, self._locks = session_id, {}
 
     def end(self, sentence: str | None) -> None:
         """The session is over; with a `sentence`, the user is told which locks ended with it."""
-        with self._changed:
-            lost, self._locks, self.session_id = sorted(self._locks), {}, None
+        with self._knowing:
+            lost, self._locks, self.session_id = ", ".join(sorted(self._locks)), {}, None
             if lost and sentence is not None:
-                self._notice(notices.session_over(lost, sentence))
+                why = sentence.rstrip(".")
+                self._notice(f"The lock on {lost} ended with this kernel's session ({why}); log in again to go on.")
 
     # Written by the feed
 
@@ -95,8 +99,7 @@ class Mirror:
                 for equipment_id, status in data["equipment"].items():
                     self._store(equipment_id, status, None)
             case "change":
-                self._take_event(data["event"])
-                self._store(data["event"].get("equipment_id"), data.get("status"), data["event"])
+                self._store(data["event"]["equipment_id"], data["status"], data["event"])
             case "progress":
                 known = self.statuses.get(data["equipment_id"])
                 if known is not None:
@@ -104,8 +107,7 @@ class Mirror:
 
     def tell(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
         """Call every watcher; what one raises is kept, because a thread's output would land in any cell."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._knowing:
             watchers = tuple(self._watchers)
         for watcher in watchers:
             try:
@@ -117,60 +119,31 @@ class Mirror:
         if equipment_id is None:
             return
         if status is not None:
-            with self._changed:
+            with self._knowing:
+                self._compare(equipment_id, status, event or {})
                 self.statuses = self.statuses | {equipment_id: status}
-                self._compare(equipment_id, status)
-        if status is not None or event is not None:
-            self.tell(equipment_id, status or self.statuses.get(equipment_id), event)
+        self.tell(equipment_id, status or self.statuses.get(equipment_id), event)
 
-    def _compare(self, equipment_id: str, status: Json) -> None:
-        """Bring our own lock into line with a status of the authority."""
-        ours = self._locks.get(equipment_id)
-        fence = status.get("fence") or 0
-        if ours is not None and fence < ours["fence"]:
+    def _compare(self, equipment_id: str, status: Json, event: Json) -> None:
+        """Bring our own lock into line with a status of the authority, and note what the user has to be told."""
+        ours, me, now = self._locks.get(equipment_id), self.session_id, datetime.now().astimezone()
+        if me is None or (ours is not None and status["fence"] < ours["fence"]):
             return  # older than the reply that gave us the lock
-        if status.get("state") == "held" and status.get("session_id") == self.session_id is not None:
-            is_new = ours is None or ours["fence"] < fence
-            if is_new and not status.get("claimed", True) and equipment_id not in self.awaited:
-                self._notice(notices.your_turn(status, equipment_id))
-            claimed = {"fence": fence, "lock_id": status["lock_id"], "claimed": status.get("claimed", True)}
-            base = {"equipment_id": equipment_id, "session_id": self.session_id, "lock_mode": "exclusive"}
-            self._locks[equipment_id] = base | (ours or {}) | claimed
+        if status["state"] == "held" and status["session_id"] == me:
+            is_new = ours is None or ours["fence"] < status["fence"]
+            if is_new and not status["claimed"] and equipment_id not in self._awaited:
+                self._notice(view.headline(status, me, now=now))
+            self._locks[equipment_id] = status  # it has what a lock has
+            if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
+                self._notice(view.notice(status, me, now=now))
         elif ours is not None:
             del self._locks[equipment_id]
-            loss = status.get("last_lost") or {}
-            if (loss.get("session_id"), loss.get("fence")) == (self.session_id, ours["fence"]):
-                self._tell_loss(loss | {"timestamp": loss["at"]}, equipment_id)  # no event told it: a new snapshot
-
-    def _tell_loss(self, loss: Json, equipment_id: str) -> None:
-        if loss.get("why") not in notices.OWN_DOING:
-            self._notice(notices.lock_lost(loss, equipment_id))
-
-    def _take_event(self, event: Json) -> None:
-        """Note what the user has to be told of an event."""
-        equipment_id = event.get("equipment_id")
-        if equipment_id is None or self.session_id is None:
-            return
-        with self._changed:
-            ours = event.get("session_id") == self.session_id
-            name = event["event"]
-            if ours and name in notices.ENDINGS:
-                lock = self._locks.get(equipment_id)
-                if lock is not None and lock["fence"] <= (event.get("fence") or 0):
-                    del self._locks[equipment_id]
-                    self._tell_loss(event, equipment_id)
-            elif ours and name == "observer_lock_released" and event.get("why") not in notices.OWN_DOING:
-                self._notice(notices.lock_lost(event, equipment_id, what="observer lock on"))
-            elif name == "stopped" and equipment_id in self._locks and not ours:
-                self._notice(notices.stopped(event, equipment_id))
+            self._notice(view.lost(status, me, now=now))
+        elif event.get("event") == "observer_lock_released" and event["session_id"] == me:
+            because = view.headline(status, me, now=now)
+            own = event["why"] in view.OWN_DOING
+            self._notice("" if own else f"Your observer lock on {equipment_id} ended: {because}")
 
     def _notice(self, sentence: str) -> None:
-        self._notices = [*self._notices, sentence][-MOST_NOTICES:]
-
-
-def essence(status: Json | None) -> object:
-    """Return what of a status matters to one who waits: it does not change while something moves."""
-    if status is None:
-        return None
-    queue = tuple(entry["queue_id"] for entry in status["queue"])
-    return (status["state"], status["session_id"], status["fence"], queue)
+        if sentence:
+            self._notices = [*self._notices, sentence][-MOST_NOTICES:]

@@ -8,80 +8,43 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from jupyter_motorlock import view
-from jupyter_motorlock.errors import MotorlockError
 
 if TYPE_CHECKING:
     import ipywidgets
 
+    from jupyter_motorlock.session import KernelSession
+
 WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
-JUST_AFTER_S = 0.2
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
 NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
 
 
-class PanelSession(Protocol):
-    """What a panel needs of the kernel's session."""
-
-    @property
-    def session_id(self) -> str | None:
-        """The own session, None before the first login."""
-
-    @property
-    def feed_alive(self) -> bool:
-        """Whether the feed has word from the authority."""
-
-    def watch(self, callback: Callable[[str | None, view.Fields | None, object], None]) -> Callable[[], None]:
-        """Call back after each change with the equipment and its status; return what ends that."""
-
-    def status(self, equipment_id: str, /) -> view.Fields:
-        """Ask for the present status."""
-
-    def acquire(self, equipment_id: str, /, *, queue: bool) -> object:
-        """Ask for the lock, and wait in the queue when somebody has it."""
-
-    def claim(self, equipment_id: str, /) -> object:
-        """Take up a lock that the queue gave."""
-
-    def release(self, equipment_id: str, /) -> object:
-        """Give the lock back."""
-
-    def leave(self, equipment_id: str, /) -> object:
-        """Leave the queue."""
-
-    def resume(self, equipment_id: str, /) -> object:
-        """Allow control again after somebody else's stop."""
-
-    def stop(self, equipment_id: str, /) -> view.Fields:
-        """Stop the equipment now."""
-
-
 class Panel:
     """A live panel of one equipment; `widget` is what to display, in a front end without widgets its text."""
 
-    def __init__(self, session: PanelSession, equipment_id: str) -> None:
+    def __init__(self, session: KernelSession, equipment_id: str) -> None:
         self.equipment_id = equipment_id
         self._session = session
         self._lock = threading.RLock()
-        self._status, self._received = session.status(equipment_id), time.monotonic()
+        self._status: view.Fields = session.status(equipment_id)
+        self._received = time.monotonic()
         self._alive = True
         self._said = ""
         self._seen: view.Shown | None = None
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
-        self._looking: threading.Timer | None = None
         self._face = _Face.build(self) if _front_end() else None
         self.widget: object = self._face.box if self._face else self
         self._show()
-        self._look_at_the_end()
         self._unwatch = session.watch(self._heard) if self._face else lambda: None
 
     def __repr__(self) -> str:
@@ -92,9 +55,8 @@ class Panel:
         """Stop listening and take the panel off the page."""
         self._unwatch()
         with self._lock:
-            for timer in (self._later, self._looking):
-                if timer:
-                    timer.cancel()
+            if self._later:
+                self._later.cancel()
             face, self._face = self._face, None
         if face:
             face.close()
@@ -128,18 +90,16 @@ class Panel:
         self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
 
     def _attempt(self, deed: view.Deed) -> None:
+        session = self._session
+        deeds: Mapping[view.Deed, Callable[[str], object]] = {
+            "Request": partial(session.acquire, queue=True),
+            "Claim": session.claim,
+            "Release": session.release,
+            "Leave queue": session.leave,
+            "Resume": session.resume,
+        }
         try:
-            match deed:
-                case "request":
-                    self._session.acquire(self.equipment_id, queue=True)
-                case "claim":
-                    self._session.claim(self.equipment_id)
-                case "release":
-                    self._session.release(self.equipment_id)
-                case "leave":
-                    self._session.leave(self.equipment_id)
-                case "resume":
-                    self._session.resume(self.equipment_id)
+            deeds[deed](self.equipment_id)
             self._say("")
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             self._say(str(error) or type(error).__name__)
@@ -155,7 +115,6 @@ class Panel:
                 self._alive = self._session.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
                 self._status, self._received = status, time.monotonic()
-                self._look_at_the_end()
             else:
                 return
             self._show()
@@ -173,34 +132,17 @@ class Panel:
                 return
             wait = self._written + WRITE_EVERY_S - time.monotonic()
             if before and wait > 0 and _same_but_for_motion(seen, before):
-                self._show_in(wait)
+                if self._later is None:
+                    self._later = threading.Timer(wait, self._show_late)
+                    self._later.daemon = True
+                    self._later.start()
             else:
                 self._write(self._face, seen)
-
-    def _show_in(self, wait_s: float) -> None:
-        if self._later is None:
-            self._later = _started(wait_s, self._show_late)
 
     def _show_late(self) -> None:
         with self._lock:
             self._later = None
             self._show()
-
-    def _look_at_the_end(self) -> None:
-        """Ask once when the countdown has run out: an offer to others begins without an event."""
-        left = view.left_s(self._status, elapsed_s=0)
-        if left and self._looking is None and self._face:
-            end = self._received + left + JUST_AFTER_S
-            self._looking = _started(max(0.0, end - time.monotonic()), self._look)
-
-    def _look(self) -> None:
-        with self._lock:
-            self._looking = None
-            if view.left_s(self._status, elapsed_s=time.monotonic() - self._received) != 0:
-                self._look_at_the_end()  # it was put off meanwhile
-                return
-        with suppress(MotorlockError):  # the feed says what is lost
-            self._heard(self.equipment_id, self._session.status(self.equipment_id), None)
 
     def _write(self, face: _Face, seen: view.Shown) -> None:
         now = time.monotonic()
@@ -210,13 +152,6 @@ class Panel:
             face.label(seen.buttons)
             self._settled = now if self._seen else 0.0
         self._seen, self._written = seen, now
-
-
-def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
-    timer = threading.Timer(wait_s, call)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:
@@ -255,7 +190,7 @@ class _Face:
 
     def label(self, deeds: tuple[view.Deed, ...]) -> None:
         for place, button in enumerate(self._deeds):
-            button.description = view.LABELS[deeds[place]] if place < len(deeds) else ""
+            button.description = deeds[place] if place < len(deeds) else ""
             button.layout.visibility = "visible" if place < len(deeds) else "hidden"
 
     def close(self) -> None:

@@ -6,25 +6,43 @@ status may lack any field; what it lacks is not shown. Text that users chose is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from jupyter_motorlock.notices import OWN_DOING, lock_lost
-
-Fields: TypeAlias = Mapping[str, object]
-Deed: TypeAlias = Literal["request", "claim", "release", "leave", "resume"]
-LABELS: Mapping[Deed, str] = {
-    "request": "Request",
-    "claim": "Claim",
-    "release": "Release",
-    "leave": "Leave queue",
-    "resume": "Resume",
-}
+Fields: TypeAlias = Mapping[str, Any]
+Deed: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume"]
 COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
-LATE_S = 3  # how long after its end a countdown waits for news before it says that there are none
+LATE_S = 3  # how long after its end a countdown waits for news before it says so
+LATE = "the time is up"
+LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
+OWN_DOING = frozenset({"logout", "downgraded", "upgraded"})
+
+_BADGES: Mapping[str, tuple[str, str]] = {  # how this session stands: what the badge says, and its colour
+    "free": ("free", "free"),
+    "mine": ("yours", "mine"),
+    "turn": ("your turn", "wait"),
+    "other": ("in use", "other"),
+    "silent": ("silent", "wait"),
+    "draining": ("coming to rest", "wait"),
+    "fault": ("fault", "bad"),
+    "unknown": ("unknown", "bad"),
+}
+_WHY: Mapping[str, str] = {
+    "forced": "{by} took it by force",
+    "idle": "it was not used for longer than its idle time",
+    "offered": "it was idle and somebody else asked for it",
+    "silence": "this kernel was silent for too long and somebody else asked for it",
+    "unclaimed": "it was granted from the queue and not used in time",
+    "turn": "its time was over and others were waiting",
+    "session_ended": "the session was ended",
+    "session_expired": "the session was not used for too long",
+    "gone": "the authority was told that this kernel had ended",
+    "connections_lost": "both connections of this kernel were lost",
+    "fault": "the equipment went into fault",
+}
 
 
 @dataclass(frozen=True)
@@ -32,9 +50,9 @@ class Shown:
     """All that a panel shows but the ticking digits: where two are equal, nothing need be sent."""
 
     title: str
-    kind: str
+    label: str
     badge: str
-    tone: Literal["free", "mine", "other", "wait", "bad"]
+    tone: str
     headline: str
     reading: str
     doing: str
@@ -46,101 +64,112 @@ class Shown:
 
 def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "", now: datetime | None = None) -> Shown:
     """Return what the panel of `me` shows; `said` answers the last click, `now` has the local zone."""
-    badge, tone = _badge(status, me)
-    if not alive:
-        badge, tone = "no connection", "bad"
+    badge, tone = _BADGES[_stand(status, me)] if alive else ("no connection", "bad")
+    title, label = _name(status), status.get("label") or ""
     return Shown(
-        title=_name(status),
-        kind=_kind(status),
+        title=title,
+        label="" if label == title else label,
         badge=badge,
         tone=tone,
         headline=headline(status, me, now=now),
         reading=reading(status),
         doing=_doing(status, me, now),
         ends=_ends(status, now),
-        ends_at=_text(_part(status, "ending"), "at")[:19],  # to the second: what the digits cannot show is no change
-        notice=" ".join(text for text in (said, _notice(status, me, now) if alive else LOST) if text),
+        ends_at=(_part(status, "ending").get("at") or "")[:19],  # what the digits cannot show is no change
+        notice=" ".join(text for text in (said, notice(status, me, now=now) if alive else LOST) if text),
         buttons=buttons(status, me),
     )
 
 
-LATE = "stale: no word from the authority"
-LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
-
-
 def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return one sentence: who has the equipment, since when and why, and where `me` stands in its queue."""
-    name, holder = _name(status), _part(status, "holder")
-    match _text(status, "state"):
+    name, holder, place = _name(status), _part(status, "holder"), _place(status, me)
+    who, since = _who(holder, me), f" since {clock(holder['since'], now)}" if holder.get("since") else ""
+    match _stand(status, me):
         case "fault":
-            why = _text(status, "fault") or "its state is not known"
+            why = status.get("fault") or "its state is not known"
             return f"{name} has a fault ({why}): nobody gets it until the fault is cleared."
         case "draining":
-            return f"{name} is coming to rest and then passes on from {_who(holder, me)}; {_place(status, me)}."
-        case "held" if _text(holder, "session_id") == me and me:
-            if status.get("claimed") is False:
-                return f"It is your turn on {name}: claim it, or it passes on; {_place(status, me)}."
-            return f"{name} is yours{_since(holder, now)}{_note(holder)}; {_place(status, me)}."
-        case "held":
+            return f"{name} is coming to rest and then passes on from {who}; {place}."
+        case "turn":
+            return f"It is your turn on {name}: claim it, or it passes on; {place}."
+        case "mine":
+            return f"{name} is yours{since}{_note(holder)}; {place}."
+        case "other" | "silent":
             new = " and has not claimed it yet" if status.get("claimed") is False else ""
-            who = f"{_who(holder, me)}{_note(holder)}"
-            return f"{who} has {name}{_since(holder, now)}{new}; {_place(status, me)}."
-        case "free" if _watching(status, me):
-            return f"{name} is free; you are watching."
+            return f"{who}{_note(holder)} has {name}{since}{new}; {place}."
         case "free":
-            return f"{name} is free."
+            return f"{name} is free{'; you are watching' if _watching(status, me) else ''}."
         case _:
             return f"{name}: no word from the authority yet."
 
 
 def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return the panel as lines of text, for `%motor_status` and front ends without widgets."""
-    lines, holder = [headline(status, me, now=now)], _part(status, "holder")
+    seen, holder, left = shown(status, me, now=now), _part(status, "holder"), left_s(status, elapsed_s=0)
+    lines = [seen.headline]
     if holder and not _holds(status, me):
-        lines.append(f"  holder: {_whence(holder)}")
-    if position := reading(status):
-        doing = _doing(status, me, now)
-        lines.append(f"  reads: {position}" + (f" ({doing})" if doing else ""))
-    if ends := _ends(status, now):
-        left = left_s(status, elapsed_s=0)
-        lines.append(f"  next: {ends}" + ("" if left is None else f" (in {duration(left)})"))
-    queue = _list(status, "queue")
-    lines += [f"  queue {_integer(entry, 'position')}: {_who(entry, me)}{_note(entry)}" for entry in queue]
-    if watchers := [_who(holder, me) for holder in _list(status, "observers")]:
+        verified = "" if holder.get("user_verified") is True else " (name not verified)"
+        client = f" in {holder['client_name']}" if holder.get("client_name") else ""
+        lines.append(f"  holder: {_who(holder, None)}{verified}{client}")
+    if seen.reading:
+        lines.append(f"  reads: {seen.reading}" + (f" ({seen.doing})" if seen.doing else ""))
+    if seen.ends:
+        lines.append(f"  next: {seen.ends}" + ("" if left is None else f" (in {duration(left)})"))
+    lines += [f"  queue {entry['position']}: {_who(entry, me)}{_note(entry)}" for entry in _parts(status, "queue")]
+    if watchers := [_who(watcher, me) for watcher in _parts(status, "observers")]:
         lines.append(f"  watching: {', '.join(watchers)}")
-    if notice := _notice(status, me, now):
-        lines.append(f"  note: {notice}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([f"  note: {seen.notice}"] if seen.notice else [])])
 
 
 def buttons(status: Fields, me: str | None) -> tuple[Deed, ...]:
     """Return what `me` can do now, the likeliest deed first, at most two; stop is always possible."""
-    if me and _text(_part(status, "holder"), "session_id") == me and status.get("state") == "held":
-        if status.get("claimed") is False:
-            return ("claim", "release")
-        return ("release", "resume") if _stopped_by_another(status, me) else ("release",)
+    if _holds(status, me):
+        if _stand(status, me) == "turn":
+            return ("Claim", "Release")
+        stopper = _part(status, "stopped_by")
+        return ("Release", "Resume") if stopper and stopper.get("session_id") != me else ("Release",)
     if _my_entry(status, me):
-        return ("leave",)
-    return ("request", "release") if _watching(status, me) else ("request",)
+        return ("Leave queue",)
+    return ("Request", "Release") if _watching(status, me) else ("Request",)
+
+
+def notice(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
+    """Return what is wrong, for `me`, and what to do about it; nothing when all is well."""
+    name, holder, holds = _name(status), _part(status, "holder"), _holds(status, me)
+    if stop := _part(status, "stopped_by"):
+        then = "resume or log in again to go on" if holds else "its holder must resume before it moves again"
+        when = f"at {clock(stop.get('at') or '', now)}{_note(stop, 'reason')}"
+        return f"{name} was stopped by {_who(stop, me)} {when}: {then}."
+    if holder.get("suspect") is True and not holds:
+        return f"Nothing is heard of {_who(holder, me)}: whoever asks for {name} gets it at rest."
+    return lost(status, me, now=now)
+
+
+def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
+    """Return how `me` lost the lock, where that was the last loss, not undone since, and not its own doing."""
+    name, loss = _name(status), _part(status, "last_lost")
+    if me and loss.get("session_id") == me and not _holds(status, me) and loss.get("why") not in OWN_DOING:
+        why = _WHY.get(loss["why"], "the authority ended it").format(by=loss.get("by") or "somebody")
+        when = f"at {clock(loss.get('at') or '', now)} because {why}{_note(loss, 'reason')}"
+        return f"Your lock on {name} ended {when}; `%motor_login {name}` asks for it again."
+    return ""
 
 
 def reading(status: Fields) -> str:
     """Return the readback in one line: the position with its unit, else the values, else what is wrong."""
     readback = _part(status, "readback")
-    if not readback:
-        return ""
     if readback.get("connected") is False:
-        return _text(readback, "error") or "not connected"
-    position, units = _number(readback, "position"), _text(readback, "units")
-    if position is not None:
-        return f"{_digits(position)} {units}".strip()
-    values = _part(readback, "values")
-    return " · ".join(f"{key} {_value(value)}" for key, value in values.items())
+        return readback.get("error") or "not connected"
+    if (position := readback.get("position")) is not None:
+        digits = f"{position:.3f}" if position == 0 or abs(position) >= 0.001 else f"{position:.3g}"
+        return f"{digits} {readback.get('units') or ''}".strip()
+    return " · ".join(f"{key} {_value(value)}" for key, value in _part(readback, "values").items())
 
 
 def left_s(status: Fields, *, elapsed_s: float) -> float | None:
     """Return the seconds to the next end, `elapsed_s` after `status` came; None when no clock runs."""
-    left = _number(_part(status, "ending"), "in_seconds")
+    left = _part(status, "ending").get("in_seconds")
     return None if left is None else max(0.0, left - elapsed_s)
 
 
@@ -149,9 +178,7 @@ def duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def clock(at: str, now: datetime | None = None) -> str:
@@ -160,161 +187,92 @@ def clock(at: str, now: datetime | None = None) -> str:
         moment = datetime.fromisoformat(at).astimezone(now.tzinfo if now else None)
     except ValueError:
         return at
-    if now and moment.date() == now.date():
-        return f"{moment:%H:%M}"
-    return f"{moment.day} {moment:%b %H:%M}"
+    return f"{moment:%H:%M}" if now and moment.date() == now.date() else f"{moment.day} {moment:%b %H:%M}"
 
 
 def panel_html(seen: Shown, left_s: float | None) -> str:
-    """Return the rows; the browser counts down from `left_s` seconds, then says that news is late."""
-    title, kind, badge = escape(seen.title), escape(seen.kind), escape(seen.badge)
-    headline, doing, notice = escape(seen.headline), escape(seen.doing), escape(seen.notice)
+    """Return the rows; the browser counts down from `left_s` seconds, then says that the time is up."""
+    headline, doing, notice, ends = escape(seen.headline), escape(seen.doing), escape(seen.notice), escape(seen.ends)
+    digits = late = ""
+    if left_s is not None and 0 < left_s < COUNT_S:  # what is due is not late
+        # One set of keyframes for all panels: a negative delay starts each count at its own number.
+        size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
+        digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
+        late = f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
     return (
         f'<div class="ml-panel ml-{seen.tone}">'
-        f'<div class="ml-top"><b>{title}</b><span class="ml-dim">{kind}</span>'
-        f'<span class="ml-badge">{badge}</span></div>'
+        f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
+        f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
         f'<div class="ml-head" title="{headline}">{headline}</div>'
         f'<div class="ml-row"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
         f'<span class="ml-dim" title="{doing}">{doing}</span></div>'
-        f'<div class="ml-row">{_countdown(seen.ends, left_s)}</div>'
+        f'<div class="ml-row">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
         f'<div class="ml-note" role="status" title="{notice}">{notice}</div></div>'
     )
 
 
-def _countdown(ends: str, left_s: float | None) -> str:
-    text = f'<span class="ml-dim" title="{escape(ends)}">{escape(ends)}</span>'
-    if left_s is None or not 0 < left_s < COUNT_S:  # what is due is not late
-        return text
-    # One set of keyframes for all panels: a negative delay starts each count at its own number.
-    size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
-    digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
-    late = f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
-    return f"{digits}{text}{late}"
+def _stand(status: Fields, me: str | None) -> str:
+    """Return how `me` stands to the equipment: a key of `_BADGES`."""
+    holder, state = _part(status, "holder"), status.get("state") or ""
+    if state != "held":
+        return state if state in _BADGES else "unknown"
+    if me and holder.get("session_id") == me:
+        return "turn" if status.get("claimed") is False else "mine"
+    return "silent" if holder.get("suspect") is True else "other"
 
 
-def _badge(status: Fields, me: str | None) -> tuple[str, Literal["free", "mine", "other", "wait", "bad"]]:
-    holder = _part(status, "holder")
-    match _text(status, "state"):
-        case "fault":
-            return "fault", "bad"
-        case "draining":
-            return "coming to rest", "wait"
-        case "held" if me and _text(holder, "session_id") == me:
-            return ("your turn", "wait") if status.get("claimed") is False else ("yours", "mine")
-        case "held":
-            return ("silent", "wait") if holder.get("suspect") is True else ("in use", "other")
-        case "free":
-            return "free", "free"
-        case _:
-            return "unknown", "bad"
+def _holds(status: Fields, me: str | None) -> bool:
+    return _stand(status, me) in ("mine", "turn")
+
+
+def _watching(status: Fields, me: str | None) -> bool:
+    return bool(me) and any(watcher.get("session_id") == me for watcher in _parts(status, "observers"))
+
+
+def _my_entry(status: Fields, me: str | None) -> Fields:
+    return next((entry for entry in _parts(status, "queue") if me and entry.get("session_id") == me), {})
 
 
 def _place(status: Fields, me: str | None) -> str:
     if mine := _my_entry(status, me):
-        position = _integer(mine, "position")
-        return "you are next in the queue" if position == 1 else f"you are number {position} in the queue"
+        return "you are " + ("next" if mine["position"] == 1 else f"number {mine['position']}") + " in the queue"
     if _watching(status, me):
         return "you are watching"
-    match _integer(status, "queue_length"):
-        case 0:
-            return "nobody waits"
-        case 1:
-            return "one waits"
-        case waiting:
-            return f"{waiting} wait"
+    waiting = status.get("queue_length") or 0
+    return {0: "nobody waits", 1: "one waits"}.get(waiting, f"{waiting} wait")
 
 
 def _doing(status: Fields, me: str | None, now: datetime | None) -> str:
-    running = _part(status, "running")
+    running, readback = _part(status, "running"), _part(status, "readback")
     if running:
         given = ", ".join(f"{key}={_value(value)}" for key, value in _part(running, "parameters").items())
-        since = _text(running, "started_at")
-        return f"{_text(running, 'action')}({given}) by {_who(running, me)}" + (
-            f" since {clock(since, now)}" if since else ""
-        )
-    readback = _part(status, "readback")
+        since = f" since {clock(running['started_at'], now)}" if running.get("started_at") else ""
+        return f"{running['action']}({given}) by {_who(running, me)}{since}"
     if readback.get("moving") is True:
         return "moving"
-    return _text(readback, "error") if readback.get("connected") is not False else ""
+    return "" if readback.get("connected") is False else str(readback.get("error") or "")
 
 
 def _ends(status: Fields, now: datetime | None) -> str:
     ending = _part(status, "ending")
     if not ending and status.get("state") == "held":
-        return "nothing ends this while the command runs" if _part(status, "running") else "nothing ends this"
-    text, at = _text(ending, "text"), _text(ending, "at")
-    since = "since " if left_s(status, elapsed_s=0) == 0 else ""
-    return f"{text} ({since}{clock(at, now)})" if text and at else text
-
-
-def _notice(status: Fields, me: str | None, now: datetime | None) -> str:
-    stopped, holder, lost = _part(status, "stopped_by"), _part(status, "holder"), _part(status, "last_lost")
-    if stopped:
-        why = f" ({reason})" if (reason := _text(stopped, "reason")) else ""
-        then = (
-            "resume or log in again to go on."
-            if _holds(status, me)
-            else "its holder must resume before it moves again."
-        )
-        return f"Stopped by {_who(stopped, me)} at {clock(_text(stopped, 'at'), now)}{why}: {then}"
-    if holder.get("suspect") is True and not _holds(status, me):
-        return f"Nothing is heard of {_who(holder, me)}: whoever asks for {_name(status)} gets it at rest."
-    if me and _text(lost, "session_id") == me and not _holds(status, me) and _text(lost, "why") not in OWN_DOING:
-        return lock_lost({**lost, "timestamp": _text(lost, "at")}, _name(status))
-    return ""
-
-
-def _stopped_by_another(status: Fields, me: str | None) -> bool:
-    stopped = _part(status, "stopped_by")
-    return bool(stopped) and _text(stopped, "session_id") != me
-
-
-def _holds(status: Fields, me: str | None) -> bool:
-    return bool(me) and _text(_part(status, "holder"), "session_id") == me and status.get("state") == "held"
-
-
-def _watching(status: Fields, me: str | None) -> bool:
-    return bool(me) and any(_text(holder, "session_id") == me for holder in _list(status, "observers"))
-
-
-def _my_entry(status: Fields, me: str | None) -> Fields:
-    mine = (entry for entry in _list(status, "queue") if me and _text(entry, "session_id") == me)
-    return next(mine, {})
+        return "nothing ends this while the command runs" if status.get("running") else "nothing ends this"
+    text, since = ending.get("text") or "", "since " if ending.get("in_seconds") == 0 else ""
+    return f"{text} ({since}{clock(ending['at'], now)})" if ending.get("at") else text
 
 
 def _who(part: Fields, me: str | None) -> str:
-    if me and _text(part, "session_id") == me:
+    if me and part.get("session_id") == me:
         return "you"
-    return _text(part, "user") or _text(part, "client_name") or "somebody"
+    return part.get("user") or part.get("client_name") or "somebody"
 
 
-def _whence(holder: Fields) -> str:
-    verified = "" if holder.get("user_verified") is True else " (name not verified)"
-    client = _text(holder, "client_name")
-    return f"{_who(holder, None)}{verified}" + (f" in {client}" if client else "")
-
-
-def _note(part: Fields) -> str:
-    note = _text(part, "note")
-    return f" ({note})" if note else ""
-
-
-def _since(holder: Fields, now: datetime | None) -> str:
-    at = _text(holder, "since")
-    return f" since {clock(at, now)}" if at else ""
-
-
-def _kind(status: Fields) -> str:
-    label, kind = _text(status, "label"), _text(status, "kind").replace("_", " ")
-    return kind if label in ("", _name(status)) else f"{label} ({kind})" if kind else label
+def _note(part: Fields, key: str = "note") -> str:
+    return f" ({part[key]})" if part.get(key) else ""
 
 
 def _name(status: Fields) -> str:
-    return _text(status, "equipment_id") or "equipment"
-
-
-def _digits(number: float) -> str:
-    return f"{number:.3f}" if number == 0 or abs(number) >= 0.001 else f"{number:.3g}"
+    return status.get("equipment_id") or "equipment"
 
 
 def _value(value: object) -> str:
@@ -324,24 +282,8 @@ def _value(value: object) -> str:
 
 
 def _part(fields: Fields, key: str) -> Fields:
-    value = fields.get(key)
-    return value if isinstance(value, Mapping) else {}
+    return fields.get(key) or {}
 
 
-def _list(fields: Fields, key: str) -> Sequence[Fields]:
-    value = fields.get(key)
-    return [part for part in value if isinstance(part, Mapping)] if isinstance(value, list) else []
-
-
-def _text(fields: Fields, key: str) -> str:
-    value = fields.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _number(fields: Fields, key: str) -> float | None:
-    value = fields.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _integer(fields: Fields, key: str) -> int:
-    return int(_number(fields, key) or 0)
+def _parts(fields: Fields, key: str) -> list[Fields]:
+    return fields.get(key) or []

@@ -158,7 +158,7 @@ class Scene:
 
     def _stopped_before(self, granted: Fields) -> Fields:
         """Return the stop that came between the end of Ann's lock and Bob's grant."""
-        events = self._client.events(STAGE)["events"]
+        events = self._client.call("GET", "locks", "events", STAGE)["events"]
         names = [event["event"] for event in events if event["seq"] <= int(str(granted["seq"]))]
         tail = names[len(names) - names[::-1].index("lock_draining") - 1 :]
         order = [name for name in tail if name in {"lock_draining", "stopped", "lock_expired", "lock_acquired"}]

@@ -28,6 +28,7 @@ from jupyter_motorlock.errors import (
     UsageProblem,
     refusal,
 )
+from jupyter_motorlock.handle import login
 from jupyter_motorlock.mirror import Mirror
 from jupyter_motorlock.session import KernelSession
 
@@ -258,7 +259,7 @@ def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_h
     session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
     bob.release()
     assert heard.wait(PATIENCE_S)
-    assert ["Your turn has come: stage_x" in notice for notice in session.take_notices()] == [True]
+    assert ["your turn on stage_x" in notice for notice in session.take_notices()] == [True]
     assert session.take_notices() == []
 
 
@@ -267,20 +268,21 @@ def test_one_who_is_thrown_out_of_the_queue_does_not_wait_for_ever(session: Kern
     session.acquire("stage_x", queue=True)
 
     def leave(status: Json) -> None:
-        session.client.leave("stage_x", status["queue"][0]["queue_id"], status["queue"][0]["session_id"])
+        entry = status["queue"][0]
+        asked = {"session_id": entry["session_id"]}
+        session.client.call("DELETE", "locks", "queue", "stage_x", entry["queue_id"], params=asked)
 
     with pytest.raises(LockLost, match="place in the queue"):
         session.wait_for("stage_x", on_wait=leave)
 
 
 def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, authority: Authority, bob: Person) -> None:
-    def interrupt(status: Json) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     bob.acquire()
-    session.acquire("stage_x", queue=True)
-    with pytest.raises(KeyboardInterrupt):
-        session.wait_for("stage_x", on_wait=interrupt)
+    with pytest.raises(MotorlockError, match="you are not in its queue"):
+        login(session, "stage_x", wait=True, on_queued=interrupt)
     assert authority.status()["queue"] == []
 
 
@@ -310,7 +312,7 @@ def test_a_loss_that_only_a_snapshot_shows_is_told_too() -> None:
     }
     status: dict[str, object] = {"state": "free", "session_id": None, "fence": 3, "queue": [], "last_lost": loss}
     mirror.heard("snapshot", {"seq": 2000, "equipment": {"stage_x": status}})
-    assert mirror.locks() == {}
+    assert mirror.held() == {}
     (notice,) = mirror.take_notices()
     assert "silent for too long" in notice
 
@@ -321,7 +323,7 @@ def test_news_older_than_the_reply_that_gave_the_lock_does_not_take_it_away() ->
     mirror.took({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
     older = {"state": "held", "session_id": "bob", "fence": 2, "queue": [], "last_lost": None}
     mirror.heard("snapshot", {"seq": 7, "equipment": {"stage_x": older}})
-    assert mirror.locks()["stage_x"]["fence"] == 3
+    assert mirror.held()["stage_x"]["fence"] == 3
 
 
 def test_a_fork_does_not_speak_for_the_kernel(session: KernelSession, authority: Authority) -> None:
@@ -350,6 +352,16 @@ def test_close_gives_everything_back(session: KernelSession, authority: Authorit
     session.acquire("stage_x")
     session.close()
     assert authority.status()["state"] == "free"
+    assert authority.call("GET", "/locks/sessions")["count"] == 0
+
+
+def test_a_closed_session_takes_no_more_commands_and_makes_no_new_session(
+    session: KernelSession, authority: Authority
+) -> None:
+    session.acquire("stage_x")
+    session.close()
+    with pytest.raises(MotorlockError, match="This session was closed; log in again"):
+        session.command("stage_x", "move_to", {"position": 1.0})
     assert authority.call("GET", "/locks/sessions")["count"] == 0
 
 

@@ -170,7 +170,7 @@ def test_a_login_in_the_place_of_an_ended_session_makes_a_new_one(session: Kerne
     session.acquire("stage_x")
     first = session.session_id
     assert first is not None
-    assert session.client.end_session(first)["success"]
+    assert session.client.call("DELETE", "locks", "sessions", first)["success"]
     told.wait_for_event("lock_released")
     assert session.acquire("stage_x")["status"] == "locked"
     assert session.session_id not in (None, first)
@@ -188,7 +188,7 @@ def test_a_login_that_hears_first_that_its_session_has_ended_makes_a_new_one(ses
     session.acquire("stage_x")
     first = session.session_id
     assert first is not None
-    session.client.end_session(first)
+    session.client.call("DELETE", "locks", "sessions", first)
     try:
         assert session.acquire("stage_x")["status"] == "locked"
     finally:

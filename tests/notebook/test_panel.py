@@ -11,9 +11,7 @@ from front import Front
 from real_lab import Authority, Kernel
 
 from jupyter_motorlock.panel import Panel
-from jupyter_motorlock.view import Fields
-
-FREE = {"equipment_id": "stage_x", "state": "free", "queue": [], "queue_length": 0}
+from jupyter_motorlock.session import KernelSession
 
 # A session that does nothing but tell: what the panel sends can then be counted.
 TELLING = """
@@ -80,20 +78,6 @@ for step in range(50):
     if step < 49:
         session.says(running=None, ending={"text": "released unless used", "in_seconds": 300.0, "at": str(step)})
         time.sleep(0.01)
-"""
-RUNNING_OUT = """
-soon = {"text": "offered unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 0.1}
-later = {**soon, "at": "2026-11-21T15:32:00+00:00", "in_seconds": 3600.0}
-panel._looking.cancel(); panel._looking = None
-session.asked = 0
-
-def status(equipment_id):
-    session.asked += 1
-    return session.now
-
-session.status = status
-session.says(ending=soon)
-session.now = {**session.now, "ending": {**soon, "in_seconds": 0.0}}
 """
 SETTLED = "panel._settled = 0.0"  # as if the buttons had changed long ago
 
@@ -170,19 +154,6 @@ def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) 
     front.settle()
     assert len(front.updates) == 2
     assert "No word from the authority" not in front.panel
-
-
-def test_a_countdown_that_has_run_out_is_asked_about_once_and_is_not_called_stale(front: Front) -> None:
-    front.run(RUNNING_OUT)
-    front.until(lambda: "offered unless used (since" in front.panel, "the answer")
-    assert "stale" not in front.panel
-    front.forget()
-    front.run("assert session.asked == 1 and panel._looking is None")
-
-
-def test_a_countdown_that_was_put_off_is_not_asked_about_before_its_end(front: Front) -> None:
-    front.run(f"{RUNNING_OUT}\nsession.says(ending=later)\npanel._looking.join()")
-    front.run("assert session.asked == 0 and panel._looking.interval > 3000")
 
 
 def test_news_of_another_equipment_are_not_shown(front: Front) -> None:
@@ -293,30 +264,12 @@ def test_a_front_end_without_widgets_gets_the_panel_as_text(front: Front) -> Non
     assert front.texts[0].startswith("stage_x is yours")
 
 
-class Still:
-    """A session in a Python without a front end."""
-
-    session_id, feed_alive = None, True
-
-    def watch(self, callback: Callable[[str | None, Fields | None, object], None]) -> Callable[[], None]:
-        raise AssertionError("nobody would see the news")
-
-    def status(self, equipment_id: str, /) -> Fields:
-        return FREE
-
-    def acquire(self, equipment_id: str, /, *, queue: bool) -> object: ...
-    def claim(self, equipment_id: str, /) -> object: ...
-    def release(self, equipment_id: str, /) -> object: ...
-    def leave(self, equipment_id: str, /) -> object: ...
-    def resume(self, equipment_id: str, /) -> object: ...
-    def stop(self, equipment_id: str, /) -> Fields:
-        return {"delivered": True}
-
-
-def test_without_a_front_end_the_panel_is_its_text() -> None:
-    panel = Panel(Still(), "stage_x")
-    assert repr(panel.widget) == "stage_x is free."
+def test_without_a_front_end_the_panel_is_its_text(authority: Authority) -> None:
+    session = KernelSession(authority.url, user="ann")
+    panel = Panel(session, "stage_x")
+    assert repr(panel.widget).startswith("stage_x is free.")
     panel.close()
+    assert not session.feed_alive
 
 
 def test_no_token_is_in_any_widget(authority: Authority, start_kernel: Callable[..., Kernel]) -> None:

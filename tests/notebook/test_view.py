@@ -99,21 +99,21 @@ def test_the_headline_says_who_has_it_and_where_one_stands(
 def test_without_a_session_nothing_is_said_to_be_ours() -> None:
     nameless = held() | {"holder": ANN | {"session_id": None}}
     assert view.headline(nameless, None, now=NOW).startswith("Ann ")
-    assert view.buttons(nameless, None) == ("request",)
+    assert view.buttons(nameless, None) == ("Request",)
 
 
 @pytest.mark.parametrize(
     ("status", "me", "deeds"),
     [
-        (a_status(), None, ("request",)),
-        (held(), "s-bob", ("request",)),
-        (held(), "s-ann", ("release",)),
-        (held(**waiting(BOB)), "s-bob", ("leave",)),
-        (held() | {"claimed": False}, "s-ann", ("claim", "release")),
-        (held(stopped_by=BOB), "s-ann", ("release", "resume")),
-        (held(stopped_by=ANN), "s-ann", ("release",)),
-        (a_status(observers=[BOB]), "s-bob", ("request", "release")),
-        (held() | {"state": "draining"}, "s-ann", ("request",)),
+        (a_status(), None, ("Request",)),
+        (held(), "s-bob", ("Request",)),
+        (held(), "s-ann", ("Release",)),
+        (held(**waiting(BOB)), "s-bob", ("Leave queue",)),
+        (held() | {"claimed": False}, "s-ann", ("Claim", "Release")),
+        (held(stopped_by=BOB), "s-ann", ("Release", "Resume")),
+        (held(stopped_by=ANN), "s-ann", ("Release",)),
+        (a_status(observers=[BOB]), "s-bob", ("Request", "Release")),
+        (held() | {"state": "draining"}, "s-ann", ("Request",)),
     ],
 )
 def test_the_buttons_are_what_one_can_do_now(
@@ -143,7 +143,7 @@ def test_the_plain_form_tells_everything_the_panel_tells() -> None:
         "  queue 1: Bob",
         "  queue 2: Carl (align)",
         "  watching: Dora",
-        "  note: Stopped by Bob at 14:04 (too close): resume or log in again to go on.",
+        "  note: stage_x was stopped by Bob at 14:04 (too close): resume or log in again to go on.",
     ]
 
 
@@ -195,11 +195,11 @@ def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     ("left_s", "delay", "late"),
     [(252.0, "-359748.0s", "255.0s"), (7200.0, "-352800.0s", "7203.0s"), (0.1, "-359999.9s", "3.1s")],
 )
-def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: float, delay: str, late: str) -> None:
+def test_the_browser_counts_down_and_then_says_that_the_time_is_up(left_s: float, delay: str, late: str) -> None:
     """NB-14"""
     html = view.panel_html(view.shown(held(ending=IDLE), "s-ann", now=NOW), left_s)
     assert f"animation-delay:{delay}" in html
-    assert f'animation-delay:{late}">stale: no word from the authority<' in html
+    assert f'animation-delay:{late}">the time is up<' in html
     assert ("ml-short" in html) is (left_s < 3600)
 
 
@@ -263,18 +263,10 @@ def test_the_badge_tells_the_state_in_two_words(
     assert f"ml-{tone}" in view.panel_html(seen, None)
 
 
-@pytest.mark.parametrize(
-    ("changes", "kind"),
-    [
-        ({}, "motor"),
-        ({"label": "Sample stage, x"}, "Sample stage, x (motor)"),
-        ({"label": "", "kind": "power_supply"}, "power supply"),
-        ({"label": "Sample stage, x", "kind": None}, "Sample stage, x"),
-    ],
-)
-def test_the_title_is_the_name_to_type_and_the_label_stands_beside_it(changes: dict[str, object], kind: str) -> None:
-    seen = view.shown(a_status(**changes), "s-ann", now=NOW)
-    assert (seen.title, seen.kind) == ("stage_x", kind)
+@pytest.mark.parametrize(("label", "beside"), [("stage_x", ""), ("Sample stage, x", "Sample stage, x"), ("", "")])
+def test_the_title_is_the_name_to_type_and_the_label_stands_beside_it(label: str, beside: str) -> None:
+    seen = view.shown(a_status(label=label), "s-ann", now=NOW)
+    assert (seen.title, seen.label) == ("stage_x", beside)
 
 
 def test_a_lost_feed_is_said_before_anything_else() -> None:
@@ -289,7 +281,7 @@ def test_a_lost_feed_is_said_before_anything_else() -> None:
         (
             held(stopped_by=BOB | {"at": "2026-11-20T23:59:00+00:00"}),
             "s-bob",
-            "Stopped by you at 20 Nov 23:59: its holder must resume before it moves again.",
+            "stage_x was stopped by you at 20 Nov 23:59: its holder must resume before it moves again.",
         ),
         (
             held() | {"holder": ANN | {"suspect": True}},
@@ -351,7 +343,7 @@ def test_what_it_is_doing_is_the_command_or_the_motion_or_the_error(changes: dic
 def test_a_click_is_answered_beside_what_the_authority_says() -> None:
     stopped = held(stopped_by=BOB | {"at": "2026-11-21T14:04:00+00:00"})
     seen = view.shown(stopped, "s-bob", said="14:04:00 stop delivered.", now=NOW)
-    assert seen.notice.startswith("14:04:00 stop delivered. Stopped by you at 14:04")
+    assert seen.notice.startswith("14:04:00 stop delivered. stage_x was stopped by you at 14:04")
 
 
 def test_two_statuses_that_differ_only_in_the_running_clock_show_the_same() -> None:
