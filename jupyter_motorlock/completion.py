@@ -5,80 +5,46 @@ It never asks the authority: a completion must not hang, and what was never hear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from jupyter_motorlock.lines import Command
+from jupyter_motorlock.meant import logged_in
+from jupyter_motorlock.session import KernelSession
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 
-OPTIONS: Mapping[str, Sequence[str]] = {
-    "motor_login": ("--as", "--wait", "--watch", "--note", "--timeout", "--no-panel"),
-    "motor": ("-o",),
-}
-NAMED = ("motor", "motor_login", "motor_logout", "motor_panel", "motor_resume", "motor_status", "motor_stop")
+LOGIN = ("--as", "--wait", "--watch", "--note", "--timeout", "--no-panel")
 
 
-@dataclass(frozen=True)
-class Known:
-    """What this kernel has heard so far: all names, the names it holds, the commands of each."""
-
-    names: Sequence[str]
-    held: Sequence[str]
-    commands: Mapping[str, Mapping[str, Command]]
-
-
-def matcher(known: Callable[[], Known]) -> Matcher:
-    """Return a matcher to put into `Completer.custom_matchers`."""
+def matcher(session: Callable[[], KernelSession | None]) -> Matcher:
+    """Return a matcher to put into `Completer.custom_matchers`; `session` returns the kernel's, where it has one."""
 
     def complete_motor_line(context: CompletionContext) -> SimpleMatcherResult:
-        found = suggestions(context.full_text.split("\n"), context.cursor_line, context.text_until_cursor, known())
-        begun = context.text_until_cursor.split()[-1:] if context.text_until_cursor[-1:].strip() else []
-        fragment = begun[0] if begun else ""
-        texts = [SimpleCompletion(text=text, type=kind) for text, kind in found if text.startswith(fragment)]
-        return SimpleMatcherResult(completions=texts, suppress=bool(texts), matched_fragment=fragment)
+        words = f"{context.text_until_cursor}|".split()  # the mark ends the word that is begun
+        begun, cell = words.pop().removesuffix("|"), context.full_text.split("\n")[0]
+        if context.cursor_line > 0 and cell.startswith("%%motor"):
+            words = [*cell.split()[:2], *words]
+        found = suggestions(words, session()) if words and words[0].lstrip("%").startswith("motor") else []
+        texts = [SimpleCompletion(text=text) for text in found if text.startswith(begun)]
+        return SimpleMatcherResult(completions=texts, suppress=bool(texts), matched_fragment=begun)
 
     marked: Matcher = context_matcher(identifier="motorlock")(complete_motor_line)
     return marked
 
 
-def suggestions(cell: Sequence[str], at: int, line: str, known: Known) -> list[tuple[str, str]]:
-    """Return what may stand at the end of `line`, the text before the cursor in line `at`, with its type."""
-    words = line.split()
-    before = words if not line[-1:].strip() else words[:-1]
-    if at > 0 and cell[0].startswith("%%motor"):
-        return _command_words(before, _commands(cell[0].split()[1:2], known))
-    if not before or not before[0].startswith("%"):
-        return []
-    magic, given = before[0].lstrip("%"), before[1:]
-    if magic not in NAMED:
-        return []
-    options = [(option, "option") for option in OPTIONS.get(magic, ()) if option not in given]
-    if magic == "motor" and not before[0].startswith("%%"):
-        named = bool(given) and given[0] in known.commands
-        commands = _command_words(given[named:], _commands(given[:1] if named else [], known))
-        return [*([] if given else _names(known.names)), *commands, *options]
-    return [*([] if given else _names(known.names)), *options]
-
-
-def _names(names: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name, "motor") for name in sorted(names)]
-
-
-def _commands(named: Sequence[str], known: Known) -> Mapping[str, Command]:
-    """Return the commands of the named equipment, or of the only one that is held."""
-    chosen = named[0] if named else known.held[0] if len(known.held) == 1 else ""
-    return known.commands.get(chosen, {})
-
-
-def _command_words(before: Sequence[str], commands: Mapping[str, Command]) -> list[tuple[str, str]]:
+def suggestions(words: Sequence[str], session: KernelSession | None) -> list[str]:
+    """Return what may stand after `words`, which begin with the magic."""
+    magic, given, known = words[0].lstrip("%"), words[1:], sorted(session.statuses) if session else []
+    names = [] if given else known
+    if magic != "motor" or session is None:
+        return [*names, *(option for option in LOGIN if magic == "motor_login" and option not in given)]
+    named = [word for word in given[:1] if word in known]
+    here = named or logged_in(session)
+    commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}
+    before = given[len(named) :]
     if not before:
-        return [(name, "command") for name in sorted(commands)]
-    command = commands.get(before[0])
-    if command is None:
-        return []
-    given = {word.partition("=")[0] for word in before[1:] if "=" in word}
-    return [(f"{name}=", "parameter") for name in command.parameters if name not in given]
+        return [*names, *sorted(commands)]
+    parameters = commands[before[0]].parameters if before[0] in commands else {}
+    return [f"{name}=" for name in parameters if not any(word.startswith(f"{name}=") for word in before)]

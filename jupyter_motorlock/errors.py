@@ -34,27 +34,45 @@ class Refused(MotorlockError):
     `code` is the stable name of the refusal, `status` the HTTP status, `data` every field of the answer.
     """
 
+    what_to_type = ""
+
     def __init__(self, sentence: str, *, code: str, status: int, data: Mapping[str, object]) -> None:
         super().__init__(sentence)
         self.code = code
         self.status = status
         self.data = data
 
+    def _render_traceback_(self) -> list[str]:
+        """Say in a notebook what to type, too: the authority's sentence is for every kind of client."""
+        name, wait = self.data.get("equipment_id"), " --wait" if self.data.get("holder") else ""
+        hint = self.what_to_type.format(name=name, wait=wait)
+        if not hint or name is None:
+            return super()._render_traceback_()
+        return [f"{type(self).__name__}: {str(self).removesuffix('.')} ({hint})."]
+
 
 class EquipmentInUse(Refused):
     """Somebody else holds the equipment; `data` has `holder`, `since`, `note` and `queue_length`."""
+
+    what_to_type = "%motor_login {name} --wait"
 
 
 class LockRequired(Refused):
     """The request needs a lock that this session does not have."""
 
+    what_to_type = "%motor_login {name}{wait}"
+
 
 class LockLost(Refused):
     """This session had the lock and lost it; `data` has `by`, `why` and `at`."""
 
+    what_to_type = "%motor_login {name}{wait}"
+
 
 class StoppedBySomebody(Refused):
     """Somebody else stopped the equipment; control is refused until the holder logs in again or resumes."""
+
+    what_to_type = "%motor_resume {name}"
 
 
 class InvalidRequest(Refused):

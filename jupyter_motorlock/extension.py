@@ -21,7 +21,7 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._magics = MotorMagics(shell)
-        self._matcher = matcher(self._magics.known)
+        self._matcher = matcher(lambda: self._magics.current)
 
     def load(self) -> None:
         """Add the magics, the cell hooks and the completion; sends nothing."""
@@ -62,9 +62,11 @@ class Extension:
         if session is None or not _in_main_thread():
             return
         session.busy(False)
+        said = []
         if isinstance(result.error_in_exec, KeyboardInterrupt) and (moving := moving_here(session)):
-            _tell([f"You interrupted the cell; {stop_all(session, moving, INTERRUPTED).clause}."])
-        _tell(session.take_notices())
+            said = [f"You interrupted the cell; {stop_all(session, moving, INTERRUPTED).clause}."]
+        said += session.take_notices()
+        _tell(["", *said] if said and not result.success else said)  # an error need not end its line
 
 
 def load(shell: InteractiveShell) -> None:

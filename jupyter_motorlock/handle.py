@@ -29,22 +29,22 @@ def login(
     wait: bool = False,
     note: str | None = None,
     timeout_s: int | None = None,
-    on_queued: Callable[[], None] | None = None,
+    on_answer: Callable[[], None] | None = None,
 ) -> Handle:
     """Log `session` in and return the handle.
 
     `watch` asks for an observer lock; `wait` queues behind the holder and returns when it is this session's turn
-    (an interrupt leaves the queue); `on_queued` is called once before the waiting begins. Raises `EquipmentInUse`
-    when somebody else has it and `wait` is false.
+    (an interrupt leaves the queue); `on_answer` is called when the request was not refused, before any waiting.
+    Raises `EquipmentInUse` when somebody else has it and `wait` is false.
     """
     had = equipment_id in session.held()
     mode = "observer" if watch else "exclusive"
     with clicks_heard(1):
         try:
             reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+            if on_answer is not None:
+                on_answer()
             if reply.get("status") == "queued":
-                if on_queued is not None:
-                    on_queued()
                 session.wait_for(equipment_id)
         except KeyboardInterrupt:
             if not had and not session.leave(equipment_id):  # what came of the request is given back
@@ -78,14 +78,8 @@ def _in_own_use(refused: EquipmentInUse, equipment_id: str, user: str) -> Equipm
     if not isinstance(holder, Mapping) or holder.get("user") != user:
         return refused
     name = f" ({holder['client_name']})" if holder.get("client_name") else ""
-    return reworded(
-        refused, f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
-    )
-
-
-def reworded(refused: EquipmentInUse, sentence: str) -> EquipmentInUse:
-    """Return the same refusal with another sentence."""
-    return type(refused)(sentence, code=refused.code, status=refused.status, data=refused.data)
+    sentence = f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
+    return EquipmentInUse(sentence, code=refused.code, status=refused.status, data=refused.data)
 
 
 class Handle:

@@ -6,6 +6,7 @@ import sys
 from collections import ChainMap
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 from IPython.core.display_functions import display
 from IPython.core.interactiveshell import InteractiveShell
@@ -20,13 +21,11 @@ from IPython.core.magic import (
 )
 from traitlets import Unicode
 
-from jupyter_motorlock import view
-from jupyter_motorlock.completion import Known
-from jupyter_motorlock.errors import EquipmentInUse, MotorlockError, UsageProblem
-from jupyter_motorlock.handle import Handle, login, reworded, run
+from jupyter_motorlock import meant, view
+from jupyter_motorlock.errors import MotorlockError, UsageProblem
+from jupyter_motorlock.handle import Handle, login, run
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import LoginLine, fill, read_call, read_cell, read_login, tokens
-from jupyter_motorlock.meant import Meant, listed, logged_in
+from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, tokens
 from jupyter_motorlock.panel import Panel
 from jupyter_motorlock.session import KernelSession
 
@@ -47,7 +46,6 @@ class MotorMagics(Magics):
         self.current: KernelSession | None = None
         self._made_for = ("", "", "")
         self._panels: dict[str, Panel] = {}
-        self._meant = Meant(lambda: self.session)
 
     @no_var_expand
     @needs_local_scope
@@ -76,11 +74,20 @@ class MotorMagics(Magics):
                 f"One name is taken at a time for now: log in to {' and to '.join(given.names)} on a line each."
             )
         self.user = given.user or self.user
-        self._refuse_another_user()
-        name = given.names[0] if given.names else self._meant.only_motor()
-        self._meant.commands(name)
-        handle = self._login(name, given)
-        self.session.busy(True)  # the session may be younger than the cell
+        session = self.session
+        name = given.names[0] if given.names else meant.only_motor(session)
+        meant.commands(session, name)
+        handle = login(
+            session,
+            name,
+            watch=given.watch,
+            wait=given.wait,
+            note=given.note,
+            timeout_s=given.timeout_s,
+            on_answer=None if given.no_panel else partial(self._show, name),
+        )
+        session.busy(True)  # the session may be younger than the cell
+        _say(f"You are watching {name}." if given.watch else f"{name} is yours.")
         return handle
 
     @no_var_expand
@@ -89,12 +96,11 @@ class MotorMagics(Magics):
     def motor_logout(self, line: str, local_ns: Names | None = None) -> None:
         """Give a motor back, or leave its queue: `%motor_logout [NAME]`."""
         session, words = self.session, self._words(line, local_ns)
-        if not words and not logged_in(session):
+        if not words and not meant.logged_in(session):
             _say("This kernel is not logged in to anything, so there is nothing to give back.")
             return
-        name = self._meant.one(words)
-        if session.session_id is not None and _queued(session.status(name), session.session_id):
-            session.leave(name)
+        name = meant.one(session, words)
+        if session.leave(name):
             _say(f"You left the queue of {name}.")
             return
         reply = session.release(name)
@@ -124,18 +130,18 @@ class MotorMagics(Magics):
         `{name[index]}` are replaced by the values of your variables. NAME may be left out when this kernel holds
         exactly one.
         """
-        names = self._names_of(local_ns)
+        session, names = self.session, self._names_of(local_ns)
         out, words = _output(tokens(line.rstrip().removesuffix(";")))
+        words[:1] = [fill(word, names) for word in words[:1]]
+        value: object = None
         if cell is None:
-            name, rest = self._meant.addressed([*(fill(word, names) for word in words[:1]), *words[1:]])
-            value = run(self.session, name, *read_call(rest, name, self._meant.commands(name), names))
-            kept: object = value
+            name, rest = meant.addressed(session, words)
+            kept = value = run(session, name, *read_call(rest, name, meant.commands(session, name), names))
         else:
-            name = self._meant.one([fill(word, names) for word in words])
-            results = [
-                run(self.session, name, *call) for call in read_cell(cell, name, self._meant.commands(name), names)
-            ]
-            value, kept = (results[-1] if results else None), results
+            name = meant.one(session, words)
+            calls = read_cell(cell, name, meant.commands(session, name), names)
+            kept = results = [run(session, name, *call) for call in calls]
+            value = results[-1] if results else None
         if out:
             self._shell.user_ns[out] = kept
         return value
@@ -149,7 +155,7 @@ class MotorMagics(Magics):
         words = self._words(line, local_ns)
         held = sorted(session.held())
         if not words and len(held) != 1:
-            for item in self._meant.offered():
+            for item in session.equipment_list():
                 _say(view.headline(session.status(str(item["id"])), session.session_id, now=now))
         for name in words or (held if len(held) == 1 else ()):
             _say(view.plain(session.status(name), session.session_id, now=now))
@@ -159,12 +165,12 @@ class MotorMagics(Magics):
     @line_magic
     def motor_stop(self, line: str, local_ns: Names | None = None) -> None:
         """Stop a motor now, whoever holds it: `%motor_stop [NAME]`; without a name, all that this kernel holds."""
-        words = self._words(line, local_ns)
-        names = words or sorted(self.session.held())
+        session = self.session
+        names = self._words(line, local_ns) or sorted(session.held())
         if not names:
-            offered = listed(self._meant.offered())
+            offered = meant.listed(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
-        stopped = stop_all(self.session, names)
+        stopped = stop_all(session, names)
         if not stopped.delivered:
             raise MotorlockError(f"{stopped.clause}.")
         _say(f"{stopped.clause}.")
@@ -187,68 +193,29 @@ class MotorMagics(Magics):
 
     @property
     def session(self) -> KernelSession:
-        """This kernel's session; a changed address or user makes a new one as soon as nothing is held."""
-        if self.current is not None and self._changed() and not self.current.held():
+        """This kernel's session; a changed address or user makes a new one, and is refused while something is held."""
+        wanted = self.authority_url, self.user, self.token
+        if self.current is not None and wanted != self._made_for:
+            if held := sorted(self.current.held()):
+                self.authority_url, self.user, self.token = self._made_for
+                raise UsageProblem(
+                    f"This kernel holds {' and '.join(held)} as {self.current.user}; "
+                    "log out before you change the user or the address."
+                )
             self.close()
         if self.current is None:
-            self._made_for = url, user, token = self._wanted()
+            self._made_for = url, user, token = wanted
             self.current = KernelSession(url or None, user=user or None, token=token or None)
         return self.current
-
-    def known(self) -> Known:
-        """Return what Tab may offer; asks nobody."""
-        return self._meant.known(self.current)
 
     def close(self) -> None:
         """Take the panels off the page and end the session."""
         for panel in self._panels.values():
             panel.close()
         self._panels.clear()
-        self._meant.forget()
         if self.current is not None:
             session, self.current = self.current, None
             session.close()
-
-    def _login(self, name: str, given: LoginLine) -> Handle:
-        shown = given.no_panel
-
-        def show() -> None:
-            nonlocal shown
-            if not shown:
-                self._show(name)
-            shown = True
-
-        try:
-            handle = login(
-                self.session,
-                name,
-                watch=given.watch,
-                wait=given.wait,
-                note=given.note,
-                timeout_s=given.timeout_s,
-                on_queued=show,
-            )
-        except EquipmentInUse as refused:
-            sentence = str(refused).removesuffix(".")
-            raise reworded(refused, f"{sentence} (%motor_login {name} --wait).") from None
-        show()
-        _say(f"You are watching {name}." if given.watch else f"{name} is yours.")
-        return handle
-
-    def _refuse_another_user(self) -> None:
-        session = self.session
-        if self._changed():
-            self.authority_url, self.user, self.token = self._made_for
-            raise UsageProblem(
-                f"This kernel holds {' and '.join(sorted(session.held()))} as {session.user}; "
-                "log out before you change the user or the address."
-            )
-
-    def _wanted(self) -> tuple[str, str, str]:
-        return self.authority_url, self.user, self.token
-
-    def _changed(self) -> bool:
-        return self._wanted() != self._made_for
 
     def _words(self, line: str, local_ns: Names | None) -> list[str]:
         """Return the words of a line, filled in; a `;` at its end is IPython's, to silence the value."""
@@ -259,17 +226,12 @@ class MotorMagics(Magics):
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
 
     def _named(self, line: str, local_ns: Names | None) -> str:
-        return self._meant.one(self._words(line, local_ns))
+        return meant.one(self.session, self._words(line, local_ns))
 
     def _show(self, name: str) -> None:
         if name not in self._panels:
             self._panels[name] = Panel(self.session, name)
         display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
-
-
-def _queued(status: Mapping[str, object], session_id: str) -> bool:
-    queue = status.get("queue")
-    return isinstance(queue, list) and any(entry.get("session_id") == session_id for entry in queue)
 
 
 def _output(words: list[str]) -> tuple[str, list[str]]:

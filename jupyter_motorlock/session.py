@@ -38,7 +38,7 @@ class KernelSession(Link):
         address = url or os.environ.get("MOTORLOCK_URL") or DEFAULT_URL
         secret = token or os.environ.get("MOTORLOCK_TOKEN") or None
         super().__init__(Client(address, token=secret), user or _user())
-        self._described: dict[str, dict[str, Command]] = {}
+        self.known_commands: dict[str, dict[str, Command]] = {}
 
     # Asking
 
@@ -48,10 +48,9 @@ class KernelSession(Link):
 
     def commands(self, equipment_id: str) -> dict[str, Command]:
         """Return the declared commands of the equipment by name, asked once."""
-        known = self._described.get(equipment_id)
-        if known is None:
-            known = self._described[equipment_id] = declared(self.client.call("GET", "equipment", equipment_id))
-        return known
+        if equipment_id not in self.known_commands:
+            self.known_commands[equipment_id] = declared(self.client.call("GET", "equipment", equipment_id))
+        return self.known_commands[equipment_id]
 
     def status(self, equipment_id: str) -> Json:
         """Return the status as the authority has it now."""

@@ -282,7 +282,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, aut
 
     bob.acquire()
     with pytest.raises(MotorlockError, match="you are not in its queue"):
-        login(session, "stage_x", wait=True, on_queued=interrupt)
+        login(session, "stage_x", wait=True, on_answer=interrupt)
     assert authority.status()["queue"] == []
 
 
