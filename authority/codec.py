@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -59,7 +60,14 @@ class Known(Protocol):
 
 def iso(wall: float) -> str:
     """Return UTC wall seconds as people and programs read them."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
+    minute, rest = divmod(int(wall * 1e6), 60_000_000)
+    second, microsecond = divmod(rest, 1_000_000)
+    return f"{_minute(minute)}{second:02d}.{microsecond:06d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _minute(minute: int) -> str:
+    return datetime.fromtimestamp(60 * minute, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 def name_of(event: m.Event) -> str:

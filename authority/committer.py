@@ -6,6 +6,7 @@ Nobody hears of what a crash could undo: whoever has to tell of a step waits for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -29,8 +30,17 @@ class _Pending:
 class Committer:
     """Writes batches one after another. All methods are called on the loop."""
 
-    def __init__(self, store: Store, on_failure: Callable[[BaseException], None]) -> None:
-        """Use `store` from a thread of its own; `on_failure` is called once when a write fails."""
+    def __init__(
+        self,
+        store: Store,
+        on_failure: Callable[[BaseException], None],
+        on_written: Callable[[Batch], None] | None = None,
+    ) -> None:
+        """Use `store` from a thread of its own; `on_failure` is called once when a write fails.
+
+        `on_written` is called in that thread after each commit, with what it wrote.
+        """
+        self._on_written = on_written
         self._store = store
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
@@ -107,6 +117,9 @@ class Committer:
             self._loop.call_soon_threadsafe(self._failed, error)
         else:
             self._loop.call_soon_threadsafe(self._written)
+            if self._on_written is not None:
+                with contextlib.suppress(OSError, ValueError):  # nobody reads the log any more
+                    self._on_written(batch)
 
     def _written(self) -> None:
         done, self._writing = self._writing, None

@@ -21,6 +21,7 @@ import uvicorn
 from .api.app import make_app
 from .api.identity import SessionIds
 from .clock import SystemClock
+from .ports import Batch
 from .service import Service
 from .settings import Misconfigured, Settings
 from .store.sqlite import DirectoryInUse, SqliteStore, hold
@@ -101,7 +102,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         workers,
         {a.id: a.policy for a in settings.apparatus},
         history_days=settings.history_days,
-        log=log.info if settings.options.log_events else None,
+        on_written=_log_locks if settings.options.log_events else None,
         on_failure=lambda error: log.critical("only stop is served from now on: %r", error),
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
@@ -114,6 +115,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         timeout_keep_alive=300,
         timeout_graceful_shutdown=LINGER_S,
         server_header=False,
+        proxy_headers=False,
     )
     server = _Server(config)
     ended = asyncio.Event()
@@ -137,6 +139,14 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         await serving
         waiting.cancel()
     return 0 if service.failure is None else 70
+
+
+def _log_locks(batch: Batch) -> None:
+    """Write what a commit said of locks and sessions as lines of JSON; called in the store's thread, once a commit."""
+    lines = [row.body for row in batch.events if b'"event":"command_' not in row.body]
+    if lines:
+        sys.stderr.write((b"\n".join(lines) + b"\n").decode())
+        sys.stderr.flush()
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,7 @@ import msgspec
 
 from . import journal as j
 from .agenda import Agenda
-from .codec import Views, encode_event, iso, name_of
+from .codec import Views, encode_event, iso
 from .committer import Committer, StoreFailed
 from .core import clocks
 from .core import messages as m
@@ -26,7 +26,7 @@ from .core.refusals import Refusal
 from .core.rules import AnyRequest, work_out
 from .core.step import Step
 from .hub import Hub, frame
-from .ports import Clock, EventRow, Store
+from .ports import Batch, Clock, EventRow, Store
 from .wire import StatusView
 from .worker import Worker
 
@@ -48,7 +48,7 @@ class Service:
         policies: Mapping[EquipmentId, Policy],
         *,
         history_days: float = 90.0,
-        log: Callable[[str], None] | None = None,
+        on_written: Callable[[Batch], None] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Take up what the store remembers; `start` begins to act on it. Called on the loop."""
@@ -63,13 +63,12 @@ class Service:
         self._store = store
         self._history_s = history_days * 86400.0
         self._on_failure = on_failure
-        self._log = log
         self._journal = j.Journal(store)
         self._tasks: set[asyncio.Task[None]] = set()
         kept = store.load()
         self.seq = kept.seq
         self._load(kept.equipment, kept.sessions, policies)
-        self.committer = Committer(store, self._fail)
+        self.committer = Committer(store, self._fail, on_written)
         self._agenda: Agenda[Key] = Agenda(clock, self._due_at, self._look)
 
     def _load(
@@ -196,8 +195,6 @@ class Service:
         batch.events.append(EventRow(self.seq, wall, key, session, body))
         if self.hub:
             self._push(self.seq, body, key)
-        if self._log is not None and not isinstance(event, m.CommandStarted | m.CommandFinished):
-            self._log(f"{name_of(event)} {key or ''} {getattr(event, 'user', None) or ''}".rstrip())
 
     def _keep(self, step: Step) -> None:
         """Put the entries as they stand after the step into the commit of its events."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import uvloop
+
 from . import decisions, floor
 from .kernel import kernel_side
 from .load import Connection, crowd, repeat
@@ -46,7 +48,8 @@ class Row:
 @contextlib.contextmanager
 def server(arguments: list[str], core: int) -> Iterator[str]:
     """Run a server on one core and give its address."""
-    process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
@@ -216,7 +219,8 @@ def main() -> None:
         (data / "lab.toml").write_text(LAB)
         with server(["benchmarks.server", str(data / "lab.toml"), str(data / "data")], 0) as url:
             os.sched_setaffinity(0, {(os.cpu_count() or 1) - 1})
-            asyncio.run(Bench(url, data, arguments.seconds, arguments.rounds).run())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(Bench(url, data, arguments.seconds, arguments.rounds).run())
             kernel_side(url, arguments.rounds)
         decisions.run(data)
 

@@ -21,11 +21,11 @@ from .null import NullMotor
 def run(data: Path) -> None:
     """Print both."""
     few, many = _decision_us(10), _decision_us(100_000)
-    print(
-        f"{'one login + logout decided, 100,000 entries beside 10':<58} {many:>9.1f} {few:>9.1f} us     {many / few:>6.2f}  <= 1.5"
-    )
+    what = "one login + logout decided, 100,000 entries beside 10"
+    print(f"{what:<58} {many:>9.1f} {few:>9.1f} us     {many / few:>6.2f}  <= 1.5")
     commits, transitions = asyncio.run(_commits(data))
-    print(f"{'commits per transition, 64 at once':<58} {commits / transitions:>9.4f} {'':>9} {'':<6} {'':>6}  <= 0.1")
+    what = "commits per transition, 64 at once"
+    print(f"{what:<58} {commits / transitions:>9.4f} {'':>9} {'':<6} {'':>6}  <= 0.1")
 
 
 def _decision_us(entries: int) -> float:

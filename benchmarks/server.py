@@ -7,6 +7,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority import serve, settings
 from authority.api import app as factory
@@ -17,13 +18,22 @@ from .floor import Bell, echo
 def main(lab: Path, data: Path) -> int:
     """Serve the lab file `lab`, and the floors, on a free port."""
 
-    def with_floors(*args: object, **options: object) -> Starlette:
+    def with_floors(*args: object, **options: object) -> ASGIApp:
         bell = Bell()
         app = factory.make_app(*args, **options)  # type: ignore[arg-type]
-        app.routes.insert(0, Route("/echo", echo, methods=["POST"]))
-        app.routes.append(Route("/listen", bell.listen))
-        app.routes.append(Route("/ring", bell.ring, methods=["POST"]))
-        return app
+        floors = Starlette(
+            routes=[
+                Route("/echo", echo, methods=["POST"]),
+                Route("/listen", bell.listen),
+                Route("/ring", bell.ring, methods=["POST"]),
+            ]
+        )
+
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+            is_floor = scope.get("path") in {"/echo", "/listen", "/ring"}
+            await (floors if is_floor else app)(scope, receive, send)
+
+        return both
 
     serve.make_app = with_floors  # type: ignore[assignment]
     told = settings.load(host=None, port=0, config=lab, data=data)

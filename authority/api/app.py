@@ -8,26 +8,26 @@ from importlib.resources import files
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from authority.options import Options
 from authority.service import Service
 
 from . import equipment, locks
-from .doors import Endpoint, House, answered
+from .doors import House, answered
 from .guard import Guard
 from .identity import SessionIds
 from .openapi import document
 from .problems import problem
 from .push import events
+from .switch import Switch
 
 DOORS = (*equipment.DOORS, *locks.DOORS)
 
 _DEFAULTS = Options()
-_BUSY = ("/command", "/acquire", "/release", "/heartbeat")
 
 
 def make_app(
@@ -37,21 +37,21 @@ def make_app(
     hosts: frozenset[str] = frozenset(),
     token: str | None,
     options: Options = _DEFAULTS,
-) -> Starlette:
+) -> ASGIApp:
     """Return the ASGI app that serves `service`."""
     house = House(service, ids, options)
-    # Routes are tried in order: those that are used most come first.
-    doors = sorted(DOORS, key=lambda door: not door.path.endswith(_BUSY))
-    routes = [Route(door.path, Endpoint(house, door), methods=[door.method]) for door in doors]
-    routes.append(Route("/api/events", partial(_events, house), methods=["GET"]))
-    routes.append(Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]))
-    routes.append(Route("/", partial(_page, _read("page.html")), methods=["GET"]))
-    routes.append(Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]))
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+    pages = Starlette(
+        routes=[
+            Route("/api/events", partial(_events, house), methods=["GET"]),
+            Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
+            Route("/", partial(_page, _read("page.html")), methods=["GET"]),
+            Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]),
+            # What the switch did not take: another method of a door.
+            *(Route(door.path, _no_such_method, methods=[door.method]) for door in DOORS),
+        ],
         exception_handlers={HTTPException: _no_such_door},
     )
+    return Guard(Switch(house, DOORS, pages), hosts=hosts, token=token)
 
 
 def _read(name: str) -> str:
@@ -69,6 +69,10 @@ async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - 
 
 async def _events(house: House, request: Request) -> Response:
     return await answered(house, events(house, request))
+
+
+async def _no_such_method(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    raise HTTPException(405)
 
 
 async def _no_such_door(request: Request, error: Exception) -> Response:

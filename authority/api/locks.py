@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import random
 
 import msgspec
 
@@ -26,7 +26,7 @@ def acquire(v: Visit) -> b.AcquireAnswer:
         detail = "Observing is switched off in this lab; everybody sees the state and readings without a lock."
         raise Refused(409, "observing_disabled", detail)
     session = v.begun(body.session_id)
-    fresh = uuid.uuid4().hex
+    fresh = f"{random.getrandbits(128):032x}"
     request = m.Acquire(
         equipment=key,
         session=session.id,
@@ -69,8 +69,8 @@ def _queued(v: Visit, e: Equipment, entry: EntryView) -> b.AcquireAnswer:
     )
 
 
-def _or(seconds: int | msgspec.UnsetType, default: int) -> float:
-    return float(default if seconds is msgspec.UNSET else seconds)
+def _or(seconds: int | msgspec.UnsetType, default: int) -> int:
+    return default if seconds is msgspec.UNSET else seconds
 
 
 def _mode(text: str) -> Mode:

@@ -73,7 +73,7 @@ class Role(StrEnum):
     KEEPER = "keeper"
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the lab file says of one piece of equipment; the defaults are those of the specification."""
 
     enforce_locks: bool = True
@@ -88,7 +88,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_seconds: float = 5.0
 
 
-class Lock(Struct, frozen=True, kw_only=True):
+class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The exclusive lock; `claim_by` is set until a grant from the queue is claimed."""
 
     lock_id: str
@@ -107,7 +107,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     blocked_s: float = 0.0
 
 
-class Observing(Struct, frozen=True, kw_only=True):
+class Observing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One observer's lock."""
 
     session: SessionId
@@ -120,7 +120,7 @@ class Observing(Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One place in the queue; it keeps what was asked for."""
 
     queue_id: str
@@ -135,7 +135,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
-class Drain(Struct, frozen=True, kw_only=True):
+class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lock whose right to send has ended, until the equipment is at rest."""
 
     why: Why
@@ -154,7 +154,7 @@ class Drain(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A control command that was accepted; `started_at` is set while it is in flight."""
 
     key: str
@@ -167,7 +167,7 @@ class Command(Struct, frozen=True, kw_only=True):
     started_at: float | None = None
 
 
-class StoppedBy(Struct, frozen=True, kw_only=True):
+class StoppedBy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who stopped the holder's work; control is refused until the holder resumes."""
 
     session: SessionId | None
@@ -176,7 +176,7 @@ class StoppedBy(Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
-class Loss(Struct, frozen=True, kw_only=True):
+class Loss(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lock that was lost, kept so that its holder can be told who, why and when."""
 
     session: SessionId
@@ -188,7 +188,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
-class Equipment(Struct, frozen=True, kw_only=True):
+class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One piece of equipment as the authority knows it."""
 
     id: EquipmentId
@@ -240,7 +240,7 @@ class Equipment(Struct, frozen=True, kw_only=True):
         return next((x for x in reversed(self.losses) if x.session == session), None)
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One client. With a keeper it lives by beats and connections, without one by its timeout."""
 
     id: SessionId
