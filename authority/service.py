@@ -65,6 +65,7 @@ class Service:
         self._on_failure = on_failure
         self._journal = j.Journal(store)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stoppers: dict[EquipmentId, str] = {}
         kept = store.load()
         self.seq = kept.seq
         self._load(kept.equipment, kept.sessions, policies)
@@ -214,6 +215,7 @@ class Service:
         worker = self.workers[event.equipment]
         match event:
             case m.CommandStarted(command=command):
+                self._stoppers.pop(event.equipment, None)
                 call = self._journal.get(command.key)
                 record = None if call is None else j.row(call, wall)
                 if record is not None:
@@ -295,6 +297,9 @@ class Service:
         call = self._journal.get(key)
         if call is not None:
             call.data = data
+        stopper = self._stoppers.get(equipment)
+        if outcome is Outcome.STOPPED and stopper is not None:
+            error = f"{stopper} stopped {equipment}" + (f" ({error})" if error else "")
         if self.failure is None:
             self.apply(m.Finish(equipment=equipment, key=key, outcome=outcome, error=error, moving=moving))
 
@@ -314,6 +319,9 @@ class Service:
     async def stop(self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None) -> bool:
         """Stop the equipment: the driver first, the journal after. Returns whether the driver took it in time."""
         worker = self.workers[key]
+        if user is not None:
+            # The command may end before the stop is recorded, and says then who stopped it.
+            self._stoppers[key] = user
         delivered = await worker.stop()
         e = self.table.equipment(key)
         if self.failure is None and e is not None:

@@ -129,7 +129,7 @@ class SimulatedMotor(_Simulated):
             if left <= 0:
                 return target
             await asyncio.wait([move.ended], timeout=left)
-        raise MotionStopped(f"stopped at {move.ended.result():.12g} {self.units}")
+        raise MotionStopped(f"stopped at {move.ended.result():.6g} {self.units}")
 
     def _now(self) -> tuple[float, _Move | None]:
         """Return the present position and the move that still runs; the caller has the guard."""

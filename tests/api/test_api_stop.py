@@ -160,3 +160,14 @@ def test_clearing_a_fault_needs_a_reason(lab: Authority, motor: str) -> None:
     """LOSS-14"""
     for body in ({}, {"reason": ""}):
         refused(lab.post(f"/equipment/{motor}/clear-fault", body), 422, "invalid")
+
+
+def test_a_command_that_somebody_stopped_says_who(lab: Authority, person: Callable[..., Person], motor: str) -> None:
+    """STOP-5"""
+    ann, carl = person("ann"), person("carl")
+    ann.has(motor)
+    ann.begins("move_to", motor, position=90.0)
+    carl.stop(motor)
+    ended = until(lambda: [event for event in lab.events(motor) if event["event"] == "command_finished"])[0]
+    assert ended["outcome"] == "stopped"
+    assert ended["error"].startswith(f"carl stopped {motor} (stopped at ")
