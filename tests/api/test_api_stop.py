@@ -168,6 +168,7 @@ def test_a_command_that_somebody_stopped_says_who(lab: Authority, person: Callab
     ann.has(motor)
     ann.begins("move_to", motor, position=90.0)
     carl.stop(motor)
-    ended = until(lambda: [event for event in lab.events(motor) if event["event"] == "command_finished"])[0]
+    of = lambda: [event for event in lab.events(motor) if event["event"] == "command_finished"]  # noqa: E731
+    ended = until(of, "the end of the command")[0]
     assert ended["outcome"] == "stopped"
     assert ended["error"].startswith(f"carl stopped {motor} (stopped at ")
