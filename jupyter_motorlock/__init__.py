@@ -8,47 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jupyter_motorlock.errors import (
-    CommandFailed,
-    CommandStopped,
-    DriverUnavailable,
-    EquipmentInUse,
-    InvalidRequest,
-    LockLost,
-    LockRequired,
-    MotorlockError,
-    Refused,
-    SessionEnded,
-    StoppedBySomebody,
-    Unreachable,
-    UsageProblem,
-)
-from jupyter_motorlock.handle import Connection, Handle
+from jupyter_motorlock.errors import CommandFailed as CommandFailed
+from jupyter_motorlock.errors import CommandStopped as CommandStopped
+from jupyter_motorlock.errors import DriverUnavailable as DriverUnavailable
+from jupyter_motorlock.errors import EquipmentInUse as EquipmentInUse
+from jupyter_motorlock.errors import InvalidRequest as InvalidRequest
+from jupyter_motorlock.errors import LockLost as LockLost
+from jupyter_motorlock.errors import LockRequired as LockRequired
+from jupyter_motorlock.errors import MotorlockError as MotorlockError
+from jupyter_motorlock.errors import Refused as Refused
+from jupyter_motorlock.errors import SessionEnded as SessionEnded
+from jupyter_motorlock.errors import StoppedBySomebody as StoppedBySomebody
+from jupyter_motorlock.errors import Unreachable as Unreachable
+from jupyter_motorlock.errors import UsageProblem as UsageProblem
+from jupyter_motorlock.handle import Connection as Connection
+from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = [
-    "CommandFailed",
-    "CommandStopped",
-    "Connection",
-    "DriverUnavailable",
-    "EquipmentInUse",
-    "Handle",
-    "InvalidRequest",
-    "LockLost",
-    "LockRequired",
-    "MotorlockError",
-    "Refused",
-    "SessionEnded",
-    "StoppedBySomebody",
-    "Unreachable",
-    "UsageProblem",
-    "connect",
-    "load_ipython_extension",
-    "unload_ipython_extension",
-]
 
 
 def connect(url: str | None = None, user: str | None = None, token: str | None = None) -> Connection:

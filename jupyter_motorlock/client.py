@@ -49,10 +49,6 @@ class Client:
         """Make one call; `path` has the parts after `/api`, as docs/reference/rest.md lists them."""
         return self._as_dict(self._answer(method, path, body, params))
 
-    def status(self, equipment_id: str) -> Json:
-        """Return the present `Status` of the equipment."""
-        return self.call("GET", "locks", "status", equipment_id)
-
     def equipment_list(self) -> list[Json]:
         """Return what there is and who holds it."""
         found = self._answer("GET", ("equipment", "list"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from jupyter_motorlock.completion import matcher
-from jupyter_motorlock.interrupt import INTERRUPTED, moving_here, stop_all
+from jupyter_motorlock.interrupt import stop_after_interrupt
 from jupyter_motorlock.magics import MotorMagics
 
 KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
@@ -34,16 +35,15 @@ class Extension:
         """Take everything off again and end the session, which gives back what it holds."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
-        if self._matcher in self._completers():
+        with suppress(ValueError):  # somebody else took it off
             self._completers().remove(self._matcher)
         manager = self._shell.magics_manager
         for kind, names in MotorMagics.magics.items():
             for name in names:
                 manager.magics[kind].pop(name, None)
         manager.registry.pop("MotorMagics", None)
-        configurables: list[object] = [*self._shell.configurables]
-        if self._magics in configurables:
-            self._shell.configurables.pop(configurables.index(self._magics))
+        configurables: list[Any] = self._shell.configurables
+        configurables.remove(self._magics)
         self._magics.close()
 
     def _completers(self) -> list[Any]:
@@ -63,8 +63,8 @@ class Extension:
             return
         session.busy(False)
         said = []
-        if isinstance(result.error_in_exec, KeyboardInterrupt) and (moving := moving_here(session)):
-            said = [f"You interrupted the cell; {stop_all(session, moving, INTERRUPTED).clause}."]
+        if isinstance(result.error_in_exec, KeyboardInterrupt) and (stopped := stop_after_interrupt(session)):
+            said = [f"You interrupted the cell; {stopped}."]
         said += session.take_notices()
         _tell(["", *said] if said and not result.success else said)  # an error need not end its line
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import json
 import random
@@ -10,16 +9,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import requests
 
-from jupyter_motorlock.client import Client, Json
-from jupyter_motorlock.errors import MotorlockError, Refused, SessionEnded
+from jupyter_motorlock.errors import MotorlockError, Refused
+
+if TYPE_CHECKING:
+    from jupyter_motorlock.link import Link
 
 FIRST_RETRY_S = 0.1  # well below the 5 s within which a closed connection must be back
 SLOWEST_RETRY_S = 5.0
-LONGEST_MESSAGE = 16 * 1024 * 1024  # characters; a snapshot of some thousand equipments
+LONGEST_MESSAGE = 16 * 1024 * 1024  # bytes; a snapshot of some thousand equipments
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +32,34 @@ class Message:
 
 
 class SseParser:
-    """Turns bytes, cut anywhere, into messages, as the standard of server-sent events says.
+    """Turns bytes, cut anywhere, into messages, as the authority writes them: each ends with an empty line.
 
-    `id` (every message has its number in its data), `retry` and comments are passed over. Raises `ValueError`
-    for a message without end.
+    `id` (every message has its number in its data) and comments are passed over. Raises `ValueError` for a
+    message without end.
     """
 
     def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._rest = ""
-        self._event, self._data, self._size = "", list[str](), 0
+        self._rest = b""
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
         """Yield the messages that `chunk` completes."""
-        text = self._rest + self._decode.decode(chunk)
-        held = "\r" if text.endswith("\r") else ""  # its "\n" may be in the next chunk
-        lines = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop() + held
-        for line in lines:
-            message = self._line(line)
-            if message is not None:
-                yield message
-        if len(self._rest) + self._size > LONGEST_MESSAGE:
+        *messages, self._rest = (self._rest + chunk).split(b"\n\n")
+        for message in messages:
+            fields = dict(line.partition(": ")[::2] for line in message.decode(errors="replace").split("\n"))
+            if "data" in fields:
+                yield Message(fields.get("event", "message"), fields["data"])
+        if len(self._rest) > LONGEST_MESSAGE:
             raise ValueError("a pushed message is longer than any that the authority sends")
-
-    def _line(self, line: str) -> Message | None:
-        if not line:
-            return self._end()
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match field:
-            case "event":
-                self._event = value
-            case "data":
-                self._data.append(value)
-                self._size += len(value)
-        return None
-
-    def _end(self) -> Message | None:
-        event, data = self._event or "message", self._data
-        self._event, self._data, self._size = "", [], 0
-        return Message(event, "\n".join(data)) if data else None
-
-
-class Listener(Protocol):
-    """Who the feed tells. Every method is called in the feed's thread."""
-
-    def session_to_speak_for(self) -> str | None:
-        """The session whose connection this is, or None to watch only."""
-
-    def heard(self, event: str, data: Json) -> None:
-        """A `change`, `snapshot`, `progress` or `ping` came."""
-
-    def feed_changed(self) -> None:
-        """The feed was lost, or is there (again)."""
-
-    def session_is_over(self, session_id: str, sentence: str) -> None:
-        """The authority refused the session as ended."""
 
 
 class Feed:
-    """The thread; it lives until `close`, whatever the authority and the network do.
+    """The thread, which tells the kernel's `link`; it lives until `close`, whatever authority and network do.
 
     `after` is the sequence number of the newest event heard, None before the first snapshot.
     """
 
-    def __init__(self, client: Client, listener: Listener) -> None:
-        self._client, self._listener = client, listener
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self.after: int | None = None
         self.alive = False
         self.fd = -1
@@ -145,18 +107,15 @@ class Feed:
 
     def _listen_once(self) -> bool:
         """Follow one connection to its end; True when the next one is to be made without waiting."""
-        session_id = self.session_id = self._listener.session_to_speak_for()
+        session_id = self.session_id = self._link.session_id
         try:
-            with self._client.open_stream(self._params(session_id)) as response:
+            with self._link.client.open_stream(self._params(session_id)) as response:
                 self._follow(response)
-        except SessionEnded as ended:
-            if session_id is not None:
-                self._listener.session_is_over(session_id, str(ended))
-                return True
         except Refused as refused:
-            if session_id is not None and refused.code == "bad_session_token":
-                self._listener.session_is_over(session_id, str(refused))
-        except (MotorlockError, requests.RequestException, OSError, ValueError):
+            if refused.code in ("session_ended", "unknown_session", "bad_session_token"):
+                self._link.is_over(session_id, str(refused))
+                return refused.code != "bad_session_token"
+        except (MotorlockError, requests.RequestException, OSError, ValueError, LookupError):
             pass  # a lost connection, or something that is no stream of the authority: again after a while
         return self._wake.is_set()
 
@@ -182,7 +141,7 @@ class Feed:
         data = json.loads(message.data)
         if not isinstance(data, dict):
             return
-        self._listener.heard(message.event, data)
+        self._link.heard(message.event, data)
         if message.event in ("change", "snapshot"):
             self.after = int(data["seq"])
         self._heard = True
@@ -192,4 +151,4 @@ class Feed:
     def _set_alive(self, alive: bool) -> None:
         if alive != self.alive:
             self.alive = alive
-            self._listener.feed_changed()
+            self._link.tell(None, None, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import INTERRUPTED, clicks_heard, moving_here, stop_all
+from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_all
 from jupyter_motorlock.lines import Command, unknown_command
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def run(session: KernelSession, equipment_id: str, command: Command, parameters:
         try:
             return session.command(equipment_id, command.name, parameters)
         except KeyboardInterrupt:
-            moved = {equipment_id} if command.kind == "control" else set()
-            done = stop_all(session, sorted(moved.union(moving_here(session))), INTERRUPTED).clause
+            done = stop_after_interrupt(session, [equipment_id] if command.kind == "control" else [])
             raise CommandStopped(
                 f"You interrupted {command.name} of {equipment_id}; {done or 'nothing was moving'}."
             ) from None
@@ -106,9 +105,7 @@ class Handle:
 
     def stop(self, reason: str | None = None) -> None:
         """Stop all motion now; it needs no lock and does not end the login."""
-        done = stop_all(self._session, [self.equipment_id], reason)
-        if not done.delivered:
-            raise MotorlockError(f"{done.clause}.")
+        stop_all(self._session, [self.equipment_id], reason)
 
     def resume(self) -> None:
         """Allow commands again after somebody else stopped the equipment."""

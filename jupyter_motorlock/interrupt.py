@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jupyter_motorlock.errors import MotorlockError
 
@@ -41,21 +41,11 @@ def clicks_heard(most: int) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def moving_here(session: KernelSession) -> list[str]:
-    """Return what this session holds that moves or runs a command, as far as the feed has told."""
-    mine = sorted(session.held())
-    return [equipment_id for equipment_id in mine if _moves(session.statuses.get(equipment_id, {}))]
+def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str | None = None) -> str:
+    """Stop each piece of equipment, deaf to further interrupts, and return a clause that says so.
 
-
-class Stopped(NamedTuple):
-    """What came of stopping: one clause for a person, and whether every stop was delivered."""
-
-    clause: str
-    delivered: bool
-
-
-def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str | None = None) -> Stopped:
-    """Stop each piece of equipment, deaf to further interrupts; raises nothing of ours."""
+    Raises `MotorlockError` with that clause, when all were tried, where a stop was not delivered.
+    """
     done: list[str] = []
     failed: list[str] = []
     with clicks_heard(0):
@@ -68,13 +58,18 @@ def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str |
             except MotorlockError as error:
                 failed.append(f"the stop did not reach {equipment_id} ({str(error).rstrip('.')})")
     if failed:
-        failed[-1] += ": use the equipment's own emergency stop"
-    return Stopped(" and ".join(done + failed), not failed)
+        raise MotorlockError(" and ".join(done + failed) + ": use the equipment's own emergency stop.")
+    return " and ".join(done)
 
 
-def _moves(status: object) -> bool:
-    if not isinstance(status, dict):
-        return False
-    readback = status.get("readback")
-    moving = isinstance(readback, dict) and readback.get("moving") is True
-    return moving or status.get("running") is not None
+def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> str:
+    """Stop `also`, and what this kernel holds and moves or runs a command as far as the feed has told.
+
+    Returns a clause that says what came of it, an empty one when nothing was to be stopped; raises nothing of ours.
+    """
+    known = [(name, session.statuses[name]) for name in session.held() if name in session.statuses]
+    moving = [name for name, status in known if status["running"] or status["readback"]["moving"]]
+    try:
+        return stop_all(session, sorted({*also, *moving}), INTERRUPTED)
+    except MotorlockError as failed:
+        return str(failed).removesuffix(".")

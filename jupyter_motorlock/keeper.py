@@ -8,6 +8,7 @@ come this way, never by argument or environment), the later ones are `{"busy": t
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from functools import partial
 
 BEAT_S = 2.0
 SOONEST_S = 0.25  # short cells in a row do not make a beat each
@@ -71,90 +73,64 @@ def _accepted(response: http.client.HTTPResponse) -> None:
     raise OSError(f"the authority answered {response.status}")
 
 
-class Beats(threading.Thread):
-    """Beats every `BEAT_S`, oftener for a short lease, and soon after the kernel became busy or idle."""
-
-    def __init__(self, config: Mapping[str, str], over: Callable[[], None], *, busy: bool) -> None:
-        super().__init__(daemon=True)
-        self._config, self._over = config, over
-        self._every_s = max(min(BEAT_S, float(config["lease_s"]) / 3), SOONEST_S)
-        self._busy, self._changed, self._stop = busy, threading.Event(), False
-
-    def set_busy(self, busy: bool) -> None:
-        """Let the beats say whether a cell runs."""
-        if busy != self._busy:
-            self._busy = busy
-            self._changed.set()
-
-    def stop(self) -> None:
-        """Let no further beat come."""
-        self._stop = True
-
-    def run(self) -> None:
-        """Beat until `stop`."""
-        while not self._stop:
-            self._changed.clear()
-            try:
-                post(self._config, "heartbeat", {"busy": self._busy}, ANSWER_S)
-            except Over:
-                self._over()
-            except OSError:
-                pass  # a beat that fails is a beat that did not come; the next one may
-            time.sleep(SOONEST_S)
-            self._changed.wait(self._every_s - SOONEST_S)
+def beat(config: Mapping[str, str], kernel: Kernel) -> None:
+    """Beat every `BEAT_S`, oftener for a short lease, and soon after the kernel became busy or idle, to its end."""
+    every_s = max(min(BEAT_S, float(config["lease_s"]) / 3), SOONEST_S)
+    while not kernel.ended:
+        kernel.changed.clear()
+        with contextlib.suppress(OSError):  # a beat that fails is a beat that did not come; the next one may
+            post(config, "heartbeat", {"busy": kernel.busy}, ANSWER_S)
+        time.sleep(SOONEST_S)
+        kernel.changed.wait(every_s - SOONEST_S)
 
 
-class Stream(threading.Thread):
-    """Holds the keeper's connection open, and opens it again when it ends."""
-
-    def __init__(self, config: Mapping[str, str], over: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self._config, self._over = config, over
-
-    def run(self) -> None:
-        """Hold a connection, as long as the process lives."""
-        wait_s = 0.1
-        while True:
-            try:
-                if self._hold():
-                    wait_s = 0.1
-            except Over:
-                self._over()
-            except (OSError, http.client.HTTPException):
-                pass
-            time.sleep(wait_s)
-            wait_s = min(wait_s * 2, 1.0)
-
-    def _hold(self) -> bool:
-        http_, before = connection(self._config["url"], STREAM_SILENCE_S)
-        query = urllib.parse.urlencode({"role": "keeper", "session_id": self._config["session_id"]})
-        try:
-            http_.request("GET", f"{before}/api/events?{query}", headers=_headers(self._config))
+def hold(config: Mapping[str, str]) -> None:
+    """Hold the keeper's connection open, and open it again when it ends, as long as the process lives."""
+    query = urllib.parse.urlencode({"role": "keeper", "session_id": config["session_id"]})
+    wait_s = 0.1
+    while True:
+        http_, before = connection(config["url"], STREAM_SILENCE_S)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(http_):
+            http_.request("GET", f"{before}/api/events?{query}", headers=_headers(config))
             response = http_.getresponse()
             _accepted(response)
+            wait_s = 0.1
             while response.read1(4096):
                 pass
-        finally:
-            http_.close()
-        return True
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 2, 1.0)
+
+
+def _beside(work: Callable[[], None]) -> None:
+    """Do `work` in a thread; the process ends with it when the session is over."""
+
+    def to_its_end() -> None:
+        try:
+            work()
+        except Over:
+            os._exit(EXIT_OVER)
+
+    threading.Thread(target=to_its_end, daemon=True).start()
 
 
 class Kernel:
     """What the keeper knows of its kernel: the pipe and, where the system has such, a descriptor of the process.
 
-    The descriptor is the better witness: forks of the kernel keep the pipe open when it dies.
+    The descriptor is the better witness: forks of the kernel keep the pipe open when it dies. `busy` says whether
+    a cell runs, `changed` is set when that changes.
     """
 
     def __init__(self, pipe: int) -> None:
         self._pipe, self._rest = pipe, b""
         self._process = -1
-        self._ended = False
+        self.ended = self.busy = False
+        self.changed = threading.Event()
 
     def read_config(self) -> dict[str, str]:
         """Return the first line; raise `EOFError` when the kernel ended before it."""
         while b"\n" not in self._rest:
             self._read()
-            if self._ended:
+            if self.ended:
                 raise EOFError
         line, self._rest = self._rest.split(b"\n", 1)
         config: dict[str, str] = json.loads(line)
@@ -163,20 +139,20 @@ class Kernel:
 
     def wait(self) -> list[dict[str, object]] | None:
         """Wait for lines and return them, or None when the kernel is dead or has closed the pipe."""
-        if b"\n" not in self._rest and not self._ended:
+        if b"\n" not in self._rest and not self.ended:
             if self._process < 0:
                 self._read()
             else:
                 ready, _, _ = select.select([self._pipe, self._process], [], [])
                 if self._pipe in ready:
                     self._read()
-                self._ended = self._ended or self._process in ready
+                self.ended = self.ended or self._process in ready
         *lines, self._rest = self._rest.split(b"\n")
-        return None if self._ended and not lines else [json.loads(line) for line in lines]
+        return None if self.ended and not lines else [json.loads(line) for line in lines]
 
     def _read(self) -> None:
         more = os.read(self._pipe, 65536)
-        self._ended = not more
+        self.ended = not more
         self._rest += more
 
 
@@ -194,7 +170,7 @@ def say_gone(config: Mapping[str, str], reason: str) -> None:
             wait_s = min(wait_s * 2, SLOWEST_RETRY_S)
 
 
-def follow(kernel: Kernel, beats: Beats) -> str | None:
+def follow(kernel: Kernel) -> str | None:
     """Follow the kernel to its end; return why it is gone, or None after a goodbye."""
     while (lines := kernel.wait()) is not None:
         for line in lines:
@@ -202,7 +178,9 @@ def follow(kernel: Kernel, beats: Beats) -> str | None:
                 return None
             if "gone" in line:
                 return str(line["gone"])
-            beats.set_busy(bool(line.get("busy")))
+            if kernel.busy != bool(line.get("busy")):
+                kernel.busy = not kernel.busy
+                kernel.changed.set()
     return "the kernel's process ended"
 
 
@@ -213,11 +191,11 @@ def main() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     kernel = Kernel(sys.stdin.fileno())
     config = kernel.read_config()
-    beats = Beats(config, lambda: os._exit(EXIT_OVER), busy=bool(config.get("busy")))
-    Stream(config, lambda: os._exit(EXIT_OVER)).start()
-    beats.start()
-    reason = follow(kernel, beats)
-    beats.stop()
+    kernel.busy = bool(config.get("busy"))
+    _beside(partial(hold, config))
+    _beside(partial(beat, config, kernel))
+    reason = follow(kernel)
+    kernel.ended = True
     if reason is not None:
         say_gone(config, reason)
 

@@ -20,7 +20,10 @@ DEFAULT_LEASE_S = 60.0
 
 
 class Link(Mirror):
-    """Creates the session when it is first needed, and again after its end; keeps the mirror true by listening."""
+    """Creates the session when it is first needed, and again after its end; keeps the mirror true by listening.
+
+    `told` is what the keeper was told, None when there is nothing to say at the kernel's end.
+    """
 
     def __init__(self, client: Client, user: str) -> None:
         super().__init__()
@@ -31,8 +34,8 @@ class Link(Mirror):
         self._feed: Feed | None = None
         self._keeper: Keeper | None = None
         self._busy = False
-        self._told: Mapping[str, str] | None = None  # what the keeper was told
-        self._hooks = ExitHooks(lambda: self._told, self._is_said, self._descriptors, self._disown)
+        self.told: Mapping[str, str] | None = None
+        self._hooks = ExitHooks(self)
 
     @property
     def feed_alive(self) -> bool:
@@ -46,11 +49,9 @@ class Link(Mirror):
                 "This process is a fork of the one that logged in; call jupyter_motorlock.connect() in it "
                 "to get a session of its own."
             )
-        if self._closed:
-            raise MotorlockError(
-                "This session was closed; log in again, or call jupyter_motorlock.connect() for a new one."
-            )
         with self._making:
+            if self._closed:
+                raise MotorlockError("This session was closed; log in again, or call jupyter_motorlock.connect().")
             session_id = self.session_id or self._create()
             self._hooks.install()
             return session_id
@@ -65,7 +66,7 @@ class Link(Mirror):
         """Start the feed, or connect it anew for the session there is now."""
         with self._making:
             if self._feed is None and not self._closed:
-                self._feed = Feed(self.client, self)
+                self._feed = Feed(self)
                 self._feed.start()
             elif self._feed is not None and self._feed.session_id != self.session_id:
                 self._feed.reconnect()
@@ -77,10 +78,10 @@ class Link(Mirror):
         if keeper is not None and os.getpid() == self._pid:
             keeper.busy(busy)
 
-    def is_over(self, sentence: str) -> None:
-        """The authority says that the session has ended."""
+    def is_over(self, session_id: str | None, sentence: str) -> None:
+        """The authority says that the session `session_id` has ended; where it is still ours, we forget it."""
         with self._making:
-            if self.session_id is not None:
+            if session_id is not None and session_id == self.session_id:
                 self._forget(sentence)
 
     def close(self) -> None:
@@ -90,8 +91,8 @@ class Link(Mirror):
         """
         if os.getpid() != self._pid:
             return
-        self._closed = True
         with self._making:
+            self._closed = True
             feed, self._feed, gone = self._feed, None, None
             if self.session_id is not None:
                 try:
@@ -107,12 +108,12 @@ class Link(Mirror):
 
     def _create(self) -> str:
         lease_s = _lease()
-        asked: Json = {"client_name": _client_name(), "user": self.user, "metadata": {"pid": str(self._pid)}}
-        ours = {"secret": True, "keeper": True, "lease_seconds": lease_s}
-        made = self.client.call("POST", "locks", "sessions", "create", body=asked | ours)
+        who: Json = {"client_name": _client_name(), "user": self.user, "metadata": {"pid": str(self._pid)}}
+        asked = who | {"secret": True, "keeper": True, "lease_seconds": lease_s}
+        made = self.client.call("POST", "locks", "sessions", "create", body=asked)
         session_id, secret = str(made["session_id"]), str(made["session_token"])
         self.client.session_token = secret
-        self._told = {
+        self.told = {
             "url": self.client.url,
             "session_id": session_id,
             "session_token": secret,
@@ -120,25 +121,19 @@ class Link(Mirror):
             "lease_s": str(lease_s),
         }
         self.begin(session_id)
-        self._keeper = Keeper(self._told, busy=self._busy)
+        self._keeper = Keeper(self.told, busy=self._busy)
         self._keeper.tend()
         self.listen()
         return session_id
 
     def _forget(self, sentence: str | None, *, gone: str | None = None) -> None:
         """Forget the session; the keeper ends, after saying `gone` where there is something to say."""
-        keeper, self._keeper, self._told = self._keeper, None, None
+        keeper, self._keeper, self.told = self._keeper, None, None
         self.client.session_token = None
         self.end(sentence)
         if keeper is not None:
             keeper.end(gone)
             keeper.wait(0.0 if gone else 1.0)
-
-    # Called by the feed, in its thread
-
-    def session_to_speak_for(self) -> str | None:
-        """Return the session whose connection the feed is."""
-        return self.session_id
 
     def heard(self, event: str, data: Json) -> None:
         """Take in a pushed message; every one, also a sign of life, is an occasion to look after the keeper."""
@@ -147,33 +142,27 @@ class Link(Mirror):
             keeper.tend()
         super().heard(event, data)
         fact = data["event"] if event == "change" else {}
-        if fact.get("event") in ("session_ended", "session_expired") and fact["session_id"] == self.session_id:
-            self.is_over(f"{fact['event']}: {fact.get('why')}")
-
-    def feed_changed(self) -> None:
-        """Tell the watchers that the feed was lost, or is there."""
-        self.tell(None, None, None)
-
-    def session_is_over(self, session_id: str, sentence: str) -> None:
-        """The feed was refused because its session has ended."""
-        if session_id == self.session_id:
-            self.is_over(sentence)
+        if fact.get("event") in ("session_ended", "session_expired"):
+            self.is_over(fact["session_id"], f"{fact['event']}: {fact.get('why')}")
 
     # Called by the exit hooks, which may take no lock that another thread could hold for long
 
-    def _is_said(self) -> None:
-        self._told = None
+    def is_said(self) -> None:
+        """The authority knows that this kernel ends."""
+        self.told = None
         if self._keeper is not None:
             self._keeper.end()
 
-    def _descriptors(self) -> Iterable[int]:
+    def descriptors(self) -> Iterable[int]:
+        """Return the connections a fork must not hold open."""
         feed, keeper = self._feed, self._keeper
         return (feed.fd if feed else -1, keeper.pipe_fd if keeper else -1)
 
-    def _disown(self) -> None:
+    def disown(self) -> None:
+        """Be, in a fork, nobody's session."""
         self._making = threading.RLock()  # another thread may have held it when the process was forked
         Mirror.__init__(self)
-        self._told = self._feed = self._keeper = None
+        self.told = self._feed = self._keeper = None
         self.client.session_token = None
 
 

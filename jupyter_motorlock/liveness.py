@@ -11,10 +11,14 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from jupyter_motorlock import keeper
+
+if TYPE_CHECKING:
+    from jupyter_motorlock.link import Link
 
 LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 
@@ -108,21 +112,12 @@ def _this_process() -> Iterator[int]:
 class ExitHooks:
     """Says `gone` when Python exits or SIGTERM comes, and keeps forks from speaking for the kernel.
 
-    `config` returns what the keeper was told, or None when there is nothing to say; `said` is called after the
-    authority knows; `descriptors` are the connections a fork must not hold open; `disown` is called in a fork.
-    None of them may take a lock: they are called in a signal handler and after a fork.
+    What it uses of the `link` takes no lock: it is called in a signal handler and after a fork.
     """
 
-    def __init__(
-        self,
-        config: Callable[[], Mapping[str, str] | None],
-        said: Callable[[], None],
-        descriptors: Callable[[], Iterable[int]],
-        disown: Callable[[], None],
-    ) -> None:
-        self._config, self._said, self._descriptors, self._disown = config, said, descriptors, disown
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._pid = -1
-        self._sigterm = False
         self._mask: set[int] = set()
 
     def install(self) -> None:
@@ -137,18 +132,16 @@ class ExitHooks:
                     after_in_child=_weakly(self._in_fork),
                 )
         in_main = threading.current_thread() is threading.main_thread()
-        if not self._sigterm and in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._at_sigterm)
-            self._sigterm = True
 
     def remove(self) -> None:
         """Take the hooks out again; the fork guard stays, and does nothing for a session that is closed."""
         atexit.unregister(self._at_exit)
         self._pid = -1
-        if self._sigterm and threading.current_thread() is threading.main_thread():
-            if signal.getsignal(signal.SIGTERM) == self._at_sigterm:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self._sigterm = False
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGTERM) == self._at_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _at_exit(self) -> None:
         self._say_gone("the kernel was shut down or restarted")
@@ -163,7 +156,7 @@ class ExitHooks:
 
         Uses the keeper's own plain connection: a signal may have come while this thread was inside `requests`.
         """
-        config = self._config()
+        config = self._link.told
         if os.getpid() != self._pid or config is None:
             return
         try:
@@ -172,7 +165,7 @@ class ExitHooks:
             return
         except keeper.Over:
             pass
-        self._said()
+        self._link.is_said()
 
     def _before_fork(self) -> None:
         """Hold SIGTERM back: Python forgets one that reaches a fork before it has its own signals in order."""
@@ -191,11 +184,11 @@ class ExitHooks:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for fd in self._descriptors():
+        for fd in self._link.descriptors():
             if fd >= 0:
                 os.dup2(nowhere, fd, inheritable=False)
         os.close(nowhere)
-        self._disown()
+        self._link.disown()
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -22,7 +22,7 @@ from IPython.core.magic import (
 from traitlets import Unicode
 
 from jupyter_motorlock import meant, view
-from jupyter_motorlock.errors import MotorlockError, UsageProblem
+from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.handle import Handle, login, run
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, tokens
@@ -150,15 +150,11 @@ class MotorMagics(Magics):
     @needs_local_scope
     @line_magic
     def motor_status(self, line: str, local_ns: Names | None = None) -> None:
-        """Show who has a motor, who waits and what it reads: `%motor_status [NAME]`; without a name, of all."""
-        session, now = self.session, datetime.now().astimezone()
-        words = self._words(line, local_ns)
-        held = sorted(session.held())
-        if not words and len(held) != 1:
-            for item in session.equipment_list():
-                _say(view.headline(session.status(str(item["id"])), session.session_id, now=now))
-        for name in words or (held if len(held) == 1 else ()):
-            _say(view.plain(session.status(name), session.session_id, now=now))
+        """Show who has a motor, who waits and what it reads: `%motor_status [NAME]`; without it, of all."""
+        session, now, words = self.session, datetime.now().astimezone(), self._words(line, local_ns)
+        tell = view.plain if words else view.headline
+        for name in words or [item["id"] for item in session.equipment_list()]:
+            _say(tell(session.status(name), session.session_id, now=now))
 
     @no_var_expand
     @needs_local_scope
@@ -170,10 +166,7 @@ class MotorMagics(Magics):
         if not names:
             offered = meant.listed(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
-        stopped = stop_all(session, names)
-        if not stopped.delivered:
-            raise MotorlockError(f"{stopped.clause}.")
-        _say(f"{stopped.clause}.")
+        _say(f"{stop_all(session, names)}.")
 
     @no_var_expand
     @needs_local_scope

@@ -80,12 +80,12 @@ class Panel:
 
     def stop(self) -> None:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
+        said = NOT_DELIVERED.format(name=self.equipment_id)
         try:
-            delivered = self._session.stop(self.equipment_id).get("delivered")
+            if self._session.stop(self.equipment_id)["delivered"]:
+                said = f"{_now():%H:%M:%S} stop delivered."
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
-            self._say(f"{NOT_DELIVERED.format(name=self.equipment_id)} {error}")
-            return
-        said = f"{_now():%H:%M:%S} stop delivered." if delivered else NOT_DELIVERED.format(name=self.equipment_id)
+            said = f"{said} {error}"
         in_main = threading.current_thread() is threading.main_thread()
         self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
 
@@ -123,11 +123,10 @@ class Panel:
         with self._lock:
             if self._face is None:
                 return
-            me, before = self._session.session_id, self._seen
-            seen = view.shown(self._status, me, alive=self._alive, said=self._said, now=_now())
-            if before and self._said and seen.headline != before.headline:
+            me, now, before = self._session.session_id, _now(), self._seen
+            if before and view.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
-                seen = view.shown(self._status, me, alive=self._alive, now=_now())
+            seen = view.shown(self._status, me, alive=self._alive, said=self._said, now=now)
             if seen == before:
                 return
             wait = self._written + WRITE_EVERY_S - time.monotonic()
@@ -218,12 +217,9 @@ def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
 
 
 def _front_end() -> bool:
-    """Whether widgets can be shown: ipywidgets is there and this Python is a Jupyter kernel."""
-    try:
-        import ipywidgets  # noqa: F401 - only whether it is there
-        from IPython import get_ipython
-    except ImportError:
-        return False
+    """Whether widgets can be shown: this Python is a Jupyter kernel."""
+    from IPython import get_ipython
+
     return getattr(get_ipython(), "kernel", None) is not None
 
 

@@ -54,7 +54,7 @@ class KernelSession(Link):
 
     def status(self, equipment_id: str) -> Json:
         """Return the status as the authority has it now."""
-        return self.client.status(equipment_id)
+        return self.client.call("GET", "locks", "status", equipment_id)
 
     # Locks
 
@@ -68,13 +68,12 @@ class KernelSession(Link):
         timeout_s: float | None = None,
     ) -> Json:
         """Ask for a lock; the reply's `status` is `locked`, `refreshed`, `observer` or `queued`."""
-        asked: Json = {"equipment_id": equipment_id, "lock_mode": mode, "queue_if_busy": queue}
-        asked |= {} if note is None else {"note": note}
+        asked: Json = {"equipment_id": equipment_id, "lock_mode": mode, "queue_if_busy": queue, "note": note}
         asked |= {} if timeout_s is None else {"timeout_seconds": timeout_s}
         try:
             reply = self._as_me("locks", "acquire", **asked)
         except SessionEnded as ended:  # we have not heard of it yet: a login makes a new one
-            self.is_over(str(ended))
+            self.is_over(self.session_id, str(ended))
             reply = self._as_me("locks", "acquire", **asked)
         if isinstance(reply.get("lock"), dict):
             self.took(reply["lock"])
@@ -124,8 +123,8 @@ class KernelSession(Link):
         """Give the lock back; `stop` ends the running command, `force` takes it from whoever has it."""
         if self.session_id is None and not force:
             return {"success": True, "status": "not_locked", "was_forced": False, "draining": False}
-        why = {} if reason is None else {"reason": reason}
-        reply = self._as_me("locks", "release", equipment_id=equipment_id, force=force, stop=stop, **why)
+        asked: Json = {"equipment_id": equipment_id, "force": force, "stop": stop, "reason": reason}
+        reply = self._as_me("locks", "release", **asked)
         self.let_go(equipment_id)
         return reply
 
@@ -165,8 +164,7 @@ class KernelSession(Link):
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""
         speaker = {"session_id": self.session_id} if self.session_id else {"user": self.user}
-        body: Json = speaker | ({} if reason is None else {"reason": reason})
-        return self.client.call("POST", "equipment", equipment_id, "stop", body=body)
+        return self.client.call("POST", "equipment", equipment_id, "stop", body={**speaker, "reason": reason})
 
     def resume(self, equipment_id: str) -> Json:
         """Allow control again after somebody else's stop."""

@@ -181,7 +181,7 @@ class Scene:
         return found
 
     def _status(self) -> dict[str, Any]:
-        return self._client.status(STAGE)
+        return self._client.call("GET", "locks", "status", STAGE)
 
     def _label(self) -> str:
         return str(self._status().get("label") or STAGE)

@@ -331,6 +331,7 @@ def test_stop_needs_no_login_and_resume_lets_the_holder_go_on(ann: Notebook, aut
     bob.stop("the laser is on")
     refused = ann.run("%motor move_to 1")
     assert (refused.ename, "Bob" in refused.error) == ("StoppedBySomebody", True)
+    assert refused.error.endswith("log in again (%motor_resume stage_x).")
     assert ann.run("%motor_resume").stdout == "stage_x takes commands again.\n"
     assert ann.run("%motor move_to 0.5").status == "ok"
     assert ann.run("%motor_stop stage_y").stdout == "stage_y was stopped.\n"
@@ -374,6 +375,7 @@ def test_news_are_told_at_the_next_cell_boundary(ann: Notebook, authority: Autho
     wait_until(told, "the kernel says that the lock is lost")
     assert said.count("\n") == 1
     assert said.startswith("Your lock on stage_x ended at ")
+    assert ann.run("%motor stage_x move_to 1").error.endswith("log in again to go on (%motor_login stage_x).")
 
 
 def test_news_that_come_while_a_cell_runs_are_told_at_its_end(ann: Notebook, authority: Authority) -> None:
@@ -382,6 +384,16 @@ def test_news_that_come_while_a_cell_runs_are_told_at_its_end(ann: Notebook, aut
     running = ann.start("while held():\n    time.sleep(0.01)")
     authority.person("Bob").release(force=True)
     assert ann.finish(running).stdout.startswith("Your lock on stage_x ended at ")
+
+
+def test_news_after_an_error_begin_on_a_line_of_their_own(ann: Notebook, authority: Authority) -> None:
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.held")
+    running = ann.start("while held():\n    time.sleep(0.01)\nraise ValueError")
+    authority.person("Bob").release(force=True)
+    out = ann.finish(running)
+    assert out.ename == "ValueError"
+    assert out.stdout.startswith("\nYour lock on stage_x ended at ")
 
 
 @pytest.mark.parametrize("login_in_the_same_cell", [False, True])
