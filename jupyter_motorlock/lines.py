@@ -104,20 +104,8 @@ class _LoginParser(argparse.ArgumentParser):
         raise UsageProblem(f"%motor_login: {message}; %motor_login? shows how it is written.")
 
 
-class LoginLine(argparse.Namespace):
-    """The options of `%motor_login`."""
-
-    names: list[str]
-    user: str | None
-    wait: bool
-    watch: bool
-    note: str | None
-    timeout_s: int | None
-    no_panel: bool
-
-
-def read_login(words: Sequence[str]) -> LoginLine:
-    """Return the options in the words of a `%motor_login` line."""
+def read_login(words: Sequence[str]) -> dict[str, Any]:
+    """Return the options of a `%motor_login` line: `names`, `user`, `no_panel`, and those that `login` takes."""
     parser = _LoginParser(add_help=False, allow_abbrev=False)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--as", dest="user")
@@ -125,7 +113,7 @@ def read_login(words: Sequence[str]) -> LoginLine:
     parser.add_argument("--timeout", dest="timeout_s", type=int)
     for switch in ("--wait", "--watch", "--no-panel"):
         parser.add_argument(switch, action="store_true")
-    return parser.parse_args(list(words), namespace=LoginLine())
+    return vars(parser.parse_args(list(words)))
 
 
 def declared(description: Mapping[str, Any]) -> dict[str, Command]:

@@ -69,25 +69,18 @@ class MotorMagics(Magics):
         --no-panel    show no panel
         """
         given = read_login(self._words(line, local_ns))
-        if len(given.names) > 1:
+        names, user, no_panel = (given.pop(key) for key in ("names", "user", "no_panel"))
+        if len(names) > 1:
             raise UsageProblem(
-                f"One name is taken at a time for now: log in to {' and to '.join(given.names)} on a line each."
+                f"One name is taken at a time for now: log in to {' and to '.join(names)} on a line each."
             )
-        self.user = given.user or self.user
+        self.user = user or self.user
         session = self.session
-        name = given.names[0] if given.names else meant.only_motor(session)
+        name = names[0] if names else meant.only_motor(session)
         meant.commands(session, name)
-        handle = login(
-            session,
-            name,
-            watch=given.watch,
-            wait=given.wait,
-            note=given.note,
-            timeout_s=given.timeout_s,
-            on_answer=None if given.no_panel else partial(self._show, name),
-        )
+        handle = login(session, name, on_answer=None if no_panel else partial(self._show, name), **given)
         session.busy(True)  # the session may be younger than the cell
-        _say(f"You are watching {name}." if given.watch else f"{name} is yours.")
+        _say(f"You are watching {name}." if given["watch"] else f"{name} is yours.")
         return handle
 
     @no_var_expand

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from jupyter_motorlock import view
+from jupyter_motorlock.errors import MotorlockError
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from jupyter_motorlock.session import KernelSession
 
 WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
+JUST_AFTER_S = 0.2
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
 NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
@@ -42,9 +45,11 @@ class Panel:
         self._seen: view.Shown | None = None
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
+        self._looking: threading.Timer | None = None
         self._face = _Face.build(self) if _front_end() else None
         self.widget: object = self._face.box if self._face else self
         self._show()
+        self._look_at_the_end()
         self._unwatch = session.watch(self._heard) if self._face else lambda: None
 
     def __repr__(self) -> str:
@@ -55,8 +60,8 @@ class Panel:
         """Stop listening and take the panel off the page."""
         self._unwatch()
         with self._lock:
-            if self._later:
-                self._later.cancel()
+            for timer in filter(None, (self._later, self._looking)):
+                timer.cancel()
             face, self._face = self._face, None
         if face:
             face.close()
@@ -115,6 +120,7 @@ class Panel:
                 self._alive = self._session.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
                 self._status, self._received = status, time.monotonic()
+                self._look_at_the_end()
             else:
                 return
             self._show()
@@ -131,10 +137,7 @@ class Panel:
                 return
             wait = self._written + WRITE_EVERY_S - time.monotonic()
             if before and wait > 0 and _same_but_for_motion(seen, before):
-                if self._later is None:
-                    self._later = threading.Timer(wait, self._show_late)
-                    self._later.daemon = True
-                    self._later.start()
+                self._later = self._later or _started(wait, self._show_late)
             else:
                 self._write(self._face, seen)
 
@@ -142,6 +145,20 @@ class Panel:
         with self._lock:
             self._later = None
             self._show()
+
+    def _look_at_the_end(self) -> None:
+        """Ask once when the countdown has run out: an offer to others begins without an event."""
+        left = view.left_s(self._status, elapsed_s=time.monotonic() - self._received)
+        if left and self._face:
+            self._looking = self._looking or _started(left + JUST_AFTER_S, self._look)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._looking = None
+            self._look_at_the_end()  # it may have been put off
+        if self._looking is None:
+            with suppress(MotorlockError):  # the feed says what is lost
+                self._heard(self.equipment_id, self._session.status(self.equipment_id), None)
 
     def _write(self, face: _Face, seen: view.Shown) -> None:
         now = time.monotonic()
@@ -151,6 +168,13 @@ class Panel:
             face.label(seen.buttons)
             self._settled = now if self._seen else 0.0
         self._seen, self._written = seen, now
+
+
+def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(wait_s, call)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:

@@ -16,7 +16,7 @@ Fields: TypeAlias = Mapping[str, Any]
 Deed: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume"]
 COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
 LATE_S = 3  # how long after its end a countdown waits for news before it says so
-LATE = "the time is up"
+LATE = "stale: no word from the authority"
 LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
 OWN_DOING = frozenset({"logout", "downgraded", "upgraded"})
 
@@ -37,10 +37,6 @@ _WHY: Mapping[str, str] = {
     "silence": "this kernel was silent for too long and somebody else asked for it",
     "unclaimed": "it was granted from the queue and not used in time",
     "turn": "its time was over and others were waiting",
-    "session_ended": "the session was ended",
-    "session_expired": "the session was not used for too long",
-    "gone": "the authority was told that this kernel had ended",
-    "connections_lost": "both connections of this kernel were lost",
     "fault": "the equipment went into fault",
 }
 
@@ -150,7 +146,7 @@ def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return how `me` lost the lock, where that was the last loss, not undone since, and not its own doing."""
     name, loss = _name(status), _part(status, "last_lost")
     if me and loss.get("session_id") == me and not _holds(status, me) and loss.get("why") not in OWN_DOING:
-        why = _WHY.get(loss["why"], "the authority ended it").format(by=loss.get("by") or "somebody")
+        why = _WHY.get(loss["why"], "this kernel's session ended").format(by=loss.get("by") or "somebody")
         when = f"at {clock(loss.get('at') or '', now)} because {why}{_note(loss, 'reason')}"
         return f"Your lock on {name} ended {when}; `%motor_login {name}` asks for it again."
     return ""

@@ -140,8 +140,15 @@ def test_a_required_parameter_after_an_optional_one_is_given_by_name_in_python()
 
 def test_the_options_of_login_are_read_with_quotes_taken_off() -> None:
     given = read_login(tokens("stage_x --as 'Ann B' --wait --note \"scan over night\" --timeout 0 --no-panel"))
-    assert (given.names, given.user, given.note, given.timeout_s) == (["stage_x"], "Ann B", "scan over night", 0.0)
-    assert (given.wait, given.watch, given.no_panel) == (True, False, True)
+    assert given == {
+        "names": ["stage_x"],
+        "user": "Ann B",
+        "note": "scan over night",
+        "timeout_s": 0,
+        "wait": True,
+        "watch": False,
+        "no_panel": True,
+    }
 
 
 @pytest.mark.parametrize("line", ["--bogus", "--wa", "--timeout soon", "--note"])

@@ -79,6 +79,20 @@ for step in range(50):
         session.says(running=None, ending={"text": "released unless used", "in_seconds": 300.0, "at": str(step)})
         time.sleep(0.01)
 """
+RUNNING_OUT = """
+soon = {"text": "offered unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 0.1}
+later = {**soon, "at": "2026-11-21T15:32:00+00:00", "in_seconds": 3600.0}
+panel._looking.cancel(); panel._looking = None
+session.asked = 0
+
+def status(equipment_id):
+    session.asked += 1
+    return session.now
+
+session.status = status
+session.says(ending=soon)
+session.now = {**session.now, "ending": {**soon, "in_seconds": 0.0}}
+"""
 SETTLED = "panel._settled = 0.0"  # as if the buttons had changed long ago
 
 
@@ -154,6 +168,19 @@ def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) 
     front.settle()
     assert len(front.updates) == 2
     assert "No word from the authority" not in front.panel
+
+
+def test_a_countdown_that_has_run_out_is_asked_about_once_and_is_not_called_stale(front: Front) -> None:
+    front.run(RUNNING_OUT)
+    front.until(lambda: "offered unless used (since" in front.panel, "the answer")
+    assert "stale" not in front.panel
+    front.forget()
+    front.run("assert session.asked == 1 and panel._looking is None")
+
+
+def test_a_countdown_that_was_put_off_is_not_asked_about_before_its_end(front: Front) -> None:
+    front.run(f"{RUNNING_OUT}\nsession.says(ending=later)\npanel._looking.join()")
+    front.run("assert session.asked == 0 and panel._looking.interval > 3000")
 
 
 def test_news_of_another_equipment_are_not_shown(front: Front) -> None:

@@ -195,11 +195,11 @@ def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     ("left_s", "delay", "late"),
     [(252.0, "-359748.0s", "255.0s"), (7200.0, "-352800.0s", "7203.0s"), (0.1, "-359999.9s", "3.1s")],
 )
-def test_the_browser_counts_down_and_then_says_that_the_time_is_up(left_s: float, delay: str, late: str) -> None:
+def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: float, delay: str, late: str) -> None:
     """NB-14"""
     html = view.panel_html(view.shown(held(ending=IDLE), "s-ann", now=NOW), left_s)
     assert f"animation-delay:{delay}" in html
-    assert f'animation-delay:{late}">the time is up<' in html
+    assert f'animation-delay:{late}">stale: no word from the authority<' in html
     assert ("ml-short" in html) is (left_s < 3600)
 
 
