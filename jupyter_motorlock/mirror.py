@@ -39,7 +39,7 @@ class Mirror:
     # Read
 
     def held(self) -> dict[str, Json]:
-        """Return the exclusive locks of this kernel, by equipment, as far as it knows."""
+        """Return the exclusive locks of this kernel by equipment (with `fence` and `claimed`), as far as it knows."""
         with self._knowing:
             return dict(self._locks)
 

@@ -72,7 +72,7 @@ class Person:
                 case "execute_result":
                     said.append(str(content["data"].get("text/plain", "")) + "\n")
                 case "error":
-                    error = f"{content['ename']}: {content['evalue']}"
+                    error = str(content["traceback"][-1])  # the line that a person sees
                 case "status" if content["execution_state"] == "idle":
                     return Ran("".join(said).strip(), error, time.monotonic() - began)
 
