@@ -21,7 +21,7 @@ def run(headless: bool, epics: bool, open_browser: bool) -> int:
     `headless` runs the notebooks against each other in two kernels and answers 0 only if all went as it should;
     else JupyterLab is started with them. `epics` takes motor records of an EPICS server for the stages.
     """
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="motorlock-demo-", ignore_cleanup_errors=True) as place:
