@@ -32,7 +32,7 @@ class Mirror:
         self.last_callback_error: BaseException | None = None
         self._awaited: set[str] = set()
         self._locks: dict[str, Json] = {}
-        self._notices: list[str] = []
+        self._notices: list[tuple[str | None, str]] = []
         self._watchers: list[Callback] = []
         self._knowing = threading.RLock()
 
@@ -47,7 +47,7 @@ class Mirror:
         """Return the sentences to show at the next cell boundary, once each."""
         with self._knowing:
             taken, self._notices = self._notices, []
-        return taken
+        return [sentence for _, sentence in taken]
 
     def watch(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(equipment_id, status, event)` in the feed's thread after each change; returns the way out.
@@ -71,6 +71,8 @@ class Mirror:
         if lock["lock_mode"] == "exclusive":
             with self._knowing:
                 self._locks[lock["equipment_id"]] = lock
+                # Who has taken it up knows that it was their turn.
+                self._notices = [said for said in self._notices if said[0] != lock["equipment_id"]]
 
     def let_go(self, equipment_id: str) -> None:
         """This session gave its lock back."""
@@ -132,7 +134,7 @@ class Mirror:
         if status["state"] == "held" and status["session_id"] == me:
             is_new = ours is None or ours["fence"] < status["fence"]
             if is_new and not status["claimed"] and equipment_id not in self._awaited:
-                self._notice(view.headline(status, me, now=now))
+                self._notice(view.headline(status, me, now=now), turn_on=equipment_id)
             self._locks[equipment_id] = status  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
                 self._notice(view.notice(status, me, now=now))
@@ -144,6 +146,6 @@ class Mirror:
             own = event["why"] in view.OWN_DOING
             self._notice("" if own else f"Your observer lock on {equipment_id} ended: {because}")
 
-    def _notice(self, sentence: str) -> None:
+    def _notice(self, sentence: str, *, turn_on: str | None = None) -> None:
         if sentence:
-            self._notices = [*self._notices, sentence][-MOST_NOTICES:]
+            self._notices = [*self._notices, (turn_on, sentence)][-MOST_NOTICES:]

@@ -50,9 +50,8 @@ def people(url: str, tmp_path: Path) -> Iterator[dict[str, Person]]:
 
 
 def _shown(ran: Ran) -> str:
-    """Return what stands below the cell, without the news that the wait of this very cell is over."""
-    lines = [line for line in ran.text.splitlines() if not line.startswith("It is your turn on ")]
-    return "\n".join([*lines, *([ran.error] if ran.error else [])])
+    """Return what stands below the cell."""
+    return "\n".join([*ran.text.splitlines(), *([ran.error] if ran.error else [])])
 
 
 def _alike(text: str) -> str:

@@ -263,6 +263,19 @@ def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_h
     assert session.take_notices() == []
 
 
+def test_a_turn_that_came_before_the_wait_began_is_no_news_once_it_is_taken_up(
+    session: KernelSession, bob: Person
+) -> None:
+    bob.acquire()
+    session.acquire("stage_x", queue=True)
+    heard = threading.Event()
+    session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
+    bob.release()
+    assert heard.wait(PATIENCE_S)
+    session.wait_for("stage_x")
+    assert session.take_notices() == []
+
+
 def test_one_who_is_thrown_out_of_the_queue_does_not_wait_for_ever(session: KernelSession, bob: Person) -> None:
     bob.acquire()
     session.acquire("stage_x", queue=True)
