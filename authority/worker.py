@@ -191,6 +191,10 @@ class Worker:
             self._told.finished(self.equipment, ordered.key, outcome, data, error, moving=moving)
         self._wake.set()
 
+    def answers_at_once(self, action: str) -> bool:
+        """Whether an observe command has its result without any waiting."""
+        return self._observe is None and not inspect.iscoroutinefunction(getattr(self.driver, action))
+
     async def observe(self, action: str, parameters: Mapping[str, object]) -> object:
         """Run an observe command and return its result; raises what the driver raises."""
         method = getattr(self.driver, action)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
 from typing import TypeVar
 
 import msgspec
@@ -35,7 +34,7 @@ Handler = Callable[["Visit"], Answer | Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Door:
-    """One method and path. A plain function handles it in one step; a coroutine one may wait."""
+    """One method and path. A plain function handles it in one step; a coroutine waits for the disk itself."""
 
     method: str
     path: str
@@ -159,7 +158,6 @@ class Endpoint:
         """Serve `door` of `house`."""
         self._house = house
         self._door = door
-        self._waits = iscoroutinefunction(door.handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
@@ -172,10 +170,14 @@ class Endpoint:
         visit = Visit(self._house, request, headers, read_body(door, headers, await _raw(receive)))
         if service.failure is not None and not door.open_to_all:
             raise StoreFailed
+        settled = False
         try:
-            answer = await door.handler(visit) if self._waits else door.handler(visit)  # type: ignore[misc]
+            answer = door.handler(visit)
+            if isinstance(answer, Coroutine):
+                # Who waits sees to it that what it answers is on disk: what others decided since is no matter of its.
+                answer, settled = await answer, True
         finally:
-            if not door.open_to_all:
+            if not settled and not door.open_to_all:
                 await service.settled()
         return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
 

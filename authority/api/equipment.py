@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -126,8 +126,8 @@ async def _control(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
                 ),
             )
     if known is None:
-        return await _wait(call, body)
-    answer = await _wait(known, body)
+        return await _wait(v, call, body)
+    answer = await _wait(v, known, body)
     answer.headers.update(_REPLAYED)
     return answer
 
@@ -203,7 +203,7 @@ def _refuse_other_content(call: Call, digest: bytes | None) -> None:
         raise Refused(422, "idempotency_mismatch", detail)
 
 
-async def _wait(call: Call, body: b.CommandBody) -> Response:
+async def _wait(v: Visit, call: Call, body: b.CommandBody) -> Response:
     try:
         async with asyncio.timeout(body.wait_seconds):
             await call.over.wait()
@@ -211,6 +211,7 @@ async def _wait(call: Call, body: b.CommandBody) -> Response:
         pass
     if call.reply is not None and call.over.is_set():
         return Response(call.reply, 200, _JSON)
+    await v.service.settled()
     running = _answer(body, "running", None, None)
     return Response(msgspec.json.encode(running), 202, _JSON)
 
@@ -233,13 +234,15 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
         parameters = _bound(v, key, declared, body)
         v.service.apply(m.Observe(equipment=key, session=session))
     await v.service.settled()
-    asking = asyncio.ensure_future(v.worker(key).observe(body.action, parameters))
-    if not (await asyncio.wait({asking}, timeout=body.wait_seconds))[0]:
-        # The driver still works on it, and nobody waits for what it will say.
-        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
-        return Response(msgspec.json.encode(_answer(body, "running", None, None)), 202, _JSON)
+    asking: Awaitable[object] = v.worker(key).observe(body.action, parameters)
+    if not v.worker(key).answers_at_once(body.action):
+        asking = task = asyncio.ensure_future(asking)
+        if not (await asyncio.wait({task}, timeout=body.wait_seconds))[0]:
+            # The driver still works on it, and nobody waits for what it will say.
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())
+            return Response(msgspec.json.encode(_answer(body, "running", None, None)), 202, _JSON)
     try:
-        data = asking.result()
+        data = await asking
     except DriverUnavailable as down:
         raise _unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
