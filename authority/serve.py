@@ -21,6 +21,7 @@ import uvicorn
 from .api.app import make_app
 from .api.identity import SessionIds
 from .clock import SystemClock
+from .committer import StoreFailed
 from .ports import Batch
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -125,6 +126,9 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     if not settings.options.locks:
         log.warning("equipment locks are switched off: everybody may drive everything, and nothing arbitrates")
     service.start()
+    with contextlib.suppress(StoreFailed):
+        # What the recovery decided is on disk before the doors open, so that nobody asks for an outcome in between.
+        await service.settled()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ended.wait())
     while not server.started and not serving.done():
