@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from authority import __version__
 from authority.codec import iso
+from authority.committer import StoreFailed
 from authority.core import messages as m
 from authority.core.control import permit_control, permit_observe
 from authority.core.model import Equipment, EquipmentId, SessionId
@@ -277,7 +278,7 @@ async def stop(v: Visit) -> b.StopAnswer:
     peer = v.request.client.host if v.request.client is not None else "unknown"
     user = session.user if session is not None else body.user or f"somebody at {peer}"
     delivered = await v.service.stop(key, None if session is None else session.id, user, body.reason)
-    if v.service.failure is None:
+    with suppress(StoreFailed):  # the driver has the order, whatever becomes of its record
         await v.service.settled()
     return b.StopAnswer(delivered, key, delivered, "stopped" if delivered else "stop_not_delivered")
 
