@@ -253,12 +253,7 @@ def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
 def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_his_turn(
     session: KernelSession, bob: Person
 ) -> None:
-    bob.acquire()
-    session.acquire("stage_x", queue=True)
-    heard = threading.Event()
-    session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
-    bob.release()
-    assert heard.wait(PATIENCE_S)
+    _granted_from_the_queue(session, bob)
     assert ["your turn on stage_x" in notice for notice in session.take_notices()] == [True]
     assert session.take_notices() == []
 
@@ -266,14 +261,19 @@ def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_h
 def test_a_turn_that_came_before_the_wait_began_is_no_news_once_it_is_taken_up(
     session: KernelSession, bob: Person
 ) -> None:
+    _granted_from_the_queue(session, bob)
+    session.wait_for("stage_x")
+    assert session.take_notices() == []
+
+
+def _granted_from_the_queue(session: KernelSession, bob: Person) -> None:
+    """Let `session` queue behind Bob without waiting in a call, and hear that it has the lock."""
     bob.acquire()
     session.acquire("stage_x", queue=True)
     heard = threading.Event()
     session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
     bob.release()
     assert heard.wait(PATIENCE_S)
-    session.wait_for("stage_x")
-    assert session.take_notices() == []
 
 
 def test_one_who_is_thrown_out_of_the_queue_does_not_wait_for_ever(session: KernelSession, bob: Person) -> None:
