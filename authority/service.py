@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -185,7 +186,20 @@ class Service:
                 if isinstance(event, m.EquipmentEvent):
                     self._act(event, wall)
             self._keep(step)
+        if self.hub:
+            self._show(step.events)
         self._plan(step.events)
+
+    def _show(self, events: list[m.Event]) -> None:
+        """Push how equipment stands now where no event of its own tells it: a countdown began, a holder fell silent."""
+        for event in events:
+            if isinstance(event, m.SessionSuspect | m.SessionResumed) or (
+                isinstance(event, m.SessionSeen) and event.busy is not None
+            ):
+                session = self.table.session(event.session)
+                for key in session.equipment if session is not None else ():
+                    message = frame("status", msgspec.json.encode(self.status(key)))
+                    self.committer.then(partial(self.hub.publish, message))
 
     def _store_event(self, event: m.Event, wall: float) -> None:
         self.seq += 1

@@ -102,6 +102,8 @@ class Mirror:
                     self._store(equipment_id, status, None)
             case "change":
                 self._store(data["event"]["equipment_id"], data["status"], data["event"])
+            case "status":
+                self._store(data["equipment_id"], data, None)
             case "progress":
                 known = self.statuses.get(data["equipment_id"])
                 if known is not None:

@@ -30,7 +30,7 @@ def _session(table: Table, event: m.SessionEvent) -> None:
     match event:
         case m.SessionSeen(busy=busy):
             session = replace(session, last_seen=event.at)
-            if busy is not None and busy != session.busy:
+            if busy is not None:
                 session = replace(session, busy=busy, idle_since=event.at)
         case m.ConnectionsChanged():
             session = replace(session, feeds=event.feeds, keepers=event.keepers, disconnected_at=event.disconnected_at)

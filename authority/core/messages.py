@@ -208,7 +208,7 @@ class SessionCreated(SessionEvent, frozen=True, kw_only=True):
 
 
 class SessionSeen(SessionEvent, frozen=True, kw_only=True):
-    """The session spoke."""
+    """The session spoke; `busy` says that its kernel became so or ceased to be."""
 
     stored: ClassVar[bool] = False
     busy: bool | None = None

@@ -109,7 +109,7 @@ def _see(step: Step, s: Session, request: AnyRequest) -> None:
         step.settle()
     if isinstance(request, m.Observe | m.Activity):
         return  # their `LockUsed` says it too
-    busy = request.busy if isinstance(request, m.Seen) else None
+    busy = request.busy if isinstance(request, m.Seen) and request.busy != s.busy else None
     step.emit(m.SessionSeen(at=step.now, session=s.id, busy=busy))
 
 

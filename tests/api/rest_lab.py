@@ -168,6 +168,10 @@ class Person:
         headers = {**self.headers, **more.pop("headers", {})}
         return self.lab.post(path, {"session_id": self.session_id, **(body or {})}, headers=headers, **more)
 
+    def beats(self, *, busy: bool) -> None:
+        """Send a keeper's sign of life."""
+        ok(self.lab.post(f"/locks/sessions/{self.session_id}/heartbeat", {"busy": busy}, headers=self.headers))
+
     def acquire(self, equipment: str = "stage_x", **more: object) -> requests.Response:
         """Ask for a lock."""
         return self.post("/locks/acquire", {"equipment_id": equipment, **more})

@@ -186,6 +186,25 @@ def test_progress_is_pushed_while_something_moves_and_has_no_number(lab: Authori
     assert any(m.data["readback"]["moving"] for m in progress)
 
 
+def test_a_status_is_pushed_when_a_kernel_becomes_idle_because_that_begins_the_countdown(
+    lab: Authority, person: People, motor: str
+) -> None:
+    """PUSH-11"""
+    ann = person("Ann", keeper=True)
+    ann.beats(busy=True)
+    ann.has(motor)
+    with Stream(lab) as stream:
+        assert stream.to(is_snapshot)[-1].data["equipment"][motor]["ending"] is None
+        ann.beats(busy=False)
+        message = stream.to(lambda m: m.event == "status")[-1]
+        ann.beats(busy=False)
+        ok(ann.release(motor))
+        assert all(m.event != "status" for m in stream.to(lambda m: m.event == "change"))
+    assert (message.id, message.data["equipment_id"]) == (None, motor)
+    assert message.data["ending"]["what"] == "offer"
+    assert message.data["holder"]["busy"] is False
+
+
 @pytest.mark.slow
 def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_others_are_served(
     lab: Authority, person: People, ann: Person, motor: str
