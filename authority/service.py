@@ -19,7 +19,7 @@ from . import journal as j
 from .agenda import Agenda
 from .codec import Views, encode_event, iso
 from .committer import Committer, StoreFailed
-from .core import clocks
+from .core import clocks, waiting
 from .core import messages as m
 from .core.evolve import restarted
 from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Session, SessionId, Table
@@ -283,7 +283,7 @@ class Service:
         kind, name = key
         if kind == "equipment":
             e = self.table.equipment(EquipmentId(name))
-            return None if e is None else clocks.equipment_due(self.table, e)
+            return None if e is None else waiting.equipment_due(self.table, e)
         s = self.table.session(SessionId(name))
         return None if s is None else clocks.session_due(self.table, s)
 

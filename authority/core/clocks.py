@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
 
-from .model import FORGET_SILENT_S, RECONNECT_S, Entry, Equipment, Lock, Mode, Session, Table, Why
+from .model import FORGET_SILENT_S, RECONNECT_S, Equipment, Lock, Session, Table
 
 WhatEnds = Literal["claim", "idle", "offer", "silence", "turn", "drain"]
 
@@ -61,19 +60,6 @@ def _is_working(table: Table, s: Session) -> bool:
     return False
 
 
-def equipment_due(table: Table, e: Equipment) -> float | None:
-    """When something of this equipment is due, its sessions' own clocks apart."""
-    observers = earliest(*(observer_due(o.used_at, o.timeout_s, table.session(o.session)) for o in e.observers))
-    if e.drain is not None:
-        return earliest(observers, e.drain.deadline)
-    if e.lock is None:
-        return observers
-    holder = table.session(e.lock.session)
-    wanted = next_entry(table, e) is not None
-    idle = idle_due(e, e.lock, holder) if wanted or idle_releases(e, holder) else None
-    return earliest(observers, e.lock.claim_by, idle, turn_due(e, e.lock) if wanted else None)
-
-
 def observer_due(used_at: float, timeout_s: float, session: Session | None) -> float | None:
     """When an observer's lock ends by itself: never while a keeper says that its session lives."""
     if timeout_s == 0 or (session is not None and session.keeper):
@@ -87,11 +73,10 @@ def idle_due(e: Equipment, lock: Lock, holder: Session | None) -> float | None:
         return None
     if e.running is not None or e.accepted:
         return None
+    begins = lock.used_at if lock.kept is None else max(lock.used_at, lock.kept.until)
     if holder is None or not holder.keeper:
-        return lock.used_at + lock.timeout_s
-    if holder.busy:
-        return None
-    return max(lock.used_at, holder.idle_since) + lock.timeout_s
+        return begins + lock.timeout_s
+    return None if holder.busy else max(begins, holder.idle_since) + lock.timeout_s
 
 
 def idle_releases(e: Equipment, holder: Session | None) -> bool:
@@ -106,35 +91,6 @@ def turn_due(e: Equipment, lock: Lock) -> float | None:
     if e.policy.max_hold_seconds is None or lock.blocking_since is None:
         return None
     return lock.blocking_since + e.policy.max_hold_seconds - lock.blocked_s
-
-
-def available(table: Table, e: Equipment, now: float) -> Why | None:
-    """Why the lock passes to whoever wants it: its holder is silent, or idle past the timeout. None: it does not."""
-    if e.lock is None or e.drain is not None:
-        return None
-    holder = table.session(e.lock.session)
-    if holder is not None and holder.suspect:
-        return Why.SILENCE
-    due = idle_due(e, e.lock, holder)
-    return Why.OFFERED if due is not None and now >= due else None
-
-
-def next_entry(table: Table, e: Equipment) -> Entry | None:
-    """Return the entry whose turn is next: the first whose session is not silent."""
-    return next(awake(table, e), None)
-
-
-def awake(table: Table, e: Equipment) -> Iterator[Entry]:
-    """Iterate over the entries whose sessions are not silent, in the order of the queue."""
-    for entry in e.queue:
-        session = table.session(entry.session)
-        if session is not None and not session.suspect:
-            yield entry
-
-
-def blocks(e: Equipment, entry: Entry) -> bool:
-    """Whether `entry` has to wait while somebody holds the exclusive lock."""
-    return entry.mode is Mode.EXCLUSIVE or e.policy.observers == "apart"
 
 
 def ending(table: Table, e: Equipment) -> Ending | None:

@@ -11,6 +11,7 @@ from .refusals import (
     LockLost,
     LockRequired,
     NoFault,
+    NoLock,
     NotHolder,
     ObserveRequired,
     StoppedBySomebody,
@@ -40,12 +41,24 @@ def permit_observe(e: Equipment, session: SessionId) -> None:
         raise ObserveRequired(e)
 
 
+def permit_holder(step: Step, r: m.OfLock) -> Equipment:
+    """Return the equipment, or refuse with how its session lost it, if it ever had it."""
+    e = step.equipment(r.equipment)
+    if e.holds(r.session):
+        return e
+    loss = e.loss(r.session)
+    raise NoLock(e) if loss is None else LockLost(e, loss)
+
+
 def claim(step: Step, e: Equipment) -> None:
-    """Take up a grant from the queue, if that is still to be done."""
-    if e.lock is not None and e.lock.claim_by is not None:
-        step.emit(
-            m.LockClaimed(at=step.now, equipment=e.id, session=e.lock.session, user=e.lock.user, lock_id=e.lock.lock_id)
-        )
+    """Take up a grant from the queue, all of it, if that is still to be done."""
+    lock = e.lock
+    if lock is None or lock.claim_by is None:
+        return
+    for name in lock.group or (e.id,):
+        granted = step.equipment(name).lock
+        if granted is not None and granted.claim_by is not None and granted.session == lock.session:
+            step.tell(m.LockClaimed, name, granted, lock_id=granted.lock_id)
 
 
 def control(step: Step, r: m.Control) -> None:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from . import messages as m
-from .model import LOSSES_KEPT, Command, Equipment, EquipmentId, Lock, Mode, Session, SessionId, StoppedBy, Table
+from .model import (
+    HOLDS_KEPT,
+    LOSSES_KEPT,
+    Command,
+    Equipment,
+    EquipmentId,
+    Lock,
+    Mode,
+    Session,
+    SessionId,
+    StoppedBy,
+    Table,
+    Why,
+)
 
 
 def evolve(table: Table, event: m.Event) -> None:
@@ -67,24 +80,35 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
             assert e.lock is not None
             lock = replace(e.lock, timeout_s=event.new_timeout, used_at=event.at, claim_by=None, note=event.note)
             return replace(e, lock=lock, stopped_by=None)
+        case m.LockKept(kept=kept):
+            assert e.lock is not None
+            return replace(e, lock=replace(e.lock, kept=kept))
         case m.LockClaimed():
             assert e.lock is not None
             return replace(e, lock=replace(e.lock, claim_by=None, used_at=event.at))
         case m.LockDraining(drain=drain):
             return replace(e, drain=drain, stopped_by=None)
         case m.LockEnded(loss=loss):
-            losses = (*e.losses, loss)[-LOSSES_KEPT:]
-            return replace(e, lock=None, drain=None, stopped_by=None, losses=losses)
+            losses, queue = (*e.losses, loss)[-LOSSES_KEPT:], tuple(replace(x, ask=None) for x in e.queue)
+            held = () if loss.why is Why.UNCLAIMED else (event.duration_seconds,)
+            e = replace(e, lock=None, drain=None, stopped_by=None, losses=losses)
+            return replace(e, queue=queue, holds_s=(*e.holds_s, *held)[-HOLDS_KEPT:])
         case m.ObserverAcquired(observing=observing):
             others = tuple(o for o in e.observers if o.session != observing.session)
             return replace(e, observers=(*others, observing))
         case m.ObserverEnded():
             return replace(e, observers=tuple(o for o in e.observers if o.session != event.session))
         case m.Queued(entry=entry):
-            queue = sorted((*e.queue, entry), key=lambda x: -x.priority)
-            return replace(e, queue=tuple(queue))
+            return replace(e, queue=tuple(sorted((*e.queue, entry), key=lambda x: -x.priority)))
         case m.QueueLeft(queue_id=queue_id):
-            return replace(e, queue=tuple(x for x in e.queue if x.queue_id != queue_id))
+            left = (x for x in e.queue if x.queue_id != queue_id)
+            return replace(e, queue=tuple(replace(x, swap_with=_unless(x.swap_with, queue_id)) for x in left))
+        case m.SwapOffered(queue_id=queue_id, partner=partner):
+            return _with_entry(e, queue_id, swap_with=partner)
+        case m.QueueSwapped():
+            return _swapped(e, event)
+        case m.AskChanged(queue_id=queue_id, ask=ask):
+            return _with_entry(e, queue_id, ask=ask)
         case m.Stopped():
             return _stopped(e, event)
         case m.Resumed():
@@ -107,6 +131,25 @@ def _finished(table: Table, e: Equipment, event: m.CommandFinished) -> Equipment
     if e.running is not None and e.running.key == event.key:
         return replace(e, lock=lock, running=None, moving=event.moving)
     return replace(e, lock=lock, accepted=_without(e, event.key))
+
+
+def _with_entry(e: Equipment, queue_id: str, **changes: object) -> Equipment:
+    return replace(e, queue=tuple(replace(x, **changes) if x.queue_id == queue_id else x for x in e.queue))
+
+
+def _unless(text: str | None, other: str) -> str | None:
+    return None if text == other else text
+
+
+def _swapped(e: Equipment, event: m.QueueSwapped) -> Equipment:
+    one, other = e.place(event.queue_id), e.place(event.partner)
+    assert one is not None
+    assert other is not None
+    moved = {
+        one.queue_id: replace(other, priority=one.priority, at=one.at, swap_with=None),
+        other.queue_id: replace(one, priority=other.priority, at=other.at, swap_with=None),
+    }
+    return replace(e, queue=tuple(moved.get(x.queue_id, x) for x in e.queue))
 
 
 def _without(e: Equipment, key: str) -> tuple[Command, ...]:
@@ -148,7 +191,10 @@ def _restart_clocks(e: Equipment, at: float) -> Equipment:
         limit = e.policy.stop_seconds if drain.how == "stop" else e.policy.finish_seconds
         drain = replace(drain, deadline=at + limit)
     observers = tuple(replace(o, used_at=at) for o in e.observers)
-    return _count_blocking(replace(e, lock=lock, drain=drain, observers=observers, accepted=()), at)
+    queue = tuple(
+        x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.due - x.ask.at)) for x in e.queue
+    )
+    return _count_blocking(replace(e, lock=lock, drain=drain, observers=observers, queue=queue, accepted=()), at)
 
 
 def restarted(session: Session, at: float) -> Session:
@@ -161,7 +207,8 @@ def _count_blocking(e: Equipment, at: float) -> Equipment:
     """Keep the turn clock: it runs while an entry blocked by this lock waits."""
     if e.lock is None:
         return e
-    blocked = any(x.mode is Mode.EXCLUSIVE or e.policy.observers == "apart" for x in e.queue)
+    holder, apart = e.lock.session, e.policy.observers == "apart"
+    blocked = any(x.session != holder and (x.mode is Mode.EXCLUSIVE or apart) for x in e.queue)
     if blocked and e.lock.blocking_since is None:
         return replace(e, lock=replace(e.lock, blocking_since=at))
     if not blocked and e.lock.blocking_since is not None:

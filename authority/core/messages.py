@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from .model import (
+    Ask,
     Command,
     Drain,
     Entry,
     EquipmentId,
+    Kept,
     Lock,
     Loss,
     Mode,
@@ -71,13 +73,15 @@ class Detach(OfSession, frozen=True, kw_only=True):
 
 
 class Acquire(OfLock, frozen=True, kw_only=True):
-    """Ask for a lock; with `wait`, for a place in the queue if it cannot be had now."""
+    """Ask for a lock; with `wait`, for a place in the queue if it cannot be had now. `group` names all of several."""
 
+    group: tuple[EquipmentId, ...] = ()
     lock_id: str
     queue_id: str
     mode: Mode = Mode.EXCLUSIVE
     timeout_s: float = 300.0
     wait: bool = False
+    priority: int = 0
     note: str | None = None
 
 
@@ -93,6 +97,41 @@ class Leave(OfLock, frozen=True, kw_only=True):
     """Give up a place in the queue."""
 
     queue_id: str
+
+
+class Swap(OfLock, frozen=True, kw_only=True):
+    """Offer to swap places with the entry `partner`, or agree to its offer; None takes the offer back."""
+
+    partner: str | None
+
+
+class AskHolder(OfLock, frozen=True, kw_only=True):
+    """Ask the holder to yield, within so many seconds."""
+
+    seconds: float = 120.0
+    reason: str | None = None
+
+
+class AnswerAsk(OfLock, frozen=True, kw_only=True):
+    """Answer what the entry `queue_id` asked: yield to it now, in so many seconds, or not."""
+
+    queue_id: str
+    answer: Literal["yield", "later", "no"]
+    seconds: float = 0.0
+    note: str | None = None
+
+
+class HandOver(OfLock, frozen=True, kw_only=True):
+    """Give the lock to somebody who waits: `to` is their user, session or entry."""
+
+    to: str
+
+
+class Keep(OfLock, frozen=True, kw_only=True):
+    """Promise a time until which idling does not run; 0 seconds take the promise back."""
+
+    seconds: float
+    note: str | None = None
 
 
 class Release(OfLock, frozen=True, kw_only=True):
@@ -260,6 +299,13 @@ class LockClaimed(EquipmentEvent, frozen=True, kw_only=True):
     lock_id: str
 
 
+class LockKept(EquipmentEvent, frozen=True, kw_only=True):
+    """The holder promised a time until which idling does not run, or took the promise back."""
+
+    lock_id: str
+    kept: Kept | None
+
+
 class LockUsed(EquipmentEvent, frozen=True, kw_only=True):
     """The holder or an observer did something: its session spoke, and the idle clock starts anew."""
 
@@ -306,6 +352,28 @@ class Queued(EquipmentEvent, frozen=True, kw_only=True):
 
     entry: Entry
     position: int
+
+
+class SwapOffered(EquipmentEvent, frozen=True, kw_only=True):
+    """A waiter offered to swap places, or took the offer back."""
+
+    queue_id: str
+    partner: str | None
+
+
+class QueueSwapped(EquipmentEvent, frozen=True, kw_only=True):
+    """Two waiters swapped their places, with priority and time of waiting; `by` made the offer."""
+
+    queue_id: str
+    partner: str
+    by: str
+
+
+class AskChanged(EquipmentEvent, frozen=True, kw_only=True):
+    """A waiter asked the holder to yield, the holder answered, or did not in time."""
+
+    queue_id: str
+    ask: Ask
 
 
 class QueueLeft(EquipmentEvent, frozen=True, kw_only=True):

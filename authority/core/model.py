@@ -18,6 +18,7 @@ SessionId = NewType("SessionId", str)
 QUEUE_LIMIT = 100
 COMMANDS_LIMIT = 100
 LOSSES_KEPT = 8
+HOLDS_KEPT = 20
 RECONNECT_S = 5.0
 FORGET_SILENT_S = 24 * 3600.0
 
@@ -39,6 +40,7 @@ class Why(StrEnum):
     SILENCE = "silence"
     UNCLAIMED = "unclaimed"
     TURN = "turn"
+    HANDED_OVER = "handed_over"
     SESSION_ENDED = "session_ended"
     SESSION_EXPIRED = "session_expired"
     GONE = "gone"
@@ -84,18 +86,31 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     on_silence: How = How.FINISH
     claim_seconds: float = 120.0
     max_hold_seconds: float | None = None
+    max_keep_seconds: float | None = None
     finish_seconds: float = 60.0
     stop_seconds: float = 5.0
 
 
-class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The exclusive lock; `claim_by` is set until a grant from the queue is claimed."""
+class Who(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose a lock or a place in the queue is."""
 
-    lock_id: str
     session: SessionId
     user: str
     user_verified: bool
     client_name: str | None
+
+
+class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A holder's promise: until then idling does not run."""
+
+    until: float
+    note: str | None = None
+
+
+class Lock(Who, frozen=True, kw_only=True, omit_defaults=True):
+    """The exclusive lock; `claim_by` is set until a grant from the queue is claimed, `group` if it was of several."""
+
+    lock_id: str
     fence: int
     timeout_s: float
     since: float
@@ -105,38 +120,46 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_driven: bool = False
     blocking_since: float | None = None
     blocked_s: float = 0.0
+    kept: Kept | None = None
+    group: tuple[EquipmentId, ...] = ()
 
 
-class Observing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Observing(Who, frozen=True, kw_only=True, omit_defaults=True):
     """One observer's lock."""
 
-    session: SessionId
-    user: str
-    user_verified: bool
-    client_name: str | None
     timeout_s: float
     since: float
     used_at: float
     note: str | None = None
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One place in the queue; it keeps what was asked for."""
+class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a waiter asked of the holder, and the answer; `due` is when the holder's time to answer ends."""
+
+    at: float
+    due: float
+    reason: str | None = None
+    answer: Literal["later", "no", "unanswered"] | None = None
+    promised_at: float | None = None
+    note: str | None = None
+
+
+class Entry(Who, frozen=True, kw_only=True, omit_defaults=True):
+    """One place in the queue; it keeps what was asked for. An entry for several has a copy in the queue of each."""
 
     queue_id: str
-    session: SessionId
-    user: str
-    user_verified: bool
-    client_name: str | None
     mode: Mode
     timeout_s: float
     at: float
     priority: int = 0
     note: str | None = None
+    group: tuple[EquipmentId, ...] = ()
+    swap_with: str | None = None
+    ask: Ask | None = None
 
 
 class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A lock whose right to send has ended, until the equipment is at rest."""
+    """A lock whose right to send has ended, until the equipment is at rest; `heir` is whose entry gets it then."""
 
     why: Why
     how: How
@@ -145,6 +168,7 @@ class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_owed: bool = False
     by: str | None = None
     reason: str | None = None
+    heir: str | None = None
 
     def loss_of(self, lock: Lock) -> Loss:
         """Return what is remembered of `lock`, which ends in this way."""
@@ -204,6 +228,7 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stopped_by: StoppedBy | None = None
     fault: str | None = None
     losses: tuple[Loss, ...] = ()
+    holds_s: tuple[float, ...] = ()
 
     @property
     def state(self) -> Literal["free", "held", "draining", "fault"]:
@@ -228,6 +253,10 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def entry(self, session: SessionId) -> Entry | None:
         """Return the place of `session` in the queue, if it has one."""
         return next((e for e in self.queue if e.session == session), None)
+
+    def place(self, queue_id: str | None) -> Entry | None:
+        """Return the entry of that id, if it is in the queue."""
+        return next((e for e in self.queue if e.queue_id == queue_id), None)
 
     def holds(self, session: SessionId) -> bool:
         """Whether `session` may drive: it has the lock, and the right to send has not ended."""

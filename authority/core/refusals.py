@@ -3,12 +3,13 @@
 Refusal
   UnknownEquipment  UnknownSession  SessionIsOver  UnknownEntry  NoLock  NoFault
   EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  TooBusy  StoppedBySomebody
+  AlreadyWaiting  CannotSwap  CannotHandOver  Ambiguous  UnknownAsk  KeepTooLong  WouldDeadlock
   LockRequired  LockLost  ObserveRequired  NotHolder
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from .model import Equipment, EquipmentId, Loss, SessionId, StoppedBy
 
@@ -116,6 +117,42 @@ class UnknownEntry(OfEquipment):
     code = "unknown_entry"
 
 
+class UnknownAsk(OfEquipment):
+    """The entry has asked for nothing."""
+
+    code = "unknown_ask"
+
+
+class AlreadyWaiting(OfEquipment):
+    """The session waits for it in another entry."""
+
+    code = "already_waiting"
+
+
+class CannotSwap(OfEquipment):
+    """One does not swap with oneself, nor the place of a group in one of its queues."""
+
+    code = "cannot_swap"
+
+
+class CannotHandOver(OfEquipment):
+    """Somebody of higher priority waits, or the one named is silent or waits for a group."""
+
+    code = "cannot_hand_over"
+
+
+class Ambiguous(OfEquipment):
+    """Several who wait have that name."""
+
+    code = "ambiguous"
+
+
+class KeepTooLong(OfEquipment):
+    """The lab file bounds how long it may be kept."""
+
+    code = "outside_limits"
+
+
 class NoLock(OfEquipment):
     """The session has no lock on it."""
 
@@ -137,6 +174,25 @@ class LockLost(OfEquipment):
         """Keep who, why and when, as far as they are known."""
         super().__init__(equipment)
         self.loss = loss
+
+
+class Wait(NamedTuple):
+    """One edge of waiting: who waits for what, and who is in the way."""
+
+    waiter: SessionId
+    equipment: EquipmentId
+    blocker: SessionId
+
+
+class WouldDeadlock(OfEquipment):
+    """Those in the way would wait, one for the other, for the one who asks."""
+
+    code = "would_deadlock"
+
+    def __init__(self, equipment: Equipment, cycle: tuple[Wait, ...]) -> None:
+        """Keep the cycle, from the one who asks back to them."""
+        super().__init__(equipment)
+        self.cycle = cycle
 
 
 class StoppedBySomebody(OfEquipment):

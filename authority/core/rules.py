@@ -7,27 +7,35 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from . import clocks
+from msgspec.structs import replace
+
 from . import messages as m
-from .control import claim, clear_fault, control, finish, moved, observe, recover, resume, stop
-from .model import QUEUE_LIMIT, Entry, Equipment, Mode, Role, Session, SessionId, Table, Why
+from . import waiting
+from .control import claim, clear_fault, control, finish, moved, observe, permit_holder, recover, resume, stop
+from .model import QUEUE_LIMIT, Ask, Entry, Equipment, EquipmentId, Kept, Mode, Role, Session, SessionId, Table, Why
 from .refusals import (
+    AlreadyWaiting,
+    Ambiguous,
+    CannotHandOver,
+    CannotSwap,
     EquipmentAtFault,
     EquipmentInUse,
-    LockLost,
+    KeepTooLong,
     NoLock,
     NotAtRest,
     NotHolder,
     QueueFull,
+    UnknownAsk,
     UnknownEntry,
     WaitersPresent,
+    WouldDeadlock,
 )
-from .step import Step
+from .step import Step, numbered
 
 AnyRequest = (
     m.OpenSession | m.EndSession | m.Seen | m.Attach | m.Detach | m.Acquire | m.Claim | m.Activity | m.Leave
     | m.Release | m.ForceRelease | m.Control | m.Observe | m.Finish | m.Stop | m.Resume | m.ClearFault
-    | m.Moved | m.Tick | m.Recover
+    | m.Moved | m.Tick | m.Recover | m.Swap | m.AskHolder | m.AnswerAsk | m.HandOver | m.Keep
 )  # fmt: skip
 
 
@@ -40,7 +48,9 @@ def work_out(table: Table, request: AnyRequest, now: float) -> Step:
     """Decide as `decide` does, and return the step: its events, and the overlay that `Table.absorb` takes over."""
     step = Step(table, now)
     session, equipment = getattr(request, "session", None), getattr(request, "equipment", None)
+    group = request.group if isinstance(request, m.Acquire) else ()
     if not isinstance(request, m.Recover):
+        step.touch(*group)
         step.catch_up(SessionId(session) if isinstance(session, str) else None, equipment)
     if isinstance(request, m.Stop | m.ForceRelease):  # anybody's, but who has a session has spoken
         s = None if session is None else step.table.session(session)
@@ -52,7 +62,7 @@ def work_out(table: Table, request: AnyRequest, now: float) -> Step:
         _see(step, s, request)
     _handle(step, request)
     if equipment is not None and not all(isinstance(event, m.LockUsed | m.SessionSeen) for event in step.events):
-        step.touch(equipment)
+        step.touch(equipment, *group)
     step.settle()
     return step
 
@@ -81,6 +91,16 @@ def _handle(step: Step, request: AnyRequest) -> None:
             _activity(step, request)
         case m.Leave():
             _leave(step, request)
+        case m.Swap():
+            _swap(step, request)
+        case m.AskHolder():
+            _ask(step, request)
+        case m.AnswerAsk():
+            _answer(step, request)
+        case m.HandOver():
+            _hand_over(step, request)
+        case m.Keep():
+            _keep(step, request)
         case m.Stop():
             stop(step, request)
         case m.Resume():
@@ -128,74 +148,97 @@ def _connect(step: Step, r: m.Attach | m.Detach) -> None:
 
 
 def _acquire(step: Step, r: m.Acquire) -> None:
-    s, e = step.session(r.session), step.equipment(r.equipment)
+    s, names = step.session(r.session), r.group or (r.equipment,)
+    missing = tuple(x for x in names if not step.equipment(x).holds(s.id)) or names
     want = Entry(
         queue_id=r.queue_id, session=s.id, user=s.user, user_verified=s.user_verified, client_name=s.client_name,
-        mode=r.mode, timeout_s=r.timeout_s, at=step.now, note=r.note,
+        mode=r.mode, timeout_s=r.timeout_s, at=step.now, note=r.note, priority=r.priority,
+        group=missing if len(missing) > 1 else (),
     )  # fmt: skip
     if r.mode is Mode.OBSERVER:
-        _acquire_observer(step, r, e, want)
-    elif e.holds(s.id):
-        _refresh(step, r, e)
-    elif e.fault is not None:
-        raise EquipmentAtFault(e)
+        _acquire_observer(step, r, want, names, missing)
+    elif step.equipment(missing[0]).holds(s.id):
+        _refresh(step, r, names)
     else:
-        _acquire_exclusive(step, r, e, want)
+        _acquire_exclusive(step, r, want, missing)
 
 
-def _acquire_exclusive(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
-    why = clocks.available(step.table, e, step.now)
-    if why is not None and (e.at_rest or r.wait):
-        step.end_lock(e.id, why, by=want.user)
-        e = step.equipment(e.id)
-    if e.lock is None:
-        waiting = e.entry(want.session)
-        if waiting is not None:
-            step.leave_queue(e.id, waiting, "direct")
-        step.grant(e.id, want, r.lock_id, from_queue=False)
-    else:
-        _wait_or_refuse(step, r, e, want)
+def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[EquipmentId, ...]) -> None:
+    wanted = [step.equipment(name) for name in missing]
+    for e in wanted:
+        if e.fault is not None:
+            raise EquipmentAtFault(e)
+    held = [e for e in wanted if e.lock is not None]
+    whys = [waiting.yields_why(step.table, e, step.now) for e in held]
+    if r.wait or all(e.at_rest for e in held):
+        for e, why in zip(held, whys, strict=True):
+            if why is not None and None not in whys:
+                step.end_lock(e.id, why, by=want.user)
+    for name in missing:
+        if step.equipment(name).lock is not None:
+            _wait_or_refuse(step, r, step.equipment(name), want, missing)
+            return
+    for place, name in enumerate(missing):
+        own = step.equipment(name).entry(want.session)
+        if own is not None and (not own.group or own.group == want.group):
+            step.leave_queue(name, own, "direct")
+        step.grant(name, want, numbered(r.lock_id, place), from_queue=False)
+    _refuse_deadlock(step, r)
+    _refresh(step, r, tuple(name for name in r.group if name not in missing))
 
 
-def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
+def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: tuple[EquipmentId, ...]) -> None:
     if not r.wait:
         raise EquipmentInUse(e)
-    if e.entry(want.session) is not None:
+    present = [step.equipment(name).entry(want.session) for name in names]
+    if all(own is not None and (own.group == want.group or not want.group) for own in present):
         return
-    if len(e.queue) >= QUEUE_LIMIT:
-        raise QueueFull(e)
-    position = 1 + sum(1 for x in e.queue if x.priority >= want.priority)
-    step.emit(
-        m.Queued(at=step.now, equipment=e.id, session=want.session, user=want.user, entry=want, position=position)
-    )
+    for name, own in zip(names, present, strict=True):
+        if own is not None:
+            raise AlreadyWaiting(step.equipment(name))
+        if len(step.equipment(name).queue) >= QUEUE_LIMIT:
+            raise QueueFull(step.equipment(name))
+    for name in names:
+        position = 1 + sum(1 for x in step.equipment(name).queue if x.priority >= want.priority)
+        step.tell(m.Queued, name, want, entry=want, position=position)
+    _refuse_deadlock(step, r)
 
 
-def _refresh(step: Step, r: m.Acquire, e: Equipment) -> None:
-    assert e.lock is not None
-    note = e.lock.note if r.note is None else r.note
-    step.emit(
-        m.LockRefreshed(
-            at=step.now, equipment=e.id, session=e.lock.session, user=e.lock.user,
-            lock_id=e.lock.lock_id, new_timeout=r.timeout_s, note=note,
-        )
-    )  # fmt: skip
+def _refuse_deadlock(step: Step, r: m.OfLock) -> None:
+    """Refuse what has just happened in this step if its session would wait for itself."""
+    cycle = waiting.cycle(step.table, r.session)
+    if cycle:
+        raise WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
 
 
-def _acquire_observer(step: Step, r: m.Acquire, e: Equipment, want: Entry) -> None:
-    if e.holds(want.session):
-        if any(x.mode is Mode.EXCLUSIVE for x in clocks.awake(step.table, e)):
-            raise WaitersPresent(e)
-        if not e.at_rest:
-            raise NotAtRest(e)
-        step.end_lock(e.id, Why.DOWNGRADED)
-        step.observe(e.id, want)
-    elif e.lock is not None and e.policy.observers == "apart":
-        _wait_or_refuse(step, r, e, want)
-    else:
-        waiting = e.entry(want.session)
-        if waiting is not None and waiting.mode is Mode.OBSERVER:
-            step.leave_queue(e.id, waiting, "direct")
-        step.observe(e.id, want)
+def _refresh(step: Step, r: m.Acquire, names: tuple[EquipmentId, ...]) -> None:
+    for name in names:
+        lock = step.equipment(name).lock
+        assert lock is not None
+        note = lock.note if r.note is None else r.note
+        step.tell(m.LockRefreshed, name, lock, lock_id=lock.lock_id, new_timeout=r.timeout_s, note=note)
+
+
+def _acquire_observer(
+    step: Step, r: m.Acquire, want: Entry, names: tuple[EquipmentId, ...], missing: tuple[EquipmentId, ...]
+) -> None:
+    for name in missing:
+        e = step.equipment(name)
+        if waiting.in_the_way(e, want):
+            _wait_or_refuse(step, r, e, want, missing)
+            return
+    for name in names:
+        e = step.equipment(name)
+        if e.holds(want.session):
+            if any(x.mode is Mode.EXCLUSIVE and x.session != want.session for x in waiting.awake(step.table, e)):
+                raise WaitersPresent(e)
+            if not e.at_rest:
+                raise NotAtRest(e)
+            step.end_lock(name, Why.DOWNGRADED)
+        own = e.entry(want.session)
+        if own is not None and own.mode is Mode.OBSERVER:
+            step.leave_all(name, own, "direct")
+        step.observe(name, want)
 
 
 def _release(step: Step, r: m.Release) -> None:
@@ -207,7 +250,7 @@ def _release(step: Step, r: m.Release) -> None:
         if hurried:
             step.hurry(e.id)
     elif observing is not None:
-        step.end_observer(e.id, observing, Why.LOGOUT)
+        step.tell(m.ObserverEnded, e.id, observing, why=Why.LOGOUT)
     elif e.lock is not None and e.lock.session != r.session:
         raise NotHolder(e)
     else:
@@ -222,11 +265,17 @@ def _force(step: Step, r: m.ForceRelease) -> None:
 
 
 def _claim(step: Step, r: m.Claim) -> None:
-    e = step.equipment(r.equipment)
-    if not e.holds(r.session):
-        loss = e.loss(r.session)
-        raise NoLock(e) if loss is None else LockLost(e, loss)
+    claim(step, permit_holder(step, r))
+
+
+def _keep(step: Step, r: m.Keep) -> None:
+    e = permit_holder(step, r)
+    assert e.lock is not None
+    if e.policy.max_keep_seconds is not None and r.seconds > e.policy.max_keep_seconds:
+        raise KeepTooLong(e)
     claim(step, e)
+    kept = Kept(until=step.now + r.seconds, note=r.note) if r.seconds > 0 else None
+    step.tell(m.LockKept, e.id, e.lock, lock_id=e.lock.lock_id, kept=kept)
 
 
 def _activity(step: Step, r: m.Activity) -> None:
@@ -238,9 +287,81 @@ def _activity(step: Step, r: m.Activity) -> None:
     step.emit(m.LockUsed(at=step.now, equipment=e.id, session=r.session))
 
 
-def _leave(step: Step, r: m.Leave) -> None:
+# -- those who wait
+
+
+def _place(step: Step, r: m.OfLock) -> tuple[Equipment, Entry]:
     e = step.equipment(r.equipment)
     entry = e.entry(r.session)
-    if entry is None or entry.queue_id != r.queue_id:
+    if entry is None:
         raise UnknownEntry(e)
-    step.leave_queue(e.id, entry, "left")
+    return e, entry
+
+
+def _leave(step: Step, r: m.Leave) -> None:
+    e, entry = _place(step, r)
+    if entry.queue_id != r.queue_id:
+        raise UnknownEntry(e)
+    step.leave_all(e.id, entry, "left")
+
+
+def _swap(step: Step, r: m.Swap) -> None:
+    e, mine = _place(step, r)
+    other = e.place(r.partner)
+    if r.partner is not None and other is None:
+        raise UnknownEntry(e)
+    if other is not None and (other is mine or mine.group or other.group):
+        raise CannotSwap(e)
+    if other is None or other.swap_with != mine.queue_id:
+        step.tell(m.SwapOffered, e.id, mine, queue_id=mine.queue_id, partner=r.partner)
+        return
+    step.tell(m.QueueSwapped, e.id, mine, queue_id=mine.queue_id, partner=other.queue_id, by=other.user)
+    _refuse_deadlock(step, r)
+
+
+def _ask(step: Step, r: m.AskHolder) -> None:
+    e, entry = _place(step, r)
+    if entry.mode is not Mode.EXCLUSIVE:
+        raise UnknownEntry(e)
+    if e.lock is None or e.drain is not None:
+        raise NoLock(e)
+    ask = Ask(at=step.now, due=step.now + r.seconds, reason=r.reason)
+    step.tell(m.AskChanged, e.id, entry, queue_id=entry.queue_id, ask=ask)
+
+
+def _answer(step: Step, r: m.AnswerAsk) -> None:
+    e = step.equipment(r.equipment)
+    if not e.holds(r.session):
+        raise NotHolder(e)
+    entry = e.place(r.queue_id)
+    if entry is None or entry.ask is None:
+        raise UnknownAsk(e)
+    if r.answer == "yield":
+        _pass_on(step, e, entry)
+        return
+    promised = step.now + r.seconds if r.answer == "later" else None
+    ask = replace(entry.ask, answer=r.answer, promised_at=promised, note=r.note)
+    step.tell(m.AskChanged, e.id, entry, queue_id=entry.queue_id, ask=ask)
+
+
+def _hand_over(step: Step, r: m.HandOver) -> None:
+    e = step.equipment(r.equipment)
+    if not e.holds(r.session):
+        raise NotHolder(e)
+    named = [x for x in e.queue if x.mode is Mode.EXCLUSIVE and r.to in (x.user, x.session, x.queue_id)]
+    if not named:
+        raise UnknownEntry(e)
+    if len(named) > 1:
+        raise Ambiguous(e)
+    _pass_on(step, e, named[0])
+
+
+def _pass_on(step: Step, e: Equipment, heir: Entry) -> None:
+    assert e.lock is not None
+    awake = list(waiting.awake(step.table, e))
+    if heir.group or heir not in awake or any(x.priority > heir.priority for x in awake):
+        raise CannotHandOver(e)
+    step.end_lock(e.id, Why.HANDED_OVER, by=e.lock.user, reason=f"to {heir.user}", heir=heir.queue_id)
+    cycle = waiting.cycle(step.table, heir.session)
+    if cycle:
+        raise WouldDeadlock(e, cycle)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 
 from msgspec.structs import replace
 
-from . import clocks
+from . import clocks, waiting
 from . import messages as m
 from .evolve import evolve
 from .model import (
@@ -24,11 +24,12 @@ from .model import (
     Session,
     SessionId,
     Table,
+    Who,
     Why,
 )
 from .refusals import SessionIsOver, UnknownEquipment
 
-FINISHED_WHYS = frozenset({Why.LOGOUT, Why.IDLE, Why.OFFERED, Why.UNCLAIMED, Why.DOWNGRADED})
+FINISHED_WHYS = frozenset({Why.LOGOUT, Why.IDLE, Why.OFFERED, Why.UNCLAIMED, Why.DOWNGRADED, Why.HANDED_OVER})
 SILENT_WHYS = frozenset({Why.SILENCE, Why.TURN})
 DEAD_WHYS = frozenset({Why.GONE, Why.CONNECTIONS_LOST})
 
@@ -48,6 +49,10 @@ class Step:
         self.events.append(event)
         evolve(self.table, event)
 
+    def tell(self, fact: Callable[..., m.EquipmentEvent], key: EquipmentId, who: Who, **details: object) -> None:
+        """Let a fact about equipment have happened that concerns `who`."""
+        self.emit(fact(at=self.now, equipment=key, session=who.session, user=who.user, **details))
+
     def equipment(self, key: EquipmentId) -> Equipment:
         """Return the equipment as it stands now, or refuse."""
         found = self.table.equipment(key)
@@ -64,7 +69,15 @@ class Step:
 
     # -- a lock ends
 
-    def end_lock(self, key: EquipmentId, why: Why, *, by: str | None = None, reason: str | None = None) -> None:
+    def end_lock(
+        self,
+        key: EquipmentId,
+        why: Why,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        heir: str | None = None,
+    ) -> None:
         """End the holder's right to send; the lock itself ends now if the equipment is at rest, else when it is."""
         e = self.equipment(key)
         lock = e.lock
@@ -73,13 +86,16 @@ class Step:
         stop_owed = how is How.STOP and (not e.at_rest or (why is Why.FORCED and lock.has_driven))
         limit = e.policy.stop_seconds if how is How.STOP else e.policy.finish_seconds
         drain = Drain(
-            why=why, how=how, since=self.now, deadline=self.now + limit, stop_owed=stop_owed, by=by, reason=reason
-        )
-        self._drop_accepted(e, Outcome.NOT_RUN, f"the lock ended ({why}) before the command began")
+            why=why, how=how, since=self.now, deadline=self.now + limit, stop_owed=stop_owed, by=by, reason=reason,
+            heir=heir,
+        )  # fmt: skip
+        for c in e.accepted:
+            error = f"the lock ended ({why}) before the command began"
+            self.finish_command(e, c, Outcome.NOT_RUN, error, moving=e.moving)
         if e.at_rest and not stop_owed:
             self._finish_lock(key, lock, drain)
         else:
-            self._emit_drain(key, lock, drain)
+            self._drain(key, lock, drain)
 
     def hurry(self, key: EquipmentId) -> None:
         """Turn a draining that was to let the command finish into a stop."""
@@ -87,7 +103,7 @@ class Step:
         assert e.lock is not None
         assert e.drain is not None
         deadline = self.now + e.policy.stop_seconds
-        self._emit_drain(key, e.lock, replace(e.drain, how=How.STOP, stop_owed=True, deadline=deadline))
+        self._drain(key, e.lock, replace(e.drain, how=How.STOP, stop_owed=True, deadline=deadline))
 
     def end_drain(self, key: EquipmentId) -> None:
         """The equipment is at rest, or at fault: the last holder's lock ends."""
@@ -96,25 +112,18 @@ class Step:
         assert e.drain is not None
         self._finish_lock(key, e.lock, e.drain)
 
-    def _emit_drain(self, key: EquipmentId, lock: Lock, drain: Drain) -> None:
-        self.emit(
-            m.LockDraining(
-                at=self.now, equipment=key, session=lock.session, user=lock.user,
-                lock_id=lock.lock_id, fence=lock.fence, drain=drain,
-            )
-        )  # fmt: skip
+    def _drain(self, key: EquipmentId, lock: Lock, drain: Drain) -> None:
+        self.tell(m.LockDraining, key, lock, lock_id=lock.lock_id, fence=lock.fence, drain=drain)
 
     def _finish_lock(self, key: EquipmentId, lock: Lock, drain: Drain) -> None:
-        self.emit(
-            m.LockEnded(
-                at=self.now, equipment=key, session=lock.session, user=lock.user,
-                lock_id=lock.lock_id, duration_seconds=self.now - lock.since, loss=drain.loss_of(lock),
-            )
-        )  # fmt: skip
-
-    def _drop_accepted(self, e: Equipment, outcome: Outcome, error: str) -> None:
-        for c in e.accepted:
-            self.finish_command(e, c, outcome, error, moving=e.moving)
+        held = self.now - lock.since
+        self.tell(m.LockEnded, key, lock, lock_id=lock.lock_id, duration_seconds=held, loss=drain.loss_of(lock))
+        self.touch(key)
+        self._touch_all_of(lock.session)
+        e = self.equipment(key)
+        heir = e.place(drain.heir)
+        if heir is not None and heir in waiting.awake(self.table, e) and e.fault is None:
+            self.give(key, heir)
 
     def finish_command(self, e: Equipment, c: Command, outcome: Outcome, error: str | None, *, moving: bool) -> None:
         """Give a command its outcome."""
@@ -127,28 +136,33 @@ class Step:
 
     # -- the next is granted
 
+    def give(self, key: EquipmentId, entry: Entry) -> None:
+        """Give a waiter all that its entry waits for."""
+        names = entry.group or (key,)
+        for name in names:
+            self.leave_queue(name, entry, "granted")
+        self.touch(*names)
+        self._touch_all_of(entry.session)
+        for place, name in enumerate(names):
+            if entry.mode is Mode.OBSERVER:
+                self.observe(name, entry)
+            elif not self.equipment(name).holds(entry.session):
+                self.grant(name, entry, numbered(f"lock_{entry.queue_id}", place), from_queue=True)
+
     def grant(self, key: EquipmentId, want: Entry, lock_id: str, *, from_queue: bool) -> None:
         """Give the exclusive lock to `want`; observers that may not stay are told."""
         e = self.equipment(key)
         for o in e.observers:
             own = o.session == want.session
             if own or e.policy.observers == "apart":
-                self.end_observer(key, o, Why.UPGRADED if own else Why.EXCLUSIVE_GRANT, by=want.user)
+                self.tell(m.ObserverEnded, key, o, why=Why.UPGRADED if own else Why.EXCLUSIVE_GRANT, by=want.user)
         lock = Lock(
             lock_id=lock_id, session=want.session, user=want.user, user_verified=want.user_verified,
             client_name=want.client_name, fence=e.fence + 1, timeout_s=want.timeout_s, since=self.now,
             used_at=self.now, note=want.note, claim_by=self.now + e.policy.claim_seconds if from_queue else None,
+            group=want.group,
         )  # fmt: skip
-        self.emit(
-            m.LockAcquired(
-                at=self.now,
-                equipment=key,
-                session=want.session,
-                user=want.user,
-                lock=lock,
-                from_queue=from_queue,
-            )
-        )
+        self.tell(m.LockAcquired, key, want, lock=lock, from_queue=from_queue)
 
     def observe(self, key: EquipmentId, want: Entry) -> None:
         """Give an observer's lock to `want`, or refresh the one it has."""
@@ -157,37 +171,39 @@ class Step:
             session=want.session, user=want.user, user_verified=want.user_verified, client_name=want.client_name,
             timeout_s=want.timeout_s, since=had.since if had else self.now, used_at=self.now, note=want.note,
         )  # fmt: skip
-        self.emit(
-            m.ObserverAcquired(at=self.now, equipment=key, session=want.session, user=want.user, observing=observing)
-        )
-
-    def end_observer(self, key: EquipmentId, o: Observing, why: Why, *, by: str | None = None) -> None:
-        """End an observer's lock, never silently."""
-        self.emit(m.ObserverEnded(at=self.now, equipment=key, session=o.session, user=o.user, why=why, by=by))
+        self.tell(m.ObserverAcquired, key, want, observing=observing)
 
     def leave_queue(self, key: EquipmentId, entry: Entry, result: str) -> None:
         """Take an entry out of the queue."""
-        self.emit(
-            m.QueueLeft(
-                at=self.now, equipment=key, session=entry.session, user=entry.user,
-                queue_id=entry.queue_id, result=result,
-            )
-        )  # fmt: skip
+        self.tell(m.QueueLeft, key, entry, queue_id=entry.queue_id, result=result)
+
+    def leave_all(self, key: EquipmentId, entry: Entry, result: str) -> None:
+        """Take an entry out of every queue that it is in."""
+        for name in entry.group or (key,):
+            self.leave_queue(name, entry, result)
+            self.touch(name)
+        self._touch_all_of(entry.session)
 
     def serve_queue(self, key: EquipmentId) -> None:
-        """Grant what the head of the queue asked for: one exclusive lock, or a run of observers."""
+        """Give what is obtainable to those whose turn it is: one exclusive lock, or a run of observers."""
         while True:
-            e = self.equipment(key)
-            entry = clocks.next_entry(self.table, e)
-            if entry is None or e.fault is not None:
+            entry, at = waiting.next_at(self.table, self.equipment(key), self.now)
+            if entry is None or at is None or at > self.now:
                 return
-            if e.lock is not None and clocks.blocks(e, entry):
+            names = entry.group or (key,)
+            for name in names:
+                self._make_way(name, entry)
+            if any(waiting.in_the_way(self.equipment(name), entry) for name in names):
                 return
-            self.leave_queue(key, entry, "granted")
+            self.give(key, entry)
             if entry.mode is Mode.EXCLUSIVE:
-                self.grant(key, entry, f"lock_{entry.queue_id}", from_queue=True)
                 return
-            self.observe(key, entry)
+
+    def _make_way(self, key: EquipmentId, entry: Entry) -> None:
+        e = self.equipment(key)
+        why = waiting.yields_why(self.table, e, self.now)
+        if why is not None and waiting.in_the_way(e, entry):
+            self.end_lock(key, why, by=entry.user)
 
     # -- what is due
 
@@ -208,8 +224,20 @@ class Step:
 
     def settle(self) -> None:
         """Let happen what is due of the equipment that was touched, and of what that touches in turn."""
+        spread: set[EquipmentId] = set()
         while self._touched:
-            self.advance(self._touched.popitem()[0])
+            key = self._touched.popitem()[0]
+            self.advance(key)
+            if key not in spread:
+                spread.add(key)
+                # Who waits here may be kept from passing a group elsewhere until the way here is clear.
+                for entry in self.equipment(key).queue:
+                    self._touch_all_of(entry.session, but=spread)
+
+    def _touch_all_of(self, key: SessionId, but: Container[EquipmentId] = ()) -> None:
+        session = self.table.session(key)
+        if session is not None and len(session.equipment) > 1:
+            self.touch(*(x for x in session.equipment if x not in but))
 
     def advance_session(self, key: SessionId) -> None:
         """Let what is due of one session happen: it ends, or becomes suspect."""
@@ -237,7 +265,7 @@ class Step:
             if entry is not None:
                 self.leave_queue(key, entry, "session_ended")
             if observing is not None:
-                self.end_observer(key, observing, why)
+                self.tell(m.ObserverEnded, key, observing, why=why)
             if e.holds(s.id) and not e.policy.release_with_session:
                 self.emit(m.HolderGone(at=self.now, equipment=key, session=s.id, user=s.user, why=why))
             elif e.holds(s.id):
@@ -253,9 +281,14 @@ class Step:
         self.touch(*s.equipment)
 
     def advance(self, key: EquipmentId) -> None:
-        """Let all that is due of one piece of equipment happen, its sessions first."""
-        e = self.equipment(key)
-        for session in _sessions_of(e):
+        """Let all that is due of one piece of equipment happen, and of what groups tie it to."""
+        for name in waiting.connected(self.table, self.equipment(key)):
+            self._advance_alone(name)
+        if self.equipment(key).queue:
+            self.serve_queue(key)
+
+    def _advance_alone(self, key: EquipmentId) -> None:
+        for session in _sessions_of(self.equipment(key)):
             self.advance_session(session)
         e = self.equipment(key)
         if clocks.is_quiet(e, self.now):
@@ -263,9 +296,12 @@ class Step:
         for o in e.observers:
             due = clocks.observer_due(o.used_at, o.timeout_s, self.table.session(o.session))
             if due is not None and self.now >= due:
-                self.end_observer(key, o, Why.IDLE)
+                self.tell(m.ObserverEnded, key, o, why=Why.IDLE)
+        for entry in e.queue:
+            if entry.ask is not None and entry.ask.answer is None and self.now >= entry.ask.due:
+                ask = replace(entry.ask, answer="unanswered")
+                self.tell(m.AskChanged, key, entry, queue_id=entry.queue_id, ask=ask)
         self._advance_lock(key)
-        self.serve_queue(key)
 
     def _advance_lock(self, key: EquipmentId) -> None:
         e = self.equipment(key)
@@ -274,17 +310,12 @@ class Step:
         if e.drain is not None:
             self._advance_drain(e, e.drain)
             return
-        wanted = clocks.next_entry(self.table, e)
         holder = self.table.session(e.lock.session)
-        turn, idle = clocks.turn_due(e, e.lock), clocks.idle_due(e, e.lock, holder)
+        idle = clocks.idle_due(e, e.lock, holder)
         if e.lock.claim_by is not None and self.now >= e.lock.claim_by:
             self.end_lock(key, Why.UNCLAIMED)
         elif idle is not None and self.now >= idle and clocks.idle_releases(e, holder):
             self.end_lock(key, Why.IDLE)
-        elif wanted is not None and turn is not None and self.now >= turn:
-            self.end_lock(key, Why.TURN, by=wanted.user)
-        elif wanted is not None and (why := clocks.available(self.table, e, self.now)) is not None:
-            self.end_lock(key, why, by=wanted.user)
 
     def _advance_drain(self, e: Equipment, drain: Drain) -> None:
         if e.at_rest:
@@ -304,6 +335,11 @@ def how_to_rest(e: Equipment, why: Why) -> How:
     if why in SILENT_WHYS:
         return e.policy.on_silence
     return How.STOP if why is Why.FORCED else e.policy.on_loss
+
+
+def numbered(name: str, place: int) -> str:
+    """Return the id of the lock at `place` of a group; the first one has the plain name."""
+    return f"{name}_{place}" if place else name
 
 
 def _lets_finish(e: Equipment) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pytest
 from msgspec.structs import replace
 
-from authority.core import clocks
+from authority.core import clocks, waiting
 from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
 from authority.core.model import Equipment, EquipmentId, Mode, Outcome, Policy, Role, Session, SessionId, Table, Why
@@ -119,7 +119,7 @@ class Lab:
         self.now = now
 
     def _due(self) -> list[float]:
-        equipment = (clocks.equipment_due(self.table, e) for e in self.table.all_equipment())
+        equipment = (waiting.equipment_due(self.table, e) for e in self.table.all_equipment())
         sessions = (clocks.session_due(self.table, s) for s in self.table.all_sessions())
         return [t for t in (*equipment, *sessions) if t is not None]
 
@@ -130,7 +130,7 @@ class Lab:
             if due is not None and due <= self.now:
                 ticks.append(m.Tick(session=s.id))
         for e in self.table.all_equipment():
-            due = clocks.equipment_due(self.table, e)
+            due = waiting.equipment_due(self.table, e)
             if due is not None and due <= self.now:
                 ticks.append(m.Tick(equipment=e.id))
         return ticks

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from authority.core import clocks
+from authority.core import clocks, waiting
 from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
 from authority.core.model import Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
@@ -119,7 +119,7 @@ class LockMachine(RuleBasedStateMachine):
         self._compare()
 
     def _dues(self) -> list[float]:
-        dues = [clocks.equipment_due(self.table, e) for e in self.table.all_equipment()]
+        dues = [waiting.equipment_due(self.table, e) for e in self.table.all_equipment()]
         dues += [clocks.session_due(self.table, s) for s in self.table.all_sessions()]
         return [t for t in dues if t is not None]
 
@@ -128,7 +128,7 @@ class LockMachine(RuleBasedStateMachine):
         for _ in range(20):
             ticks = [m.Tick(session=s.id) for s in self.table.all_sessions() if self._is_due(clocks.session_due, s)]
             ticks += [
-                m.Tick(equipment=e.id) for e in self.table.all_equipment() if self._is_due(clocks.equipment_due, e)
+                m.Tick(equipment=e.id) for e in self.table.all_equipment() if self._is_due(waiting.equipment_due, e)
             ]
             if not ticks:
                 return
@@ -434,7 +434,7 @@ class LockMachine(RuleBasedStateMachine):
     @invariant()
     def a_ready_waiter_is_never_left_while_the_equipment_is_free(self):
         for e in self.table.all_equipment():
-            assert e.state != "free" or clocks.next_entry(self.table, e) is None
+            assert e.state != "free" or next(waiting.awake(self.table, e), None) is None
 
     @invariant()
     def the_clocks_show_nothing_due_in_the_past(self):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from authority.core import clocks
+from authority.core import clocks, waiting
 from authority.core import messages as m
 from authority.core.evolve import evolve
 from authority.core.model import Equipment, Policy, Session, Table
@@ -86,7 +86,7 @@ def copy(table: Table) -> Table:
 
 
 def dues(table: Table) -> list[float]:
-    found = [clocks.equipment_due(table, e) for e in table.all_equipment()]
+    found = [waiting.equipment_due(table, e) for e in table.all_equipment()]
     found += [clocks.session_due(table, s) for s in table.all_sessions()]
     return [t for t in found if t is not None]
 
@@ -136,15 +136,17 @@ def _relative(value: object, now: float) -> object:
 
 def check(table: Table, now: float) -> None:
     for e in table.all_equipment():
-        waiting = [x.session for x in e.queue]
-        assert len(waiting) == len(set(waiting)), "queued twice"
+        in_line = [x.session for x in e.queue]
+        assert len(in_line) == len(set(in_line)), "queued twice"
         held = [e.lock.session] if e.lock is not None and e.drain is None else []
-        for name in (*waiting, *held, *(o.session for o in e.observers)):
+        for name in (*in_line, *held, *(o.session for o in e.observers)):
             assert table.session(name) is not None, "an ended session is somewhere"
-        assert not set(waiting) & set(held), "the holder waits"
-        ready = clocks.next_entry(table, e)
+        assert not set(in_line) & set(held), "the holder waits"
+        ready = next(waiting.awake(table, e), None)
         assert e.state != "free" or ready is None, "a ready waiter is left while the equipment is free"
-        assert ready is None or clocks.available(table, e, now) is None, "a ready waiter is left with an available lock"
+        assert ready is None or waiting.yields_why(table, e, now) is None, (
+            "a ready waiter is left with an available lock"
+        )
         assert not (e.lock is not None and e.fault is not None), "held at fault"
         assert e.drain is None or not e.at_rest, "it drains although it is at rest"
         assert not e.observers or e.lock is None or e.drain is not None, "somebody observes apart"
