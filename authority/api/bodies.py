@@ -14,6 +14,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Note = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class AcquireBody(Struct):
@@ -165,10 +166,11 @@ class CleanupAnswer(Struct):
 
 
 class SessionsAnswer(Struct):
-    """The living sessions, oldest first."""
+    """The living sessions, oldest first; `next` is where to go on, null when all that is left is here."""
 
     sessions: list[SessionView]
     count: int
+    next: str | None
 
 
 class SessionLocksAnswer(Struct):
@@ -189,10 +191,11 @@ class ActivityAnswer(Struct):
 
 
 class QueueAnswer(Struct):
-    """Who waits for one piece of equipment."""
+    """Who waits for one piece of equipment; `next` is where to go on."""
 
     equipment_id: str
     queue: list[EntryView]
+    next: str | None
 
 
 class LeftAnswer(Struct):
@@ -204,27 +207,30 @@ class LeftAnswer(Struct):
 
 
 class AllAnswer(Struct):
-    """Every lock and queue."""
+    """Every lock and queue; `next` is where to go on."""
 
     exclusive_locks: dict[str, LockView]
     observer_locks: dict[str, list[str]]
     queues: dict[str, list[EntryView]]
+    next: str | None
 
 
 class EquipmentEventsAnswer(Struct):
-    """The newest events of one piece of equipment, oldest first."""
+    """Events of one piece of equipment, oldest first; `next` is the number of the last one where others follow."""
 
     equipment_id: str
     events: list[msgspec.Raw]
     count: int
+    next: int | None
 
 
 class SessionEventsAnswer(Struct):
-    """The newest events of one session, oldest first."""
+    """Events of one session, oldest first; `next` is the number of the last one where others follow."""
 
     session_id: str
     events: list[msgspec.Raw]
     count: int
+    next: int | None
 
 
 class ListedEquipment(Struct, kw_only=True):

@@ -12,6 +12,7 @@ from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies as b
+from . import parts
 from .doors import Door, Visit, invalid
 from .identity import new_token
 from .problems import Refused, told, who_holds
@@ -150,15 +151,18 @@ def status(v: Visit) -> StatusView:
 
 def queue(v: Visit) -> b.QueueAnswer:
     """Show who waits."""
-    key = v.equipment_id
-    return b.QueueAnswer(key, v.service.views.queue(_equipment(v, key)))
+    e = _equipment(v, v.equipment_id)
+    found, more = parts.part(e.queue, parts.NEXT_FIRST, *_wanted(v))
+    return b.QueueAnswer(e.id, [v.service.views.entry(e, x) for x in found], more)
 
 
 def everything(v: Visit) -> b.AllAnswer:
     """Show every lock and queue."""
     views = v.service.views
-    answer = b.AllAnswer({}, {}, {})
-    for e in v.service.table.all_equipment():
+    used = (e for e in v.service.table.all_equipment() if e.lock is not None or e.observers or e.queue)
+    found, more = parts.part(used, parts.BY_ID, *_wanted(v))
+    answer = b.AllAnswer({}, {}, {}, more)
+    for e in found:
         if e.lock is not None:
             answer.exclusive_locks[e.id] = views.lock(e, e.lock)
         if e.observers:
@@ -168,20 +172,38 @@ def everything(v: Visit) -> b.AllAnswer:
     return answer
 
 
-def equipment_events(v: Visit) -> b.EquipmentEventsAnswer:
-    """Show the newest events of one piece of equipment."""
-    key, limit = v.equipment_id, v.query("limit", b.Limit, 50)
+def _wanted(v: Visit) -> tuple[str | None, int]:
+    """Return after what a list is to go on, and how much of it is asked for."""
+    after, limit = v.query("after", str, None), v.query("limit", b.Limit, 1000)
+    assert after is None or isinstance(after, str)
     assert isinstance(limit, int)
-    rows = v.service.events(equipment=key, limit=limit)
-    return b.EquipmentEventsAnswer(key, [msgspec.Raw(x.body) for x in rows], len(rows))
+    return after, limit
+
+
+def equipment_events(v: Visit) -> b.EquipmentEventsAnswer:
+    """Show the newest events of one piece of equipment, or those that follow one."""
+    key = v.equipment_id
+    rows, more = _events(v, equipment=key)
+    return b.EquipmentEventsAnswer(key, rows, len(rows), more)
 
 
 def session_events(v: Visit) -> b.SessionEventsAnswer:
-    """Show the newest events of one session, also of one that is over."""
-    name, limit = v.request.path_params["session_id"], v.query("limit", b.Limit, 50)
+    """Show the newest events of one session, also of one that is over, or those that follow one."""
+    name = v.request.path_params["session_id"]
+    rows, more = _events(v, session=name)
+    return b.SessionEventsAnswer(name, rows, len(rows), more)
+
+
+def _events(v: Visit, equipment: str | None = None, session: str | None = None) -> tuple[list[msgspec.Raw], int | None]:
+    after, limit = v.query("after", b.Seq, None), v.query("limit", b.Limit, 50)
+    assert after is None or isinstance(after, int)
     assert isinstance(limit, int)
-    rows = v.service.events(session=name, limit=limit)
-    return b.SessionEventsAnswer(name, [msgspec.Raw(x.body) for x in rows], len(rows))
+    # One more than asked for tells whether others follow; the newest are followed by none.
+    rows = v.service.events(
+        equipment=equipment, session=session, after=after, limit=limit if after is None else limit + 1
+    )
+    found = rows[:limit]
+    return [msgspec.Raw(x.body) for x in found], found[-1].seq if len(rows) > limit else None
 
 
 def create_session(v: Visit) -> NewSessionView:
@@ -249,10 +271,10 @@ def cleanup(v: Visit) -> b.CleanupAnswer:
 
 def sessions(v: Visit) -> b.SessionsAnswer:
     """List the living sessions."""
-    limit = v.query("limit", b.Limit, 1000)
-    assert isinstance(limit, int)
-    found = [v.service.views.session(s) for s, _ in zip(v.service.table.all_sessions(), range(limit), strict=False)]
-    return b.SessionsAnswer(found, len(found))
+    order = parts.OLDEST_FIRST
+    living = sorted(v.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
+    found, more = parts.part(living, order, *_wanted(v))
+    return b.SessionsAnswer([v.service.views.session(s) for s in found], len(found), more)
 
 
 def session(v: Visit) -> SessionView:
@@ -292,7 +314,8 @@ def _lock(v: Visit, e: Equipment) -> LockView:
     return v.service.views.lock(e, e.lock)
 
 
-_LIMIT = (("limit", b.Limit, 50),)
+_PART = (("limit", b.Limit, 1000), ("after", str, None))
+_EVENTS = (("limit", b.Limit, 50), ("after", b.Seq, None))
 _SESSION = "/api/locks/sessions/{session_id}"
 
 DOORS = (
@@ -308,14 +331,15 @@ DOORS = (
          query=(("session_id", str, ""),), codes=(401, 404)),
     Door("GET", "/api/locks/status/{equipment_id}", status, StatusView, "How one piece of equipment stands",
          codes=(404,)),
-    Door("GET", "/api/locks/queue/{equipment_id}", queue, b.QueueAnswer, "Who waits", codes=(404,)),
-    Door("GET", "/api/locks/all", everything, b.AllAnswer, "Every lock and queue"),
+    Door("GET", "/api/locks/queue/{equipment_id}", queue, b.QueueAnswer, "Who waits", query=_PART,
+         codes=(404, 422)),
+    Door("GET", "/api/locks/all", everything, b.AllAnswer, "Every lock and queue", query=_PART, codes=(422,)),
     Door("GET", "/api/locks/events/{equipment_id}", equipment_events, b.EquipmentEventsAnswer,
-         "Events of one piece of equipment", query=_LIMIT, codes=(404, 422)),
+         "Events of one piece of equipment", query=_EVENTS, codes=(404, 422)),
     Door("POST", "/api/locks/sessions/create", create_session, NewSessionView, "Begin a session", b.SessionBody),
     Door("POST", "/api/locks/cleanup", cleanup, b.CleanupAnswer, "Let expired sessions end now"),
     Door("GET", "/api/locks/sessions", sessions, b.SessionsAnswer, "The living sessions",
-         query=(("limit", b.Limit, 1000),), codes=(422,)),
+         query=_PART, codes=(422,)),
     Door("GET", _SESSION, session, SessionView, "One session", codes=(404,)),
     Door("DELETE", _SESSION, end_session, b.SessionEndAnswer, "End a session with its locks", codes=(401, 404)),
     Door("POST", _SESSION + "/activity", session_activity, b.SessionAnswer, "Restart a session's timeout",
@@ -325,6 +349,6 @@ DOORS = (
     Door("POST", _SESSION + "/gone", gone, b.SessionEndAnswer, "The session's process is dead", b.GoneBody,
          codes=(401, 404)),
     Door("GET", _SESSION + "/locks", session_locks, b.SessionLocksAnswer, "What a session has a lock on", codes=(404,)),
-    Door("GET", _SESSION + "/events", session_events, b.SessionEventsAnswer, "Events of one session", query=_LIMIT,
+    Door("GET", _SESSION + "/events", session_events, b.SessionEventsAnswer, "Events of one session", query=_EVENTS,
          codes=(422,)),
 )  # fmt: skip

@@ -71,7 +71,7 @@ def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, o
         for name in re.findall(r"{(\w+)}", door.path)
     ]
     for name, kind, default in door.query:
-        schema = of_type[id(kind)] | {"default": default}
+        schema = of_type[id(kind)] | ({} if default is None else {"default": default})
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
     if "/command" in door.path:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}

@@ -459,7 +459,7 @@ def test_the_queue_of_one_equipment_is_shown_with_position_1_as_next(
     lab: Authority, person: People, ann: Person, motor: str
 ) -> None:
     """QUEUE-2 REST-1"""
-    assert ok(lab.get(f"/locks/queue/{motor}")) == {"equipment_id": motor, "queue": []}
+    assert ok(lab.get(f"/locks/queue/{motor}")) == {"equipment_id": motor, "queue": [], "next": None}
     ann.has(motor)
     waiting = [person("bob"), person("cem")]
     for one in waiting:

@@ -232,7 +232,12 @@ def test_the_events_of_a_session_are_kept_after_its_end(lab: Authority, person: 
 
 def test_the_events_of_an_unknown_session_are_an_empty_list(lab: Authority) -> None:
     """REST-1"""
-    assert ok(lab.get("/locks/sessions/nobody/events")) == {"session_id": "nobody", "events": [], "count": 0}
+    assert ok(lab.get("/locks/sessions/nobody/events")) == {
+        "session_id": "nobody",
+        "events": [],
+        "count": 0,
+        "next": None,
+    }
 
 
 def test_a_heartbeat_says_alive_and_busy_and_nothing_else(lab: Authority, person: People, motor: str) -> None:

@@ -1,0 +1,59 @@
+"""Long lists in parts: what of one is told at a time, and where the next part begins.
+
+A cursor is the key of the last item that was told, not its place: what has gone since, that item too, moves nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from authority.core.model import Entry, Equipment, Session
+
+from .doors import invalid
+
+Item = TypeVar("Item")
+Key = tuple[float | str, ...]
+
+
+@dataclass(frozen=True)
+class Order(Generic[Item]):
+    """How a list is ordered: the key of an item, which no other has, and the key's type."""
+
+    key: Callable[[Item], Key]
+    kind: object
+
+
+OLDEST_FIRST = Order[Session](lambda s: (s.created_at, s.id), tuple[float, str])
+NEXT_FIRST = Order[Entry](lambda x: (-x.priority, x.at, x.queue_id), tuple[int, float, str])
+BY_ID = Order[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
+
+
+def part(items: Iterable[Item], order: Order[Item], after: str | None, limit: int) -> tuple[list[Item], str | None]:
+    """Return at most `limit` of the items that follow the cursor `after`, and the cursor to go on with, if any do.
+
+    All that is left comes as `items` has it, less than all in `order`. Refuses what is no cursor of such a list.
+    """
+    begin = None if after is None else _read(after, order.kind)
+    left = [x for x in items if begin is None or order.key(x) > begin]
+    if len(left) <= limit:
+        return left, None
+    found = heapq.nsmallest(limit, left, key=order.key)
+    return found, _write(order.key(found[-1]))
+
+
+def _write(key: Key) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def _read(cursor: str, kind: object) -> Key:
+    try:
+        key: Key = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+    except (ValueError, msgspec.DecodeError):
+        raise invalid("after", "it is the `next` of an earlier part of this list") from None
+    return key
