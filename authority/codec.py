@@ -8,14 +8,16 @@ from typing import Protocol
 
 import msgspec
 
-from .core import clocks
+from .core import clocks, waiting
 from .core import messages as m
-from .core.model import Entry, Equipment, Lock, Loss, Observing, Session, Table, Why
+from .core.model import Ask, Entry, Equipment, Lock, Loss, Observing, Session, SessionId, Table, Why
 from .ports import Clock, Readback
 from .wire import (
+    AskView,
     EndingView,
     EntryView,
     HolderView,
+    KeptView,
     LockView,
     LossView,
     ReadbackView,
@@ -32,6 +34,9 @@ _NAMES: dict[type[m.Event], str] = {
     m.LockAcquired: "lock_acquired",
     m.LockRefreshed: "lock_refreshed",
     m.LockClaimed: "lock_claimed",
+    m.LockKept: "lock_kept",
+    m.SwapOffered: "swap_offered",
+    m.QueueSwapped: "queue_swapped",
     m.LockDraining: "lock_draining",
     m.HolderGone: "holder_gone",
     m.ObserverAcquired: "observer_lock_acquired",
@@ -46,7 +51,7 @@ _NAMES: dict[type[m.Event], str] = {
     m.FaultCleared: "fault_cleared",
     m.MovedOutside: "moved_outside",
 }
-_RELEASED = frozenset({Why.LOGOUT, Why.DOWNGRADED, Why.SESSION_ENDED})
+_RELEASED = frozenset({Why.LOGOUT, Why.HANDED_OVER, Why.DOWNGRADED, Why.SESSION_ENDED})
 
 
 class Known(Protocol):
@@ -78,6 +83,8 @@ def name_of(event: m.Event) -> str:
         if event.loss.why is Why.FORCED:
             return "lock_force_released"
         return "lock_released" if event.loss.why in _RELEASED else "lock_expired"
+    if isinstance(event, m.AskChanged):
+        return {None: "asked", "unanswered": "ask_expired"}.get(event.ask.answer, "ask_answered")
     return _NAMES[type(event)]
 
 
@@ -115,7 +122,15 @@ def _details(event: m.Event) -> dict[str, object]:
         case m.ObserverAcquired(observing=o):
             return {"timeout_seconds": o.timeout_s}
         case m.Queued(entry=entry, position=position):
-            return {"queue_id": entry.queue_id, "position": position, "lock_mode": entry.mode, "note": entry.note}
+            head = {"queue_id": entry.queue_id, "position": position, "lock_mode": entry.mode, "note": entry.note}
+            return head | {"equipment_ids": entry.group or (event.equipment,), "priority": entry.priority}
+        case m.AskChanged(ask=ask):
+            promised = None if ask.promised_at is None else ask.promised_at - event.at
+            head = {"queue_id": event.queue_id, "holder": event.holder, "seconds": ask.due - ask.at}
+            return head | {"reason": ask.reason, "answer": ask.answer, "promised_seconds": promised, "note": ask.note}
+        case m.LockKept(kept=kept):
+            seconds, note = (0.0, None) if kept is None else (kept.until - event.at, kept.note)
+            return {"lock_id": event.lock_id, "seconds": seconds, "note": note}
         case m.CommandStarted(command=c):
             return {"command_id": c.command_id, "action": c.action, "parameters": c.parameters, "fence": c.fence}
         case _:
@@ -167,7 +182,26 @@ class Views:
             user=entry.user,
             note=entry.note,
             suspect=session is not None and session.suspect,
+            equipment_ids=[str(x) for x in entry.group or (e.id,)],
+            swap_with=entry.swap_with,
+            ask=None if entry.ask is None else self._ask(entry.ask),
+            expected_wait_seconds=waiting.expected_wait_s(e, entry, self._clock.now()),
         )
+
+    def _ask(self, ask: Ask) -> AskView:
+        return AskView(
+            at=self.time(ask.at),
+            due=self.time(ask.due),
+            reason=ask.reason,
+            answer=ask.answer,
+            promised_at=None if ask.promised_at is None else self.time(ask.promised_at),
+            note=ask.note,
+        )
+
+    def user(self, session: SessionId) -> str:
+        """Return who a session belongs to."""
+        found = self._table.session(session)
+        return "somebody" if found is None else found.user
 
     def queue(self, e: Equipment) -> list[EntryView]:
         """Render the queue, the next first."""
@@ -243,6 +277,7 @@ class Views:
             observers=[self.holder(o) for o in e.observers],
             queue=self.queue(e),
             ending=ending,
+            kept=self._kept(lock),
             running=self._running(e),
             readback=self.readback(known),
             stopped_by=self._stop(e),
@@ -262,6 +297,12 @@ class Views:
             in_seconds=left,
             text=_ENDING[found.what].format(user=e.lock.user, equipment=e.id),
         )
+
+    def _kept(self, lock: Lock | None) -> KeptView | None:
+        kept = None if lock is None else lock.kept
+        if kept is None or kept.until <= self._clock.now():
+            return None
+        return KeptView(until=self.time(kept.until), note=kept.note)
 
     def _running(self, e: Equipment) -> RunningView | None:
         c = e.running

@@ -23,8 +23,19 @@ class LockView(Struct, kw_only=True):
     user: str
 
 
+class AskView(Struct, kw_only=True):
+    """What a waiter asked of the holder, until when an answer is due, and the answer."""
+
+    at: str
+    due: str
+    reason: str | None
+    answer: Literal["later", "no", "unanswered"] | None
+    promised_at: str | None
+    note: str | None
+
+
 class EntryView(Struct, kw_only=True):
-    """A place in the queue; position 1 is next."""
+    """A place in the queue; position 1 is next. `equipment_ids` is all that the entry waits for."""
 
     queue_id: str
     equipment_id: str
@@ -36,6 +47,10 @@ class EntryView(Struct, kw_only=True):
     user: str
     note: str | None
     suspect: bool
+    equipment_ids: list[str]
+    swap_with: str | None
+    ask: AskView | None
+    expected_wait_seconds: float | None
 
 
 class SessionView(Struct, kw_only=True):
@@ -106,6 +121,13 @@ class RunningView(Struct, kw_only=True):
     started_at: str
 
 
+class KeptView(Struct, kw_only=True):
+    """The holder's promise: until then idling does not run."""
+
+    until: str
+    note: str | None
+
+
 class StopView(Struct, kw_only=True):
     """Who stopped the holder's work."""
 
@@ -149,6 +171,7 @@ class StatusView(Struct, kw_only=True):
     observers: list[HolderView]
     queue: list[EntryView]
     ending: EndingView | None
+    kept: KeptView | None
     running: RunningView | None
     readback: ReadbackView
     stopped_by: StopView | None

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from authority.options import Options
 from authority.service import Service
 
-from . import equipment, locks
+from . import equipment, locks, queue
 from .doors import House, answered
 from .guard import Guard
 from .identity import SessionIds
@@ -25,7 +25,7 @@ from .problems import problem
 from .push import events
 from .switch import Switch
 
-DOORS = (*equipment.DOORS, *locks.DOORS)
+DOORS = (*equipment.DOORS, *locks.DOORS, *queue.DOORS)
 
 _DEFAULTS = Options()
 

@@ -13,18 +13,21 @@ from authority.wire import EntryView, LockView, SessionView, StatusView
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Note = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
+Span = Annotated[float, Meta(ge=0, le=31_536_000)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class AcquireBody(Struct):
-    """Ask for a lock."""
+    """Ask for a lock on one piece of equipment, or on several at once (`equipment_ids`)."""
 
-    equipment_id: Name
     session_id: Name
+    equipment_id: Name | UnsetType = UNSET
+    equipment_ids: Annotated[list[Name], Meta(min_length=1, max_length=16)] | UnsetType = UNSET
     lock_mode: str = "exclusive"
     timeout_seconds: Seconds | UnsetType = UNSET
     queue_if_busy: bool = False
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     note: Note | None = None
 
 
@@ -74,6 +77,41 @@ class StrictActingBody(ActingBody, forbid_unknown_fields=True):
     """Which session acts, on one of our own paths."""
 
 
+class SwapBody(StrictActingBody, forbid_unknown_fields=True, rename={"partner": "with"}):
+    """Offer to swap places with the entry `with`, or agree to its offer; null takes one's own offer back."""
+
+    partner: Name | None
+
+
+class AskBody(StrictActingBody, forbid_unknown_fields=True):
+    """Ask the holder to yield."""
+
+    reason: Note | None = None
+    seconds: Annotated[float, Meta(ge=1, le=3600)] = 120.0
+
+
+class AnswerBody(StrictActingBody, forbid_unknown_fields=True):
+    """Answer the ask of an entry: yield to it now, `later` in so many seconds, or `no`."""
+
+    queue_id: Name
+    answer: Literal["yield", "later", "no"]
+    seconds: Span | UnsetType = UNSET
+    note: Note | None = None
+
+
+class HandOverBody(StrictActingBody, forbid_unknown_fields=True):
+    """Give the lock to somebody who waits: their user, session or `queue_id`."""
+
+    to: Name
+
+
+class KeepBody(StrictActingBody, forbid_unknown_fields=True):
+    """Promise until when idling does not run; 0 takes the promise back."""
+
+    seconds: Span
+    note: Note | None = None
+
+
 class HeartbeatBody(Struct, forbid_unknown_fields=True):
     """A keeper's sign of life: whether the kernel is running a cell."""
 
@@ -120,6 +158,7 @@ class AcquireAnswer(Struct, omit_defaults=True, kw_only=True):
     status: Literal["locked", "refreshed", "observer", "queued"] = msgspec.field()
     message: str | UnsetType = UNSET
     lock: LockView | UnsetType = UNSET
+    locks: list[LockView] | UnsetType = UNSET
     current_lock: LockView | UnsetType | None = UNSET
     queue_entry: EntryView | UnsetType = UNSET
     observer_count: int | UnsetType = UNSET
@@ -204,6 +243,13 @@ class LeftAnswer(Struct):
     success: bool
     equipment_id: str
     queue_id: str
+
+
+class StandingAnswer(Struct):
+    """Done; how the equipment stands now."""
+
+    success: bool
+    status: StatusView
 
 
 class AllAnswer(Struct):

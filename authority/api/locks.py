@@ -19,9 +19,9 @@ from .problems import Refused, told, who_holds
 
 
 def acquire(v: Visit) -> b.AcquireAnswer:
-    """Grant, refresh, queue or refuse."""
+    """Grant, refresh, queue or refuse: one piece of equipment, or all of several."""
     body = v.body_as(b.AcquireBody)
-    key = v.known(body.equipment_id)
+    keys = _asked(v, body)
     mode = _mode(body.lock_mode)
     if mode is Mode.OBSERVER and not v.house.options.observers:
         detail = "Observing is switched off in this lab; everybody sees the state and readings without a lock."
@@ -29,11 +29,13 @@ def acquire(v: Visit) -> b.AcquireAnswer:
     session = v.begun(body.session_id)
     fresh = f"{random.getrandbits(128):032x}"
     request = m.Acquire(
-        equipment=key,
+        equipment=keys[0],
+        group=keys if len(keys) > 1 else (),
         session=session.id,
         mode=mode,
         timeout_s=_or(body.timeout_seconds, v.house.options.lock_timeout_s),
         wait=body.queue_if_busy and v.house.options.queue,
+        priority=body.priority,
         note=body.note,
         lock_id=f"lock_{fresh}",
         queue_id=f"queue_{fresh}",
@@ -46,19 +48,39 @@ def acquire(v: Visit) -> b.AcquireAnswer:
         sentence = told(busy, v.service.views, v.service.clock.now())
         detail = "Queueing is switched off in this lab; try again when it is free."
         raise Refused(409, "queue_disabled", detail, **sentence.data) from None
-    e = _equipment(v, key)
-    entry = e.entry(session.id)
-    if mode is Mode.OBSERVER and e.observer(session.id) is not None:
-        return b.AcquireAnswer(success=True, status="observer", observer_count=len(e.observers))
-    if e.holds(session.id) and e.lock is not None:
-        granted = any(isinstance(x, m.LockAcquired) and x.session == session.id for x in events)
-        lock = v.service.views.lock(e, e.lock)
-        return b.AcquireAnswer(success=True, status="locked" if granted else "refreshed", lock=lock)
+    return _acquired(v, request, [_equipment(v, key) for key in keys], events)
+
+
+def _asked(v: Visit, body: b.AcquireBody) -> tuple[EquipmentId, ...]:
+    if (body.equipment_id is msgspec.UNSET) == (body.equipment_ids is msgspec.UNSET):
+        raise invalid("equipment_id", "name one piece of equipment, or several in `equipment_ids`")
+    names = [body.equipment_id] if isinstance(body.equipment_id, str) else body.equipment_ids
+    assert isinstance(names, list)
+    if len(set(names)) < len(names):
+        raise invalid("equipment_ids", "each is named once")
+    return tuple(v.known(name) for name in names)
+
+
+def _acquired(v: Visit, r: m.Acquire, asked: list[Equipment], events: tuple[m.Event, ...]) -> b.AcquireAnswer:
+    missing = [e for e in asked if not e.holds(r.session)]
+    if r.mode is Mode.OBSERVER and all(e.observer(r.session) is not None for e in missing):
+        return b.AcquireAnswer(success=True, status="observer", observer_count=len(asked[0].observers))
+    if not missing:
+        granted = any(isinstance(x, m.LockAcquired) and x.session == r.session for x in events)
+        locks = [_lock(v, e) for e in asked]
+        return b.AcquireAnswer(
+            success=True,
+            status="locked" if granted else "refreshed",
+            lock=locks[0],
+            locks=locks if r.group else msgspec.UNSET,
+        )
+    entry = missing[0].entry(r.session)
     assert entry is not None
-    return _queued(v, e, v.service.views.entry(e, entry))
+    return _queued(v, missing, v.service.views.entry(missing[0], entry))
 
 
-def _queued(v: Visit, e: Equipment, entry: EntryView) -> b.AcquireAnswer:
+def _queued(v: Visit, missing: list[Equipment], entry: EntryView) -> b.AcquireAnswer:
+    e = next((e for e in missing if e.lock is not None), missing[0])
     lock = None if e.lock is None else v.service.views.lock(e, e.lock)
     who = f"{e.id} is being handed over" if e.lock is None else who_holds(e, e.lock, v.service.clock.now())
     return b.AcquireAnswer(
@@ -129,19 +151,19 @@ def claim(v: Visit) -> b.LockAnswer:
     return b.LockAnswer(True, _lock(v, _equipment(v, key)))
 
 
+def keep(v: Visit) -> b.StandingAnswer:
+    """Promise a time until which idling does not run."""
+    key, body = v.equipment_id, v.body_as(b.KeepBody)
+    session = v.acting(body.session_id)
+    v.service.apply(m.Keep(equipment=key, session=session.id, seconds=body.seconds, note=body.note))
+    return b.StandingAnswer(True, v.service.status(key))
+
+
 def activity(v: Visit) -> b.ActivityAnswer:
     """Restart the idle clock of a lock."""
     key, session = v.equipment_id, v.acting(v.body_as(b.ActingBody).session_id)
     v.service.apply(m.Activity(equipment=key, session=session.id))
     return b.ActivityAnswer(True, "Activity updated", key, session.id)
-
-
-def leave(v: Visit) -> b.LeftAnswer:
-    """Give up one's place in the queue."""
-    key, queue_id = v.equipment_id, v.request.path_params["queue_id"]
-    session = v.acting(str(v.query("session_id", str, "")))
-    v.service.apply(m.Leave(equipment=key, session=session.id, queue_id=queue_id))
-    return b.LeftAnswer(True, key, queue_id)
 
 
 def status(v: Visit) -> StatusView:
@@ -325,10 +347,10 @@ DOORS = (
          codes=(401, 403, 404)),
     Door("POST", "/api/locks/claim/{equipment_id}", claim, b.LockAnswer, "Take up a grant from the queue",
          b.StrictActingBody, codes=(401, 403, 404)),
+    Door("POST", "/api/locks/keep/{equipment_id}", keep, b.StandingAnswer, "Promise until when idling does not run",
+         b.KeepBody, codes=(401, 403, 404)),
     Door("POST", "/api/locks/activity/{equipment_id}", activity, b.ActivityAnswer, "Restart a lock's idle clock",
          b.ActingBody, codes=(401, 404)),
-    Door("DELETE", "/api/locks/queue/{equipment_id}/{queue_id}", leave, b.LeftAnswer, "Leave the queue",
-         query=(("session_id", str, ""),), codes=(401, 404)),
     Door("GET", "/api/locks/status/{equipment_id}", status, StatusView, "How one piece of equipment stands",
          codes=(404,)),
     Door("GET", "/api/locks/queue/{equipment_id}", queue, b.QueueAnswer, "Who waits", query=_PART,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from authority.codec import Views
 from authority.core import refusals as r
-from authority.core.model import Equipment, Lock
+from authority.core.model import Equipment, Lock, SessionId
 
 TITLES = {
     400: "Bad request",
@@ -30,12 +30,19 @@ STATUS = {
     "unknown_session": 404,
     "session_ended": 404,
     "unknown_entry": 404,
+    "unknown_ask": 404,
     "no_lock": 404,
     "equipment_in_use": 409,
     "equipment_fault": 409,
     "waiters_present": 409,
     "not_at_rest": 409,
     "queue_full": 409,
+    "already_waiting": 409,
+    "cannot_swap": 409,
+    "cannot_hand_over": 409,
+    "ambiguous": 409,
+    "would_deadlock": 409,
+    "outside_limits": 422,
     "too_busy": 503,
     "no_fault": 409,
     "stopped_by": 409,
@@ -53,6 +60,7 @@ LOST = {
     "silence": "passed on to {by} while nothing was heard from you",
     "unclaimed": "passed on because it was not taken up in time",
     "turn": "passed on to {by} because your turn was over",
+    "handed_over": "was handed over{reason}",
     "session_ended": "ended with its session",
     "session_expired": "ended because its session was silent for too long",
     "gone": "ended because its process ended",
@@ -102,6 +110,13 @@ def told(refusal: r.Refusal, views: Views, now: float) -> Refused:
         data |= {"why": loss.why, "by": loss.by, "reason": loss.reason, "at": loss.at}
     if isinstance(refusal, r.StoppedBySomebody):
         data |= {"by": refusal.stop.user, "at": views.time(refusal.stop.at), "reason": refusal.stop.reason}
+    if isinstance(refusal, r.WouldDeadlock):
+        who = {x: views.user(x) for wait in refusal.cycle for x in (wait.waiter, wait.blocker)}
+        data["cycle"] = [
+            {"session_id": x.waiter, "user": who[x.waiter], "waits_for": x.equipment, "behind": who[x.blocker]}
+            for x in refusal.cycle
+        ]
+        return Refused(STATUS[code], code, _deadlock(refusal.cycle, who), **data)
     return Refused(STATUS[code], code, _SENTENCES[type(refusal)](refusal, now), **data)
 
 
@@ -165,6 +180,20 @@ def _stopped(x: r.Refusal, now: float) -> str:
     return f"{x.stop.user} stopped {x.equipment.id} {_ago(now - x.stop.at)} ago{reason}; resume it, or log in again."
 
 
+def _deadlock(cycle: tuple[r.Wait, ...], who: Mapping[SessionId, str]) -> str:
+    named = {**who, cycle[0].waiter: "you"}
+    first, *others = cycle
+    told = [f"you would wait for {first.equipment} behind {named[first.blocker]}"]
+    told += [f"{named[x.waiter]} waits for {x.equipment} behind {named[x.blocker]}" for x in others]
+    return f"That would be a deadlock: {', and '.join(told)}; give one of them back, or leave its queue, first."
+
+
+def _keep_too_long(x: r.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
+    assert isinstance(x, r.OfEquipment)
+    longest = _ago(x.equipment.policy.max_keep_seconds or 0.0)
+    return f"{x.equipment.id} may be kept for at most {longest} at a time; nothing has changed."
+
+
 def _about(text: str) -> Callable[[r.Refusal, float], str]:
     def sentence(x: r.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
         assert isinstance(x, r.OfEquipment)
@@ -186,7 +215,16 @@ _SENTENCES: dict[type[r.Refusal], Callable[[r.Refusal, float], str]] = {
     r.TooBusy: _about("As many commands wait for {equipment} as may; let some of them end first."),
     r.ObserveRequired: _about("You have no lock on {equipment}; log in to it, or watch it as an observer, first."),
     r.NotHolder: _about("{equipment} is held by {holder}, not by you; nothing has changed."),
-    r.UnknownEntry: _about("You have no such place in the queue for {equipment}."),
+    r.UnknownEntry: _about("There is no such place in the queue for {equipment}; nothing has changed."),
+    r.UnknownAsk: _about("Nobody asks you for {equipment} from that place in the queue."),
+    r.AlreadyWaiting: _about("You wait for {equipment} already, in another place in the queue; leave that one first."),
+    r.CannotSwap: _about("Places are swapped with somebody else, each of you waiting for {equipment} alone."),
+    r.CannotHandOver: _about(
+        "{equipment} cannot be handed over there: somebody with a higher priority waits, or the one you named is "
+        "silent or waits for other equipment with it; log out, and it goes to the next in the queue."
+    ),
+    r.Ambiguous: _about("Several who wait for {equipment} have that name; name the queue_id of the one you mean."),
+    r.KeepTooLong: _keep_too_long,
     r.NoLock: _about("You have no lock on {equipment}; nothing has changed."),
     r.NoFault: _about("{equipment} has no fault to clear."),
 }

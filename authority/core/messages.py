@@ -372,6 +372,7 @@ class QueueSwapped(EquipmentEvent, frozen=True, kw_only=True):
 class AskChanged(EquipmentEvent, frozen=True, kw_only=True):
     """A waiter asked the holder to yield, the holder answered, or did not in time."""
 
+    holder: str
     queue_id: str
     ask: Ask
 

@@ -326,12 +326,12 @@ def _ask(step: Step, r: m.AskHolder) -> None:
     if e.lock is None or e.drain is not None:
         raise NoLock(e)
     ask = Ask(at=step.now, due=step.now + r.seconds, reason=r.reason)
-    step.tell(m.AskChanged, e.id, entry, queue_id=entry.queue_id, ask=ask)
+    step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
 
 
 def _answer(step: Step, r: m.AnswerAsk) -> None:
     e = step.equipment(r.equipment)
-    if not e.holds(r.session):
+    if e.lock is None or not e.holds(r.session):
         raise NotHolder(e)
     entry = e.place(r.queue_id)
     if entry is None or entry.ask is None:
@@ -341,7 +341,7 @@ def _answer(step: Step, r: m.AnswerAsk) -> None:
         return
     promised = step.now + r.seconds if r.answer == "later" else None
     ask = replace(entry.ask, answer=r.answer, promised_at=promised, note=r.note)
-    step.tell(m.AskChanged, e.id, entry, queue_id=entry.queue_id, ask=ask)
+    step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
 
 
 def _hand_over(step: Step, r: m.HandOver) -> None:

@@ -298,9 +298,9 @@ class Step:
             if due is not None and self.now >= due:
                 self.tell(m.ObserverEnded, key, o, why=Why.IDLE)
         for entry in e.queue:
-            if entry.ask is not None and entry.ask.answer is None and self.now >= entry.ask.due:
+            if e.lock is not None and entry.ask is not None and entry.ask.answer is None and self.now >= entry.ask.due:
                 ask = replace(entry.ask, answer="unanswered")
-                self.tell(m.AskChanged, key, entry, queue_id=entry.queue_id, ask=ask)
+                self.tell(m.AskChanged, key, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
         self._advance_lock(key)
 
     def _advance_lock(self, key: EquipmentId) -> None:
