@@ -15,7 +15,7 @@ from authority.settings import Misconfigured, load
 MOTOR = '[equipment.m]\ndriver = "simulated-motor"\n'
 KEYS = (
     "driver, label, options, enforce_locks, release_with_session, observers, on_idle, on_loss, on_silence, "
-    "claim_seconds, max_hold_seconds, finish_seconds, stop_seconds"
+    "claim_seconds, max_hold_seconds, max_keep_seconds, finish_seconds, stop_seconds"
 )
 
 BAD = {
