@@ -10,13 +10,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
 
 from jupyter_motorlock.errors import Unreachable, UsageProblem, refusal
 
+T = TypeVar("T")
 Json: TypeAlias = dict[str, Any]
 """A decoded answer; whoever reads it knows its fields from the REST reference."""
 
@@ -47,12 +48,11 @@ class Client:
 
     def call(self, method: str, *path: str, body: Json | None = None, params: Mapping[str, str] | None = None) -> Json:
         """Make one call; `path` has the parts after `/api`, as docs/reference/rest.md lists them."""
-        return self._as_dict(self._answer(method, path, body, params))
+        return self._answer(dict, method, path, json=body, params=params)
 
     def equipment_list(self) -> list[Json]:
         """Return what there is and who holds it."""
-        found = self._answer("GET", ("equipment", "list"))
-        return found if isinstance(found, list) else []
+        return self._answer(list, "GET", ("equipment", "list"))
 
     def command(self, equipment_id: str, body: Json, *, key: str) -> Json:
         """Run a command and return its end, however long it takes.
@@ -66,7 +66,7 @@ class Client:
         give_up: float | None = None
         while True:
             try:
-                response = self._send("POST", path, waiting, key=key, patience_s=self.wait_s + COMMAND_MARGIN_S)
+                response = self._send("POST", path, json=waiting, key=key, patience_s=self.wait_s + COMMAND_MARGIN_S)
             except Unreachable as lost:
                 if give_up is None and lost.kind == "no_connection":
                     raise
@@ -76,57 +76,47 @@ class Client:
                     raise Unreachable(self.url, "silent", outcome=unknown) from lost
                 time.sleep(0.2)
                 continue
-            answer = self._decoded(response)
+            answer = self._decoded(dict, response)
             if response.status_code != 202:
-                return self._as_dict(answer)
+                return answer
             give_up = time.monotonic() + RECONNECT_S
 
     def open_stream(self, params: Mapping[str, str]) -> requests.Response:
         """Open the stream of server-sent events; reading it raises when nothing comes for `silence_s`."""
         response = self._send("GET", ("events",), params=params, patience_s=self.silence_s, stream=True)
         if response.status_code != 200:
-            self._decoded(response)  # raises what the refusal says
+            self._decoded(dict, response)  # raises what the refusal says
             raise self._stranger()
         return response
 
     # How a call is made
 
-    def _answer(
-        self, method: str, path: Sequence[str], body: Json | None = None, params: Mapping[str, str] | None = None
-    ) -> object:
+    def _answer(self, kind: type[T], method: str, path: Sequence[str], **asked: Any) -> T:
         try:
-            response = self._send(method, path, body, params=params)
+            response = self._send(method, path, **asked)
         except Unreachable as lost:
             if lost.kind != "broken":
                 raise
-            response = self._send(method, path, body, params=params)  # the kept connection was stale
-        return self._decoded(response)
+            response = self._send(method, path, **asked)  # the kept connection was stale
+        return self._decoded(kind, response)
 
     def _send(
-        self,
-        method: str,
-        path: Sequence[str],
-        body: Json | None = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        key: str | None = None,
-        patience_s: float = QUICK_S,
-        stream: bool = False,
+        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float = QUICK_S, **asked: Any
     ) -> requests.Response:
-        known = {
+        """Send what was `asked`, in the words of `requests`; what it calls headers are ours."""
+        headers = {
             "Authorization": f"Bearer {self.token}" if self.token else None,
             "Motorlock-Session": self.session_token,
+            "Idempotency-Key": key,
         }
         try:
             return self._http().request(
                 method,
                 "/".join([f"{self.url}/api", *(quote(part, safe="") for part in path)]),
-                json=body,
-                params=params,
-                headers=known | {"Idempotency-Key": key},  # requests leaves out what is None
+                headers=headers,  # requests leaves out what is None
                 timeout=(CONNECT_S, patience_s),
-                stream=stream,
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
+                **asked,
             )
         except requests.RequestException as error:
             raise Unreachable(self.url, _how_far(error)) from None
@@ -141,21 +131,16 @@ class Client:
         kept: requests.Session = self._per_thread.http
         return kept
 
-    def _decoded(self, response: requests.Response) -> object:
+    def _decoded(self, kind: type[T], response: requests.Response) -> T:
         try:
             answer = response.json()
         except ValueError:
             raise self._stranger() from None
-        if response.status_code < 300:
+        if response.status_code < 300 and isinstance(answer, kind):
             return answer
-        if isinstance(answer, dict) and "code" in answer:
+        if response.status_code >= 300 and isinstance(answer, dict) and "code" in answer:
             raise refusal(answer, response.status_code)
         raise self._stranger()
-
-    def _as_dict(self, answer: object) -> Json:
-        if not isinstance(answer, dict):
-            raise self._stranger()
-        return answer
 
     def _stranger(self) -> UsageProblem:
         return UsageProblem(

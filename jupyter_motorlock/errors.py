@@ -35,6 +35,7 @@ class Refused(MotorlockError):
     """
 
     what_to_type = ""
+    codes = frozenset[str]()  # the codes of the authority that are this class
 
     def __init__(self, sentence: str, *, code: str, status: int, data: Mapping[str, object]) -> None:
         super().__init__(sentence)
@@ -55,36 +56,46 @@ class EquipmentInUse(Refused):
     """Somebody else holds the equipment; `data` has `holder`, `since`, `note` and `queue_length`."""
 
     what_to_type = "%motor_login {name} --wait"
+    codes = frozenset({"equipment_in_use"})
 
 
 class LockRequired(Refused):
     """The request needs a lock that this session does not have."""
 
+    codes = frozenset({"lock_required", "observe_required", "not_holder"})
     what_to_type = "%motor_login {name}{wait}"
 
 
 class LockLost(Refused):
     """This session had the lock and lost it; `data` has `by`, `why` and `at`."""
 
+    codes = frozenset({"lock_lost"})
     what_to_type = "%motor_login {name}{wait}"
 
 
 class StoppedBySomebody(Refused):
     """Somebody else stopped the equipment; control is refused until the holder logs in again or resumes."""
 
+    codes = frozenset({"stopped_by"})
     what_to_type = "%motor_resume {name}"
 
 
 class InvalidRequest(Refused):
     """An unknown name, a missing or ill-typed parameter, or a target outside the limits."""
 
+    codes = frozenset({"unknown_equipment", "unknown_command", "unknown_entry"})
+
 
 class DriverUnavailable(Refused):
     """The authority cannot reach the equipment now; the lock is kept and the driver reconnects."""
 
+    codes = frozenset({"driver_unavailable"})
+
 
 class SessionEnded(Refused):
     """The authority no longer has this session."""
+
+    codes = frozenset({"session_ended", "unknown_session"})
 
 
 class Unreachable(MotorlockError):
@@ -118,25 +129,10 @@ class UsageProblem(MotorlockError):
     """A line or a setting that cannot be understood; the sentence says what is allowed."""
 
 
-_BY_CODE: Mapping[str, type[Refused]] = {
-    "equipment_in_use": EquipmentInUse,
-    "lock_required": LockRequired,
-    "observe_required": LockRequired,
-    "not_holder": LockRequired,
-    "lock_lost": LockLost,
-    "stopped_by": StoppedBySomebody,
-    "unknown_equipment": InvalidRequest,
-    "unknown_command": InvalidRequest,
-    "unknown_entry": InvalidRequest,
-    "driver_unavailable": DriverUnavailable,
-    "session_ended": SessionEnded,
-    "unknown_session": SessionEnded,
-}
-
-
 def refusal(problem: Mapping[str, object], status: int) -> Refused:
     """Return the error for a `problem+json` answer; codes that are not known here become a plain `Refused`."""
     code = str(problem.get("code") or "refused")
     sentence = str(problem.get("detail") or problem.get("title") or f"The authority refused ({status}).")
-    kind = _BY_CODE.get(code, InvalidRequest if status == 422 else Refused)
+    fitting = (kind for kind in Refused.__subclasses__() if code in kind.codes)
+    kind = next(fitting, InvalidRequest if status == 422 else Refused)
     return kind(sentence, code=code, status=status, data=problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -11,7 +10,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 
 from jupyter_motorlock.completion import matcher
 from jupyter_motorlock.interrupt import stop_after_interrupt
-from jupyter_motorlock.magics import MotorMagics
+from jupyter_motorlock.magics import MotorMagics, say
 
 KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
 
@@ -54,7 +53,7 @@ class Extension:
         session = self._magics.current
         if session is not None and _in_main_thread():
             session.busy(True)
-            _tell(session.take_notices())
+            say(*session.take_notices())
 
     def _after_cell(self, result: ExecutionResult) -> None:
         """Say that the kernel is idle; what moves here is stopped when the user's own code was interrupted."""
@@ -66,7 +65,7 @@ class Extension:
         if isinstance(result.error_in_exec, KeyboardInterrupt) and (stopped := stop_after_interrupt(session)):
             said = [f"You interrupted the cell; {stopped}."]
         said += session.take_notices()
-        _tell(["", *said] if said and not result.success else said)  # an error need not end its line
+        say(*([""] if said and not result.success else []), *said)  # an error need not end its line
 
 
 def load(shell: InteractiveShell) -> None:
@@ -88,7 +87,3 @@ def unload(shell: InteractiveShell) -> None:
 def _in_main_thread() -> bool:
     # Some ipykernels fire the hooks for widget messages too, in other threads.
     return threading.current_thread() is threading.main_thread()
-
-
-def _tell(sentences: list[str]) -> None:
-    sys.stdout.writelines(sentence + "\n" for sentence in sentences)

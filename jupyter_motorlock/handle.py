@@ -98,9 +98,7 @@ class Handle:
 
     def command(self, name: str, *positional: object, **named: object) -> object:
         """Run the declared command `name` and return its value, in the units it declares."""
-        command = self._commands.get(name)
-        if command is None:
-            raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
+        command = self._declared(name)
         return run(self._session, self.equipment_id, command, command.bind(positional, named))
 
     def stop(self, reason: str | None = None) -> None:
@@ -123,10 +121,7 @@ class Handle:
     def __getattr__(self, name: str) -> Callable[..., object]:
         if name.startswith("_"):
             raise AttributeError(name)
-        command = self._commands.get(name)
-        if command is None:
-            raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
-        return self._method(command)
+        return self._method(self._declared(name))
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._commands})
@@ -148,6 +143,11 @@ class Handle:
             except MotorlockError:
                 if error is None:  # else the first error is the one to show
                     raise
+
+    def _declared(self, name: str) -> Command:
+        if name not in self._commands:
+            raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
+        return self._commands[name]
 
     def _method(self, command: Command) -> Callable[..., object]:
         def call(*positional: object, **named: object) -> object:

@@ -20,6 +20,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from functools import partial
+from queue import Queue
 
 BEAT_S = 2.0
 SOONEST_S = 0.25  # short cells in a row do not make a beat each
@@ -28,6 +29,8 @@ STREAM_SILENCE_S = 15.0
 SLOWEST_RETRY_S = 5.0
 GIVE_UP_S = 600.0
 EXIT_OVER = 3  # the session is over: there is nothing to keep, so the kernel does not start another keeper
+
+GONE = {"gone": "the kernel's process ended"}
 
 _OVER = ("session_ended", "unknown_session", "bad_session_token")
 
@@ -114,46 +117,26 @@ def _beside(work: Callable[[], None]) -> None:
 
 
 class Kernel:
-    """What the keeper knows of its kernel: the pipe and, where the system has such, a descriptor of the process.
+    """What the keeper knows of its kernel; `news` are the lines it wrote, the last one that it is gone.
 
-    The descriptor is the better witness: forks of the kernel keep the pipe open when it dies. `busy` says whether
-    a cell runs, `changed` is set when that changes.
+    `busy` says whether a cell runs, `changed` is set when that changes.
     """
 
-    def __init__(self, pipe: int) -> None:
-        self._pipe, self._rest = pipe, b""
-        self._process = -1
-        self.ended = self.busy = False
+    def __init__(self, *, busy: bool) -> None:
+        self.busy, self.ended = busy, False
         self.changed = threading.Event()
+        self.news: Queue[Mapping[str, object]] = Queue()
 
-    def read_config(self) -> dict[str, str]:
-        """Return the first line; raise `EOFError` when the kernel ended before it."""
-        while b"\n" not in self._rest:
-            self._read()
-            if self.ended:
-                raise EOFError
-        line, self._rest = self._rest.split(b"\n", 1)
-        config: dict[str, str] = json.loads(line)
-        self._process = int(config["process"])
-        return config
+    def read(self) -> None:
+        """Take in the lines of the pipe; its end is the kernel's."""
+        for line in sys.stdin:
+            self.news.put(json.loads(line))
+        self.news.put(GONE)
 
-    def wait(self) -> list[dict[str, object]] | None:
-        """Wait for lines and return them, or None when the kernel is dead or has closed the pipe."""
-        if b"\n" not in self._rest and not self.ended:
-            if self._process < 0:
-                self._read()
-            else:
-                ready, _, _ = select.select([self._pipe, self._process], [], [])
-                if self._pipe in ready:
-                    self._read()
-                self.ended = self.ended or self._process in ready
-        *lines, self._rest = self._rest.split(b"\n")
-        return None if self.ended and not lines else [json.loads(line) for line in lines]
-
-    def _read(self) -> None:
-        more = os.read(self._pipe, 65536)
-        self.ended = not more
-        self._rest += more
+    def watch(self, process: int) -> None:
+        """Wait for the process's end at a descriptor of it: forks of the kernel keep the pipe open when it dies."""
+        select.select([process], [], [])
+        self.news.put(GONE)
 
 
 def say_gone(config: Mapping[str, str], reason: str) -> None:
@@ -172,16 +155,15 @@ def say_gone(config: Mapping[str, str], reason: str) -> None:
 
 def follow(kernel: Kernel) -> str | None:
     """Follow the kernel to its end; return why it is gone, or None after a goodbye."""
-    while (lines := kernel.wait()) is not None:
-        for line in lines:
-            if line.get("bye"):
-                return None
-            if "gone" in line:
-                return str(line["gone"])
-            if kernel.busy != bool(line.get("busy")):
-                kernel.busy = not kernel.busy
-                kernel.changed.set()
-    return "the kernel's process ended"
+    while True:
+        line = kernel.news.get()
+        if line.get("bye"):
+            return None
+        if "gone" in line:
+            return str(line["gone"])
+        if kernel.busy != bool(line.get("busy")):
+            kernel.busy = not kernel.busy
+            kernel.changed.set()
 
 
 def main() -> None:
@@ -189,15 +171,18 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    kernel = Kernel(sys.stdin.fileno())
-    config = kernel.read_config()
-    kernel.busy = bool(config.get("busy"))
+    config = json.loads(sys.stdin.readline())
+    kernel = Kernel(busy=config["busy"])
+    _beside(kernel.read)
+    if config["process"] >= 0:
+        _beside(partial(kernel.watch, config["process"]))
     _beside(partial(hold, config))
     _beside(partial(beat, config, kernel))
     reason = follow(kernel)
     kernel.ended = True
     if reason is not None:
         say_gone(config, reason)
+    os._exit(0)  # a thread still reads the pipe, which an ordinary end would wait for
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -46,24 +46,24 @@ class Keeper:
             if self._closed or (self._process is not None and self._process.poll() in (None, keeper.EXIT_OVER)):
                 return
             self._close_pipe()
-            with contextlib.suppress(OSError), _this_process() as process:  # if it fails: at the next occasion
+            with contextlib.suppress(OSError), contextlib.ExitStack() as lent:  # if it fails: at the next occasion
+                if (process := _this_process()) >= 0:
+                    lent.callback(os.close, process)
                 end, self.pipe_fd = os.pipe()
+                lent.callback(os.close, end)
                 if hasattr(os, "set_blocking"):
                     os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
                 # Before it runs, so that it knows what to say even if this process is killed in the meantime.
                 self._write({**self._config, "process": process, "busy": self._busy})
-                try:
-                    self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
-                        [sys.executable, "-I", keeper.__file__],
-                        stdin=end,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL,
-                        start_new_session=True,
-                        pass_fds=[process] if process >= 0 else [],
-                        cwd=os.sep,
-                    )
-                finally:
-                    os.close(end)
+                self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
+                    [sys.executable, "-I", keeper.__file__],
+                    stdin=end,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    pass_fds=[process] if process >= 0 else [],
+                    cwd=os.sep,
+                )
 
     def busy(self, busy: bool) -> None:
         """Tell the keeper whether a cell runs; never waits."""
@@ -95,18 +95,12 @@ class Keeper:
             os.write(self.pipe_fd, json.dumps(line).encode() + b"\n")
 
 
-@contextlib.contextmanager
-def _this_process() -> Iterator[int]:
-    """Lend a descriptor of this process, which becomes readable when it ends, or -1 where there are none."""
-    process = -1
-    if hasattr(os, "pidfd_open"):
-        with contextlib.suppress(OSError):  # a Linux before 5.3
-            process = os.pidfd_open(os.getpid())
+def _this_process() -> int:
+    """Return a descriptor of this process, which becomes readable when it ends, or -1 where there are none."""
     try:
-        yield process
-    finally:
-        if process >= 0:
-            os.close(process)
+        return os.pidfd_open(os.getpid())
+    except (AttributeError, OSError):  # no Linux, or one before 5.3
+        return -1
 
 
 class ExitHooks:
@@ -131,17 +125,13 @@ class ExitHooks:
                     after_in_parent=_weakly(self._forked),
                     after_in_child=_weakly(self._in_fork),
                 )
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._at_sigterm)
+        _exchange(signal.SIG_DFL, self._at_sigterm)
 
     def remove(self) -> None:
         """Take the hooks out again; the fork guard stays, and does nothing for a session that is closed."""
         atexit.unregister(self._at_exit)
         self._pid = -1
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGTERM) == self._at_sigterm:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _exchange(self._at_sigterm, signal.SIG_DFL)
 
     def _at_exit(self) -> None:
         self._say_gone("the kernel was shut down or restarted")
@@ -180,8 +170,7 @@ class ExitHooks:
         The descriptors are replaced, not closed: whatever still refers to them would later close one of somebody
         else's under the same number. Nothing is shut down: that would end the kernel's own connection.
         """
-        if signal.getsignal(signal.SIGTERM) == self._at_sigterm:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _exchange(self._at_sigterm, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for fd in self._link.descriptors():
@@ -189,6 +178,13 @@ class ExitHooks:
                 os.dup2(nowhere, fd, inheritable=False)
         os.close(nowhere)
         self._link.disown()
+
+
+def _exchange(present: object, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Let `handler` answer SIGTERM where `present` does; only the main thread may say so."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) == present:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

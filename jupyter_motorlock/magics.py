@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 from IPython.core.display_functions import display
 from IPython.core.interactiveshell import InteractiveShell
@@ -32,6 +33,18 @@ from jupyter_motorlock.session import KernelSession
 Names = Mapping[str, object]
 
 
+def _of_words(method: Callable[[Any, list[str]], object]) -> Callable[..., object]:
+    """Make a line magic of a method that takes the words of the line, with the user's values filled in."""
+
+    @wraps(method)
+    def magic(self: MotorMagics, line: str, local_ns: Names | None = None) -> object:
+        names = self._names_of(local_ns)
+        return method(self, [fill(word, names) for word in _words(line)])
+
+    made: Callable[..., object] = no_var_expand(needs_local_scope(output_can_be_silenced(line_magic(magic))))
+    return made
+
+
 @magics_class
 class MotorMagics(Magics):
     """`%motor_login`, `%motor`, `%motor_stop` and the others, for one kernel."""
@@ -47,11 +60,8 @@ class MotorMagics(Magics):
         self._made_for = ("", "", "")
         self._panels: dict[str, Panel] = {}
 
-    @no_var_expand
-    @needs_local_scope
-    @output_can_be_silenced
-    @line_magic
-    def motor_login(self, line: str, local_ns: Names | None = None) -> Handle:
+    @_of_words
+    def motor_login(self, words: list[str]) -> Handle:
         """Take control of a motor and return its handle: `stage = %motor_login stage_x`.
 
         ::
@@ -68,7 +78,7 @@ class MotorMagics(Magics):
         --timeout S   seconds without use after which others may have it; 0 is never
         --no-panel    show no panel
         """
-        given = read_login(self._words(line, local_ns))
+        given = read_login(words)
         names, user, no_panel = (given.pop(key) for key in ("names", "user", "no_panel"))
         if len(names) > 1:
             raise UsageProblem(
@@ -80,28 +90,26 @@ class MotorMagics(Magics):
         meant.commands(session, name)
         handle = login(session, name, on_answer=None if no_panel else partial(self._show, name), **given)
         session.busy(True)  # the session may be younger than the cell
-        _say(f"You are watching {name}." if given["watch"] else f"{name} is yours.")
+        say(f"You are watching {name}." if given["watch"] else f"{name} is yours.")
         return handle
 
-    @no_var_expand
-    @needs_local_scope
-    @line_magic
-    def motor_logout(self, line: str, local_ns: Names | None = None) -> None:
+    @_of_words
+    def motor_logout(self, words: list[str]) -> None:
         """Give a motor back, or leave its queue: `%motor_logout [NAME]`."""
-        session, words = self.session, self._words(line, local_ns)
+        session = self.session
         if not words and not meant.logged_in(session):
-            _say("This kernel is not logged in to anything, so there is nothing to give back.")
+            say("This kernel is not logged in to anything, so there is nothing to give back.")
             return
         name = meant.one(session, words)
         if session.leave(name):
-            _say(f"You left the queue of {name}.")
+            say(f"You left the queue of {name}.")
             return
         reply = session.release(name)
         if reply.get("status") == "not_locked":
             nothing = f"This kernel is not logged in to {name}, so there is nothing to give back"
-            _say(f"{nothing}; %motor_status {name} shows who has it.")
+            say(f"{nothing}; %motor_status {name} shows who has it.")
             return
-        _say(f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back.")
+        say(f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back.")
 
     @no_var_expand
     @needs_local_scope
@@ -124,7 +132,7 @@ class MotorMagics(Magics):
         exactly one.
         """
         session, names = self.session, self._names_of(local_ns)
-        out, words = _output(tokens(line.rstrip().removesuffix(";")))
+        out, words = _output(_words(line))
         words[:1] = [fill(word, names) for word in words[:1]]
         value: object = None
         if cell is None:
@@ -139,43 +147,35 @@ class MotorMagics(Magics):
             self._shell.user_ns[out] = kept
         return value
 
-    @no_var_expand
-    @needs_local_scope
-    @line_magic
-    def motor_status(self, line: str, local_ns: Names | None = None) -> None:
+    @_of_words
+    def motor_status(self, words: list[str]) -> None:
         """Show who has a motor, who waits and what it reads: `%motor_status [NAME]`; without it, of all."""
-        session, now, words = self.session, datetime.now().astimezone(), self._words(line, local_ns)
+        session, now = self.session, datetime.now().astimezone()
         tell = view.plain if words else view.headline
         for name in words or [item["id"] for item in session.equipment_list()]:
-            _say(tell(session.status(name), session.session_id, now=now))
+            say(tell(session.status(name), session.session_id, now=now))
 
-    @no_var_expand
-    @needs_local_scope
-    @line_magic
-    def motor_stop(self, line: str, local_ns: Names | None = None) -> None:
+    @_of_words
+    def motor_stop(self, words: list[str]) -> None:
         """Stop a motor now, whoever holds it: `%motor_stop [NAME]`; without a name, all that this kernel holds."""
         session = self.session
-        names = self._words(line, local_ns) or sorted(session.held())
+        names = words or sorted(session.held())
         if not names:
             offered = meant.listed(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
-        _say(f"{stop_all(session, names)}.")
+        say(f"{stop_all(session, names)}.")
 
-    @no_var_expand
-    @needs_local_scope
-    @line_magic
-    def motor_resume(self, line: str, local_ns: Names | None = None) -> None:
+    @_of_words
+    def motor_resume(self, words: list[str]) -> None:
         """Allow commands again after somebody else stopped your motor: `%motor_resume [NAME]`."""
-        name = self._named(line, local_ns)
+        name = meant.one(self.session, words)
         self.session.resume(name)
-        _say(f"{name} takes commands again.")
+        say(f"{name} takes commands again.")
 
-    @no_var_expand
-    @needs_local_scope
-    @line_magic
-    def motor_panel(self, line: str, local_ns: Names | None = None) -> None:
+    @_of_words
+    def motor_panel(self, words: list[str]) -> None:
         """Show the live panel of a motor: `%motor_panel [NAME]`."""
-        self._show(self._named(line, local_ns))
+        self._show(meant.one(self.session, words))
 
     @property
     def session(self) -> KernelSession:
@@ -203,21 +203,18 @@ class MotorMagics(Magics):
             session, self.current = self.current, None
             session.close()
 
-    def _words(self, line: str, local_ns: Names | None) -> list[str]:
-        """Return the words of a line, filled in; a `;` at its end is IPython's, to silence the value."""
-        names = self._names_of(local_ns)
-        return [fill(word, names) for word in tokens(line.rstrip().removesuffix(";"))]
-
     def _names_of(self, local_ns: Names | None) -> Names:
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
-
-    def _named(self, line: str, local_ns: Names | None) -> str:
-        return meant.one(self.session, self._words(line, local_ns))
 
     def _show(self, name: str) -> None:
         if name not in self._panels:
             self._panels[name] = Panel(self.session, name)
         display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a line; a `;` at its end is IPython's, to silence the value."""
+    return tokens(line.rstrip().removesuffix(";"))
 
 
 def _output(words: list[str]) -> tuple[str, list[str]]:
@@ -231,5 +228,6 @@ def _output(words: list[str]) -> tuple[str, list[str]]:
     return variable, words[:at] + words[at + 2 :]
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def say(*sentences: str) -> None:
+    """Print each on a line."""
+    sys.stdout.writelines(f"{sentence}\n" for sentence in sentences)

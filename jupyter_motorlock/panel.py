@@ -46,7 +46,7 @@ class Panel:
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
         self._looking: threading.Timer | None = None
-        self._face = _Face.build(self) if _front_end() else None
+        self._face = _Face(self) if _front_end() else None
         self.widget: object = self._face.box if self._face else self
         self._show()
         self._look_at_the_end()
@@ -185,31 +185,26 @@ def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:
 class _Face:
     """The widgets of one panel."""
 
-    def __init__(self, box: ipywidgets.VBox, body: ipywidgets.HTML, deeds: tuple[ipywidgets.Button, ...]) -> None:
-        self.box, self.body, self._deeds = box, body, deeds
-
-    @classmethod
-    def build(cls, panel: Panel) -> _Face:
+    def __init__(self, panel: Panel) -> None:
         import ipywidgets
 
         css = files("jupyter_motorlock").joinpath("panel.css").read_text(encoding="utf-8")
-        style, body = ipywidgets.HTML(f"<style>{css}</style>"), ipywidgets.HTML()
+        style, self.body = ipywidgets.HTML(f"<style>{css}</style>"), ipywidgets.HTML()
         style.layout.display = "none"
-        deeds = tuple(ipywidgets.Button() for _ in range(2))
-        for place, button in enumerate(deeds):
+        self._deeds = tuple(ipywidgets.Button() for _ in range(2))
+        for place, button in enumerate(self._deeds):
             button.add_class("motorlock-deed")
             button.on_click(lambda _, place=place: panel.click(place))
         stop = ipywidgets.Button(description="STOP", button_style="danger", icon="stop")
         stop.tooltip = f"Stop {panel.equipment_id} now, whoever has it"
         stop.add_class("motorlock-stop")
         stop.on_click(lambda _: panel.stop())
-        row = ipywidgets.HBox([*deeds, stop])
+        row = ipywidgets.HBox([*self._deeds, stop])
         row.add_class("motorlock-buttons")
-        box = ipywidgets.VBox([style, body, row])
+        self.box = box = ipywidgets.VBox([style, self.body, row])
         box.add_class("motorlock")
         _answer_while_busy(box)
         box._repr_mimebundle_ = lambda **_: panel.bundle(type(box)._repr_mimebundle_(box))
-        return cls(box, body, deeds)
 
     def label(self, deeds: tuple[view.Deed, ...]) -> None:
         for place, button in enumerate(self._deeds):
