@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from authority.core.rules import AnyRequest, decide
 ANN, BOB, CEM, DAN = (SessionId(x) for x in ("ann", "bob", "cem", "dan"))
 EVE, FAY = SessionId("eve"), SessionId("fay")
 KERNELS, PROGRAMS = (ANN, BOB, CEM, DAN), (EVE, FAY)
-X, Y = EquipmentId("x"), EquipmentId("y")
+X, Y, Z = EquipmentId("x"), EquipmentId("y"), EquipmentId("z")
 DONE = Outcome.DONE
 
 
@@ -32,7 +33,7 @@ class Lab:
         self.table = Table()
         self.now = 0.0
         self.history: list[m.Event] = []
-        for key in (X, Y):
+        for key in (X, Y, Z):
             self.table.put(Equipment(id=key, policy=policy))
         for name in (*KERNELS, *PROGRAMS):
             keeper = name in KERNELS
@@ -45,6 +46,14 @@ class Lab:
     @property
     def y(self) -> Equipment:
         return self.equipment(Y)
+
+    @property
+    def z(self) -> Equipment:
+        return self.equipment(Z)
+
+    @property
+    def _all(self) -> tuple[Equipment, ...]:
+        return self.x, self.y, self.z
 
     def equipment(self, key: EquipmentId) -> Equipment:
         found = self.table.equipment(key)
@@ -65,8 +74,18 @@ class Lab:
         return self.x.lock.session if self.x.lock is not None and self.x.drain is None else None
 
     @property
+    def holders(self) -> tuple[SessionId | None, ...]:
+        """Who may drive `x`, `y` and `z` now."""
+        return tuple(None if e.lock is None or e.drain is not None else e.lock.session for e in self._all)
+
+    @property
     def waiting(self) -> list[SessionId]:
         return [entry.session for entry in self.x.queue]
+
+    @property
+    def queues(self) -> tuple[list[SessionId], ...]:
+        """Who waits for `x`, `y` and `z`."""
+        return tuple([entry.session for entry in e.queue] for e in self._all)
 
     @property
     def observing(self) -> list[SessionId]:
@@ -150,7 +169,7 @@ def session(name: SessionId, *, keeper: bool, at: float = 0.0, timeout_s: float 
 
 
 def given(*requests: AnyRequest, policy: Policy | None = None) -> Lab:
-    """A lab of two pieces of equipment at the time 0, after these requests."""
+    """A lab of three pieces of equipment at the time 0, after these requests."""
     lab = Lab(policy or Policy())
     for request in requests:
         lab.do(request)
@@ -184,11 +203,21 @@ def the(kind: type[m.Event], events: Iterable[m.Event]) -> m.Event:
 
 def acquire(
     who: SessionId, what: EquipmentId = X, *, wait: bool = False, mode: Mode = Mode.EXCLUSIVE,
-    timeout_s: float = 300.0, note: str | None = None, again: int = 0,
+    timeout_s: float = 300.0, note: str | None = None, again: int = 0, priority: int = 0,
 ) -> m.Acquire:  # fmt: skip
     return m.Acquire(
-        session=who, equipment=what, wait=wait, mode=mode, timeout_s=timeout_s, note=note,
+        session=who, equipment=what, wait=wait, mode=mode, timeout_s=timeout_s, note=note, priority=priority,
         lock_id=f"lock_{who}_{what}_{again}", queue_id=f"queue_{who}_{what}_{again}",
+    )  # fmt: skip
+
+
+def group(
+    who: SessionId, *what: EquipmentId, wait: bool = False, mode: Mode = Mode.EXCLUSIVE, timeout_s: float = 300.0,
+    note: str | None = None, again: int = 0, priority: int = 0,
+) -> m.Acquire:  # fmt: skip
+    return m.Acquire(
+        session=who, equipment=what[0], group=what, wait=wait, mode=mode, timeout_s=timeout_s, note=note,
+        priority=priority, lock_id=f"lock_{who}_group_{again}", queue_id=f"queue_{who}_group_{again}",
     )  # fmt: skip
 
 
@@ -244,6 +273,32 @@ def end(who: SessionId) -> m.EndSession:
 
 def leave(who: SessionId, what: EquipmentId = X, *, again: int = 0) -> m.Leave:
     return m.Leave(session=who, equipment=what, queue_id=f"queue_{who}_{what}_{again}")
+
+
+def swap(who: SessionId, partner: SessionId | None, what: EquipmentId = X) -> m.Swap:
+    return m.Swap(session=who, equipment=what, partner=None if partner is None else f"queue_{partner}_{what}_0")
+
+
+def hand_over(who: SessionId, to: str, what: EquipmentId = X) -> m.HandOver:
+    return m.HandOver(session=who, equipment=what, to=to)
+
+
+def ask(
+    who: SessionId, what: EquipmentId = X, *, seconds: float = 120.0, reason: str | None = "a beam in ten minutes"
+) -> m.AskHolder:
+    return m.AskHolder(session=who, equipment=what, seconds=seconds, reason=reason)
+
+
+def answer(
+    who: SessionId, to: SessionId, said: Literal["yield", "later", "no"], what: EquipmentId = X, *,
+    seconds: float = 0.0, note: str | None = None,
+) -> m.AnswerAsk:  # fmt: skip
+    queue_id = f"queue_{to}_{what}_0"
+    return m.AnswerAsk(session=who, equipment=what, queue_id=queue_id, answer=said, seconds=seconds, note=note)
+
+
+def keep(who: SessionId, what: EquipmentId = X, *, seconds: float, note: str | None = None) -> m.Keep:
+    return m.Keep(session=who, equipment=what, seconds=seconds, note=note)
 
 
 def claim(who: SessionId, what: EquipmentId = X) -> m.Claim:

@@ -58,7 +58,7 @@ def test_after_a_restart_every_clock_starts_in_full(before, until, ends_at):
     """LIVE-20"""
     lab = given(*before)
     lab.late(lab.now + ends_at - 1)
-    assert kinds(lab.restart(after=HOUR)) == ["ClocksRestarted", "ClocksRestarted"]
+    assert set(kinds(lab.restart(after=HOUR))) == {"ClocksRestarted"}
     began = lab.now
     assert kinds(lab.until(began + until)) == []
     assert kinds(lab.until(began + ends_at)) != []
