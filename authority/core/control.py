@@ -5,40 +5,30 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from . import messages as m
+from . import refusals as no
 from .model import COMMANDS_LIMIT, Command, Equipment, Outcome, SessionId
-from .refusals import (
-    EquipmentAtFault,
-    LockLost,
-    LockRequired,
-    NoFault,
-    NoLock,
-    NotHolder,
-    ObserveRequired,
-    StoppedBySomebody,
-    TooBusy,
-)
 from .step import Step
 
 
 def permit_control(e: Equipment, session: SessionId, fence: int | None) -> None:
     """Refuse unless `session` may drive `e` now, under `fence` if it names one."""
     if e.fault is not None:
-        raise EquipmentAtFault(e)
+        raise no.EquipmentAtFault(e)
     if not e.policy.enforce_locks:
         return
     if not e.holds(session):
         loss = e.loss(session)
-        raise LockRequired(e) if loss is None else LockLost(e, loss)
+        raise no.LockRequired(e) if loss is None else no.LockLost(e, loss)
     if fence is not None and fence != e.fence:
-        raise LockLost(e, e.loss(session))
+        raise no.LockLost(e, e.loss(session))
     if e.stopped_by is not None:
-        raise StoppedBySomebody(e, e.stopped_by)
+        raise no.StoppedBySomebody(e, e.stopped_by)
 
 
 def permit_observe(e: Equipment, session: SessionId) -> None:
     """Refuse unless `session` has a lock of either kind on `e`."""
     if e.policy.enforce_locks and not e.holds(session) and e.observer(session) is None:
-        raise ObserveRequired(e)
+        raise no.ObserveRequired(e)
 
 
 def permit_holder(step: Step, r: m.OfLock) -> Equipment:
@@ -47,7 +37,7 @@ def permit_holder(step: Step, r: m.OfLock) -> Equipment:
     if e.holds(r.session):
         return e
     loss = e.loss(r.session)
-    raise NoLock(e) if loss is None else LockLost(e, loss)
+    raise no.NoLock(e) if loss is None else no.LockLost(e, loss)
 
 
 def claim(step: Step, e: Equipment) -> None:
@@ -74,7 +64,7 @@ def control(step: Step, r: m.Control) -> None:
     if e.running is None and not e.accepted:
         _start(step, e, command)
     elif len(e.accepted) >= COMMANDS_LIMIT:
-        raise TooBusy(e)
+        raise no.TooBusy(e)
     else:
         step.emit(m.CommandAccepted(at=step.now, equipment=e.id, session=r.session, user=command.user, command=command))
 
@@ -126,7 +116,7 @@ def resume(step: Step, r: m.Resume) -> None:
     """Let the holder take up control after somebody's stop."""
     e = step.equipment(r.equipment)
     if not e.holds(r.session):
-        raise NotHolder(e)
+        raise no.NotHolder(e)
     if e.stopped_by is not None:
         assert e.lock is not None
         step.emit(m.Resumed(at=step.now, equipment=e.id, session=r.session, user=e.lock.user))
@@ -136,7 +126,7 @@ def clear_fault(step: Step, r: m.ClearFault) -> None:
     """Declare the equipment fit for use; the queue is served again."""
     e = step.equipment(r.equipment)
     if e.fault is None:
-        raise NoFault(e)
+        raise no.NoFault(e)
     step.emit(m.FaultCleared(at=step.now, equipment=e.id, user=r.by, by=r.by, reason=r.reason))
 
 

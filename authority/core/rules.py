@@ -5,46 +5,27 @@ What ended before `now` ends first, so a late timer never lets an expired holder
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
 from . import messages as m
+from . import refusals as no
 from . import waiting
 from .control import claim, clear_fault, control, finish, moved, observe, permit_holder, recover, resume, stop
 from .model import QUEUE_LIMIT, Ask, Entry, Equipment, EquipmentId, Kept, Mode, Role, Session, SessionId, Table, Why
-from .refusals import (
-    AlreadyWaiting,
-    Ambiguous,
-    CannotHandOver,
-    CannotSwap,
-    EquipmentAtFault,
-    EquipmentInUse,
-    KeepTooLong,
-    NoLock,
-    NotAtRest,
-    NotHolder,
-    QueueFull,
-    UnknownAsk,
-    UnknownEntry,
-    WaitersPresent,
-    WouldDeadlock,
-)
 from .step import Step, numbered
 
-AnyRequest = (
-    m.OpenSession | m.EndSession | m.Seen | m.Attach | m.Detach | m.Acquire | m.Claim | m.Activity | m.Leave
-    | m.Release | m.ForceRelease | m.Control | m.Observe | m.Finish | m.Stop | m.Resume | m.ClearFault
-    | m.Moved | m.Tick | m.Recover | m.Swap | m.AskHolder | m.AnswerAsk | m.HandOver | m.Keep
-)  # fmt: skip
+AnyRequest = m.Request
 
 
-def decide(table: Table, request: AnyRequest, now: float) -> tuple[m.Event, ...]:
+def decide(table: Table, request: m.Request, now: float) -> tuple[m.Event, ...]:
     """Return the events that `request` causes at `now`, or raise a `Refusal`. Changes nothing."""
     return tuple(work_out(table, request, now).events)
 
 
-def work_out(table: Table, request: AnyRequest, now: float) -> Step:
+def work_out(table: Table, request: m.Request, now: float) -> Step:
     """Decide as `decide` does, and return the step: its events, and the overlay that `Table.absorb` takes over."""
     step = Step(table, now)
     session, equipment = getattr(request, "session", None), getattr(request, "equipment", None)
@@ -60,69 +41,18 @@ def work_out(table: Table, request: AnyRequest, now: float) -> Step:
         s = None
     if s is not None:
         _see(step, s, request)
-    _handle(step, request)
+    if (rule := _RULES[type(request)]) is not None:
+        rule(step, request)
     if equipment is not None and not all(isinstance(event, m.LockUsed | m.SessionSeen) for event in step.events):
         step.touch(equipment, *group)
     step.settle()
     return step
 
 
-def _handle(step: Step, request: AnyRequest) -> None:
-    match request:
-        case m.Control():
-            control(step, request)
-        case m.Observe():
-            observe(step, request)
-        case m.Finish():
-            finish(step, request)
-        case m.Seen() | m.Tick():
-            pass
-        case m.Moved():
-            moved(step, request)
-        case m.Acquire():
-            _acquire(step, request)
-        case m.Release():
-            _release(step, request)
-        case m.ForceRelease():
-            _force(step, request)
-        case m.Claim():
-            _claim(step, request)
-        case m.Activity():
-            _activity(step, request)
-        case m.Leave():
-            _leave(step, request)
-        case m.Swap():
-            _swap(step, request)
-        case m.AskHolder():
-            _ask(step, request)
-        case m.AnswerAsk():
-            _answer(step, request)
-        case m.HandOver():
-            _hand_over(step, request)
-        case m.Keep():
-            _keep(step, request)
-        case m.Stop():
-            stop(step, request)
-        case m.Resume():
-            resume(step, request)
-        case m.ClearFault():
-            clear_fault(step, request)
-        case m.OpenSession(session=session):
-            step.emit(m.SessionCreated(at=step.now, session=session.id, user=session.user, opened=session))
-        case m.EndSession():
-            step.end_session(step.session(request.session), request.why, reason=request.reason)
-        case m.Attach() | m.Detach():
-            _connect(step, request)
-        case m.Recover():
-            recover(step, request)
-        case _:
-            assert_never(request)
-
-
 # -- sessions
 
 
-def _see(step: Step, s: Session, request: AnyRequest) -> None:
+def _see(step: Step, s: Session, request: m.Request) -> None:
     if s.suspect:
         step.emit(m.SessionResumed(at=step.now, session=s.id, user=s.user))
         step.touch(*s.equipment)
@@ -167,7 +97,7 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
     wanted = [step.equipment(name) for name in missing]
     for e in wanted:
         if e.fault is not None:
-            raise EquipmentAtFault(e)
+            raise no.EquipmentAtFault(e)
     held = [e for e in wanted if e.lock is not None]
     whys = [waiting.yields_why(step.table, e, step.now) for e in held]
     if r.wait or all(e.at_rest for e in held):
@@ -189,15 +119,15 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
 
 def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: tuple[EquipmentId, ...]) -> None:
     if not r.wait:
-        raise EquipmentInUse(e)
+        raise no.EquipmentInUse(e)
     present = [step.equipment(name).entry(want.session) for name in names]
     if all(own is not None and (own.group == want.group or not want.group) for own in present):
         return
     for name, own in zip(names, present, strict=True):
         if own is not None:
-            raise AlreadyWaiting(step.equipment(name))
+            raise no.AlreadyWaiting(step.equipment(name))
         if len(step.equipment(name).queue) >= QUEUE_LIMIT:
-            raise QueueFull(step.equipment(name))
+            raise no.QueueFull(step.equipment(name))
     for name in names:
         position = 1 + sum(1 for x in step.equipment(name).queue if x.priority >= want.priority)
         step.tell(m.Queued, name, want, entry=want, position=position)
@@ -208,7 +138,7 @@ def _refuse_deadlock(step: Step, r: m.OfLock) -> None:
     """Refuse what has just happened in this step if its session would wait for itself."""
     cycle = waiting.cycle(step.table, r.session)
     if cycle:
-        raise WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
+        raise no.WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
 
 
 def _refresh(step: Step, r: m.Acquire, names: tuple[EquipmentId, ...]) -> None:
@@ -231,9 +161,9 @@ def _acquire_observer(
         e = step.equipment(name)
         if e.holds(want.session):
             if any(x.mode is Mode.EXCLUSIVE and x.session != want.session for x in waiting.awake(step.table, e)):
-                raise WaitersPresent(e)
+                raise no.WaitersPresent(e)
             if not e.at_rest:
-                raise NotAtRest(e)
+                raise no.NotAtRest(e)
             step.end_lock(name, Why.DOWNGRADED)
         own = e.entry(want.session)
         if own is not None and own.mode is Mode.OBSERVER:
@@ -252,15 +182,15 @@ def _release(step: Step, r: m.Release) -> None:
     elif observing is not None:
         step.tell(m.ObserverEnded, e.id, observing, why=Why.LOGOUT)
     elif e.lock is not None and e.lock.session != r.session:
-        raise NotHolder(e)
+        raise no.NotHolder(e)
     else:
-        raise NoLock(e)
+        raise no.NoLock(e)
 
 
 def _force(step: Step, r: m.ForceRelease) -> None:
     e = step.equipment(r.equipment)
     if e.lock is None or e.drain is not None:
-        raise NoLock(e)
+        raise no.NoLock(e)
     step.end_lock(e.id, Why.FORCED, by=r.by, reason=r.reason)
 
 
@@ -272,7 +202,7 @@ def _keep(step: Step, r: m.Keep) -> None:
     e = permit_holder(step, r)
     assert e.lock is not None
     if e.policy.max_keep_seconds is not None and r.seconds > e.policy.max_keep_seconds:
-        raise KeepTooLong(e)
+        raise no.KeepTooLong(e)
     claim(step, e)
     kept = Kept(until=step.now + r.seconds, note=r.note) if r.seconds > 0 else None
     step.tell(m.LockKept, e.id, e.lock, lock_id=e.lock.lock_id, kept=kept)
@@ -281,7 +211,7 @@ def _keep(step: Step, r: m.Keep) -> None:
 def _activity(step: Step, r: m.Activity) -> None:
     e = step.equipment(r.equipment)
     if not e.holds(r.session) and e.observer(r.session) is None:
-        raise NoLock(e)
+        raise no.NoLock(e)
     if e.holds(r.session):
         claim(step, e)
     step.emit(m.LockUsed(at=step.now, equipment=e.id, session=r.session))
@@ -294,14 +224,14 @@ def _place(step: Step, r: m.OfLock) -> tuple[Equipment, Entry]:
     e = step.equipment(r.equipment)
     entry = e.entry(r.session)
     if entry is None:
-        raise UnknownEntry(e)
+        raise no.UnknownEntry(e)
     return e, entry
 
 
 def _leave(step: Step, r: m.Leave) -> None:
     e, entry = _place(step, r)
     if entry.queue_id != r.queue_id:
-        raise UnknownEntry(e)
+        raise no.UnknownEntry(e)
     step.leave_all(e.id, entry, "left")
 
 
@@ -309,9 +239,9 @@ def _swap(step: Step, r: m.Swap) -> None:
     e, mine = _place(step, r)
     other = e.place(r.partner)
     if r.partner is not None and other is None:
-        raise UnknownEntry(e)
+        raise no.UnknownEntry(e)
     if other is not None and (other is mine or mine.group or other.group):
-        raise CannotSwap(e)
+        raise no.CannotSwap(e)
     if other is None or other.swap_with != mine.queue_id:
         step.tell(m.SwapOffered, e.id, mine, queue_id=mine.queue_id, partner=r.partner)
         return
@@ -322,9 +252,9 @@ def _swap(step: Step, r: m.Swap) -> None:
 def _ask(step: Step, r: m.AskHolder) -> None:
     e, entry = _place(step, r)
     if entry.mode is not Mode.EXCLUSIVE:
-        raise UnknownEntry(e)
+        raise no.UnknownEntry(e)
     if e.lock is None or e.drain is not None:
-        raise NoLock(e)
+        raise no.NoLock(e)
     ask = Ask(at=step.now, due=step.now + r.seconds, reason=r.reason)
     step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
 
@@ -332,10 +262,10 @@ def _ask(step: Step, r: m.AskHolder) -> None:
 def _answer(step: Step, r: m.AnswerAsk) -> None:
     e = step.equipment(r.equipment)
     if e.lock is None or not e.holds(r.session):
-        raise NotHolder(e)
+        raise no.NotHolder(e)
     entry = e.place(r.queue_id)
     if entry is None or entry.ask is None:
-        raise UnknownAsk(e)
+        raise no.UnknownAsk(e)
     if r.answer == "yield":
         _pass_on(step, e, entry)
         return
@@ -347,12 +277,12 @@ def _answer(step: Step, r: m.AnswerAsk) -> None:
 def _hand_over(step: Step, r: m.HandOver) -> None:
     e = step.equipment(r.equipment)
     if not e.holds(r.session):
-        raise NotHolder(e)
+        raise no.NotHolder(e)
     named = [x for x in e.queue if x.mode is Mode.EXCLUSIVE and r.to in (x.user, x.session, x.queue_id)]
     if not named:
-        raise UnknownEntry(e)
+        raise no.UnknownEntry(e)
     if len(named) > 1:
-        raise Ambiguous(e)
+        raise no.Ambiguous(e)
     _pass_on(step, e, named[0])
 
 
@@ -360,8 +290,27 @@ def _pass_on(step: Step, e: Equipment, heir: Entry) -> None:
     assert e.lock is not None
     awake = list(waiting.awake(step.table, e))
     if heir.group or heir not in awake or any(x.priority > heir.priority for x in awake):
-        raise CannotHandOver(e)
+        raise no.CannotHandOver(e)
     step.end_lock(e.id, Why.HANDED_OVER, by=e.lock.user, reason=f"to {heir.user}", heir=heir.queue_id)
     cycle = waiting.cycle(step.table, heir.session)
     if cycle:
-        raise WouldDeadlock(e, cycle)
+        raise no.WouldDeadlock(e, cycle)
+
+
+def _open_session(step: Step, r: m.OpenSession) -> None:
+    s = r.session
+    step.emit(m.SessionCreated(at=step.now, session=s.id, user=s.user, opened=s))
+
+
+def _end_session(step: Step, r: m.EndSession) -> None:
+    step.end_session(step.session(r.session), r.why, reason=r.reason)
+
+
+# What each request causes beyond what was due and that its session has spoken.
+_RULES: dict[type[m.Request], Callable[[Step, Any], None] | None] = {
+    m.OpenSession: _open_session, m.EndSession: _end_session, m.Attach: _connect, m.Detach: _connect,
+    m.Acquire: _acquire, m.Release: _release, m.ForceRelease: _force, m.Claim: _claim, m.Keep: _keep,
+    m.Activity: _activity, m.Leave: _leave, m.Swap: _swap, m.AskHolder: _ask, m.AnswerAsk: _answer,
+    m.HandOver: _hand_over, m.Control: control, m.Observe: observe, m.Finish: finish, m.Stop: stop,
+    m.Resume: resume, m.ClearFault: clear_fault, m.Moved: moved, m.Recover: recover, m.Seen: None, m.Tick: None,
+}  # fmt: skip
