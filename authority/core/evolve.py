@@ -87,6 +87,8 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
             assert e.lock is not None
             return replace(e, lock=replace(e.lock, claim_by=None, used_at=event.at))
         case m.LockDraining(drain=drain):
+            unasked = (replace(x, ask=None) for x in e.queue)
+            e = replace(e, queue=tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir)))
             return replace(e, drain=drain, stopped_by=None)
         case m.LockEnded(loss=loss):
             losses, queue = (*e.losses, loss)[-LOSSES_KEPT:], tuple(replace(x, ask=None) for x in e.queue)
@@ -99,7 +101,8 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
         case m.ObserverEnded():
             return replace(e, observers=tuple(o for o in e.observers if o.session != event.session))
         case m.Queued(entry=entry):
-            return replace(e, queue=tuple(sorted((*e.queue, entry), key=lambda x: -x.priority)))
+            heir = None if e.drain is None else e.drain.heir
+            return replace(e, queue=tuple(sorted((*e.queue, entry), key=lambda x: (x.queue_id != heir, -x.priority))))
         case m.QueueLeft(queue_id=queue_id):
             left = (x for x in e.queue if x.queue_id != queue_id)
             return replace(e, queue=tuple(replace(x, swap_with=_unless(x.swap_with, queue_id)) for x in left))
@@ -191,9 +194,7 @@ def _restart_clocks(e: Equipment, at: float) -> Equipment:
         limit = e.policy.stop_seconds if drain.how == "stop" else e.policy.finish_seconds
         drain = replace(drain, deadline=at + limit)
     observers = tuple(replace(o, used_at=at) for o in e.observers)
-    queue = tuple(
-        x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.due - x.ask.at)) for x in e.queue
-    )
+    queue = tuple(x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.seconds)) for x in e.queue)
     return _count_blocking(replace(e, lock=lock, drain=drain, observers=observers, queue=queue, accepted=()), at)
 
 

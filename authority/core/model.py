@@ -134,10 +134,11 @@ class Observing(Who, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a waiter asked of the holder, and the answer; `due` is when the holder's time to answer ends."""
+    """What a waiter asked of the holder, and the answer; `due` is when the holder's `seconds` to answer end."""
 
     at: float
     due: float
+    seconds: float = 120.0
     reason: str | None = None
     answer: Literal["later", "no", "unanswered"] | None = None
     promised_at: float | None = None

@@ -113,7 +113,7 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
         if own is not None and (not own.group or own.group == want.group):
             step.leave_queue(name, own, "direct")
         step.grant(name, want, numbered(r.lock_id, place), from_queue=False)
-    _refuse_deadlock(step, r)
+    _refuse_deadlock(step, r.session)
     _refresh(step, r, tuple(name for name in r.group if name not in missing))
 
 
@@ -129,14 +129,16 @@ def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: 
         if len(step.equipment(name).queue) >= QUEUE_LIMIT:
             raise no.QueueFull(step.equipment(name))
     for name in names:
-        position = 1 + sum(1 for x in step.equipment(name).queue if x.priority >= want.priority)
+        e = step.equipment(name)
+        heir = None if e.drain is None else e.drain.heir
+        position = 1 + sum(1 for x in e.queue if x.priority >= want.priority or x.queue_id == heir)
         step.tell(m.Queued, name, want, entry=want, position=position)
-    _refuse_deadlock(step, r)
+    _refuse_deadlock(step, r.session)
 
 
-def _refuse_deadlock(step: Step, r: m.OfLock) -> None:
-    """Refuse what has just happened in this step if its session would wait for itself."""
-    cycle = waiting.cycle(step.table, r.session)
+def _refuse_deadlock(step: Step, session: SessionId) -> None:
+    """Refuse what has just happened in this step if `session` would wait for itself."""
+    cycle = waiting.cycle(step.table, session)
     if cycle:
         raise no.WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
 
@@ -246,7 +248,8 @@ def _swap(step: Step, r: m.Swap) -> None:
         step.tell(m.SwapOffered, e.id, mine, queue_id=mine.queue_id, partner=r.partner)
         return
     step.tell(m.QueueSwapped, e.id, mine, queue_id=mine.queue_id, partner=other.queue_id, by=other.user)
-    _refuse_deadlock(step, r)
+    _refuse_deadlock(step, mine.session)
+    _refuse_deadlock(step, other.session)
 
 
 def _ask(step: Step, r: m.AskHolder) -> None:
@@ -255,7 +258,7 @@ def _ask(step: Step, r: m.AskHolder) -> None:
         raise no.UnknownEntry(e)
     if e.lock is None or e.drain is not None:
         raise no.NoLock(e)
-    ask = Ask(at=step.now, due=step.now + r.seconds, reason=r.reason)
+    ask = Ask(at=step.now, due=step.now + r.seconds, seconds=r.seconds, reason=r.reason)
     step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
 
 
@@ -292,9 +295,7 @@ def _pass_on(step: Step, e: Equipment, heir: Entry) -> None:
     if heir.group or heir not in awake or any(x.priority > heir.priority for x in awake):
         raise no.CannotHandOver(e)
     step.end_lock(e.id, Why.HANDED_OVER, by=e.lock.user, reason=f"to {heir.user}", heir=heir.queue_id)
-    cycle = waiting.cycle(step.table, heir.session)
-    if cycle:
-        raise no.WouldDeadlock(e, cycle)
+    _refuse_deadlock(step, heir.session)
 
 
 def _open_session(step: Step, r: m.OpenSession) -> None:
