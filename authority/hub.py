@@ -1,4 +1,4 @@
-"""Push: what happened goes once, in the same bytes, to everybody who listens.
+"""Push: what happened is made once, and goes in the same bytes to everybody who listens at the same door.
 
 A listener that cannot keep up is closed; it resumes from the last sequence number it saw.
 """
@@ -6,10 +6,31 @@ A listener that cannot keep up is closed; it resumes from the last sequence numb
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from functools import cached_property
 
 BACKLOG = 1000
 SIGN_OF_LIFE_S = 5.0
+
+
+class Message:
+    """One message as each door sends it; each form is made when its first listener takes it, and only once."""
+
+    def __init__(self, event: str, data: bytes, seq: int | None = None) -> None:
+        """Take what is told; `data` is JSON, so it has no line break."""
+        self.seq = seq
+        self._event = event
+        self._data = data
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The server-sent event."""
+        head = b"" if self.seq is None else b"id: %d\n" % self.seq
+        return b"%sevent: %s\ndata: %s\n\n" % (head, self._event.encode(), self._data)
+
+    @cached_property
+    def text(self) -> str:
+        """The message of a WebSocket: the same name and the same data, in one JSON object."""
+        return f'{{"event":"{self._event}","data":{self._data.decode()}}}'
 
 
 class Subscription:
@@ -18,13 +39,13 @@ class Subscription:
     def __init__(self, after: int) -> None:
         """Begin empty and open; what happened up to `after` is told in another way."""
         self._after = after
-        self._messages: deque[bytes] = deque()
+        self._messages: list[Message] = []
         self._wake = asyncio.Event()
         self.closed = False
 
-    def put(self, message: bytes, seq: int | None) -> None:
+    def put(self, message: Message) -> None:
         """Add a message, or close if there are too many: the listener resumes."""
-        if self.closed or (seq is not None and seq <= self._after):
+        if self.closed or (message.seq is not None and message.seq <= self._after):
             return
         if len(self._messages) >= BACKLOG:
             self.closed = True
@@ -37,18 +58,17 @@ class Subscription:
         self.closed = True
         self._wake.set()
 
-    async def take(self, timeout_s: float) -> bytes:
-        """Return all that has come, joined; empty bytes when nothing came in time."""
+    async def take(self, timeout_s: float) -> list[Message]:
+        """Return all that has come; nothing when nothing came in time."""
         if not self._messages and not self.closed:
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._wake.wait()
             except TimeoutError:
-                return b""
+                return []
         self._wake.clear()
-        joined = b"".join(self._messages)
-        self._messages.clear()
-        return joined
+        taken, self._messages = self._messages, []
+        return taken
 
 
 class Hub:
@@ -75,10 +95,10 @@ class Hub:
         """Forget a listener."""
         self._listeners.discard(subscription)
 
-    def publish(self, message: bytes, seq: int | None = None) -> None:
-        """Give the same bytes to everybody."""
+    def publish(self, message: Message) -> None:
+        """Give the same message to everybody."""
         for listener in self._listeners:
-            listener.put(message, seq)
+            listener.put(message)
 
     async def pause(self, seconds: float) -> None:
         """Wait that long, or until all streams end."""
@@ -93,9 +113,3 @@ class Hub:
         self._ended.set()
         for listener in self._listeners:
             listener.close()
-
-
-def frame(event: str, data: bytes, seq: int | None = None) -> bytes:
-    """Return one server-sent event; `data` is JSON, so it has no line break."""
-    head = b"" if seq is None else b"id: %d\n" % seq
-    return b"%sevent: %s\ndata: %s\n\n" % (head, event.encode(), data)

@@ -20,6 +20,7 @@ import uvicorn
 
 from .api.app import make_app
 from .api.identity import SessionIds
+from .api.websocket import Listener
 from .clock import SystemClock
 from .committer import StoreFailed
 from .ports import Batch
@@ -117,6 +118,11 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         timeout_graceful_shutdown=LINGER_S,
         server_header=False,
         proxy_headers=False,
+        ws=Listener,
+        ws_max_size=4096,
+        ws_per_message_deflate=False,
+        # No pings of uvicorn's own: it closes who does not answer, and a laptop that sleeps is silent, not dead.
+        ws_ping_interval=None,
     )
     server = _Server(config)
     ended = asyncio.Event()

@@ -26,7 +26,7 @@ from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Ses
 from .core.refusals import Refusal
 from .core.rules import AnyRequest, work_out
 from .core.step import Step
-from .hub import Hub, frame
+from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
 from .wire import StatusView
 from .worker import Worker
@@ -198,7 +198,7 @@ class Service:
             ):
                 session = self.table.session(event.session)
                 for key in session.equipment if session is not None else ():
-                    message = frame("status", msgspec.json.encode(self.status(key)))
+                    message = Message("status", msgspec.json.encode(self.status(key)))
                     self.committer.then(partial(self.hub.publish, message))
 
     def _store_event(self, event: m.Event, wall: float) -> None:
@@ -221,8 +221,8 @@ class Service:
 
     def _push(self, seq: int, body: bytes, key: EquipmentId | None) -> None:
         status = b"null" if key is None else msgspec.json.encode(self.status(key))
-        message = frame("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
-        self.committer.then(lambda: self.hub.publish(message, seq))
+        message = Message("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
+        self.committer.then(partial(self.hub.publish, message))
 
     def _act(self, event: m.EquipmentEvent, wall: float) -> None:
         """Do what an event asks of the driver or of a waiting caller."""
@@ -326,7 +326,7 @@ class Service:
                 self.apply(m.Moved(equipment=equipment, moving=moves, outside=outside))
         if self.hub:
             view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
-            self.hub.publish(frame("progress", msgspec.json.encode(view)))
+            self.hub.publish(Message("progress", msgspec.json.encode(view)))
 
     # stop
 

@@ -1,4 +1,4 @@
-"""The app factory: the doors, the stream, the page and the document, behind the guard."""
+"""The app factory: the doors, the streams, the page and the document, behind the guard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from authority.options import Options
@@ -22,8 +22,9 @@ from .guard import Guard
 from .identity import SessionIds
 from .openapi import document
 from .problems import problem
-from .push import events
+from .push import Stream, opened
 from .switch import Switch
+from .websocket import PATH, SocketDoor
 
 DOORS = (*equipment.DOORS, *locks.DOORS, *queue.DOORS)
 
@@ -43,6 +44,8 @@ def make_app(
     pages = Starlette(
         routes=[
             Route("/api/events", partial(_events, house), methods=["GET"]),
+            WebSocketRoute("/{path:path}", SocketDoor(house)),
+            Route(PATH, _no_handshake, methods=["GET"]),
             Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
             Route("/", partial(_page, _read("page.html")), methods=["GET"]),
             Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]),
@@ -68,7 +71,14 @@ async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - 
 
 
 async def _events(house: House, request: Request) -> Response:
-    return await answered(house, events(house, request))
+    return await answered(house, opened(Stream, house, request))
+
+
+async def _no_handshake(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    detail = "This door is for WebSockets; what comes between may have taken the upgrade out of the request."
+    answer = problem(426, "upgrade_required", detail)
+    answer.headers["upgrade"] = "websocket"
+    return answer
 
 
 async def _no_such_method(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -7,10 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from rest_lab import PATIENCE_S
+
 from authority.api.app import make_app
 from authority.api.identity import SessionIds
 from authority.clock import SystemClock
-from authority.core.model import EquipmentId, Policy
+from authority.committer import StoreFailed
+from authority.core import messages as m
+from authority.core.model import EquipmentId, Policy, Session, SessionId
 from authority.drivers.simulated import SimulatedMotor
 from authority.ports import Batch
 from authority.service import Service
@@ -61,3 +66,53 @@ async def _stop_on_a_full_disk(store: FullDisk) -> tuple[int, dict[str, Any]]:
     await service.close()
     store.close()
     return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize(("kind", "path"), [("http", "/api/events"), ("websocket", "/api/ws")])
+@pytest.mark.parametrize("role", ["watch", "feed", "keeper"])
+def test_a_store_that_fails_ends_every_stream_at_once(tmp_path: Path, kind: str, path: str, role: str) -> None:
+    """STORE-7 STOP-11 PUSH-10"""
+    query = f"role={role}&session_id=ann"
+    sent = asyncio.run(_listening_on_a_full_disk(FullDisk(tmp_path / "full.sqlite3"), kind, path, query))
+    assert sent[0]["type"] in {"http.response.start", "websocket.accept"}
+    assert len(sent) < 10, "the end is told, and once"
+    assert sent[-1].get("code", 1001) == 1001
+    assert sent[-1].get("more_body", False) is False
+
+
+async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query: str) -> list[dict[str, Any]]:
+    clock = SystemClock()
+    service = Service(store, clock, {X: Worker(X, SimulatedMotor(), clock)}, {X: Policy()})
+    service.start()
+    ann = Session(id=SessionId("ann"), user="ann", keeper=True, created_at=clock.now(), last_seen=clock.now())
+    service.apply(m.OpenSession(session=ann))
+    await service.settled()
+    app = make_app(service, SessionIds("key"), token=None)
+    sent: list[dict[str, Any]] = []
+    listening = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            listening.set()
+        await asyncio.sleep(0)
+
+    scope = {
+        "type": kind, "method": "GET", "path": path, "query_string": query.encode(),
+        "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http",
+    }  # fmt: skip
+    streaming = asyncio.ensure_future(app(scope, receive, send))
+    await listening.wait()
+    store.full = True
+    service.apply(m.Acquire(session=ann.id, equipment=X, timeout_s=0.0, lock_id="lock_1", queue_id="queue_1"))
+    with pytest.raises(StoreFailed):
+        await service.settled()
+    async with asyncio.timeout(PATIENCE_S):
+        await streaming
+    await service.close()
+    store.close()
+    return sent

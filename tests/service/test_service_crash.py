@@ -143,10 +143,10 @@ async def live(run: Run, path: Path, drivers: dict[EquipmentId, Slide]) -> None:
 async def watch(run: Run, here: Lab, listener: Subscription) -> None:
     """Hear what is pushed, and note the state after steps that workers cause."""
     while not listener.closed:
-        run.pushed += await listener.take(0.05)
+        run.pushed += b"".join(m.frame for m in await listener.take(0.05))
         if here.service.failure is None:
             note(run, here)
-    run.pushed += await listener.take(0.001)
+    run.pushed += b"".join(m.frame for m in await listener.take(0.001))
 
 
 async def compare(run: Run, path: Path) -> str:

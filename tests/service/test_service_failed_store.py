@@ -111,7 +111,7 @@ def test_a_command_whose_commit_failed_never_reaches_the_driver_and_nothing_of_i
                     await here.service.settled()
                 await until(lambda listener=listener: listener.closed)  # type: ignore[misc]
                 assert not [c for c in slide.calls if c.startswith("move")]
-                assert b"command_started" not in b"".join(listener._messages)
+                assert b"command_started" not in b"".join(m.frame for m in listener._messages)
 
     asyncio.run(run())
 

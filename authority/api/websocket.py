@@ -1,0 +1,97 @@
+"""The second door to what is pushed: a WebSocket, on which clients only listen.
+
+What they send is dropped as it comes, and who sends much is closed; so nothing they send can reach a rule or a log.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+from authority.hub import SIGN_OF_LIFE_S
+
+from .doors import House, answered
+from .problems import Refused
+from .push import Stream, opened
+
+PATH = "/api/ws"
+HEARD_LIMIT = 64 * 1024
+
+
+class Socket(Stream):
+    """The messages of a subscription, one JSON text each."""
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        async for batch in self._messages:
+            for message in batch:
+                await send({"type": "websocket.send", "text": message.text})
+        code, why = CloseCode.TRY_AGAIN_LATER, "You did not keep up"
+        if self._authority_ends:
+            code, why = CloseCode.GOING_AWAY, "The authority is ending"
+        await send({"type": "websocket.close", "code": code, "reason": f"{why}; come back with after=SEQ."})
+
+
+class SocketDoor:
+    """Serves every WebSocket that a client asks for."""
+
+    def __init__(self, house: House) -> None:
+        """Lead to `house`."""
+        self._house = house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the handshake: with a stream, or as the HTTP request that it still is."""
+        answer = await answered(self._house, self._found(Request({**scope, "type": "http", "method": "GET"})))
+        await answer(scope, receive, send)
+
+    async def _found(self, handshake: Request) -> Response:
+        if handshake.scope["path"] != PATH:
+            raise Refused(404, "not_found", f"There is no WebSocket at {handshake.scope['path']}, only at {PATH}.")
+        return await opened(Socket, self._house, handshake)
+
+
+class Listener(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, for a client that has nothing to say: what comes is bounded, and never kept."""
+
+    _heard = 0
+    _since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a client sends: so much in five seconds, and no more than that while it does not read."""
+        if self.handshake_complete:
+            self._count(len(data))
+        if not self.transport.is_closing():
+            super().data_received(data)
+        # uvicorn would leave a handshake that is none without an answer, and open.
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def _count(self, size: int) -> None:
+        now = self.loop.time()
+        if now - self._since > SIGN_OF_LIFE_S and self.writable.is_set():
+            self._heard, self._since = 0, now
+        self._heard += size
+        if self._heard > 2 * HEARD_LIMIT:
+            self.transport.abort()
+        elif self._heard > HEARD_LIMIT and not self.close_sent:
+            # Not cut off at once: what is still on its way would take the close from the client.
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.MESSAGE_TOO_BIG})
+            self.conn.send_close(CloseCode.MESSAGE_TOO_BIG, "Nothing is listened to here.")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a handshake that was refused has been answered too, and is no line in the log."""
+        await super().send(message)
+        self.handshake_complete |= self.close_sent
+
+    def handle_text(self, event: Frame) -> None:
+        """Drop it: it is no matter whether it is UTF-8, or how many pieces it comes in."""
+
+    handle_bytes = handle_cont = handle_text
