@@ -5,7 +5,7 @@ It never asks the authority: a completion must not hang, and what was never hear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -15,7 +15,10 @@ from jupyter_motorlock.session import KernelSession
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 
-LOGIN = ("--as", "--wait", "--watch", "--note", "--timeout", "--no-panel")
+OPTIONS: Mapping[str, Sequence[str]] = {
+    "motor_login": ("--as", "--wait", "--watch", "--note", "--timeout", "--no-panel"),
+    "motor_events": ("--last",),
+}
 
 
 def matcher(session: Callable[[], KernelSession | None]) -> Matcher:
@@ -39,7 +42,7 @@ def suggestions(words: Sequence[str], session: KernelSession | None) -> list[str
     magic, given, known = words[0].lstrip("%"), words[1:], sorted(session.statuses) if session else []
     names = [] if given else known
     if magic != "motor" or session is None:
-        return [*names, *(option for option in LOGIN if magic == "motor_login" and option not in given)]
+        return [*names, *(option for option in OPTIONS.get(magic, ()) if option not in given)]
     named = [word for word in given[:1] if word in known]
     here = named or logged_in(session)
     commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}

@@ -16,26 +16,23 @@ KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew 
 
 
 class Extension:
-    """What one shell has of motorlock."""
+    """What one shell has of motorlock: the magics, the cell hooks and the completion; loading it sends nothing."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._magics = MotorMagics(shell)
         self._matcher = matcher(lambda: self._magics.current)
-
-    def load(self) -> None:
-        """Add the magics, the cell hooks and the completion; sends nothing."""
-        self._shell.register_magics(self._magics)
-        self._shell.events.register("pre_run_cell", self._before_cell)
-        self._shell.events.register("post_run_cell", self._after_cell)
-        self._completers().append(self._matcher)
+        shell.register_magics(self._magics)
+        shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
+        shell.Completer.custom_matchers.append(self._matcher)
 
     def unload(self) -> None:
         """Take everything off again and end the session, which gives back what it holds."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
         with suppress(ValueError):  # somebody else took it off
-            self._completers().remove(self._matcher)
+            self._shell.Completer.custom_matchers.remove(self._matcher)
         manager = self._shell.magics_manager
         for kind, names in MotorMagics.magics.items():
             for name in names:
@@ -44,10 +41,6 @@ class Extension:
         configurables: list[Any] = self._shell.configurables
         configurables.remove(self._magics)
         self._magics.close()
-
-    def _completers(self) -> list[Any]:
-        completer = self._shell.Completer
-        return completer.custom_matchers if completer is not None else []
 
     def _before_cell(self, _info: ExecutionInfo) -> None:
         session = self._magics.current
@@ -71,9 +64,7 @@ class Extension:
 def load(shell: InteractiveShell) -> None:
     """Load the extension into `shell`; a second time changes nothing."""
     if getattr(shell, KEPT_AS, None) is None:
-        extension = Extension(shell)
-        extension.load()
-        setattr(shell, KEPT_AS, extension)
+        setattr(shell, KEPT_AS, Extension(shell))
 
 
 def unload(shell: InteractiveShell) -> None:

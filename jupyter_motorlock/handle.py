@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_all
 from jupyter_motorlock.lines import Command, unknown_command
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.rows import Rows
+from jupyter_motorlock.session import KernelSession
 
 
 class UnknownCommand(UsageProblem, AttributeError):
@@ -133,9 +131,7 @@ class Handle:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Log out; after an error also stop what still moves."""
         with clicks_heard(0):
             try:
@@ -178,6 +174,14 @@ class Connection:
     def equipment(self) -> list[dict[str, object]]:
         """Return what the authority has, with the holder and the queue length of each."""
         return [dict(item) for item in self.session.equipment_list()]
+
+    def rows(self, *names: str) -> Rows:
+        """Return who has what, as a row for each of `names`, or for all there is: `pandas.DataFrame(lab.rows())`."""
+        return self.session.rows(*names)
+
+    def events(self, equipment_id: str, last: int = 20) -> Rows:
+        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
+        return self.session.events(equipment_id, last)
 
     def close(self) -> None:
         """End the session: what it holds is released, and it leaves every queue."""

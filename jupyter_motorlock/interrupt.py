@@ -7,12 +7,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from jupyter_motorlock.errors import MotorlockError
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.session import KernelSession
 
 INTERRUPTED = "interrupted by its user"  # the reason that others see
 

@@ -99,20 +99,32 @@ Call: TypeAlias = tuple[Command, dict[str, object]]
 """A command and its parameters, ready to be sent."""
 
 
-class _LoginParser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """Reads names and options; `magic` is whose."""
+
+    def __init__(self, magic: str) -> None:
+        super().__init__(magic, add_help=False, allow_abbrev=False)
+        self.add_argument("names", nargs="*")
+
     def error(self, message: str) -> NoReturn:
-        raise UsageProblem(f"%motor_login: {message}; %motor_login? shows how it is written.")
+        raise UsageProblem(f"{self.prog}: {message}; {self.prog}? shows how it is written.")
 
 
 def read_login(words: Sequence[str]) -> dict[str, Any]:
     """Return the options of a `%motor_login` line: `names`, `user`, `no_panel`, and those that `login` takes."""
-    parser = _LoginParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("names", nargs="*")
+    parser = _Parser("%motor_login")
     parser.add_argument("--as", dest="user")
     parser.add_argument("--note")
     parser.add_argument("--timeout", dest="timeout_s", type=int)
     for switch in ("--wait", "--watch", "--no-panel"):
         parser.add_argument(switch, action="store_true")
+    return vars(parser.parse_args(list(words)))
+
+
+def read_events(words: Sequence[str]) -> dict[str, Any]:
+    """Return the options of a `%motor_events` line: `names` and `last`."""
+    parser = _Parser("%motor_events")
+    parser.add_argument("--last", type=int, default=20)
     return vars(parser.parse_args(list(words)))
 
 

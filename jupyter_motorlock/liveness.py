@@ -192,8 +192,7 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     known = weakref.WeakMethod(method)
 
     def hook() -> None:
-        alive = known()
-        if alive is not None:
+        if (alive := known()) is not None:
             alive()
 
     return hook

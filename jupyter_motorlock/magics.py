@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial, wraps
+from itertools import pairwise
+from traceback import extract_stack
 from typing import Any
 
 from IPython.core.display_functions import display
@@ -22,12 +23,13 @@ from IPython.core.magic import (
 )
 from traitlets import Unicode
 
-from jupyter_motorlock import meant, view
+from jupyter_motorlock import meant
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.handle import Handle, login, run
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, tokens
+from jupyter_motorlock.lines import fill, read_call, read_cell, read_events, read_login, tokens
 from jupyter_motorlock.panel import Panel
+from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.session import KernelSession
 
 Names = Mapping[str, object]
@@ -148,12 +150,21 @@ class MotorMagics(Magics):
         return value
 
     @_of_words
-    def motor_status(self, words: list[str]) -> None:
-        """Show who has a motor, who waits and what it reads: `%motor_status [NAME]`; without it, of all."""
-        session, now = self.session, datetime.now().astimezone()
-        tell = view.plain if words else view.headline
-        for name in words or [item["id"] for item in session.equipment_list()]:
-            say(tell(session.status(name), session.session_id, now=now))
+    def motor_status(self, words: list[str]) -> Rows | None:
+        """Show who has a motor, who waits and what it reads: `%motor_status [NAME ...]`; without a name, of all.
+
+        `rows = %motor_status` shows nothing and keeps a row for each motor: `pandas.DataFrame(rows)`.
+        """
+        return _shown(self.session.rows(*words))
+
+    @_of_words
+    def motor_events(self, words: list[str]) -> Rows | None:
+        """Show the newest events of a motor: `%motor_events [NAME] [--last N]`; N is 20, and up to 1000.
+
+        `rows = %motor_events` shows nothing and keeps a row for each event: `pandas.DataFrame(rows)`.
+        """
+        given = read_events(words)
+        return _shown(self.session.events(meant.one(self.session, given["names"]), given["last"]))
 
     @_of_words
     def motor_stop(self, words: list[str]) -> None:
@@ -226,6 +237,15 @@ def _output(words: list[str]) -> tuple[str, list[str]]:
     if not variable.isidentifier():
         raise UsageProblem("-o needs the name of a variable, for example -o result")
     return variable, words[:at] + words[at + 2 :]
+
+
+def _shown(rows: Rows) -> Rows | None:
+    """Print the rows, or return them where the typed line keeps them, as `rows = %motor_status` does."""
+    typed = [outer.line for outer, inner in pairwise(extract_stack()) if inner.name == "run_line_magic"]
+    if not typed or not (typed[-1] or "").startswith("get_ipython()"):
+        return rows
+    say(repr(rows))
+    return None
 
 
 def say(*sentences: str) -> None:

@@ -71,6 +71,5 @@ def _is_name(session: KernelSession, first: str, second: str = "") -> bool:
 
 
 def _with_holder(item: Mapping[str, object]) -> str:
-    holder = item["holder"]
-    user = holder["user"] if isinstance(holder, Mapping) else holder
+    user = item["holder"]
     return f"{item['id']} ({f'{user} has it' if user else item['state']})"

@@ -14,15 +14,13 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+
+import ipywidgets
+from IPython import get_ipython
 
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import MotorlockError
-
-if TYPE_CHECKING:
-    import ipywidgets
-
-    from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.session import KernelSession
 
 WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
 JUST_AFTER_S = 0.2
@@ -186,8 +184,6 @@ class _Face:
     """The widgets of one panel."""
 
     def __init__(self, panel: Panel) -> None:
-        import ipywidgets
-
         css = files("jupyter_motorlock").joinpath("panel.css").read_text(encoding="utf-8")
         style, self.body = ipywidgets.HTML(f"<style>{css}</style>"), ipywidgets.HTML()
         style.layout.display = "none"
@@ -237,8 +233,6 @@ def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
 
 def _front_end() -> bool:
     """Whether widgets can be shown: this Python is a Jupyter kernel."""
-    from IPython import get_ipython
-
     return getattr(get_ipython(), "kernel", None) is not None
 
 

@@ -7,7 +7,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jupyter_motorlock.client import Client, Json
@@ -21,6 +22,7 @@ from jupyter_motorlock.errors import (
 )
 from jupyter_motorlock.lines import Command, declared
 from jupyter_motorlock.link import Link
+from jupyter_motorlock.rows import Rows, of_events, of_statuses
 
 DEFAULT_URL = "http://127.0.0.1:8790"
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
@@ -56,6 +58,16 @@ class KernelSession(Link):
         """Return the status as the authority has it now."""
         return self.client.call("GET", "locks", "status", equipment_id)
 
+    def rows(self, *names: str) -> Rows:
+        """Return who has what, asked now, as a row for each of `names`, or for all there is."""
+        found = [self.status(name) for name in names or [item["id"] for item in self.equipment_list()]]
+        return of_statuses(found, self.session_id, whole=bool(names), now=datetime.now().astimezone())
+
+    def events(self, equipment_id: str, last: int = 20) -> Rows:
+        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
+        found = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})
+        return of_events(found["events"], now=datetime.now().astimezone())
+
     # Locks
 
     def acquire(
@@ -79,16 +91,16 @@ class KernelSession(Link):
             self.took(reply["lock"])
         return reply
 
-    def wait_for(self, equipment_id: str, on_wait: Callable[[Json], object] | None = None) -> Json:
+    def wait_for(self, equipment_id: str) -> Json:
         """Wait for the queue to grant the equipment, claim it and return the lock; `leave` is the caller's.
 
-        `on_wait(status)` is called at once and after each change. Raises `LockLost` when the place is gone.
+        Raises `LockLost` when the place is gone.
         """
         news = threading.Event()
         hear = self.watch(lambda name, _, event: news.set() if name is None or event else None)
         self._awaited.add(equipment_id)
         try:
-            while not self._is_granted(equipment_id, on_wait):
+            while not self._is_granted(equipment_id):
                 news.wait(LOOK_AGAIN_S)
                 news.clear()
             return self.claim(equipment_id)
@@ -96,7 +108,7 @@ class KernelSession(Link):
             self._awaited.discard(equipment_id)
             hear()
 
-    def _is_granted(self, equipment_id: str, on_wait: Callable[[Json], object] | None) -> bool:
+    def _is_granted(self, equipment_id: str) -> bool:
         try:
             status = self.status(equipment_id)
         except Unreachable:
@@ -106,8 +118,6 @@ class KernelSession(Link):
         if self._entry(status) is None:
             gone = f"Your place in the queue for {equipment_id} is gone; log in again to go on waiting."
             raise LockLost(gone, code="unknown_entry", status=404, data=status)
-        if on_wait is not None:
-            on_wait(status)
         return False
 
     def _entry(self, status: Json) -> Json | None:

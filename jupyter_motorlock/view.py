@@ -160,7 +160,7 @@ def reading(status: Fields) -> str:
     if (position := readback.get("position")) is not None:
         digits = f"{position:.3f}" if position == 0 or abs(position) >= 0.001 else f"{position:.3g}"
         return f"{digits} {readback.get('units') or ''}".strip()
-    return " · ".join(f"{key} {_value(value)}" for key, value in _part(readback, "values").items())
+    return " · ".join(f"{key} {value(given)}" for key, given in _part(readback, "values").items())
 
 
 def left_s(status: Fields, *, elapsed_s: float) -> float | None:
@@ -177,13 +177,32 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def clock(at: str, now: datetime | None = None) -> str:
-    """Return an ISO time as local wall time: `14:02`, with the date unless `now` is given and of that day."""
+def moment(at: str | None, now: datetime | None = None) -> datetime | None:
+    """Return an ISO time in the zone of `now`, else in the local one; None for what is no time."""
     try:
-        moment = datetime.fromisoformat(at).astimezone(now.tzinfo if now else None)
+        return datetime.fromisoformat(at or "").astimezone(now.tzinfo if now else None)
     except ValueError:
+        return None
+
+
+def clock(at: str, now: datetime | None = None, *, form: str = "%H:%M") -> str:
+    """Return an ISO time as local wall time: `14:02`, with the date unless `now` is given and of that day."""
+    when = moment(at, now)
+    if when is None:
         return at
-    return f"{moment:%H:%M}" if now and moment.date() == now.date() else f"{moment.day} {moment:%b %H:%M}"
+    return when.strftime(form) if now and when.date() == now.date() else f"{when.day} {when.strftime('%b ' + form)}"
+
+
+def value(given: object) -> str:
+    """Return a value as people read it."""
+    if isinstance(given, bool):
+        return "on" if given else "off"
+    return f"{given:.6g}" if isinstance(given, float) else str(given)
+
+
+def arguments(fields: Fields) -> str:
+    """Return the parameters of a command as it is typed: `position=12.5, speed=1`."""
+    return ", ".join(f"{key}={value(given)}" for key, given in _part(fields, "parameters").items())
 
 
 def panel_html(seen: Shown, left_s: float | None) -> str:
@@ -241,9 +260,8 @@ def _place(status: Fields, me: str | None) -> str:
 def _doing(status: Fields, me: str | None, now: datetime | None) -> str:
     running, readback = _part(status, "running"), _part(status, "readback")
     if running:
-        given = ", ".join(f"{key}={_value(value)}" for key, value in _part(running, "parameters").items())
         since = f" since {clock(running['started_at'], now)}" if running.get("started_at") else ""
-        return f"{running['action']}({given}) by {_who(running, me)}{since}"
+        return f"{running['action']}({arguments(running)}) by {_who(running, me)}{since}"
     if readback.get("moving") is True:
         return "moving"
     return "" if readback.get("connected") is False else str(readback.get("error") or "")
@@ -269,12 +287,6 @@ def _note(part: Fields, key: str = "note") -> str:
 
 def _name(status: Fields) -> str:
     return status.get("equipment_id") or "equipment"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _part(fields: Fields, key: str) -> Fields:

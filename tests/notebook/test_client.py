@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from real_lab import PATIENCE_S, Authority, Person, Wire
+from typed import wait_until
 
-from jupyter_motorlock.client import Client, Json
+from jupyter_motorlock.client import Client
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -244,7 +245,9 @@ def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
     """CLAIM-5"""
     bob.acquire()
     assert session.acquire("stage_x", queue=True)["status"] == "queued"
-    lock = session.wait_for("stage_x", on_wait=lambda status: bob.release())
+    letting_go = _once_it_waits(session, bob.release)
+    lock = session.wait_for("stage_x")
+    letting_go.join(PATIENCE_S)
     assert lock["claimed"]
     assert session.held()["stage_x"]["fence"] == lock["fence"]
     assert session.take_notices() == []
@@ -266,6 +269,18 @@ def test_a_turn_that_came_before_the_wait_began_is_no_news_once_it_is_taken_up(
     assert session.take_notices() == []
 
 
+def _once_it_waits(session: KernelSession, act: Callable[[], object]) -> threading.Thread:
+    """Do `act` in a thread of its own when the session waits for its turn."""
+
+    def follow() -> None:
+        wait_until(lambda: "stage_x" in session._awaited, "the session waits")
+        act()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    return thread
+
+
 def _granted_from_the_queue(session: KernelSession, bob: Person) -> None:
     """Let `session` queue behind Bob without waiting in a call, and hear that it has the lock."""
     bob.acquire()
@@ -279,14 +294,10 @@ def _granted_from_the_queue(session: KernelSession, bob: Person) -> None:
 def test_one_who_is_thrown_out_of_the_queue_does_not_wait_for_ever(session: KernelSession, bob: Person) -> None:
     bob.acquire()
     session.acquire("stage_x", queue=True)
-
-    def leave(status: Json) -> None:
-        entry = status["queue"][0]
-        asked = {"session_id": entry["session_id"]}
-        session.client.call("DELETE", "locks", "queue", "stage_x", entry["queue_id"], params=asked)
-
+    leaving = _once_it_waits(session, lambda: session.leave("stage_x"))
     with pytest.raises(LockLost, match="place in the queue"):
-        session.wait_for("stage_x", on_wait=leave)
+        session.wait_for("stage_x")
+    leaving.join(PATIENCE_S)
 
 
 def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, authority: Authority, bob: Person) -> None:

@@ -171,6 +171,18 @@ def test_a_connection_lists_the_equipment_and_ends_its_session(ann: Connection, 
     assert authority.status()["state"] == "free"
 
 
+def test_a_connection_gives_statuses_and_events_as_rows(ann: Connection) -> None:
+    """NB-27 NB-28"""
+    with ann.lock("stage_x") as stage:
+        stage.move_to(0.25)
+        (row,) = ann.rows("stage_x")
+        assert (row["equipment"], row["holder"], row["position"], row["moving"]) == ("stage_x", "ann", 0.25, False)
+        assert {"stage_x", "stage_y"} <= {row["equipment"] for row in ann.rows()}
+        started, finished = ann.events("stage_x", last=2)
+        assert (started["parameters.position"], finished["outcome"]) == (0.25, "done")
+        assert len(ann.events("stage_x")) <= 20
+
+
 def test_nobody_at_the_address_is_one_sentence() -> None:
     """NB-19"""
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9; start it with `motorlock serve`"):

@@ -14,7 +14,16 @@ import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
-ALL = ("motor", "motor_login", "motor_logout", "motor_panel", "motor_resume", "motor_status", "motor_stop")
+ALL = (
+    "motor",
+    "motor_events",
+    "motor_login",
+    "motor_logout",
+    "motor_panel",
+    "motor_resume",
+    "motor_status",
+    "motor_stop",
+)
 
 
 @pytest.fixture(scope="module")
@@ -355,6 +364,52 @@ def test_status_of_all_is_one_line_each_and_of_one_is_complete(ann: Notebook, au
     assert one.startswith("stage_x is free.\n  reads: ")
 
 
+def test_a_status_that_is_kept_is_rows_and_shows_nothing_until_it_is_asked_for(
+    ann: Notebook, authority: Authority
+) -> None:
+    """NB-27"""
+    authority.person("Bob").acquire(equipment_id="stage_y")
+    kept = ann.run("rows = %motor_status")
+    assert (kept.status, kept.stdout, kept.value) == ("ok", "", None)
+    assert ann.value("[(row['equipment'], row['state'], row['holder']) for row in rows[:2]]") == (
+        "[('stage_x', 'free', None), ('stage_y', 'held', 'Bob')]"
+    )
+    assert ann.value("rows[1]['since'].utcoffset() is not None") == "True"
+    assert ann.value("rows").startswith("stage_x is free.\nBob has stage_y since ")
+    assert ann.value("both = %motor_status stage_x scope_123\n[row['equipment'] for row in both]") == (
+        "['stage_x', 'scope_123']"
+    )
+
+
+@pytest.mark.parametrize(
+    "cell", ["%motor_status stage_x", "%motor_status stage_x\n1;", "if True:\n    %motor_status stage_x"]
+)
+def test_a_status_that_is_not_kept_is_shown_once_wherever_it_stands(ann: Notebook, cell: str) -> None:
+    """NB-27"""
+    shown = ann.run(cell)
+    assert (shown.stdout.count("stage_x is free."), shown.value) == (1, None)
+
+
+def test_the_newest_events_are_lines_or_when_they_are_kept_rows(ann: Notebook) -> None:
+    """NB-28"""
+    ann.value("stage = %motor_login stage_x --no-panel\nstage.move_to(0.5)")
+    started, finished = ann.run("%motor_events --last 2").stdout.splitlines()
+    assert started.endswith("  ann: stage_x move_to(position=0.5)")
+    assert finished.endswith("  stage_x move_to: done")
+    assert ann.run("events = %motor_events stage_x").stdout == ""
+    assert ann.value("len(events) > 2, events[-2]['parameters.position'], events[-1]['outcome']") == (
+        "(True, 0.5, 'done')"
+    )
+    assert ann.value("events[-1]['time'].utcoffset() is not None") == "True"
+
+
+def test_events_are_asked_for_by_a_number_that_the_authority_gives(ann: Notebook) -> None:
+    """NB-28"""
+    assert ann.run("%motor_events stage_x --last 1001").ename == "InvalidRequest"
+    assert ann.run("%motor_events stage_x --last few").error.startswith("UsageProblem: %motor_events: argument --last")
+    assert ann.run("%motor_events stage_z").ename == "InvalidRequest"
+
+
 def test_the_panel_can_be_shown_again(ann: Notebook) -> None:
     """NB-9"""
     ann.value("stage = %motor_login stage_x --no-panel")
@@ -430,6 +485,8 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
     wait_until(lambda: "stage_y" in ann.complete("%motor_login st"), "the feed has told the names")
     assert ann.complete("%motor_login st") == ["stage_x", "stage_y"]
     assert ann.complete("%motor_login stage_x --w") == ["--wait", "--watch"]
+    assert ann.complete("%motor_events st") == ["stage_x", "stage_y"]
+    assert ann.complete("%motor_events stage_x --") == ["--last"]
     assert ann.complete("%motor mo") == ["move_by", "move_to"]
     assert ann.complete("%motor stage_x pos") == ["position"]
     assert ann.complete("%%motor\nmove_to 1\nho") == ["home"]

@@ -1,0 +1,101 @@
+"""What can be read and computed with alike: rows for `pandas.DataFrame(rows)`, shown as text. Pure, as `view` is.
+
+A row is flat; a time in it is aware, all in one zone; what is not there is None.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from jupyter_motorlock import view
+from jupyter_motorlock.view import Fields
+
+_WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a reason or a note follows by itself
+    "lock_acquired": "{user} has {equipment_id}",
+    "lock_refreshed": "{user} goes on with {equipment_id}",
+    "lock_claimed": "{user} claimed {equipment_id}",
+    "lock_released": "{user} gave {equipment_id} back",
+    "lock_force_released": "{equipment_id} was taken from {user} by force by {by}",
+    "lock_expired": "{user} lost {equipment_id}: {why}",
+    "lock_draining": "{equipment_id} of {user} is coming to rest: {why}",
+    "observer_lock_acquired": "{user} watches {equipment_id}",
+    "observer_lock_released": "{user} no longer watches {equipment_id}",
+    "queued": "{user} waits for {equipment_id}, place {position}",
+    "queue_processed": "{user} left the queue of {equipment_id}: {result}",
+    "command_started": "{user}: {equipment_id} {action}({arguments})",
+    "command_finished": "{equipment_id} {action}: {outcome}",
+    "stopped": "{equipment_id} stopped by {by}",
+    "stop_not_delivered": "STOP of {equipment_id} by {by} was NOT DELIVERED",
+    "resumed": "{user} goes on with {equipment_id} after the stop",
+    "fault": "{equipment_id} has a fault",
+    "fault_cleared": "fault of {equipment_id} cleared by {user}",
+    "moved_outside": "{equipment_id} was moved from outside, to {position}",
+}
+
+
+class Rows(list[dict[str, object]]):
+    """Rows that show themselves as the text that tells the same."""
+
+    def __init__(self, rows: Iterable[dict[str, object]], text: str) -> None:
+        super().__init__(rows)
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def of_statuses(statuses: Sequence[Fields], me: str | None, *, whole: bool, now: datetime) -> Rows:
+    """Return a row for each equipment; its text is one line, or with `whole` all that is known."""
+    tell = view.plain if whole else view.headline
+    text = "\n".join(tell(status, me, now=now) for status in statuses)
+    return Rows((_of_status(status, now) for status in statuses), text)
+
+
+def of_events(events: Sequence[Fields], *, now: datetime) -> Rows:
+    """Return a row for each event; its text is one line: when, who and what."""
+    times = [view.clock(event["timestamp"], now, form="%H:%M:%S") for event in events]
+    text = "\n".join(f"{time}  {sentence(event)}" for time, event in zip(times, events, strict=True))
+    return Rows((_of_event(event, now) for event in events), text)
+
+
+def sentence(event: Fields) -> str:
+    """Return what happened, in plain words; an event that is not known here is said by its name."""
+    name = "stop_not_delivered" if event.get("delivered") is False else event["event"]
+    words = _WORDS.get(name, f"{name.replace('_', ' ')}: {{equipment_id}}, {{user}}")
+    fields = {key: view.value(given) for key, given in event.items() if given is not None}
+    fields |= {"why": fields.get("why", "").replace("_", " "), "arguments": view.arguments(event)}
+    because = fields.get("error") or fields.get("reason") or fields.get("note")
+    return words.format_map(defaultdict(lambda: "somebody", fields)) + (f" ({because})" if because else "")
+
+
+def _of_status(status: Fields, now: datetime) -> dict[str, object]:
+    holder, readback, ending = (status.get(key) or {} for key in ("holder", "readback", "ending"))
+    return {
+        "equipment": status.get("equipment_id"),
+        "state": status.get("state"),
+        "holder": holder.get("user"),
+        "note": holder.get("note"),
+        "since": view.moment(holder.get("since"), now),
+        "fence": status.get("fence"),
+        "queue": status.get("queue_length"),
+        "observers": status.get("observer_count"),
+        "position": readback.get("position"),
+        "units": readback.get("units"),
+        "moving": readback.get("moving"),
+        "ends": ending.get("text"),
+        "ends_at": view.moment(ending.get("at"), now),
+    }
+
+
+def _of_event(event: Fields, now: datetime) -> dict[str, object]:
+    """Return the event in the order in which it is read; what has parts becomes a column for each part."""
+    row = {"time": view.moment(event["timestamp"], now), "equipment": event["equipment_id"]}
+    row |= {key: event[key] for key in ("event", "user", "session_id")}
+    for key, given in event.items():
+        if isinstance(given, Mapping):
+            row |= {f"{key}.{part}": of_part for part, of_part in given.items()}
+        elif key not in ("seq", "timestamp", "equipment_id"):
+            row[key] = given
+    return row

@@ -1,0 +1,146 @@
+"""What is kept of a status and of events is right for a table at once, and reads as what was shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jupyter_motorlock.rows import of_events, of_statuses, sentence
+
+NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+FREE: dict[str, object] = {
+    "equipment_id": "stage_y",
+    "state": "free",
+    "holder": None,
+    "fence": 0,
+    "queue_length": 0,
+    "observer_count": 0,
+    "readback": {"connected": False, "moving": False, "position": None, "units": None},
+    "ending": None,
+}
+HELD = FREE | {
+    "equipment_id": "stage_x",
+    "state": "held",
+    "claimed": True,
+    "holder": {"user": "Ann", "note": "scan", "since": "2026-11-21T15:02:00+01:00"},
+    "fence": 7,
+    "queue_length": 2,
+    "observer_count": 1,
+    "readback": {"connected": True, "moving": True, "position": 12.5, "units": "mm"},
+    "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 1620.0},
+}
+
+
+def an_event(name: str, **fields: object) -> dict[str, object]:
+    head = {"seq": 5, "event": name, "timestamp": "2026-11-21T14:03:04.5+00:00", "equipment_id": "stage_x"}
+    return head | {"session_id": "s-ann", "user": "Ann"} | fields
+
+
+MOVE = an_event("command_started", command_id="c1", action="move_to", parameters={"position": 12.5}, fence=7)
+
+
+def test_a_status_is_one_flat_row_and_all_rows_have_the_same_columns() -> None:
+    """NB-27"""
+    held, free = of_statuses([HELD, FREE], None, whole=False, now=NOW)
+    assert held == {
+        "equipment": "stage_x",
+        "state": "held",
+        "holder": "Ann",
+        "note": "scan",
+        "since": datetime(2026, 11, 21, 14, 2, tzinfo=UTC),
+        "fence": 7,
+        "queue": 2,
+        "observers": 1,
+        "position": 12.5,
+        "units": "mm",
+        "moving": True,
+        "ends": "released unless used",
+        "ends_at": datetime(2026, 11, 21, 14, 32, tzinfo=UTC),
+    }
+    assert list(free) == list(held)
+    assert [name for name in free if free[name] is None] == [
+        "holder",
+        "note",
+        "since",
+        "position",
+        "units",
+        "ends",
+        "ends_at",
+    ]
+
+
+def test_rows_read_as_one_line_each_or_as_all_that_is_known() -> None:
+    """NB-27"""
+    short = of_statuses([HELD, FREE], None, whole=False, now=NOW)
+    assert repr(short) == "Ann (scan) has stage_x since 14:02; 2 wait.\nstage_y is free."
+    assert "  reads: 12.500 mm (moving)" in repr(of_statuses([HELD], None, whole=True, now=NOW)).splitlines()
+
+
+def test_all_times_of_a_table_are_in_one_zone() -> None:
+    """NB-27 NB-28"""
+    (row,) = of_statuses([HELD], None, whole=False, now=NOW)
+    (move,) = of_events([MOVE], now=NOW)
+    assert [
+        time.utcoffset() for time in (row["since"], row["ends_at"], move["time"]) if isinstance(time, datetime)
+    ] == [timedelta(0)] * 3
+
+
+def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns() -> None:
+    """NB-28"""
+    (row,) = of_events([MOVE], now=NOW)
+    assert row == {
+        "time": datetime(2026, 11, 21, 14, 3, 4, 500000, tzinfo=UTC),
+        "equipment": "stage_x",
+        "event": "command_started",
+        "user": "Ann",
+        "session_id": "s-ann",
+        "command_id": "c1",
+        "action": "move_to",
+        "parameters.position": 12.5,
+        "fence": 7,
+    }
+
+
+def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date() -> None:
+    """NB-28"""
+    before = an_event("lock_released", timestamp="2026-11-20T23:59:58+00:00")
+    assert repr(of_events([before, MOVE], now=NOW)).splitlines() == [
+        "20 Nov 23:59:58  Ann gave stage_x back",
+        "14:03:04  Ann: stage_x move_to(position=12.5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (an_event("lock_acquired", note="scan"), "Ann has stage_x (scan)"),
+        (an_event("lock_force_released", by="Bob", reason="beam"), "stage_x was taken from Ann by force by Bob (beam)"),
+        (an_event("lock_expired", why="session_expired", reason=None), "Ann lost stage_x: session expired"),
+        (an_event("queued", position=2), "Ann waits for stage_x, place 2"),
+        (
+            an_event("command_finished", action="home", outcome="failed", error="no switch"),
+            "stage_x home: failed (no switch)",
+        ),
+        (an_event("stopped", by="Bob", delivered=True), "stage_x stopped by Bob"),
+        (an_event("stopped", by=None, delivered=False), "STOP of stage_x by somebody was NOT DELIVERED"),
+        (an_event("moved_outside", user=None, position=1.23456789), "stage_x was moved from outside, to 1.23457"),
+        (an_event("of_a_later_version", user=None), "of a later version: stage_x, somebody"),
+        (an_event("lock_acquired", user="{why}", note="{by}"), "{why} has stage_x ({by})"),
+    ],
+)
+def test_an_event_is_said_in_plain_words(event: dict[str, object], said: str) -> None:
+    """NB-28"""
+    assert sentence(event) == said
+
+
+def test_pandas_reads_times_as_times_and_positions_as_numbers() -> None:
+    """NB-27 NB-28"""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(of_statuses([HELD, FREE], None, whole=False, now=NOW))
+    assert [str(table[name].dtype).partition("[")[0] for name in ("since", "position", "queue")] == [
+        "datetime64",
+        "float64",
+        "int64",
+    ]
+    assert pandas.DataFrame(of_events([MOVE], now=NOW))["parameters.position"].tolist() == [12.5]
