@@ -73,6 +73,6 @@ class Journal:
             del self._calls[key]
 
 
-def row(call: Call, wall: float) -> CommandRow | None:
+def row(call: Call, at: float) -> CommandRow | None:
     """Return what the store keeps of a call, if it bears a client's key."""
-    return None if call.digest is None else CommandRow(call.key, call.digest, wall, call.reply)
+    return None if call.digest is None else CommandRow(call.key, call.digest, at, call.reply)

@@ -74,7 +74,11 @@ class Clock(Protocol):
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """One event as it is stored, pushed and shown: `body` is its JSON, `wall` its UTC time."""
+    """One event as it is stored, pushed and shown: `body` is its JSON.
+
+    `wall` is when it happened in `Clock.now`'s seconds, here and in what follows: a wall clock that is set makes
+    nothing older or younger.
+    """
 
     seq: int
     wall: float
@@ -114,7 +118,7 @@ class Store(Protocol):
     """Where entries and events survive. `write` is called from one thread, the rest from the loop's."""
 
     def load(self) -> Kept:
-        """Return all entries, the last sequence number and the last event's wall time."""
+        """Return all entries, the last sequence number and the last event's time."""
 
     def write(self, batch: Batch) -> None:
         """Put all of `batch` on disk, or raise and write nothing of it."""
@@ -131,7 +135,7 @@ class Store(Protocol):
         """Return the command recorded under a key."""
 
     def forget(self, *, events_before: float, commands_before: float) -> None:
-        """Drop what is older than these wall times. Called from the writing thread."""
+        """Drop what happened before these times. Called from the writing thread."""
 
     def meta(self, key: str, default: str) -> str:
         """Return the value kept under `key`, which is `default` from the first time on."""

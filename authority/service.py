@@ -17,7 +17,7 @@ import msgspec
 
 from . import journal as j
 from .agenda import Agenda
-from .codec import Views, encode_event, iso
+from .codec import Views, encode_event
 from .committer import Committer, StoreFailed
 from .core import clocks, waiting
 from .core import messages as m
@@ -180,11 +180,11 @@ class Service:
         self.table.absorb(step.table)
         stored = [event for event in step.events if event.stored]
         if stored:
-            wall = self.clock.wall(step.now)
+            shown = self.views.time(step.now)
             for event in stored:
-                self._store_event(event, wall)
+                self._store_event(event, shown)
                 if isinstance(event, m.EquipmentEvent):
-                    self._act(event, wall)
+                    self._act(event, shown)
             self._keep(step)
         if self.hub:
             self._show(step.events)
@@ -201,13 +201,13 @@ class Service:
                     message = Message("status", msgspec.json.encode(self.status(key)))
                     self.committer.then(partial(self.hub.publish, message))
 
-    def _store_event(self, event: m.Event, wall: float) -> None:
+    def _store_event(self, event: m.Event, shown: str) -> None:
         self.seq += 1
-        body = encode_event(event, self.seq, iso(wall))
+        body = encode_event(event, self.seq, shown)
         batch = self.committer.open()
         key = event.equipment if isinstance(event, m.EquipmentEvent) else None
         session: SessionId | None = getattr(event, "session", None)
-        batch.events.append(EventRow(self.seq, wall, key, session, body))
+        batch.events.append(EventRow(self.seq, event.at, key, session, body))
         if self.hub:
             self._push(self.seq, body, key)
 
@@ -224,20 +224,20 @@ class Service:
         message = Message("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
         self.committer.then(partial(self.hub.publish, message))
 
-    def _act(self, event: m.EquipmentEvent, wall: float) -> None:
+    def _act(self, event: m.EquipmentEvent, shown: str) -> None:
         """Do what an event asks of the driver or of a waiting caller."""
         worker = self.workers[event.equipment]
         match event:
             case m.CommandStarted(command=command):
                 self._stoppers.pop(event.equipment, None)
                 call = self._journal.get(command.key)
-                record = None if call is None else j.row(call, wall)
+                record = None if call is None else j.row(call, event.at)
                 if record is not None:
                     self.committer.open().commands.append(record)
                 stops = worker.stops if call is None else call.stops
                 self.committer.then(lambda: worker.run(command, stops))
             case m.CommandFinished():
-                self._conclude(event, wall)
+                self._conclude(event, shown)
             case m.LockDraining(drain=drain) if drain.how is How.STOP and drain.stop_owed:
                 # The stop goes out at once: it harms nobody if the commit behind it should fail.
                 self._spawn(self._halt(event.equipment, drain))
@@ -246,7 +246,7 @@ class Service:
             case _:
                 pass
 
-    def _conclude(self, event: m.CommandFinished, wall: float) -> None:
+    def _conclude(self, event: m.CommandFinished, shown: str) -> None:
         call = self._journal.get(event.key)
         if call is None:
             # Accepted in an earlier run: only its row knows of it.
@@ -254,8 +254,8 @@ class Service:
             if record is None:
                 return
             call = j.Call(event.key, event.command_id, event.equipment, record.digest)
-        call.reply = reply(call, event, iso(wall))
-        record = j.row(call, wall)
+        call.reply = reply(call, event, shown)
+        record = j.row(call, event.at)
         if record is not None:
             self.committer.open().commands.append(record)
         self.committer.then(call.over.set)
@@ -427,11 +427,11 @@ class Service:
 
     async def _keep_house(self) -> None:
         while True:
-            wall = self.clock.wall(self.clock.now())
+            now = self.clock.now()
             self.committer.in_writer(
                 lambda: self._store.forget(
-                    events_before=wall - self._history_s,  # noqa: B023 - the writer runs it in this round
-                    commands_before=wall - COMMANDS_KEPT_S,  # noqa: B023
+                    events_before=now - self._history_s,  # noqa: B023 - the writer runs it in this round
+                    commands_before=now - COMMANDS_KEPT_S,  # noqa: B023
                 )
             )
             await asyncio.sleep(HOUSEKEEPING_S)

@@ -76,7 +76,7 @@ class SqliteStore:
         self.meta("schema", _VERSION)
 
     def load(self) -> Kept:
-        """Return all entries, the last sequence number and the last event's wall time."""
+        """Return all entries, the last sequence number and the last event's time."""
         seq, wall = self._reader.execute("SELECT coalesce(max(seq), 0), coalesce(max(wall), 0) FROM events").fetchone()
         return Kept(
             seq=seq,
@@ -135,7 +135,7 @@ class SqliteStore:
         return None if row is None else CommandRow(*row)
 
     def forget(self, *, events_before: float, commands_before: float) -> None:
-        """Drop what is older than these wall times, but never the newest event: sequence numbers are not reused."""
+        """Drop what happened before these times, but never the newest event: sequence numbers are not reused."""
         newest = "(SELECT max(seq) FROM events)"
         self._writer.execute(f"DELETE FROM events WHERE wall < ? AND seq < {newest}", (events_before,))  # noqa: S608
         self._writer.execute("DELETE FROM commands WHERE wall < ?", (commands_before,))

@@ -328,24 +328,25 @@ async def lab(
     clock: Clock | None = None,
     policies: Mapping[EquipmentId, Policy] | None = None,
     started: bool = True,
+    disk: type[Disk] = Disk,
 ) -> AsyncIterator[Lab]:
     """A running lab on the data at `path`; ends everything that it started."""
-    disk = Disk(path)
+    kept = disk(path)
     given: Mapping[EquipmentId, Driver] = {X: Slide()} if drivers is None else drivers
-    made = Lab(disk, clock or VirtualClock(), given, policies or {})
+    made = Lab(kept, clock or VirtualClock(), given, policies or {})
     try:
         if started:
             made.service.start()
             await made.connected()
         yield made
     finally:
-        disk.let.set()
+        kept.let.set()
         for driver in given.values():
             if isinstance(driver, Press):
                 driver.let_go()
         with suppress(StoreFailed):
             await made.service.close()
-        disk.close()
+        kept.close()
 
 
 async def reply(call: Call) -> dict[str, object]:
