@@ -183,7 +183,7 @@ def test_where_nothing_is_lost_by_idling_a_promise_is_seen_all_the_same():
 
 def test_a_restart_changes_nothing_of_a_promise():
     """IDLE-11, LIVE-20"""
-    lab = given(acquire(EVE, timeout_s=50), keep(EVE, seconds=200, note="a scan"))
+    lab = given(acquire(EVE, timeout_s=50), keep(EVE, seconds=500, note="a scan"))
     lab.until(100)
     assert set(kinds(lab.restart(after=100))) == {"ClocksRestarted"}
     assert lab.x.lock.kept == Kept(until=500, note="a scan")
