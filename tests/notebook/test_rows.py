@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -79,11 +79,11 @@ def test_rows_read_as_one_line_each_or_as_all_that_is_known() -> None:
 
 def test_all_times_of_a_table_are_in_one_zone() -> None:
     """NB-27 NB-28"""
-    (row,) = of_statuses([HELD], None, whole=False, now=NOW)
-    (move,) = of_events([MOVE], now=NOW)
-    assert [
-        time.utcoffset() for time in (row["since"], row["ends_at"], move["time"]) if isinstance(time, datetime)
-    ] == [timedelta(0)] * 3
+    now = NOW.astimezone(timezone(timedelta(hours=2)))
+    (row,) = of_statuses([HELD], None, whole=False, now=now)
+    (move,) = of_events([MOVE], now=now)
+    times = [row["since"], row["ends_at"], move["time"]]
+    assert [time.utcoffset() for time in times if isinstance(time, datetime)] == [timedelta(hours=2)] * 3
 
 
 def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns() -> None:
