@@ -187,7 +187,8 @@ def moment(at: str | None, now: datetime | None = None) -> datetime | None:
 
 def clock(at: str, now: datetime | None = None, *, form: str = "%H:%M") -> str:
     """Return an ISO time as local wall time: `14:02`, with the date unless `now` is given and of that day."""
-    when = moment(at, now)
+    here = now is None or now.utcoffset() == now.astimezone().utcoffset()
+    when = moment(at, None if here else now)  # here the wall showed another offset before the clocks were changed
     if when is None:
         return at
     return when.strftime(form) if now and when.date() == now.date() else f"{when.day} {when.strftime('%b ' + form)}"
