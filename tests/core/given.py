@@ -159,7 +159,8 @@ class Lab:
         self.now += after
         for s in list(self.table.all_sessions()):
             self.table.put(restarted(s, self.now))
-        return [event for e in list(self.table.all_equipment()) for event in self.do(m.Recover(equipment=e.id))]
+        recovered = [event for e in list(self.table.all_equipment()) for event in self.do(m.Recover(equipment=e.id))]
+        return recovered + self.ring()
 
 
 def session(name: SessionId, *, keeper: bool, at: float = 0.0, timeout_s: float = 600.0) -> Session:
