@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from . import messages as m
 from . import refusals as no
-from .model import COMMANDS_LIMIT, Command, Equipment, Outcome, SessionId
+from .model import COMMANDS_LIMIT, Command, Equipment, EquipmentId, Outcome, SessionId
 from .step import Step
 
 
@@ -47,7 +47,9 @@ def claim(step: Step, e: Equipment) -> None:
         return
     for name in lock.group or (e.id,):
         granted = step.equipment(name).lock
-        if granted is not None and granted.claim_by is not None and granted.session == lock.session:
+        if granted is None or granted.session != lock.session or granted.group != lock.group:
+            continue  # given back, and perhaps granted anew
+        if granted.claim_by is not None:
             step.tell(m.LockClaimed, name, granted, lock_id=granted.lock_id)
 
 
@@ -142,7 +144,8 @@ def moved(step: Step, r: m.Moved) -> None:
 def recover(step: Step, r: m.Recover) -> None:
     """Start the clocks anew; a command that was in flight has an unknown outcome."""
     e = step.equipment(r.equipment)
-    step.emit(m.ClocksRestarted(at=step.now, equipment=e.id))
+    for name in _tied_to(step, e):
+        step.emit(m.ClocksRestarted(at=step.now, equipment=name))
     if e.running is not None:
         step.finish_command(
             e,
@@ -151,3 +154,12 @@ def recover(step: Step, r: m.Recover) -> None:
             "the authority ended while the command ran; check the position",
             moving=True,
         )
+
+
+def _tied_to(step: Step, e: Equipment) -> list[EquipmentId]:
+    """Return `e` and all that a decision about it may look at: what those who wait have to do with."""
+    found = [e.id]
+    for name in found:
+        for entry in step.equipment(name).queue:
+            found += [x for x in step.session(entry.session).equipment if x not in found]
+    return found

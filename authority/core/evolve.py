@@ -91,7 +91,8 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
             e = replace(e, queue=tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir)))
             return replace(e, drain=drain, stopped_by=None)
         case m.LockEnded(loss=loss):
-            losses, queue = (*e.losses, loss)[-LOSSES_KEPT:], tuple(replace(x, ask=None) for x in e.queue)
+            losses = (*e.losses, loss)[-LOSSES_KEPT:]
+            queue = tuple(sorted((replace(x, ask=None) for x in e.queue), key=lambda x: -x.priority))
             held = () if loss.why is Why.UNCLAIMED else (event.duration_seconds,)
             e = replace(e, lock=None, drain=None, stopped_by=None, losses=losses)
             return replace(e, queue=queue, holds_s=(*e.holds_s, *held)[-HOLDS_KEPT:])
@@ -152,7 +153,10 @@ def _swapped(e: Equipment, event: m.QueueSwapped) -> Equipment:
         one.queue_id: replace(other, priority=one.priority, at=one.at, swap_with=None),
         other.queue_id: replace(one, priority=other.priority, at=other.at, swap_with=None),
     }
-    return replace(e, queue=tuple(moved.get(x.queue_id, x) for x in e.queue))
+    drain = e.drain
+    if drain is not None and drain.heir in moved:  # whoever has the heir's place is given the lock
+        drain = replace(drain, heir=moved[drain.heir].queue_id)
+    return replace(e, drain=drain, queue=tuple(moved.get(x.queue_id, x) for x in e.queue))
 
 
 def _without(e: Equipment, key: str) -> tuple[Command, ...]:

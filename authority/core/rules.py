@@ -108,9 +108,10 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
         if step.equipment(name).lock is not None:
             _wait_or_refuse(step, r, step.equipment(name), want, missing)
             return
+    _refuse_another_entry(step, want.session, missing)
     for place, name in enumerate(missing):
         own = step.equipment(name).entry(want.session)
-        if own is not None and (not own.group or own.group == want.group):
+        if own is not None and set(own.group) <= set(missing):
             step.leave_queue(name, own, "direct")
         step.grant(name, want, numbered(r.lock_id, place), from_queue=False)
     _refuse_deadlock(step, r.session)
@@ -120,12 +121,10 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
 def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: tuple[EquipmentId, ...]) -> None:
     if not r.wait:
         raise no.EquipmentInUse(e)
-    present = [step.equipment(name).entry(want.session) for name in names]
-    if all(own is not None and (own.group == want.group or not want.group) for own in present):
+    _refuse_another_entry(step, want.session, names)
+    if step.equipment(names[0]).entry(want.session) is not None:
         return
-    for name, own in zip(names, present, strict=True):
-        if own is not None:
-            raise no.AlreadyWaiting(step.equipment(name))
+    for name in names:
         if len(step.equipment(name).queue) >= QUEUE_LIMIT:
             raise no.QueueFull(step.equipment(name))
     for name in names:
@@ -134,6 +133,15 @@ def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: 
         position = 1 + sum(1 for x in e.queue if x.priority >= want.priority or x.queue_id == heir)
         step.tell(m.Queued, name, want, entry=want, position=position)
     _refuse_deadlock(step, r.session)
+
+
+def _refuse_another_entry(step: Step, session: SessionId, names: tuple[EquipmentId, ...]) -> None:
+    """Refuse a group of which a part is waited for in another entry; in the same one, its order does not matter."""
+    for name in names if len(names) > 1 else ():
+        e = step.equipment(name)
+        own = e.entry(session)
+        if own is not None and not e.holds(session) and set(own.group) != set(names):
+            raise no.AlreadyWaiting(e)
 
 
 def _refuse_deadlock(step: Step, session: SessionId) -> None:
@@ -145,6 +153,7 @@ def _refuse_deadlock(step: Step, session: SessionId) -> None:
 
 def _refresh(step: Step, r: m.Acquire, names: tuple[EquipmentId, ...]) -> None:
     for name in names:
+        claim(step, step.equipment(name))
         lock = step.equipment(name).lock
         assert lock is not None
         note = lock.note if r.note is None else r.note
@@ -159,6 +168,7 @@ def _acquire_observer(
         if waiting.in_the_way(e, want):
             _wait_or_refuse(step, r, e, want, missing)
             return
+    _refuse_another_entry(step, want.session, missing)
     for name in names:
         e = step.equipment(name)
         if e.holds(want.session):
@@ -168,7 +178,7 @@ def _acquire_observer(
                 raise no.NotAtRest(e)
             step.end_lock(name, Why.DOWNGRADED)
         own = e.entry(want.session)
-        if own is not None and own.mode is Mode.OBSERVER:
+        if own is not None and own.mode is Mode.OBSERVER and set(own.group) <= set(names):
             step.leave_all(name, own, "direct")
         step.observe(name, want)
 
@@ -267,7 +277,7 @@ def _answer(step: Step, r: m.AnswerAsk) -> None:
     if e.lock is None or not e.holds(r.session):
         raise no.NotHolder(e)
     entry = e.place(r.queue_id)
-    if entry is None or entry.ask is None:
+    if entry is None or entry.ask is None or entry.ask.answer == "no":
         raise no.UnknownAsk(e)
     if r.answer == "yield":
         _pass_on(step, e, entry)

@@ -144,10 +144,21 @@ class Step:
         self.touch(*names)
         self._touch_all_of(entry.session)
         for place, name in enumerate(names):
-            if entry.mode is Mode.OBSERVER:
+            e = self.equipment(name)
+            if e.holds(entry.session):
+                if entry.mode is Mode.EXCLUSIVE:
+                    self._refresh_unasked(e, entry)
+            elif entry.mode is Mode.OBSERVER:
                 self.observe(name, entry)
-            elif not self.equipment(name).holds(entry.session):
+            else:
                 self.grant(name, entry, numbered(f"lock_{entry.queue_id}", place), from_queue=True)
+
+    def _refresh_unasked(self, e: Equipment, entry: Entry) -> None:
+        """Refresh what a waiter holds of its group: no act of theirs, so it claims nothing and lifts no stop."""
+        lock = e.lock
+        if lock is not None and lock.claim_by is None and e.stopped_by is None:
+            note = lock.note if entry.note is None else entry.note
+            self.tell(m.LockRefreshed, e.id, lock, lock_id=lock.lock_id, new_timeout=entry.timeout_s, note=note)
 
     def grant(self, key: EquipmentId, want: Entry, lock_id: str, *, from_queue: bool) -> None:
         """Give the exclusive lock to `want`; observers that may not stay are told."""
@@ -236,7 +247,7 @@ class Step:
 
     def _touch_all_of(self, key: SessionId, but: Container[EquipmentId] = ()) -> None:
         session = self.table.session(key)
-        if session is not None and len(session.equipment) > 1:
+        if session is not None:
             self.touch(*(x for x in session.equipment if x not in but))
 
     def advance_session(self, key: SessionId) -> None:

@@ -58,16 +58,12 @@ def next_at(table: Table, e: Equipment, now: float = AT_ONCE) -> tuple[Entry | N
     """Return the entry that can be served soonest, and when: not before `now`."""
     known: dict[str, float | None] = {}
     best: tuple[Entry | None, float | None] = (None, None)
-    passed = False
     for entry in awake(table, e):
-        if passed and _would_close_a_cycle(table, e, entry):
-            break
         at = _obtainable_at(table, e.id, entry, now, known)
         if at is not None and (best[1] is None or at < best[1]):
             best = entry, at
         if not entry.group:
             break
-        passed = True
     return best
 
 
@@ -93,6 +89,7 @@ def _worked_out(
             if due is None:
                 return None
             at = max(at, due)
+    passes = False
     for name in entry.group or (key,):
         for ahead in awake(table, _equipment(table, name)):
             if ahead.queue_id == entry.queue_id:
@@ -102,7 +99,8 @@ def _worked_out(
             first = _obtainable_at(table, name, ahead, now, known) if ahead.group else now
             if first is not None and first <= at:
                 return None
-    return at
+            passes = True
+    return None if passes and _would_close_a_cycle(table, _equipment(table, key), entry) else at
 
 
 def connected(table: Table, e: Equipment) -> tuple[EquipmentId, ...]:
