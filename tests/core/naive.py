@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 
 class No(Exception):
-    """A refusal, by its code."""
+    """A refusal, by its code; `place` is the equipment it names, where a rule says which."""
+
+    def __init__(self, code: str, place: str | None = None) -> None:
+        super().__init__(code)
+        self.place = place
 
 
 @dataclass
@@ -26,26 +31,52 @@ class L:
     session: str
     timeout: float
     used: float
+    grant: int  # the locks of one group have the same
     claim_by: float | None = None
+    kept: float | None = None
     drove: bool = False
     waited_since: float | None = None
     waited: float = 0.0
     draining: str | None = None  # "finish" or "stop"
     stop_owed: bool = False
     deadline: float = 0.0
+    heir: W | None = None
+
+
+@dataclass(eq=False)
+class W:
+    """Somebody who waits: the same object in the queue of each of `names`."""
+
+    session: str
+    mode: str
+    timeout: float
+    names: tuple[str, ...]
+    priority: int = 0
+    swap_with: W | None = None
+    asks: dict[str, A] = field(default_factory=dict)  # by equipment
+
+
+@dataclass
+class A:
+    limit: float
+    due: float
+    answer: str | None = None
+    promised: float | None = None
 
 
 @dataclass
 class E:
+    name: str
     apart: bool
     on_idle: str | None
     on_loss: str
     on_silence: str
     max_hold: float | None
+    max_keep: float | None
     fence: int = 0
     lock: L | None = None
     observers: dict[str, list[float]] = field(default_factory=dict)  # session: [timeout, used]
-    queue: list[tuple[str, str, float]] = field(default_factory=list)  # session, mode, timeout
+    queue: list[W] = field(default_factory=list)
     running: tuple[str, str] | None = None  # key, session
     behind: list[tuple[str, str]] = field(default_factory=list)
     moving: bool = False
@@ -61,6 +92,8 @@ class Naive:
         self.e = equipment
         self.s: dict[str, S] = {}
         self.now = 0.0
+        self.grants = 0
+        self.passed_silent = False  # since there was last no cycle: only this can make one
 
     # -- time
 
@@ -71,9 +104,10 @@ class Naive:
             found |= {s.seen + 60, s.seen + s.timeout, s.seen + 86400, (s.closed_at or 0) + 5}
         for e in self.e.values():
             found |= {used + timeout for timeout, used in e.observers.values()}
+            found |= {ask.due for w in e.queue for ask in w.asks.values()}
             if e.lock is not None:
                 lock = e.lock
-                found |= {lock.used + lock.timeout, lock.claim_by or 0, lock.deadline}
+                found |= {lock.used + lock.timeout, lock.claim_by or 0, lock.deadline, (lock.kept or 0) + lock.timeout}
                 if lock.session in self.s:
                     found.add(self.s[lock.session].idle_from + lock.timeout)
                 if e.max_hold is not None and lock.waited_since is not None:
@@ -85,8 +119,10 @@ class Naive:
         changed = True
         while changed:
             changed = sum(self._lives(name) for name in list(self.s)) + sum(self._due(e) for e in self.e.values()) > 0
+            changed = changed or self._serve()
         for e in self.e.values():
             self._count_turn(e)
+        self.passed_silent = self.passed_silent and self.has_cycle()
 
     def _lives(self, name: str) -> bool:
         s = self.s[name]
@@ -116,20 +152,30 @@ class Naive:
         )
 
     def _due(self, e: E) -> bool:
-        before = repr(e)
+        before = self._look(e)
         for name, (timeout, used) in list(e.observers.items()):  # OBS-13
             if not self.s[name].keeper and timeout and self.now >= used + timeout:
                 del e.observers[name]
+        for ask in [w.asks[e.name] for w in e.queue if e.name in w.asks]:
+            if ask.answer is None and self.now >= ask.due:  # QUEUE-19
+                ask.answer = "unanswered"
         if e.lock and e.lock.draining:
             self._drain(e, e.lock)
         elif e.lock:
             self._may_end(e, e.lock)
-        self._serve(e)
-        return repr(e) != before
+        return self._look(e) != before
+
+    def _look(self, e: E) -> object:
+        lock = e.lock
+        drain = lock and (lock.session, lock.draining, lock.deadline)
+        answers = [w.asks[e.name].answer for w in e.queue if e.name in w.asks]
+        return drain, e.fence, e.fault, set(e.observers), list(e.queue), len(e.losers), list(e.behind), answers
 
     def _drain(self, e: E, lock: L) -> None:
         if self._at_rest(e):  # LOSS-9
             self._free(e)
+            if lock.heir in e.queue and not self.s[lock.heir.session].suspect:  # QUEUE-12
+                self._give(lock.heir)
         elif self.now >= lock.deadline and lock.draining == "finish":  # LOSS-5
             self._stop_for_hand_over(lock)
         elif self.now >= lock.deadline:  # LOSS-7
@@ -137,15 +183,19 @@ class Naive:
             self._free(e)
 
     def _may_end(self, e: E, lock: L) -> None:
-        wanted, idled = bool(self._awake(e)), self._idled(e)
-        turn = None if e.max_hold is None or lock.waited_since is None else lock.waited_since + e.max_hold - lock.waited
         unclaimed = lock.claim_by is not None and self.now >= lock.claim_by
-        if unclaimed or (idled and self._on_idle(e) == "release"):  # CLAIM-3, IDLE-6
+        if unclaimed or (self._idled(e) and self._on_idle(e) == "release"):  # CLAIM-3, IDLE-6
             self._lose(e, "finish")
-        elif wanted and ((turn is not None and self.now >= turn) or self.s[lock.session].suspect):  # TURN-2, LIVE-11
-            self._lose(e, e.on_silence)
-        elif wanted and idled:  # IDLE-5
-            self._lose(e, "finish")
+
+    def _yields(self, e: E) -> str | None:
+        """How rest is reached if the lock passes on because somebody wants it; None: it does not."""
+        lock = e.lock
+        if lock.draining:
+            return None
+        turn = None if e.max_hold is None or lock.waited_since is None else lock.waited_since + e.max_hold - lock.waited
+        if (turn is not None and self.now >= turn) or self.s[lock.session].suspect:  # TURN-2, LIVE-11
+            return e.on_silence
+        return "finish" if self._idled(e) else None  # IDLE-5
 
     def _on_idle(self, e: E) -> str:
         return e.on_idle or ("offer" if self.s[e.lock.session].keeper else "release")  # IDLE-4
@@ -156,10 +206,11 @@ class Naive:
             return False
         if s.keeper and s.busy:  # IDLE-3
             return False
-        return self.now >= (max(lock.used, s.idle_from) if s.keeper else lock.used) + lock.timeout
+        begins = max(lock.used, lock.kept or 0.0)  # IDLE-8
+        return self.now >= (max(begins, s.idle_from) if s.keeper else begins) + lock.timeout
 
     def _count_turn(self, e: E) -> None:  # TURN-1
-        blocked = any(mode == "exclusive" or e.apart for _, mode, _ in e.queue)
+        blocked = any(e.lock and w.session != e.lock.session and (w.mode == "exclusive" or e.apart) for w in e.queue)
         if e.lock and blocked and e.lock.waited_since is None:
             e.lock.waited_since = self.now
         elif e.lock and not blocked and e.lock.waited_since is not None:
@@ -174,6 +225,7 @@ class Naive:
 
     def _lose(self, e: E, how: str, *, forced: bool = False) -> None:
         self._drop_behind(e)
+        self._forget_asks(e)
         lock = e.lock
         if self._at_rest(e) and not (forced and lock.drove):
             self._free(e)
@@ -185,9 +237,15 @@ class Naive:
     def _stop_for_hand_over(self, lock: L) -> None:
         lock.draining, lock.stop_owed, lock.deadline = "stop", True, self.now + 5
 
+    def _forget_asks(self, e: E) -> None:  # QUEUE-19
+        for w in e.queue:
+            w.asks.pop(e.name, None)
+
     def _free(self, e: E) -> None:
+        self._forget_asks(e)
         e.losers = [*e.losers, e.lock.session][-8:]  # LOCK-11
         e.lock, e.stopped = None, False
+        e.queue.sort(key=lambda w: -w.priority)  # who was to be the heir, too
 
     def _drop_behind(self, e: E) -> None:
         for command in e.behind:
@@ -200,31 +258,113 @@ class Naive:
         if e.lock and e.lock.session == session:
             e.lock.used = self.now
 
-    def _awake(self, e: E) -> list[tuple[str, str, float]]:  # LIVE-12
-        return [entry for entry in e.queue if not self.s[entry[0]].suspect]
+    def _awake(self, e: E) -> list[W]:  # LIVE-12
+        return [w for w in e.queue if not self.s[w.session].suspect]
 
-    def _serve(self, e: E) -> None:  # QUEUE-7, QUEUE-8
-        while not e.fault and self._awake(e):
-            entry = self._awake(e)[0]
-            session, mode, timeout = entry
-            if e.lock and (mode == "exclusive" or e.apart):
-                return
-            e.queue.remove(entry)
-            if mode == "exclusive":
-                self._grant(e, session, timeout)
-                e.lock.claim_by = self.now + 120  # CLAIM-1
-            else:
-                e.observers[session] = [timeout, self.now]
+    def _ahead(self, e: E, w: W) -> list[W]:
+        return e.queue[: e.queue.index(w)]
 
-    def _grant(self, e: E, session: str, timeout: float) -> None:
-        e.observers = {} if e.apart else {k: v for k, v in e.observers.items() if k != session}  # OBS-5, OBS-9
-        e.fence += 1
-        e.lock = L(session, timeout, self.now)
+    def _blocks(self, e: E, session: str, mode: str) -> bool:
+        """Whether the present lock, or its draining, is in the way."""
+        return e.lock is not None and not self._holds(e, session) and (mode == "exclusive" or e.apart)
+
+    def _serve(self) -> bool:  # QUEUE-7, GROUP-6
+        """Give to the first entry that can have all it waits for; return whether there was one."""
+        for w in [w for e in self.e.values() for w in e.queue]:
+            if self._gettable(w):
+                for name in w.names:
+                    e = self.e[name]
+                    if self._blocks(e, w.session, w.mode):  # GROUP-7
+                        self._lose(e, self._yields(e))
+                if not any(self._blocks(self.e[name], w.session, w.mode) for name in w.names):
+                    self._give(w)
+                return True
+        return False
+
+    def _gettable(self, w: W) -> bool:
+        if self.s[w.session].suspect:
+            return False
+        passes_group = False
+        for e in [self.e[name] for name in w.names]:
+            if e.fault and w.mode == "exclusive":  # LOSS-13
+                return False
+            if self._blocks(e, w.session, w.mode) and self._yields(e) is None:
+                return False
+            for ahead in self._ahead(e, w):
+                if self.s[ahead.session].suspect or ahead.mode == w.mode == "observer":  # LIVE-12, QUEUE-8
+                    continue
+                if len(ahead.names) == 1 or self._gettable(ahead):  # QUEUE-2, GROUP-2
+                    return False
+                passes_group = True
+        return not (passes_group and self._would_wait_for_itself(w))  # GROUP-9
+
+    def _give(self, w: W) -> None:
+        for name in w.names:
+            self.passed_silent |= any(self.s[x.session].suspect for x in self._ahead(self.e[name], w))
+        self._remove(w)
+        missing = [name for name in w.names if not self._holds(self.e[name], w.session)]  # GROUP-5
+        if w.mode == "exclusive":
+            for e in [self.e[name] for name in w.names if name not in missing]:
+                if e.lock.claim_by is None and not e.stopped:  # no act of the holder's: CLAIM-2, STOP-6
+                    e.lock.timeout, e.lock.used = w.timeout, self.now
+            self._grant(missing, w.session, w.timeout, claim_by=self.now + 120)  # CLAIM-1
+            return
+        for name in missing:
+            self.e[name].observers[w.session] = [w.timeout, self.now]
+
+    def _remove(self, w: W) -> None:  # GROUP-8
+        for e in self.e.values():
+            e.queue = [x for x in e.queue if x is not w]
+            for x in e.queue:
+                x.swap_with = None if x.swap_with is w else x.swap_with  # QUEUE-15
+
+    def _grant(self, names: list[str], session: str, timeout: float, *, claim_by: float | None = None) -> None:
+        self.grants += 1
+        for e in [self.e[name] for name in names]:
+            e.observers = {} if e.apart else {k: v for k, v in e.observers.items() if k != session}  # OBS-5, OBS-9
+            e.fence += 1
+            e.lock = L(session, timeout, self.now, self.grants, claim_by)
+
+    # -- who waits for whom
+
+    def _edges(self) -> set[tuple[str, str]]:  # GROUP-4
+        found = set()
+        for e in self.e.values():
+            for w in e.queue:
+                if self._blocks(e, w.session, w.mode) and not e.lock.draining:
+                    found.add((w.session, e.lock.session))
+                found |= {(w.session, ahead.session) for ahead in self._ahead(e, w)}
+        return found
+
+    def _waits_for_itself(self, session: str) -> bool:
+        edges, reached = self._edges(), {session}
+        while True:
+            further = {b for a, b in edges if a in reached}
+            if session in further:
+                return True
+            if further <= reached:
+                return False
+            reached |= further
+
+    def has_cycle(self) -> bool:
+        return any(self._waits_for_itself(name) for name in self.s)
+
+    def _would_wait_for_itself(self, w: W) -> bool:
+        """Whether giving `w` what it waits for would close a cycle, tried on a copy."""
+        if w.mode == "observer":
+            return False
+        trial = Naive(deepcopy(self.e))
+        for name in w.names:
+            e = trial.e[name]
+            del e.queue[self.e[name].queue.index(w)]
+            e.lock = L(w.session, 0.0, 0.0, 0)
+        return trial._waits_for_itself(w.session)
 
     def _end(self, name: str, *, dead: bool) -> bool:  # LIVE-17
         for e in self.e.values():
             e.observers.pop(name, None)
-            e.queue = [entry for entry in e.queue if entry[0] != name]
+            for w in [w for w in e.queue if w.session == name]:
+                self._remove(w)
             if e.lock and e.lock.session == name and not e.lock.draining:
                 self._lose(e, e.on_loss)  # LOSS-4
             elif e.lock and e.lock.session == name and e.lock.draining == "finish" and dead:
@@ -240,8 +380,8 @@ class Naive:
         self.s[name].seen, self.s[name].suspect = self.now, False
         self.advance(self.now)
 
-    def _entry(self, e: E, name: str) -> tuple[str, str, float] | None:
-        return next((entry for entry in e.queue if entry[0] == name), None)
+    def _entry(self, e: E, name: str) -> W | None:
+        return next((w for w in e.queue if w.session == name), None)
 
     def _holds(self, e: E, name: str) -> bool:
         return e.lock is not None and not e.lock.draining and e.lock.session == name
@@ -249,43 +389,88 @@ class Naive:
     def _lost(self, e: E, name: str) -> bool:
         return name in e.losers or (e.lock is not None and e.lock.session == name)
 
-    def acquire(self, name: str, e: E, mode: str, timeout: float, *, wait: bool) -> None:
-        if mode == "observer":
-            self._acquire_observer(name, e, timeout, wait=wait)
-        elif self._holds(e, name):  # LOCK-4
-            e.lock.timeout, e.lock.used, e.lock.claim_by, e.stopped = timeout, self.now, None, False
-        elif e.fault:  # LOSS-13
-            raise No("equipment_fault")
-        else:
-            lock = e.lock
-            if lock and not lock.draining and (self._at_rest(e) or wait):
-                if self.s[lock.session].suspect:  # LIVE-8, LIVE-10
-                    self._lose(e, e.on_silence)
-                elif self._idled(e):  # IDLE-5
-                    self._lose(e, "finish")
-            if e.lock is None:
-                self._grant(e, name, timeout)
+    def acquire(
+        self, name: str, names: tuple[str, ...], mode: str, timeout: float, *, wait: bool, priority: int = 0
+    ) -> None:
+        before = deepcopy((self.e, self.s))
+        try:
+            if mode == "observer":
+                self._acquire_observer(name, names, timeout, wait=wait, priority=priority)
             else:
-                self._wait(name, e, mode, timeout, wait=wait)
+                self._acquire_exclusive(name, names, timeout, wait=wait, priority=priority)
+        except No:  # LOCK-7
+            self.e, self.s = before
+            raise
 
-    def _wait(self, name: str, e: E, mode: str, timeout: float, *, wait: bool) -> None:
-        if not wait:
-            raise No("equipment_in_use")
-        if not self._entry(e, name):  # QUEUE-3
-            e.queue.append((name, mode, timeout))
-
-    def _acquire_observer(self, name: str, e: E, timeout: float, *, wait: bool) -> None:
-        if self._holds(e, name):
-            if any(mode == "exclusive" for _, mode, _ in self._awake(e)):  # OBS-8
-                raise No("waiters_present")
-            if not self._at_rest(e):  # OBS-14
-                raise No("not_at_rest")
-            self._free(e)  # OBS-7
-        elif e.lock and e.apart:  # OBS-4
-            self._wait(name, e, "observer", timeout, wait=wait)
+    def _acquire_exclusive(
+        self, name: str, names: tuple[str, ...], timeout: float, *, wait: bool, priority: int
+    ) -> None:
+        missing = [x for x in names if not self._holds(self.e[x], name)]
+        wanted = [self.e[x] for x in missing]
+        for e in wanted:
+            if e.fault:  # LOSS-13
+                raise No("equipment_fault", e.name)
+        held = [e for e in wanted if e.lock]
+        hows = [self._yields(e) for e in held]
+        if None not in hows and (wait or all(self._at_rest(e) for e in held)):  # LIVE-8, LIVE-10, GROUP-7
+            for e, how in zip(held, hows, strict=True):
+                self._lose(e, how)
+        if any(e.lock for e in wanted):
+            self._wait(name, missing, "exclusive", timeout, wait=wait, priority=priority)
             return
-        e.queue = [x for x in e.queue if x[:2] != (name, "observer")]
-        e.observers[name] = [timeout, self.now]
+        self._refuse_another_entry(name, missing)
+        if missing:
+            for w in {self._entry(e, name) for e in wanted} - {None}:
+                if set(w.names) <= set(missing):
+                    self._remove(w)
+            self._grant(missing, name, timeout)
+            self._refuse_deadlock(name)
+        for e in [self.e[x] for x in names if x not in missing]:  # LOCK-4, GROUP-5
+            self._claim(e)
+            e.lock.timeout, e.lock.used, e.stopped = timeout, self.now, False
+
+    def _refuse_another_entry(self, name: str, names: list[str]) -> None:  # GROUP-8
+        entries = [self._entry(self.e[x], name) for x in names]
+        if len(names) > 1 and any(w is not None and set(w.names) != set(names) for w in entries):
+            raise No("already_waiting")
+
+    def _refuse_deadlock(self, name: str) -> None:
+        if self._waits_for_itself(name):
+            raise No("would_deadlock")
+
+    def _wait(self, name: str, names: list[str], mode: str, timeout: float, *, wait: bool, priority: int) -> None:
+        if not wait:
+            raise No("equipment_in_use", next(x for x in names if self._blocks(self.e[x], name, mode)))  # GROUP-10
+        self._refuse_another_entry(name, names)
+        if self._entry(self.e[names[0]], name):  # QUEUE-3
+            return
+        w = W(name, mode, timeout, tuple(names), priority)
+        for e in [self.e[x] for x in names]:
+            e.queue.append(w)
+            heir = e.lock.heir if e.lock and e.lock.draining else None
+            e.queue.sort(key=lambda x, heir=heir: (x is not heir, -x.priority))  # QUEUE-10, QUEUE-12
+        self._refuse_deadlock(name)
+
+    def _acquire_observer(
+        self, name: str, names: tuple[str, ...], timeout: float, *, wait: bool, priority: int
+    ) -> None:
+        missing = [x for x in names if not self._holds(self.e[x], name)]
+        if any(self._blocks(self.e[x], name, "observer") for x in missing):  # OBS-4
+            self._wait(name, missing, "observer", timeout, wait=wait, priority=priority)
+            return
+        self._refuse_another_entry(name, missing)
+        for e in [self.e[x] for x in names]:
+            if self._holds(e, name):
+                if any(w.mode == "exclusive" and w.session != name for w in self._awake(e)):  # OBS-8
+                    raise No("waiters_present")
+                if not self._at_rest(e):  # OBS-14
+                    raise No("not_at_rest")
+                self._drop_behind(e)
+                self._free(e)  # OBS-7
+            e.observers[name] = [timeout, self.now]
+        for w in {self._entry(self.e[x], name) for x in names} - {None}:
+            if w.mode == "observer" and set(w.names) <= set(names):
+                self._remove(w)
 
     def release(self, name: str, e: E, *, stop: bool) -> None:
         if self._holds(e, name):
@@ -300,9 +485,10 @@ class Naive:
             raise No("no_lock")
         self._lose(e, "stop", forced=True)
 
-    def _claim(self, e: E) -> None:
-        if e.lock.claim_by is not None:
-            e.lock.claim_by, e.lock.used = None, self.now
+    def _claim(self, e: E) -> None:  # GROUP-3
+        for lock in [x.lock for x in self.e.values() if x.lock and not x.lock.draining]:
+            if lock.grant == e.lock.grant and lock.claim_by is not None:
+                lock.claim_by, lock.used = None, self.now
 
     def claim(self, name: str, e: E) -> None:
         if not self._holds(e, name):
@@ -320,9 +506,90 @@ class Naive:
             raise No(otherwise)
 
     def leave(self, name: str, e: E) -> None:
-        if not self._entry(e, name):
+        self._remove(self._own(name, e))
+
+    def _own(self, name: str, e: E) -> W:
+        w = self._entry(e, name)
+        if w is None:
             raise No("unknown_entry")
-        e.queue.remove(self._entry(e, name))
+        return w
+
+    def swap(self, name: str, e: E, other: str | None) -> None:
+        """Offer to swap with the entry of the session `other`, or agree to its offer; None takes an offer back."""
+        mine = self._own(name, e)
+        if other is None:
+            mine.swap_with = None
+            return
+        w = self._own(other, e)
+        if w is mine or len(mine.names) > 1 or len(w.names) > 1:  # QUEUE-15
+            raise No("cannot_swap")
+        if w.swap_with is not mine:
+            mine.swap_with = w
+            return
+        queue, heir = list(e.queue), e.lock.heir if e.lock else None
+        i, j = queue.index(mine), queue.index(w)
+        e.queue[i], e.queue[j] = w, mine
+        mine.priority, w.priority = w.priority, mine.priority
+        if heir in (mine, w):
+            e.lock.heir = w if heir is mine else mine
+        if self._waits_for_itself(name) or self._waits_for_itself(other):
+            e.queue = queue
+            mine.priority, w.priority = w.priority, mine.priority
+            if e.lock:
+                e.lock.heir = heir
+            raise No("would_deadlock")
+        mine.swap_with = w.swap_with = None
+
+    def ask(self, name: str, e: E, limit: float) -> None:
+        w = self._own(name, e)
+        if w.mode != "exclusive":  # QUEUE-20
+            raise No("unknown_entry")
+        if not e.lock or e.lock.draining:
+            raise No("no_lock")
+        w.asks[e.name] = A(limit, self.now + limit)
+
+    def answer(self, name: str, e: E, asker: str, answer: str, seconds: float) -> None:
+        if not self._holds(e, name):
+            raise No("not_holder")
+        w = self._entry(e, asker)
+        ask = w and w.asks.get(e.name)
+        if not ask or ask.answer == "no":  # QUEUE-20
+            raise No("unknown_ask")
+        if answer == "yield":
+            self._hand_over(e, w)
+        else:
+            ask.answer, ask.promised = answer, self.now + seconds if answer == "later" else None
+
+    def hand_over(self, name: str, e: E, to: list[str]) -> None:
+        """Give the lock to whom a name means: the sessions in `to`."""
+        if not self._holds(e, name):
+            raise No("not_holder")
+        named = [w for w in e.queue if w.mode == "exclusive" and w.session in to]
+        if len(named) != 1:
+            raise No("ambiguous" if named else "unknown_entry")
+        self._hand_over(e, named[0])
+
+    def _hand_over(self, e: E, w: W) -> None:  # QUEUE-12, QUEUE-16
+        past_higher = any(x.priority > w.priority for x in self._awake(e))
+        if len(w.names) > 1 or self.s[w.session].suspect or past_higher:
+            raise No("cannot_hand_over")
+        queue = list(e.queue)
+        e.queue = [w, *(x for x in queue if x is not w)]
+        if self._would_wait_for_itself(w):
+            e.queue = queue
+            raise No("would_deadlock")
+        e.lock.heir = w
+        self._lose(e, "finish")
+        if e.lock is None:
+            self._give(w)
+
+    def keep(self, name: str, e: E, seconds: float) -> None:
+        if not self._holds(e, name):  # IDLE-12
+            raise No("lock_lost" if self._lost(e, name) else "no_lock")
+        if e.max_keep is not None and seconds > e.max_keep:
+            raise No("outside_limits")
+        self._claim(e)
+        e.lock.kept = self.now + seconds if seconds else None
 
     def control(self, name: str, e: E, key: str, fence: int | None) -> None:
         if e.fault:
@@ -391,8 +658,10 @@ class Naive:
             e.behind, e.moving = [], e.moving or e.running is not None
             e.running = None
             e.observers = {name: [timeout, self.now] for name, (timeout, _) in e.observers.items()}
+            for ask in [w.asks[e.name] for w in e.queue if e.name in w.asks]:
+                ask.due = self.now + ask.limit
             if e.lock:
                 lock = e.lock
                 lock.used, lock.waited, lock.waited_since = self.now, 0.0, None
-                lock.claim_by = lock.claim_by and self.now + 120
+                lock.claim_by = None if lock.claim_by is None else self.now + 120
                 lock.deadline = self.now + (5 if lock.draining == "stop" else 60)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from authority.core import clocks, waiting
 from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
-from authority.core.model import Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
-from authority.core.refusals import Refusal
+from authority.core.model import Entry, Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
+from authority.core.refusals import OfEquipment, Refusal
 from authority.core.rules import AnyRequest, decide
 
 from . import given as g
-from .naive import E, Naive, No, S
+from .naive import E, Naive, No, S, W
 
+X, Y, Z = (EquipmentId(x) for x in "xyz")
+USERS = ("Ann", "Ann", "Cem", "Dan")  # two sessions of one user
 KEEPERS = 3
 SLOTS = st.sampled_from([0, 0, 1, 1, 2, 3])
-PLACES = st.sampled_from([g.X, g.X, g.X, g.X, g.Y])
+PLACES = st.sampled_from([X, X, X, X, X, Y, Y, Z])
+GROUPS = st.sampled_from([(X, Y), (X, Y), (Y, X), (X, Z), (Y, Z), (X, Y, Z)])
+PRIORITIES = st.sampled_from([0, 0, 0, 0, 5, -5])
 MODES = st.sampled_from([Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.OBSERVER])
 FENCES = st.sampled_from([None, None, 0, 0, -1])
 YES_NO = st.booleans()
@@ -40,6 +46,7 @@ POLICIES = st.builds(
     on_loss=st.sampled_from([How.STOP, How.STOP, How.FINISH]),
     on_silence=st.sampled_from([How.FINISH, How.FINISH, How.STOP]),
     max_hold_seconds=st.sampled_from([None, 100.0]),
+    max_keep_seconds=st.sampled_from([None, None, 1000.0]),
 )
 
 
@@ -56,12 +63,14 @@ class LockMachine(RuleBasedStateMachine):
         self.count = 0
         self.names: list[SessionId] = []
 
-    @initialize(policies=st.tuples(POLICIES, POLICIES))
-    def begin(self, policies: tuple[Policy, Policy]) -> None:
+    @initialize(policies=st.tuples(POLICIES, POLICIES, POLICIES))
+    def begin(self, policies: tuple[Policy, Policy, Policy]) -> None:
         self.naive = Naive({})
-        for key, p in zip((g.X, g.Y), policies, strict=True):
+        for key, p in zip((X, Y, Z), policies, strict=True):
             self.table.put(Equipment(id=key, policy=p))
-            self.naive.e[key] = E(p.observers == "apart", p.on_idle, p.on_loss, p.on_silence, p.max_hold_seconds)
+            self.naive.e[key] = E(
+                key, p.observers == "apart", p.on_idle, p.on_loss, p.on_silence, p.max_hold_seconds, p.max_keep_seconds
+            )
         self.names = [SessionId("")] * (KEEPERS + 1)
         for slot in range(KEEPERS + 1):
             self._open(slot)
@@ -70,7 +79,8 @@ class LockMachine(RuleBasedStateMachine):
         self.count += 1
         name = self.names[slot] = SessionId(f"{'abcd'[slot]}{self.count}")
         keeper = slot < KEEPERS
-        self._take(decide(self.table, m.OpenSession(session=g.session(name, keeper=keeper, at=self.now)), self.now))
+        session = replace(g.session(name, keeper=keeper, at=self.now), user=USERS[slot])
+        self._take(decide(self.table, m.OpenSession(session=session), self.now))
         self.naive.s[name] = S(keeper, self.now, 600.0, self.now)
 
     # -- time
@@ -148,15 +158,18 @@ class LockMachine(RuleBasedStateMachine):
             events = decide(self.table, request, self.now)
         except Refusal as refusal:
             said: str | None = refusal.code
+            named = refusal.equipment.id if isinstance(refusal, OfEquipment) else None
             assert g.snapshot(self.table) == before, "a refusal changed something"
             if isinstance(request, m.OfSession) and self.table.session(request.session) is not None:
                 self._hear(request.session)
         else:
-            said = None
+            said = named = None
             assert g.snapshot(self.table) == before, "deciding changed something"
             self._take(events)
         self._ring()
-        assert said == self._ask_naive(naively, speaker), request
+        naive_said, naive_named = self._ask_naive(naively, speaker)
+        assert said == naive_said, request
+        assert naive_named in (None, named), request
         self._compare()
 
     def _hear(self, session: SessionId) -> None:
@@ -166,19 +179,20 @@ class LockMachine(RuleBasedStateMachine):
         except Refusal:
             return
 
-    def _ask_naive(self, naively: Callable[[], None], speaker: SessionId | None) -> str | None:
-        said = None
+    def _ask_naive(self, naively: Callable[[], None], speaker: SessionId | None) -> tuple[str | None, str | None]:
+        said = named = None
         self.naive.advance(self.now)
         try:
             if speaker is not None:
                 self.naive.speak(speaker)
             naively()
         except No as no:
-            said = str(no)
+            said, named = str(no), no.place
         self.naive.advance(self.now)
-        return said
+        return said, named
 
     def _take(self, events: tuple[m.Event, ...]) -> None:
+        self._check_groups(events)
         faulted = {e.equipment for e in events if isinstance(e, m.Faulted)}
         for event in events:
             if isinstance(event, m.LockEnded):
@@ -190,6 +204,16 @@ class LockMachine(RuleBasedStateMachine):
                 assert e.fault is None, "granted at fault"
                 assert event.lock.fence == e.fence + 1, "the fence does not rise"
             evolve(self.table, event)
+
+    def _check_groups(self, events: tuple[m.Event, ...]) -> None:
+        """Whoever of a group leaves or enters a queue does so with all its members, in one step."""
+        entered = [x for x in events if isinstance(x, m.Queued)]
+        left = [x for x in events if isinstance(x, m.QueueLeft)]
+        counts = Counter([(x.entry.queue_id, "entered") for x in entered] + [(x.queue_id, x.result) for x in left])
+        for (queue_id, _), count in counts.items():
+            entries = [x.entry for x in entered] + [x for e in self.table.all_equipment() for x in e.queue]
+            entry = next(x for x in entries if x.queue_id == queue_id)
+            assert count == max(1, len(entry.group)), "a group entered, was granted or left in part"
 
     def _equipment(self, key: EquipmentId) -> Equipment:
         e = self.table.equipment(key)
@@ -209,12 +233,24 @@ class LockMachine(RuleBasedStateMachine):
         return {
             "state": e.state, "fence": e.fence, "moving": e.moving, "stopped": e.stopped_by is not None,
             "lock": lock and (lock.session, lock.timeout_s, lock.claim_by),
+            "kept": None if lock is None or lock.kept is None or drain else lock.kept.until,
             "drain": drain and (drain.how.value, drain.stop_owed, drain.deadline),
             "observers": {o.session for o in e.observers},
-            "queue": [(x.session, x.mode.value, x.timeout_s) for x in e.queue],
+            "queue": [self._entry_shown(e, x) for x in e.queue],
             "commands": [c.key for c in (e.running, *e.accepted) if c is not None],
             "losers": [x.session for x in e.losses],
         }  # fmt: skip
+
+    def _entry_shown(self, e: Equipment, x: Entry) -> tuple[object, ...]:
+        offered = e.place(x.swap_with)
+        ask = x.ask and (x.ask.answer, x.ask.due if x.ask.answer is None else None, x.ask.promised_at)
+        names = x.group or (e.id,)
+        return x.session, x.mode.value, x.timeout_s, x.priority, names, offered and offered.session, ask
+
+    def _entry_naively_shown(self, e: E, x: W) -> tuple[object, ...]:
+        ask = x.asks.get(e.name)
+        answer = ask and (ask.answer, ask.due if ask.answer is None else None, ask.promised)
+        return x.session, x.mode, x.timeout, x.priority, x.names, x.swap_with and x.swap_with.session, answer
 
     def _naively_shown(self, e: E) -> dict[str, object]:
         lock = e.lock
@@ -222,9 +258,10 @@ class LockMachine(RuleBasedStateMachine):
         return {
             "state": "fault" if e.fault else held, "fence": e.fence, "moving": e.moving, "stopped": e.stopped,
             "lock": lock and (lock.session, lock.timeout, lock.claim_by),
+            "kept": None if lock is None or lock.draining else lock.kept,
             "drain": (lock.draining, lock.stop_owed, lock.deadline) if lock and lock.draining else None,
             "observers": set(e.observers),
-            "queue": e.queue,
+            "queue": [self._entry_naively_shown(e, x) for x in e.queue],
             "commands": [key for key, _ in (e.running, *e.behind) if key] if e.running else [],
             "losers": e.losers,
         }  # fmt: skip
@@ -261,25 +298,110 @@ class LockMachine(RuleBasedStateMachine):
 
     @rule(slot=SLOTS)
     def wait_for_x(self, slot):
-        name = self.names[slot]
-        request = g.acquire(name, g.X, wait=True, again=self.count)
-        e = self.naive.e[g.X]
-        self._both(request, lambda: self.naive.acquire(name, e, "exclusive", 300.0, wait=True), name)
+        self._acquire(self.names[slot], (X,), wait=True)
 
     @rule(passing=PASSING)
     def holder_of_x_moves_it(self, passing):
-        self.control(g.X, 0, True, None, passing)
+        self.control(X, 0, True, None, passing)
 
     @rule(passing=PASSING)
     def holder_of_x_lets_go(self, passing):
-        self.release(g.X, False, 0, True, passing)
+        self.release(X, False, 0, True, passing)
 
-    @rule(slot=SLOTS, what=PLACES, mode=MODES, wait=YES_NO, timeout=TIMEOUTS, passing=PASSING)
-    def acquire(self, slot, what, mode, wait, timeout, passing):
+    @rule(slot=SLOTS, what=PLACES, mode=MODES, wait=YES_NO, timeout=TIMEOUTS, priority=PRIORITIES, passing=PASSING)
+    def acquire(self, slot, what, mode, wait, timeout, priority, passing):
         self._pass(passing)
-        name = self.names[slot]
-        request = g.acquire(name, what, wait=wait, mode=mode, timeout_s=timeout, again=self.count)
-        self._both(request, lambda: self.naive.acquire(name, self.naive.e[what], mode, timeout, wait=wait), name)
+        self._acquire(self.names[slot], (what,), mode=mode, wait=wait, timeout=timeout, priority=priority)
+
+    @rule(
+        slot=SLOTS, names=GROUPS, mode=MODES, wait=st.sampled_from([True, True, True, False]), timeout=TIMEOUTS,
+        priority=PRIORITIES, passing=PASSING,
+    )  # fmt: skip
+    def acquire_group(self, slot, names, mode, wait, timeout, priority, passing):
+        self._pass(passing)
+        self._acquire(self.names[slot], names, mode=mode, wait=wait, timeout=timeout, priority=priority)
+
+    def _acquire(self, name, names, *, mode=Mode.EXCLUSIVE, wait, timeout=300.0, priority=0):
+        self.count += 1
+        request = m.Acquire(
+            session=name, equipment=names[0], group=names if len(names) > 1 else (), mode=mode, timeout_s=timeout,
+            wait=wait, priority=priority, lock_id=f"lock_{self.count}", queue_id=f"queue_{self.count}",
+        )  # fmt: skip
+        self._both(
+            request,
+            lambda: self.naive.acquire(name, names, mode.value, timeout, wait=wait, priority=priority),
+            name,
+        )
+
+    @rule(
+        what=PLACES, slot=SLOTS, other=SLOTS, by_waiter=st.sampled_from([True, True, True, False]),
+        to_waiter=st.sampled_from([True, True, True, False]), back=st.sampled_from([False] * 7 + [True]),
+        passing=PASSING,
+    )  # fmt: skip
+    def swap(self, what, slot, other, by_waiter, to_waiter, back, passing):
+        self._pass(passing)
+        name, partner = self._waiter(what, slot, by_waiter), self._waiter(what, other, to_waiter)
+        request = m.Swap(session=name, equipment=what, partner=None if back else self._queue_id(what, partner))
+        e = self.naive.e[what]
+        self._both(request, lambda: self.naive.swap(name, e, None if back else partner), name)
+
+    def _waiter(self, what: EquipmentId, slot: int, waits: bool) -> SessionId:
+        queue = self._equipment(what).queue
+        return queue[slot % len(queue)].session if waits and queue else self.names[slot]
+
+    def _queue_id(self, what: EquipmentId, name: SessionId) -> str:
+        entry = self._equipment(what).entry(name)
+        return "none" if entry is None else entry.queue_id
+
+    @rule(
+        what=PLACES, slot=SLOTS, by_waiter=st.sampled_from([True, True, True, False]),
+        seconds=st.sampled_from([120.0, 10.0, 400.0]), passing=PASSING,
+    )  # fmt: skip
+    def ask(self, what, slot, by_waiter, seconds, passing):
+        self._pass(passing)
+        name = self._waiter(what, slot, by_waiter)
+        e = self.naive.e[what]
+        request = m.AskHolder(session=name, equipment=what, seconds=seconds)
+        self._both(request, lambda: self.naive.ask(name, e, seconds), name)
+
+    @rule(
+        what=PLACES, slot=SLOTS, asker=SLOTS, by_holder=st.sampled_from([True, True, True, False]),
+        answer=st.sampled_from(["yield", "yield", "later", "no"]), passing=PASSING,
+    )  # fmt: skip
+    def answer(self, what, slot, asker, by_holder, answer, passing):
+        self._pass(passing)
+        e = self._equipment(what)
+        asked = [x for x in e.queue if x.ask is not None] or list(e.queue)
+        who = asked[asker % len(asked)].session if asked else self.names[asker]
+        name, naive = self._somebody(what, slot, by_holder), self.naive.e[what]
+        request = m.AnswerAsk(
+            session=name, equipment=what, queue_id=self._queue_id(what, who), answer=answer, seconds=60.0
+        )
+        self._both(request, lambda: self.naive.answer(name, naive, who, answer, 60.0), name)
+
+    @rule(
+        what=PLACES, slot=SLOTS, to=SLOTS, by_holder=st.sampled_from([True, True, True, False]),
+        to_waiter=st.sampled_from([True, True, True, False]), how=st.sampled_from(["session", "queue_id", "user"]),
+        passing=PASSING,
+    )  # fmt: skip
+    def hand_over(self, what, slot, to, by_holder, to_waiter, how, passing):
+        self._pass(passing)
+        name, heir, e = self._somebody(what, slot, by_holder), self._waiter(what, to, to_waiter), self.naive.e[what]
+        user = USERS["abcd".index(heir[0])]
+        named = {"session": heir, "queue_id": self._queue_id(what, heir), "user": user}[how]
+        meant = [x for x in self.names if x == heir or (how == "user" and USERS["abcd".index(x[0])] == user)]
+        request = m.HandOver(session=name, equipment=what, to=named)
+        self._both(request, lambda: self.naive.hand_over(name, e, meant), name)
+
+    @rule(
+        what=PLACES, slot=SLOTS, by_holder=st.sampled_from([True, True, True, False]),
+        seconds=st.sampled_from([0.0, 100.0, 500.0, 2000.0]), passing=PASSING,
+    )  # fmt: skip
+    def keep(self, what, slot, by_holder, seconds, passing):
+        self._pass(passing)
+        name, e = self._somebody(what, slot, by_holder), self.naive.e[what]
+        request = m.Keep(session=name, equipment=what, seconds=seconds)
+        self._both(request, lambda: self.naive.keep(name, e, seconds), name)
 
     @rule(what=PLACES, stop=YES_NO, slot=SLOTS, by_holder=YES_NO, passing=PASSING)
     def release(self, what, stop, slot, by_holder, passing):
@@ -318,9 +440,7 @@ class LockMachine(RuleBasedStateMachine):
     def leave(self, slot, what, passing):
         self._pass(passing)
         name = self.names[slot]
-        entry = self._equipment(what).entry(name)
-        queue_id = "none" if entry is None else entry.queue_id
-        request = m.Leave(session=name, equipment=what, queue_id=queue_id)
+        request = m.Leave(session=name, equipment=what, queue_id=self._queue_id(what, name))
         self._both(request, lambda: self.naive.leave(name, self.naive.e[what]), name)
 
     @rule(what=PLACES, slot=SLOTS, by_holder=st.sampled_from([True, True, False]), fence=FENCES, passing=PASSING)
@@ -419,9 +539,38 @@ class LockMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_is_queued_twice_and_nobody_waits_for_what_it_has(self):
         for e in self.table.all_equipment():
-            waiting = [x.session for x in e.queue]
-            assert len(waiting) == len(set(waiting))
-            assert not any(e.holds(name) for name in waiting)
+            sessions = [x.session for x in e.queue]
+            assert len(sessions) == len(set(sessions))
+            assert not any(e.holds(x.session) for x in e.queue if not x.group)
+
+    @invariant()
+    def all_members_of_a_group_have_the_same_entry(self):
+        for e in self.table.all_equipment():
+            for entry in e.queue:
+                for name in entry.group:
+                    assert replace(entry, ask=None) in [replace(x, ask=None) for x in self._equipment(name).queue]
+
+    @invariant()
+    def nobody_waits_for_themselves(self):
+        """Only who slept, was passed over and woke again can make a cycle: that no request can be refused for."""
+        found = any(waiting.cycle(self.table, s.id) for s in self.table.all_sessions())
+        assert self.naive.passed_silent or not (found or self.naive.has_cycle())
+
+    @invariant()
+    def the_queue_is_sorted_by_priority_behind_an_heir(self):
+        for e in self.table.all_equipment():
+            heir = None if e.drain is None else e.place(e.drain.heir)
+            assert heir is None or e.queue[0] is heir
+            priorities = [x.priority for x in e.queue if x is not heir]
+            assert priorities == sorted(priorities, reverse=True)
+
+    @invariant()
+    def an_offer_and_an_ask_are_to_somebody_who_is_there(self):
+        for e in self.table.all_equipment():
+            for entry in e.queue:
+                assert entry.swap_with is None or e.place(entry.swap_with) is not None
+                assert entry.ask is None or e.state == "held"
+                assert not (entry.group and entry.swap_with)
 
     @invariant()
     def an_ended_session_is_nowhere(self):
@@ -432,9 +581,16 @@ class LockMachine(RuleBasedStateMachine):
             assert all(self.table.session(name) is not None for name in named)
 
     @invariant()
-    def a_ready_waiter_is_never_left_while_the_equipment_is_free(self):
+    def who_could_have_all_it_waits_for_is_never_left_waiting(self):
+        """Unless it would pass by a group and wait for itself then, or one ahead waits for that reason."""
         for e in self.table.all_equipment():
-            assert e.state != "free" or next(waiting.awake(self.table, e), None) is None
+            for entry in waiting.awake(self.table, e):
+                members = [self._equipment(name) for name in entry.group or (e.id,)]
+                if all(x.lock is None and (x.fault is None or entry.mode is Mode.OBSERVER) for x in members):
+                    assert self._is_held_back(entry, members), entry
+
+    def _is_held_back(self, entry: Entry, members: list[Equipment]) -> bool:
+        return any(x.entry(entry.session) is not next(waiting.awake(self.table, x)) for x in members)
 
     @invariant()
     def the_clocks_show_nothing_due_in_the_past(self):
