@@ -200,6 +200,14 @@ def test_a_swap_that_would_close_a_cycle_through_who_stands_between_is_refused(f
     assert {w.waiter for w in refusal.cycle} == {BOB, CEM}
 
 
+def test_who_swaps_with_the_heir_is_the_heir():
+    """QUEUE-11, QUEUE-12"""
+    lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"), swap(CEM, BOB), swap(BOB, CEM))
+    assert (lab.waiting, lab.x.state) == ([BOB, CEM], "draining")
+    lab.do(finish())
+    assert lab.holder == BOB
+
+
 # -- hand-over
 
 
@@ -440,7 +448,7 @@ def test_an_answer_is_no_promise_that_a_clock_enforces():
     assert (lab.holder, lab.x.queue[0].ask.answer) == (ANN, "later")
 
 
-def test_later_and_no_and_what_is_unanswered_may_be_answered_again():
+def test_later_and_what_is_unanswered_may_be_answered_again():
     """QUEUE-20"""
     lab = given(*ANN_BOB_CEM, ask(BOB, seconds=10), answer(ANN, BOB, "later", seconds=20))
     lab.do(answer(ANN, BOB, "later", seconds=40))
@@ -452,6 +460,16 @@ def test_later_and_no_and_what_is_unanswered_may_be_answered_again():
     assert lab.x.queue[1].ask.answer == "unanswered"
     lab.do(answer(ANN, CEM, "yield"))
     assert lab.holder == CEM
+
+
+def test_what_was_answered_with_no_is_open_no_more_until_it_is_asked_again():
+    """QUEUE-20"""
+    lab = given(*ANN_BOB_CEM, ask(BOB), answer(ANN, BOB, "no"))
+    for said in ("yield", "later", "no"):
+        lab.refuses(answer(ANN, BOB, said), UnknownAsk)
+    lab.do(ask(BOB))
+    lab.do(answer(ANN, BOB, "later", seconds=5))
+    assert lab.x.queue[0].ask.promised_at == 5
 
 
 def test_an_ask_ends_unanswered_in_its_instant():
@@ -609,11 +627,11 @@ def test_the_expected_wait_believes_the_holders_later():
     assert (expects(lab, BOB), expects(lab, CEM)) == (600, 700)
     lab.until(lab.now + 250)
     assert expects(lab, BOB) == 350
-    lab.do(answer(ANN, CEM, "no"))
-    assert expects(lab, BOB) is None
     lab.do(answer(ANN, CEM, "later", seconds=1))
     lab.until(lab.now + 10)
     assert expects(lab, BOB) == 0
+    lab.do(answer(ANN, CEM, "no"))
+    assert expects(lab, BOB) is None
 
 
 def test_only_the_last_twenty_holds_count_and_none_that_was_not_claimed():
