@@ -23,6 +23,7 @@ from jupyter_motorlock.errors import Unreachable as Unreachable
 from jupyter_motorlock.errors import UsageProblem as UsageProblem
 from jupyter_motorlock.handle import Connection as Connection
 from jupyter_motorlock.handle import Handle as Handle
+from jupyter_motorlock.handle import Handles as Handles
 from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:

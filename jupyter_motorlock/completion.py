@@ -16,7 +16,10 @@ from jupyter_motorlock.session import KernelSession
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 
 OPTIONS: Mapping[str, Sequence[str]] = {
-    "motor_login": ("--as", "--wait", "--watch", "--note", "--timeout", "--no-panel"),
+    "motor_login": ("--as", "--wait", "--watch", "--note", "--timeout", "--priority", "--no-panel"),
+    "motor_logout": ("--to", "--force"),
+    "motor_ask": ("--within",),
+    "motor_answer": ("--to",),
     "motor_events": ("--last",),
 }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, LockRequired, MotorlockError, UsageProblem
@@ -21,37 +21,40 @@ class UnknownCommand(UsageProblem, AttributeError):
 
 def login(
     session: KernelSession,
-    equipment_id: str,
+    names: Sequence[str],
     *,
     watch: bool = False,
     wait: bool = False,
     note: str | None = None,
     timeout_s: int | None = None,
+    priority: int = 0,
     on_answer: Callable[[], None] | None = None,
-) -> Handle:
-    """Log `session` in and return the handle.
+) -> Handles:
+    """Log `session` in to all of `names`, or to none, and return a handle for each.
 
-    `watch` asks for an observer lock; `wait` queues behind the holder and returns when it is this session's turn
+    `watch` asks for observer locks; `wait` queues behind the holders and returns when it is this session's turn
     (an interrupt leaves the queue); `on_answer` is called when the request was not refused, before any waiting.
-    Raises `EquipmentInUse` when somebody else has it and `wait` is false.
+    Raises `EquipmentInUse` when somebody else has one of them and `wait` is false.
     """
-    had = equipment_id in session.held()
+    new = [name for name in names if name not in session.held()]
     mode = "observer" if watch else "exclusive"
     with clicks_heard(1):
         try:
-            reply = session.acquire(equipment_id, mode=mode, queue=wait, note=note, timeout_s=timeout_s)
+            reply = session.acquire(*names, mode=mode, queue=wait, note=note, timeout_s=timeout_s, priority=priority)
             if on_answer is not None:
                 on_answer()
             if reply.get("status") == "queued":
-                session.wait_for(equipment_id)
+                session.wait_for(*names)
         except KeyboardInterrupt:
-            if not had and not session.leave(equipment_id):  # what came of the request is given back
-                with suppress(LockRequired):
-                    session.release(equipment_id)
-            raise MotorlockError(f"You stopped the login to {equipment_id}; you are not in its queue.") from None
+            if new and not session.leave(new[0]):  # what came of the request is given back
+                for name in new:
+                    with suppress(LockRequired):
+                        session.release(name)
+            told = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
+            raise MotorlockError(told) from None
         except EquipmentInUse as refused:
-            raise _in_own_use(refused, equipment_id, session.user) from None
-    return Handle(session, equipment_id)
+            raise _in_own_use(refused, session.user) from None
+    return Handles(Handle(session, name) for name in names)
 
 
 def run(session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]) -> object:
@@ -69,12 +72,13 @@ def run(session: KernelSession, equipment_id: str, command: Command, parameters:
             ) from None
 
 
-def _in_own_use(refused: EquipmentInUse, equipment_id: str, user: str) -> EquipmentInUse:
+def _in_own_use(refused: EquipmentInUse, user: str) -> EquipmentInUse:
     """Return the refusal in words for one who holds it in another notebook, where that is so."""
     holder = refused.data.get("holder")
     if not isinstance(holder, Mapping) or holder.get("user") != user:
         return refused
     name = f" ({holder['client_name']})" if holder.get("client_name") else ""
+    equipment_id = refused.data["equipment_id"]
     sentence = f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
     return EquipmentInUse(sentence, code=refused.code, status=refused.status, data=refused.data)
 
@@ -155,6 +159,19 @@ class Handle:
         return call
 
 
+class Handles(tuple[Handle, ...]):
+    """A handle for each of several: `x, y = %motor_login stage_x stage_y`; a context manager that logs out of all."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Log out of each; after an error also stop what still moves."""
+        with ExitStack() as stack:
+            for handle in self:
+                stack.callback(handle.__exit__, *error)
+
+
 class Connection:
     """One session with an authority, for scripts: `with connect(url).lock("stage_x") as stage: ...`."""
 
@@ -165,11 +182,17 @@ class Connection:
         self, equipment_id: str, *, wait: bool = False, note: str | None = None, timeout_s: int | None = None
     ) -> Handle:
         """Log in to `equipment_id` and return its handle; with `wait`, queue until it is this session's turn."""
-        return login(self.session, equipment_id, wait=wait, note=note, timeout_s=timeout_s)
+        return login(self.session, [equipment_id], wait=wait, note=note, timeout_s=timeout_s)[0]
+
+    def lock_all(
+        self, *names: str, wait: bool = False, note: str | None = None, timeout_s: int | None = None
+    ) -> Handles:
+        """Log in to all of `names`, or to none: `with lab.lock_all("stage_x", "stage_y") as (x, y): ...`."""
+        return login(self.session, names, wait=wait, note=note, timeout_s=timeout_s)
 
     def watch(self, equipment_id: str, *, wait: bool = False) -> Handle:
         """Return a handle with an observer lock: it reads and does not move."""
-        return login(self.session, equipment_id, watch=True, wait=wait)
+        return login(self.session, [equipment_id], watch=True, wait=wait)[0]
 
     def equipment(self) -> list[dict[str, object]]:
         """Return what the authority has, with the holder and the queue length of each."""

@@ -19,6 +19,8 @@ from typing import Any, NoReturn, SupportsFloat, TypeAlias
 from jupyter_motorlock.errors import UsageProblem
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
 _COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:^|(?<=\s))#.*""")
 
 
@@ -116,16 +118,26 @@ def read_login(words: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--as", dest="user")
     parser.add_argument("--note")
     parser.add_argument("--timeout", dest="timeout_s", type=int)
+    parser.add_argument("--priority", type=int, default=0)
     for switch in ("--wait", "--watch", "--no-panel"):
         parser.add_argument(switch, action="store_true")
     return vars(parser.parse_args(list(words)))
 
 
-def read_events(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options of a `%motor_events` line: `names` and `last`."""
-    parser = _Parser("%motor_events")
-    parser.add_argument("--last", type=int, default=20)
+def read_options(magic: str, words: Sequence[str], **defaults: object) -> dict[str, Any]:
+    """Return `names` and the options of a line, each of the type of its default; None is a text."""
+    parser = _Parser(magic)
+    for option, default in defaults.items():
+        parser.add_argument(f"--{option}", type=str if default is None else type(default), default=default)
     return vars(parser.parse_args(list(words)))
+
+
+def read_span(text: str) -> float | None:
+    """Return a length of time such as `3h`, `1h30min` or `45s` in seconds; None for what is none."""
+    parts = _SPAN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def declared(description: Mapping[str, Any]) -> dict[str, Command]:

@@ -23,11 +23,11 @@ from IPython.core.magic import (
 )
 from traitlets import Unicode
 
-from jupyter_motorlock import meant
+from jupyter_motorlock import meant, view
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.handle import Handle, login, run
+from jupyter_motorlock.handle import Handle, Handles, login, run
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import fill, read_call, read_cell, read_events, read_login, tokens
+from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, read_options, read_span, tokens
 from jupyter_motorlock.panel import Panel
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.session import KernelSession
@@ -63,55 +63,149 @@ class MotorMagics(Magics):
         self._panels: dict[str, Panel] = {}
 
     @_of_words
-    def motor_login(self, words: list[str]) -> Handle:
+    def motor_login(self, words: list[str]) -> Handle | Handles:
         """Take control of a motor and return its handle: `stage = %motor_login stage_x`.
 
         ::
 
-          %motor_login [NAME] [--as USER] [--wait] [--watch] [--note TEXT] [--timeout S] [--no-panel]
+          %motor_login [NAME ...] [--as USER] [--wait] [--watch] [--note TEXT] [--timeout S] [--priority N] [--no-panel]
 
         The handle has the motor's commands as methods: `stage.move_to(12.5)`. Without a name it takes the only
-        motor there is.
+        motor there is; with several it takes all of them or none: `x, y = %motor_login stage_x stage_y`.
 
         --as USER     who you are, as others see it
         --wait        queue behind the holder and return when it is your turn
         --watch       an observer lock: read, but not move
         --note TEXT   what you need it for; others see it
         --timeout S   seconds without use after which others may have it; 0 is never
+        --priority N  your place in the queue: a higher number goes before a lower one; 0 is usual
         --no-panel    show no panel
         """
         given = read_login(words)
         names, user, no_panel = (given.pop(key) for key in ("names", "user", "no_panel"))
-        if len(names) > 1:
-            raise UsageProblem(
-                f"One name is taken at a time for now: log in to {' and to '.join(names)} on a line each."
-            )
         self.user = user or self.user
         session = self.session
-        name = names[0] if names else meant.only_motor(session)
-        meant.commands(session, name)
-        handle = login(session, name, on_answer=None if no_panel else partial(self._show, name), **given)
+        names = list(dict.fromkeys(names)) or [meant.only_motor(session)]
+        for name in names:
+            meant.commands(session, name)
+        handles = login(session, names, on_answer=None if no_panel else partial(self._show, *names), **given)
         session.busy(True)  # the session may be younger than the cell
-        say(f"You are watching {name}." if given["watch"] else f"{name} is yours.")
-        return handle
+        named = " and ".join(names)
+        if given["watch"]:
+            say(f"You are watching {named}.")
+        else:
+            say(f"{named} {'is' if len(names) == 1 else 'are'} yours.")
+        return handles[0] if len(names) == 1 else handles
 
     @_of_words
     def motor_logout(self, words: list[str]) -> None:
-        """Give a motor back, or leave its queue: `%motor_logout [NAME]`."""
-        session = self.session
-        if not words and not meant.logged_in(session):
+        """Give a motor back, or leave its queue.
+
+        ::
+
+          %motor_logout [NAME ...] [--to USER] [--force REASON]
+
+        --to USER       hand it over to somebody who waits for it
+        --force REASON  take it from whoever has it; it is stopped, and they are told who did it and why
+        """
+        session, given = self.session, read_options("%motor_logout", words, to=None, force=None)
+        if not given["names"] and not meant.logged_in(session):
             say("This kernel is not logged in to anything, so there is nothing to give back.")
             return
-        name = meant.one(session, words)
-        if session.leave(name):
-            say(f"You left the queue of {name}.")
-            return
-        reply = session.release(name)
+        for name in given["names"] or [meant.one(session, [])]:
+            say(self._logout(name, **given))
+
+    def _logout(self, name: str, to: str | None, force: str | None, **_: object) -> str:
+        session = self.session
+        if to is not None:
+            draining = session.hand_over(name, to)["state"] == "draining"
+            return f"{name} is handed over to {to}{' as soon as it is at rest' if draining else ''}."
+        if force is None and session.leave(name):
+            return f"You left the queue of {name}."
+        reply = session.release(name, force=force is not None, reason=force)
         if reply.get("status") == "not_locked":
-            nothing = f"This kernel is not logged in to {name}, so there is nothing to give back"
-            say(f"{nothing}; %motor_status {name} shows who has it.")
+            nobody = f"Nobody has {name}" if force else f"This kernel is not logged in to {name}"
+            return f"{nobody}, so there is nothing to give back; %motor_status {name} shows who has it."
+        if force is not None:
+            return f"{name} was taken from its holder, who is told that you did it and why."
+        return f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back."
+
+    @_of_words
+    def motor_keep(self, words: list[str]) -> None:
+        """Promise until when you need a motor, so that idling does not end it: `%motor_keep 3h "overnight scan"`.
+
+        ::
+
+          %motor_keep [NAME] TIME [NOTE]
+
+        TIME is such as `45min`, `3h` or `1h30min`; `0s` takes the promise back. Others see the time and the note.
+        """
+        named, rest = meant.named_first(self.session, words)
+        name, seconds = named or meant.one(self.session, []), read_span(rest[0]) if rest else None
+        if seconds is None or len(rest) > 2:
+            raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
+        kept = self.session.keep(name, seconds, *rest[1:])["kept"]
+        say(f"{name} is kept{view.until(kept)}." if kept else f"{name} is no longer kept; idling runs again.")
+
+    @_of_words
+    def motor_ask(self, words: list[str]) -> None:
+        """Wait for a motor without blocking, and ask its holder to yield: `%motor_ask stage_x "five minutes"`.
+
+        ::
+
+          %motor_ask NAME [REASON] [--within TIME]
+
+        You are told the answer, and your turn, when a later cell ends. TIME is how long the holder has to answer.
+        """
+        given = read_options("%motor_ask", words, within="2min")
+        (name, *reason), within = given["names"] or [""], read_span(given["within"])
+        if not name or len(reason) > 1 or within is None:
+            raise UsageProblem('Say for what you ask, and why: %motor_ask NAME "REASON" --within 2min')
+        session = self.session
+        meant.commands(session, name)
+        if session.acquire(name, queue=True)["status"] != "queued":
+            say(f"{name} is yours.")
             return
-        say(f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back.")
+        status = session.ask(name, *reason, seconds=within)
+        say(view.headline(status, session.session_id), f"{status['holder']['user']} is asked to yield.")
+
+    @_of_words
+    def motor_answer(self, words: list[str]) -> None:
+        """Answer somebody who asks for a motor of yours: `%motor_answer yes`, `no`, or a time such as `10min`.
+
+        ::
+
+          %motor_answer [NAME] yes | no | TIME [NOTE] [--to USER]
+
+        `yes` hands it over now. A TIME is when you mean to be done; nothing ends your lock then. --to says whom
+        you answer, where several ask.
+        """
+        given = read_options("%motor_answer", words, to=None)
+        named, rest = meant.named_first(self.session, given["names"])
+        answer = rest[0] if rest else ""
+        seconds = read_span(answer)
+        if (answer not in ("yes", "no") and seconds is None) or len(rest) > 2:
+            raise UsageProblem('Answer yes, no or a time: %motor_answer 10min "two more scans"')
+        name, entry = meant.asking(self.session, named, given["to"])
+        what = {"yes": "yield", "no": "no"}.get(answer, "later")
+        note = rest[1] if len(rest) > 1 else None
+        self.session.answer(name, entry["queue_id"], what, seconds=seconds, note=note)
+        say(f"{name} is handed over to {entry['user']}." if what == "yield" else f"{entry['user']} is told.")
+
+    @_of_words
+    def motor_swap(self, words: list[str]) -> None:
+        """Offer to swap places with somebody who waits too, or agree to their offer: `%motor_swap NAME USER`."""
+        if len(words) != 2:
+            raise UsageProblem("Say for what and with whom: %motor_swap NAME USER")
+        session, (name, user) = self.session, words
+        places = [x["queue_id"] for x in session.status(name)["queue"] if x["user"] == user]
+        if len(places) != 1:
+            raise UsageProblem(f"{'Nobody' if not places else 'More than one'} of that name waits for {name}: {user}.")
+        status = session.swap(name, places[0])
+        if view.place(status, session.session_id)["swap_with"]:
+            say(f"{user} has to agree: %motor_swap {name} {session.user}")
+        else:
+            say(f"You have swapped: {view.standing(status, session.session_id)}.")
 
     @no_var_expand
     @needs_local_scope
@@ -163,7 +257,7 @@ class MotorMagics(Magics):
 
         `rows = %motor_events` shows nothing and keeps a row for each event: `pandas.DataFrame(rows)`.
         """
-        given = read_events(words)
+        given = read_options("%motor_events", words, last=20)
         return _shown(self.session.events(meant.one(self.session, given["names"]), given["last"]))
 
     @_of_words
@@ -217,10 +311,11 @@ class MotorMagics(Magics):
     def _names_of(self, local_ns: Names | None) -> Names:
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
 
-    def _show(self, name: str) -> None:
-        if name not in self._panels:
-            self._panels[name] = Panel(self.session, name)
-        display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
+    def _show(self, *names: str) -> None:
+        for name in names:
+            if name not in self._panels:
+                self._panels[name] = Panel(self.session, name)
+            display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
 
 
 def _words(line: str) -> list[str]:

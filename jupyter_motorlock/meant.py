@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jupyter_motorlock.errors import InvalidRequest, UsageProblem
 from jupyter_motorlock.lines import Command
@@ -38,6 +39,30 @@ def commands(session: KernelSession, name: str) -> dict[str, Command]:
         return session.commands(name)
     except InvalidRequest:
         raise UsageProblem(f"{name} is not here; there is {listed(session.equipment_list())}.") from None
+
+
+def named_first(session: KernelSession, words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """Split `[NAME] ...` into the name, where the first word is one, and the rest."""
+    known = words and (words[0] in session.statuses or words[0] in logged_in(session))
+    return (words[0], words[1:]) if known else (None, words)
+
+
+def asking(session: KernelSession, name: str | None, user: str | None) -> tuple[str, Mapping[str, Any]]:
+    """Return which equipment of ours somebody asks for, and their place in its queue."""
+    asks = [
+        (name, entry)
+        for name in ([name] if name else sorted(session.held()))
+        for entry in session.status(name)["queue"]
+        if entry["ask"] and entry["ask"]["answer"] != "no" and user in (None, entry["user"])
+    ]
+    if not asks:
+        who = f"{user} does not ask" if user else "Nobody asks"
+        raise UsageProblem(f"{who} for what this kernel holds.")
+    waiting = [x for x in asks if x[1]["ask"]["answer"] is None] or asks
+    if len(waiting) > 1:
+        who = ", ".join(f"{entry['user']} for {name}" for name, entry in waiting)
+        raise UsageProblem(f"Several ask ({who}); say whom you answer: %motor_answer NAME yes --to USER")
+    return waiting[0]
 
 
 def only_motor(session: KernelSession) -> str:

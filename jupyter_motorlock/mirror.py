@@ -100,7 +100,7 @@ class Mirror:
             case "snapshot":
                 for equipment_id, status in data["equipment"].items():
                     self._store(equipment_id, status, None)
-            case "change":
+            case "change" if data["event"]["equipment_id"] is not None:
                 self._store(data["event"]["equipment_id"], data["status"], data["event"])
             case "status":
                 self._store(data["equipment_id"], data, None)
@@ -119,9 +119,7 @@ class Mirror:
             except Exception as error:  # noqa: BLE001 - somebody else's code, which must not end the feed
                 self.last_callback_error = error
 
-    def _store(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
-        if equipment_id is None:
-            return
+    def _store(self, equipment_id: str, status: Json | None, event: Json | None) -> None:
         if status is not None:
             with self._knowing:
                 self._compare(equipment_id, status, event or {})
@@ -131,6 +129,7 @@ class Mirror:
     def _compare(self, equipment_id: str, status: Json, event: Json) -> None:
         """Bring our own lock into line with a status of the authority, and note what the user has to be told."""
         ours, me, now = self._locks.get(equipment_id), self.session_id, datetime.now().astimezone()
+        known = view.asks(self.statuses.get(equipment_id, {}), me, now=now)
         if me is None or (ours is not None and status["fence"] < ours["fence"]):
             return  # older than the reply that gave us the lock
         if status["state"] == "held" and status["session_id"] == me:
@@ -147,6 +146,8 @@ class Mirror:
             because = view.headline(status, me, now=now)
             own = event["why"] in view.OWN_DOING
             self._notice("" if own else f"Your observer lock on {equipment_id} ended: {because}")
+        for asked in view.asks(status, me, now=now):
+            self._notice("" if asked in known else asked)
 
     def _notice(self, sentence: str, *, turn_on: str | None = None) -> None:
         if sentence:

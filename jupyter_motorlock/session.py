@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,62 +72,72 @@ class KernelSession(Link):
 
     def acquire(
         self,
-        equipment_id: str,
-        *,
+        *names: str,
         mode: str = "exclusive",
         queue: bool = False,
         note: str | None = None,
         timeout_s: float | None = None,
+        priority: int = 0,
     ) -> Json:
-        """Ask for a lock; the reply's `status` is `locked`, `refreshed`, `observer` or `queued`."""
-        asked: Json = {"equipment_id": equipment_id, "lock_mode": mode, "queue_if_busy": queue, "note": note}
+        """Ask for all of `names`, or none; the reply's `status` is `locked`, `refreshed`, `observer` or `queued`."""
+        asked: Json = {"lock_mode": mode, "queue_if_busy": queue, "note": note, "priority": priority}
+        asked |= {"equipment_id": names[0]} if len(names) == 1 else {"equipment_ids": names}
         asked |= {} if timeout_s is None else {"timeout_seconds": timeout_s}
         try:
             reply = self._as_me("locks", "acquire", **asked)
         except SessionEnded as ended:  # we have not heard of it yet: a login makes a new one
             self.is_over(self.session_id, str(ended))
             reply = self._as_me("locks", "acquire", **asked)
-        if isinstance(reply.get("lock"), dict):
-            self.took(reply["lock"])
+        if reply["status"] == "observer":
+            for name in names:
+                self.let_go(name)
+        for lock in reply.get("locks") or filter(None, [reply.get("lock")]):
+            self.took(lock)
         return reply
 
-    def wait_for(self, equipment_id: str) -> Json:
-        """Wait for the queue to grant the equipment, claim it and return the lock; `leave` is the caller's.
+    def wait_for(self, *names: str) -> None:
+        """Wait for the queue to grant all of `names`, and claim them; `leave` is the caller's.
 
         Raises `LockLost` when the place is gone.
         """
         news = threading.Event()
         hear = self.watch(lambda name, _, event: news.set() if name is None or event else None)
-        self._awaited.add(equipment_id)
+        self._awaited.update(names)
         try:
-            while not self._is_granted(equipment_id):
+            while not self._are_granted(names):
                 news.wait(LOOK_AGAIN_S)
                 news.clear()
-            return self.claim(equipment_id)
+            for name in names:
+                self.claim(name)
         finally:
-            self._awaited.discard(equipment_id)
+            self._awaited.difference_update(names)
             hear()
 
-    def _is_granted(self, equipment_id: str) -> bool:
+    def _are_granted(self, names: Sequence[str]) -> bool:
         try:
-            status = self.status(equipment_id)
+            statuses = [self.status(name) for name in names]
         except Unreachable:
             return False  # queues survive a restart of the authority; an interrupt ends the waiting
-        if status["state"] == "held" and status["session_id"] == self.session_id:
-            return True
-        if self._entry(status) is None:
-            gone = f"Your place in the queue for {equipment_id} is gone; log in again to go on waiting."
-            raise LockLost(gone, code="unknown_entry", status=404, data=status)
-        return False
+        missing = [x for x in statuses if x["state"] != "held" or x["session_id"] != self.session_id]
+        if missing and self._entry(missing[0]) is None:
+            name = missing[0]["equipment_id"]
+            gone = f"Your place in the queue for {name} is gone; log in again to go on waiting."
+            raise LockLost(gone, code="unknown_entry", status=404, data=missing[0])
+        return not missing
 
     def _entry(self, status: Json) -> Json | None:
         return next((entry for entry in status["queue"] if entry["session_id"] == self.session_id), None)
 
     def claim(self, equipment_id: str) -> Json:
-        """Claim a lock that the queue granted, and return it."""
+        """Claim a lock that the queue granted, with all that was granted with it, and return it."""
         lock: Json = self._as_me("locks", "claim", equipment_id)["lock"]
         self.took(lock)
         return lock
+
+    def keep(self, equipment_id: str, seconds: float, note: str | None = None) -> Json:
+        """Promise to need the lock for so many seconds, in which idling does not run; 0 takes the promise back."""
+        status: Json = self._as_me("locks", "keep", equipment_id, seconds=seconds, note=note)["status"]
+        return status
 
     def release(self, equipment_id: str, *, stop: bool = False, force: bool = False, reason: str | None = None) -> Json:
         """Give the lock back; `stop` ends the running command, `force` takes it from whoever has it."""
@@ -149,6 +159,35 @@ class KernelSession(Link):
         except InvalidRequest:
             return False
         return True
+
+    def hand_over(self, equipment_id: str, to: str) -> Json:
+        """Give the lock to one who waits: their user, session or `queue_id`; returns the status after it."""
+        status: Json = self._as_me("locks", "handover", equipment_id, to=to)["status"]
+        self.let_go(equipment_id)
+        return status
+
+    # Waiting
+
+    def ask(self, equipment_id: str, reason: str | None = None, *, seconds: float = 120) -> Json:
+        """Ask the holder, as one who waits, to yield; `seconds` is the time to answer. Returns the status."""
+        status: Json = self._as_me("locks", "ask", equipment_id, reason=reason, seconds=seconds)["status"]
+        return status
+
+    def answer(
+        self, equipment_id: str, queue_id: str, answer: str, *, seconds: float | None = None, note: str | None = None
+    ) -> Json:
+        """Answer what an entry asked: `yield` now, `later` in `seconds`, or `no`; returns the status after it."""
+        told: Json = {"queue_id": queue_id, "answer": answer, "note": note}
+        told |= {} if seconds is None else {"seconds": seconds}
+        status: Json = self._as_me("locks", "answer", equipment_id, **told)["status"]
+        if answer == "yield":
+            self.let_go(equipment_id)
+        return status
+
+    def swap(self, equipment_id: str, queue_id: str | None) -> Json:
+        """Offer to swap places with that entry, or agree to its offer; None takes the offer back."""
+        status: Json = self._as_me("locks", "queue", equipment_id, "swap", **{"with": queue_id})["status"]
+        return status
 
     # Motion
 

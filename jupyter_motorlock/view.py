@@ -18,7 +18,7 @@ COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
 LATE_S = 3  # how long after its end a countdown waits for news before it says so
 LATE = "stale: no word from the authority"
 LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
-OWN_DOING = frozenset({"logout", "downgraded", "upgraded"})
+OWN_DOING = frozenset({"logout", "handed_over", "downgraded", "upgraded"})
 
 _BADGES: Mapping[str, tuple[str, str]] = {  # how this session stands: what the badge says, and its colour
     "free": ("free", "free"),
@@ -79,8 +79,9 @@ def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "",
 
 def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return one sentence: who has the equipment, since when and why, and where `me` stands in its queue."""
-    name, holder, place = _name(status), _part(status, "holder"), _place(status, me)
+    name, holder, place = _name(status), _part(status, "holder"), standing(status, me)
     who, since = _who(holder, me), f" since {clock(holder['since'], now)}" if holder.get("since") else ""
+    kept = f", kept{until(_part(status, 'kept'), now)}" if status.get("kept") else ""
     match _stand(status, me):
         case "fault":
             why = status.get("fault") or "its state is not known"
@@ -90,10 +91,10 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
         case "turn":
             return f"It is your turn on {name}: claim it, or it passes on; {place}."
         case "mine":
-            return f"{name} is yours{since}{_note(holder)}; {place}."
+            return f"{name} is yours{since}{_note(holder)}{kept}; {place}."
         case "other" | "silent":
             new = " and has not claimed it yet" if status.get("claimed") is False else ""
-            return f"{who}{_note(holder)} has {name}{since}{new}; {place}."
+            return f"{who}{_note(holder)} has {name}{since}{new}{kept}; {place}."
         case "free":
             return f"{name} is free{'; you are watching' if _watching(status, me) else ''}."
         case _:
@@ -112,7 +113,12 @@ def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str
         lines.append(f"  reads: {seen.reading}" + (f" ({seen.doing})" if seen.doing else ""))
     if seen.ends:
         lines.append(f"  next: {seen.ends}" + ("" if left is None else f" (in {duration(left)})"))
-    lines += [f"  queue {entry['position']}: {_who(entry, me)}{_note(entry)}" for entry in _parts(status, "queue")]
+    for entry in _parts(status, "queue"):
+        others = " and ".join(x for x in entry.get("equipment_ids", ()) if x != status.get("equipment_id"))
+        waits = [f"with {others}"] if others else []
+        waits += [f"priority {entry['priority']}"] if entry.get("priority") else []
+        lines.append(", ".join([f"  queue {entry['position']}: {_who(entry, me)}{_note(entry)}", *waits]))
+    lines += [f"  {asked}" for asked in asks(status, me, now=now)]
     if watchers := [_who(watcher, me) for watcher in _parts(status, "observers")]:
         lines.append(f"  watching: {', '.join(watchers)}")
     return "\n".join([*lines, *([f"  note: {seen.notice}"] if seen.notice else [])])
@@ -125,7 +131,7 @@ def buttons(status: Fields, me: str | None) -> tuple[Deed, ...]:
             return ("Claim", "Release")
         stopper = _part(status, "stopped_by")
         return ("Release", "Resume") if stopper and stopper.get("session_id") != me else ("Release",)
-    if _my_entry(status, me):
+    if place(status, me):
         return ("Leave queue",)
     return ("Request", "Release") if _watching(status, me) else ("Request",)
 
@@ -139,7 +145,42 @@ def notice(status: Fields, me: str | None, *, now: datetime | None = None) -> st
         return f"{name} was stopped by {_who(stop, me)} {when}: {then}."
     if holder.get("suspect") is True and not holds:
         return f"Nothing is heard of {_who(holder, me)}: whoever asks for {name} gets it at rest."
-    return lost(status, me, now=now)
+    return lost(status, me, now=now) or " ".join(asks(status, me, now=now))
+
+
+def asks(status: Fields, me: str | None, *, now: datetime | None = None) -> list[str]:
+    """Return what is asked of `me`, or answered to what `me` asked; nothing of others."""
+    name, holder, said = _name(status), _part(status, "holder"), []
+    offered = place(status, me).get("queue_id")
+    for entry in _parts(status, "queue"):
+        if offered and entry.get("swap_with") == offered:
+            who = _who(entry, me)
+            said.append(f"{who} offers to swap places for {name} with you: `%motor_swap {name} {who}` agrees.")
+        ask, mine = _part(entry, "ask"), bool(me) and entry.get("session_id") == me
+        match ask.get("answer"):
+            case _ if not ask:
+                pass
+            case None if _holds(status, me):
+                how = "`%motor_answer yes`, `no`, or a time such as `10min`"
+                said.append(f"{_who(entry, me)} asks you for {name}{_note(ask, 'reason')}: {how}.")
+            case "later" if mine:
+                when = clock(ask.get("promised_at") or "", now)
+                said.append(f"{_who(holder, me)} means to be done with {name} at {when}{_note(ask)}.")
+            case "no" if mine:
+                said.append(f"{_who(holder, me)} cannot give {name} up now{_note(ask)}; you keep your place.")
+            case "unanswered" if mine:
+                said.append(f"{_who(holder, me)} did not answer for {name}; you keep your place.")
+    return said
+
+
+def until(kept: Fields, now: datetime | None = None) -> str:
+    """Return a promise in words: ` until 16:05 (overnight scan)`."""
+    return f" until {clock(kept.get('until') or '', now)}{_note(kept)}"
+
+
+def place(status: Fields, me: str | None) -> Fields:
+    """Return the place of `me` in the queue; empty where there is none."""
+    return next((entry for entry in _parts(status, "queue") if me and entry.get("session_id") == me), {})
 
 
 def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
@@ -245,13 +286,12 @@ def _watching(status: Fields, me: str | None) -> bool:
     return bool(me) and any(watcher.get("session_id") == me for watcher in _parts(status, "observers"))
 
 
-def _my_entry(status: Fields, me: str | None) -> Fields:
-    return next((entry for entry in _parts(status, "queue") if me and entry.get("session_id") == me), {})
-
-
-def _place(status: Fields, me: str | None) -> str:
-    if mine := _my_entry(status, me):
-        return "you are " + ("next" if mine["position"] == 1 else f"number {mine['position']}") + " in the queue"
+def standing(status: Fields, me: str | None) -> str:
+    """Return where `me` stands: `you are next in the queue`, or how many wait."""
+    if mine := place(status, me):
+        minutes = round((mine.get("expected_wait_seconds") or 0) / 60)  # it is an estimate: no seconds
+        about = "" if not minutes else f" (perhaps {f'{minutes} min' if minutes < 120 else f'{minutes // 60} h'})"
+        return f"you are {'next' if mine['position'] == 1 else 'number ' + str(mine['position'])} in the queue{about}"
     if _watching(status, me):
         return "you are watching"
     waiting = status.get("queue_length") or 0

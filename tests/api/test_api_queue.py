@@ -65,7 +65,7 @@ def test_two_waiters_swap_when_both_agree(lab: Authority, ann: Person, bob: Pers
 def test_a_waiter_asks_and_the_holder_answers_later_then_no_then_yields(
     lab: Authority, ann: Person, bob: Person, cem: Person, motor: str
 ) -> None:
-    """QUEUE-13 QUEUE-18"""
+    """QUEUE-13 QUEUE-18 QUEUE-20"""
     ann.has(motor)
     waits(cem, motor)
     entry = waits(bob, motor)
@@ -81,7 +81,10 @@ def test_a_waiter_asks_and_the_holder_answers_later_then_no_then_yields(
     assert later["promised_at"] > later["at"]
     ok(ann.post(f"/locks/answer/{motor}", {"queue_id": entry["queue_id"], "answer": "no"}))
     assert queue(lab, motor)[1]["ask"]["answer"] == "no"
-    ok(ann.post(f"/locks/answer/{motor}", {"queue_id": entry["queue_id"], "answer": "yield"}))
+    agree = {"queue_id": entry["queue_id"], "answer": "yield"}
+    refused(ann.post(f"/locks/answer/{motor}", agree), 404, "unknown_ask")
+    ok(bob.post(f"/locks/ask/{motor}"))
+    ok(ann.post(f"/locks/answer/{motor}", agree))
     status = lab.status(motor)
     assert (status["holder"]["user"], status["claimed"]) == ("bob", False)
     assert status["last_lost"]["why"] == "handed_over"

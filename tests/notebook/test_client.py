@@ -246,10 +246,10 @@ def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
     bob.acquire()
     assert session.acquire("stage_x", queue=True)["status"] == "queued"
     letting_go = _once_it_waits(session, bob.release)
-    lock = session.wait_for("stage_x")
+    session.wait_for("stage_x")
     letting_go.join(PATIENCE_S)
-    assert lock["claimed"]
-    assert session.held()["stage_x"]["fence"] == lock["fence"]
+    assert session.held()["stage_x"]["claimed"]
+    assert session.held()["stage_x"]["fence"] == 2
     assert session.take_notices() == []
 
 
@@ -306,7 +306,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, aut
 
     bob.acquire()
     with pytest.raises(MotorlockError, match="you are not in its queue"):
-        login(session, "stage_x", wait=True, on_answer=interrupt)
+        login(session, ["stage_x"], wait=True, on_answer=interrupt)
     assert authority.status()["queue"] == []
 
 

@@ -145,6 +145,7 @@ def test_the_options_of_login_are_read_with_quotes_taken_off() -> None:
         "user": "Ann B",
         "note": "scan over night",
         "timeout_s": 0,
+        "priority": 0,
         "wait": True,
         "watch": False,
         "no_panel": True,

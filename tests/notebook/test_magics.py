@@ -16,13 +16,17 @@ from typed import Notebook, wait_until
 
 ALL = (
     "motor",
+    "motor_answer",
+    "motor_ask",
     "motor_events",
+    "motor_keep",
     "motor_login",
     "motor_logout",
     "motor_panel",
     "motor_resume",
     "motor_status",
     "motor_stop",
+    "motor_swap",
 )
 
 
@@ -245,13 +249,6 @@ def test_a_misspelt_name_and_a_misspelt_command_are_told_apart(ann: Notebook) ->
     assert "stage_x has no command postion" in ann.run("%motor postion").error
     assert "stage_x has no command mvoe_to" in ann.run("%motor stage_x mvoe_to 1").error
     assert ann.run("%motor stage_z move_to 1").error.startswith("UsageProblem: stage_z is not here; there is stage_x")
-
-
-def test_several_names_are_refused_for_now(ann: Notebook, authority: Authority) -> None:
-    assert ann.run("%motor_login stage_x stage_y").error == (
-        "UsageProblem: One name is taken at a time for now: log in to stage_x and to stage_y on a line each."
-    )
-    assert authority.status()["state"] == "free"
 
 
 def test_variables_of_a_function_are_filled_into_a_line(ann: Notebook) -> None:

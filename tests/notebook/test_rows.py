@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pandas  # type: ignore[import-untyped]
 import pytest
 
 from jupyter_motorlock.rows import of_events, of_statuses, sentence
@@ -136,7 +137,6 @@ def test_an_event_is_said_in_plain_words(event: dict[str, object], said: str) ->
 
 def test_pandas_reads_times_as_times_and_positions_as_numbers() -> None:
     """NB-27 NB-28"""
-    pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(of_statuses([HELD, FREE], None, whole=False, now=NOW))
     assert [str(table[name].dtype).partition("[")[0] for name in ("since", "position", "queue")] == [
         "datetime64",
