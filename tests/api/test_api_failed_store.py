@@ -96,6 +96,8 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
         raise AssertionError
 
     async def send(message: Any) -> None:
+        if len(sent) == 20:
+            raise OSError("a client that has had enough")
         sent.append(message)
         if len(sent) == 2:
             listening.set()
