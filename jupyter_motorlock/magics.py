@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial, wraps
 from itertools import pairwise
 from traceback import extract_stack
@@ -145,7 +146,7 @@ class MotorMagics(Magics):
         if seconds is None or len(rest) > 2:
             raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
         kept = self.session.keep(name, seconds, *rest[1:])["kept"]
-        say(f"{name} is kept{view.until(kept)}." if kept else f"{name} is no longer kept; idling runs again.")
+        say(f"{name} is kept{view.until(kept, _now())}." if kept else f"{name} is no longer kept; idling runs again.")
 
     @_of_words
     def motor_ask(self, words: list[str]) -> None:
@@ -167,7 +168,7 @@ class MotorMagics(Magics):
             say(f"{name} is yours.")
             return
         status = session.ask(name, *reason, seconds=within)
-        say(view.headline(status, session.session_id), f"{status['holder']['user']} is asked to yield.")
+        say(view.headline(status, session.session_id, now=_now()), f"{status['holder']['user']} is asked to yield.")
 
     @_of_words
     def motor_answer(self, words: list[str]) -> None:
@@ -341,6 +342,10 @@ def _shown(rows: Rows) -> Rows | None:
         return rows
     say(repr(rows))
     return None
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def say(*sentences: str) -> None:

@@ -155,13 +155,13 @@ def asks(status: Fields, me: str | None, *, now: datetime | None = None) -> list
     for entry in _parts(status, "queue"):
         if offered and entry.get("swap_with") == offered:
             who = _who(entry, me)
-            said.append(f"{who} offers to swap places for {name} with you: `%motor_swap {name} {who}` agrees.")
+            said.append(f"{who} offers to swap places for {name} with you: %motor_swap {name} {who} agrees.")
         ask, mine = _part(entry, "ask"), bool(me) and entry.get("session_id") == me
         match ask.get("answer"):
             case _ if not ask:
                 pass
             case None if _holds(status, me):
-                how = "`%motor_answer yes`, `no`, or a time such as `10min`"
+                how = "answer with %motor_answer yes, or no, or a time such as 10min"
                 said.append(f"{_who(entry, me)} asks you for {name}{_note(ask, 'reason')}: {how}.")
             case "later" if mine:
                 when = clock(ask.get("promised_at") or "", now)

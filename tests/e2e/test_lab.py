@@ -119,3 +119,24 @@ def test_the_countdown_ticks_in_the_browser_and_a_lost_authority_is_said(
     authority.start()
     ann.page.locator(".motorlock", has_text="may be out of date").wait_for(state="detached")
     ann.wait_panel("stage_x is yours")
+
+
+def test_an_ask_is_seen_in_the_holders_panel_and_its_answer_in_the_askers(
+    authority: Authority, lab: Lab, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """NB-25 NB-31"""
+    keep, answer = '%motor_keep 3h "scan over night"', '%motor_answer 10min "two more points"'
+    ann = OpenNotebook(open_page(lab.write("ann", LOAD, LOGIN, keep, answer, "1 + 1")))
+    for _ in range(3):
+        ann.run_next()
+    ann.wait_panel("kept until")
+    ask = '%motor_ask stage_x "five minutes of beam"'
+    bob = OpenNotebook(open_page(lab.write("bob", f"%env MOTORLOCK_USER=Bob\n{LOAD}", LOOK, ask, "1 + 1")))
+    for _ in range(3):
+        bob.run_next()
+    ann.wait_panel("Bob asks you for stage_x (five minutes of beam)")
+    ann.page.screenshot(path=screenshots / "panel-asked.png")
+    ann.run_next()
+    bob.wait_panel("Ann means to be done with stage_x at")
+    bob.page.screenshot(path=screenshots / "panel-answered.png")
+    assert authority.status()["queue"][0]["ask"]["note"] == "two more points"

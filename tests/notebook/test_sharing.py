@@ -128,7 +128,7 @@ def test_a_motor_is_asked_for_answered_and_handed_over(ann: Notebook, bob: Noteb
     asked = bob.run('%motor_ask stage_x "five minutes of beam"').stdout
     assert asked.endswith("you are next in the queue.\nAnn is asked to yield.\n")
     said = until_said(ann, "Bob asks you for stage_x (five minutes of beam)")
-    assert "`%motor_answer yes`, `no`, or a time such as `10min`" in said
+    assert "answer with %motor_answer yes, or no, or a time such as 10min." in said
     assert "asks you" not in (ann.run("pass").stdout + ann.run("pass").stderr), "told twice"
     assert ann.run('%motor_answer 10min "two more scans"').stdout == "Bob is told.\n"
     until_said(bob, "(two more scans)")
@@ -183,7 +183,7 @@ def test_two_who_wait_swap_when_both_agree(ann: Notebook, bob: Notebook, authori
     ann.run("%motor_ask stage_x")
     bob.run("%motor_ask stage_x")
     assert ann.run("%motor_swap stage_x Bob").stdout == "Bob has to agree: %motor_swap stage_x Ann\n"
-    until_said(bob, "Ann offers to swap places for stage_x with you: `%motor_swap stage_x Ann` agrees.")
+    until_said(bob, "Ann offers to swap places for stage_x with you: %motor_swap stage_x Ann agrees.")
     assert bob.run("%motor_swap stage_x Ann").stdout == "You have swapped: you are next in the queue.\n"
     assert [x["user"] for x in authority.status()["queue"]] == ["Bob", "Ann"]
     assert "Nobody of that name waits for stage_x: Dan." in ann.run("%motor_swap stage_x Dan").error
