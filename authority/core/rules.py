@@ -104,10 +104,10 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
         for e, why in zip(held, whys, strict=True):
             if why is not None and None not in whys:
                 step.end_lock(e.id, why, by=want.user)
-    for name in missing:
-        if step.equipment(name).lock is not None:
-            _wait_or_refuse(step, r, step.equipment(name), want, missing)
-            return
+    in_the_way = [e for e, why in zip(held, whys, strict=True) if why is None] or [e for e in held if not e.at_rest]
+    if in_the_way:
+        _wait_or_refuse(step, r, step.equipment(in_the_way[0].id), want, missing)
+        return
     _refuse_another_entry(step, want.session, missing)
     for place, name in enumerate(missing):
         own = step.equipment(name).entry(want.session)

@@ -91,6 +91,16 @@ def test_nothing_of_a_group_is_granted_where_one_is_busy():
     assert lab.holders == (None, ANN, BOB)
 
 
+def test_the_member_that_a_refusal_names_is_one_that_does_not_yield():
+    """GROUP-10, GROUP-7"""
+    lab = given(acquire(ANN), acquire(BOB, Y, timeout_s=0))
+    lab.until(301)
+    assert lab.refuses(group(CEM, X, Y), EquipmentInUse).equipment == lab.y
+    lab = given(acquire(ANN), acquire(BOB, Y, timeout_s=50), control(BOB, what=Y), finish(what=Y, moving=True))
+    lab.until(301)
+    assert lab.refuses(group(CEM, X, Y), EquipmentInUse).equipment == lab.y
+
+
 def test_a_group_with_something_unknown_in_it_is_refused():
     """GROUP-1, REST-10"""
     given().refuses(group(CEM, X, EquipmentId("w")), UnknownEquipment)

@@ -243,7 +243,9 @@ def test_the_heirs_entry_goes_to_the_head_while_the_move_finishes():
 
 def test_the_heir_is_granted_although_somebody_of_higher_priority_came_since():
     """QUEUE-12, QUEUE-10"""
-    lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"), acquire(DAN, wait=True, priority=9))
+    lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"))
+    assert the(m.Queued, lab.do(acquire(DAN, wait=True, priority=9))).position == 2
+    assert lab.waiting == [CEM, DAN, BOB]
     lab.do(finish())
     assert (lab.holder, lab.waiting) == (CEM, [DAN, BOB])
 
@@ -273,6 +275,15 @@ def test_the_heir_of_what_ends_at_fault_is_granted_when_the_fault_is_cleared():
     lab.until(65)
     assert (lab.x.state, lab.holder, lab.waiting) == ("fault", None, [CEM, BOB])
     lab.do(clear_fault())
+    assert lab.holder == CEM
+
+
+def test_a_restart_of_the_authority_leaves_the_heir_the_heir():
+    """QUEUE-12, STORE-3"""
+    lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"))
+    lab.restart(after=10)
+    assert (lab.x.state, lab.waiting) == ("draining", [CEM, BOB])
+    lab.do(moved(False))
     assert lab.holder == CEM
 
 
