@@ -6,8 +6,7 @@ nothing, and what is behind it passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import median
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -140,9 +139,15 @@ def expected_wait_s(e: Equipment, entry: Entry, now: float) -> float | None:
         since = now - e.lock.since
         promised = clocks.earliest(*(x.ask.promised_at for x in e.queue if x.ask is not None))
         longer = [held - since for held in e.holds_s if held > since]
-        left = max(0.0, promised - now) if promised is not None else median(longer) if longer else None
+        left = max(0.0, promised - now) if promised is not None else _middle(longer) if longer else None
     ahead = sum(1 for x in e.queue[: e.queue.index(entry)] if x.mode is Mode.EXCLUSIVE)
-    return None if left is None else left + ahead * median(e.holds_s)
+    return None if left is None else left + ahead * _middle(e.holds_s)
+
+
+def _middle(lengths: Iterable[float]) -> float:
+    """Return the one in the middle: half of them are shorter."""
+    found = sorted(lengths)
+    return found[len(found) // 2]
 
 
 # -- deadlock
