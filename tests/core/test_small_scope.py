@@ -96,6 +96,12 @@ def after(table: Table, request: AnyRequest, now: float) -> Table | None:
             assert before.fault is None
             assert event.lock.fence == before.fence + 1
         evolve(fresh, event)
+    got = {(x.equipment, x.session) for x in events if isinstance(x, m.LockAcquired | m.ObserverAcquired)}
+    for event in events:
+        if isinstance(event, m.QueueLeft) and event.result == "granted" and event.session is not None:
+            e = table.equipment(event.equipment)
+            assert e is not None
+            assert (e.id, event.session) in got or e.holds(event.session), "a group was granted in part"
     return fresh
 
 
