@@ -412,11 +412,15 @@ class Naive:
                 raise No("equipment_fault", e.name)
         held = [e for e in wanted if e.lock]
         hows = [self._yields(e) for e in held]
+        firm = [e.name for e, how in zip(held, hows, strict=True) if how is None]
+        in_the_way = firm or [e.name for e in held if not self._at_rest(e)]  # GROUP-10
         if None not in hows and (wait or all(self._at_rest(e) for e in held)):  # LIVE-8, LIVE-10, GROUP-7
             for e, how in zip(held, hows, strict=True):
                 self._lose(e, how)
         if any(e.lock for e in wanted):
-            self._wait(name, missing, "exclusive", timeout, wait=wait, priority=priority)
+            if not wait:
+                raise No("equipment_in_use", in_the_way[0])
+            self._wait(name, missing, "exclusive", timeout, priority)
             return
         self._refuse_another_entry(name, missing)
         if missing:
@@ -438,9 +442,7 @@ class Naive:
         if self._waits_for_itself(name):
             raise No("would_deadlock")
 
-    def _wait(self, name: str, names: list[str], mode: str, timeout: float, *, wait: bool, priority: int) -> None:
-        if not wait:
-            raise No("equipment_in_use", next(x for x in names if self._blocks(self.e[x], name, mode)))  # GROUP-10
+    def _wait(self, name: str, names: list[str], mode: str, timeout: float, priority: int) -> None:
         self._refuse_another_entry(name, names)
         if self._entry(self.e[names[0]], name):  # QUEUE-3
             return
@@ -455,8 +457,11 @@ class Naive:
         self, name: str, names: tuple[str, ...], timeout: float, *, wait: bool, priority: int
     ) -> None:
         missing = [x for x in names if not self._holds(self.e[x], name)]
-        if any(self._blocks(self.e[x], name, "observer") for x in missing):  # OBS-4
-            self._wait(name, missing, "observer", timeout, wait=wait, priority=priority)
+        in_the_way = [x for x in missing if self._blocks(self.e[x], name, "observer")]
+        if in_the_way:  # OBS-4
+            if not wait:
+                raise No("equipment_in_use", in_the_way[0])
+            self._wait(name, missing, "observer", timeout, priority)
             return
         self._refuse_another_entry(name, missing)
         for e in [self.e[x] for x in names]:
