@@ -9,6 +9,7 @@ from fakes import Lab
 
 from authority.ports import Clock
 
+_ROUNDING_S = 1e-6  # of the sum of a large number and a small one
 Happening = tuple[float, str, dict[str, object]]
 
 
@@ -36,7 +37,7 @@ class Timeline:
     def to(self, at: float) -> None:
         """Let time pass until `at`; whatever is due by then happens when it is due."""
         agenda = self._here.service._agenda
-        while (due := agenda._timer_at) is not None and due - self._origin <= at:
+        while (due := agenda._timer_at) is not None and due - self._origin <= at + _ROUNDING_S:
             self._advance(due - self._clock.now())
             agenda._ring()
             self.note()
