@@ -377,8 +377,10 @@ class Naive:
     def speak(self, name: str) -> None:
         if name not in self.s:
             raise No("session_ended")
+        was_suspect = self.s[name].suspect
         self.s[name].seen, self.s[name].suspect = self.now, False
-        self.advance(self.now)
+        if was_suspect:
+            self.advance(self.now)
 
     def _entry(self, e: E, name: str) -> W | None:
         return next((w for w in e.queue if w.session == name), None)

@@ -108,9 +108,13 @@ class LockMachine(RuleBasedStateMachine):
             self._pass_to(self.now + 50)
 
     def _beat(self) -> None:
+        self._ring()
+        self.naive.advance(self.now)
         for name in self.names[:KEEPERS]:
             if self.table.session(name) is not None:
-                self._both(m.Seen(session=name), lambda: None, name)
+                self._take(decide(self.table, m.Seen(session=name), self.now))
+                self.naive.speak(name)
+        self._compare()
 
     def _pass_to(self, until: float) -> None:
         while True:
@@ -119,8 +123,8 @@ class LockMachine(RuleBasedStateMachine):
             self.now = at
             self._ring()
             self.naive.advance(at)
-            self._compare()
             if at == until:
+                self._compare()
                 return
 
     def _settle(self) -> None:
