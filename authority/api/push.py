@@ -102,12 +102,14 @@ class Stream(Response):
             self._service.apply(m.Attach(session=self._session, role=self._role))
         sending = asyncio.ensure_future(self._send(send))
         leaving = asyncio.ensure_future(_gone(receive))
+        ours = False
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            ours = not leaving.done()  # it ended by itself, because its client cannot keep up
         finally:
             for task in (sending, leaving):
                 task.cancel()
-            self._detach()
+            self._detach(ours=ours)
             await asyncio.gather(sending, leaving, return_exceptions=True)
             await self._messages.aclose()
 
@@ -122,12 +124,12 @@ class Stream(Response):
     def _authority_ends(self) -> bool:
         return self._service.ending or self._service.failure is not None
 
-    def _detach(self) -> None:
+    def _detach(self, *, ours: bool) -> None:
         # An authority that ends closes all streams itself: that says nothing of the sessions.
         if self._session is None or self._authority_ends:
             return
         if self._service.table.session(self._session) is not None:
-            self._service.apply(m.Detach(session=self._session, role=self._role))
+            self._service.apply(m.Detach(session=self._session, role=self._role, ours=ours))
 
 
 async def opened(kind: type[Stream], house: House, request: Request) -> Response:

@@ -82,7 +82,7 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
             return replace(e, lock=lock, stopped_by=None)
         case m.LockKept(kept=kept):
             assert e.lock is not None
-            return replace(e, lock=replace(e.lock, kept=kept))
+            return replace(e, lock=replace(e.lock, kept=kept, used_at=event.at))
         case m.LockClaimed():
             assert e.lock is not None
             return replace(e, lock=replace(e.lock, claim_by=None, used_at=event.at))

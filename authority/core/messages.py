@@ -67,9 +67,10 @@ class Attach(OfSession, frozen=True, kw_only=True):
 
 
 class Detach(OfSession, frozen=True, kw_only=True):
-    """One of the session's two connections has closed."""
+    """One of the session's two connections has closed; `ours`: by the authority's own doing, which proves nothing."""
 
     role: Role
+    ours: bool = False
 
 
 class Acquire(OfLock, frozen=True, kw_only=True):

@@ -70,7 +70,8 @@ def _connect(step: Step, r: m.Attach | m.Detach) -> None:
     change = 1 if isinstance(r, m.Attach) else -1
     feeds = s.feeds + (change if r.role is Role.FEED else 0)
     keepers = s.keepers + (change if r.role is Role.KEEPER else 0)
-    lost = step.now if feeds == keepers == 0 else None
+    ours = isinstance(r, m.Detach) and r.ours
+    lost = step.now if feeds == keepers == 0 and not ours else None
     step.emit(m.ConnectionsChanged(at=step.now, session=s.id, feeds=feeds, keepers=keepers, disconnected_at=lost))
 
 
@@ -109,6 +110,9 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
         _wait_or_refuse(step, r, step.equipment(in_the_way[0].id), want, missing)
         return
     _refuse_another_entry(step, want.session, missing)
+    waits = step.equipment(missing[0]).entry(want.session)
+    if r.wait and waits is not None and set(waits.group) == set(want.group):
+        return  # it is kept from passing a group, and waits until it may
     for place, name in enumerate(missing):
         own = step.equipment(name).entry(want.session)
         if own is not None and set(own.group) <= set(missing):

@@ -597,6 +597,7 @@ class Naive:
             raise No("outside_limits")
         self._claim(e)
         e.lock.kept = self.now + seconds if seconds else None
+        e.lock.used = self.now
 
     def control(self, name: str, e: E, key: str, fence: int | None) -> None:
         if e.fault:

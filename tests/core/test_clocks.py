@@ -145,6 +145,18 @@ def test_both_connections_lost_for_five_seconds_prove_death():
     assert (ended.session, ended.why, lab.holder) == (ANN, Why.CONNECTIONS_LOST, None)
 
 
+def test_connections_that_the_authority_itself_closes_prove_nothing():
+    """LIVE-5"""
+    lab = given(connected(ANN), connected(ANN, Role.KEEPER), acquire(ANN), dropped(ANN))
+    lab.do(m.Detach(session=ANN, role=Role.KEEPER, ours=True))
+    lab.until(30)
+    assert lab.holder == ANN
+    lab.do(connected(ANN))
+    lab.do(dropped(ANN))
+    lab.until(36)
+    assert lab.holder is None
+
+
 def test_no_connection_counts_as_lost_before_it_was_opened():
     """LIVE-4, LIVE-5"""
     lab = given(acquire(ANN))

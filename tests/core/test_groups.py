@@ -827,3 +827,32 @@ def test_after_a_restart_no_clock_of_what_a_waiter_is_tied_to_has_run(waits):
     lab = given(acquire(ANN, X), acquire(EVE, Y), waits)
     assert set(kinds(lab.restart(after=1000))) == {"ClocksRestarted"}
     assert lab.holders == (ANN, EVE, None)
+
+
+def test_one_who_is_held_back_and_asks_again_keeps_the_entry():
+    """GROUP-9, QUEUE-3"""
+    lab = held_back()
+    before = lab.x.queue
+    assert kinds(lab.do(acquire(CEM, wait=True, again=1))) == []
+    assert lab.x.queue == before
+
+
+def test_what_the_group_has_of_its_own_does_not_yield_to_it_though_it_idles():
+    """GROUP-5, GROUP-6"""
+    lab = given(acquire(ANN, Y, timeout_s=0), group(BOB, X, Y, wait=True), acquire(BOB))
+    fence = lab.x.fence
+    lab.until(400, busy=False)
+    assert "LockEnded" not in kinds(lab.do(release(ANN, Y)))[1:]
+    assert (lab.holders, lab.x.fence) == ((BOB, BOB, None), fence)
+
+
+def test_a_member_that_nobody_claimed_goes_to_the_group_however_late_the_timer_is():
+    """GROUP-6, LIVE-18"""
+    lab = given(acquire(ANN, Y), acquire(CEM, Y, wait=True), release(ANN, Y), acquire(DAN), group(BOB, X, Y, wait=True))
+    assert lab.y.lock.claim_by == 120
+    for at in (50, 100):
+        lab.until(at)
+        lab.do(activity(DAN))
+    lab.late(121)
+    lab.do(release(DAN))
+    assert lab.holders == (BOB, BOB, None)

@@ -112,7 +112,7 @@ def test_no_seconds_take_the_promise_back():
     lab.until(10)
     assert the(m.LockKept, lab.do(keep(EVE, seconds=0))).kept is None
     assert lab.x.lock.kept is None
-    lab.until(300)
+    lab.until(310)
     assert lab.holder is None
 
 
@@ -212,6 +212,17 @@ def test_the_lab_file_may_bound_a_promise():
     lab.refuses(keep(ANN, seconds=101), KeepTooLong)
     lab.do(keep(ANN, seconds=100))
     assert lab.x.lock.kept == Kept(until=160)
+
+
+def test_one_who_takes_a_promise_back_has_the_idle_time_in_full():
+    """IDLE-8, IDLE-1"""
+    lab = given(acquire(EVE), keep(EVE, seconds=HOUR))
+    lab.until(500, beating=[])
+    lab.do(keep(EVE, seconds=0))
+    lab.until(799, beating=[])
+    assert lab.holder == EVE
+    lab.until(800, beating=[])
+    assert lab.x.losses[-1].why == Why.IDLE
 
 
 def test_where_the_lab_file_says_nothing_a_promise_has_no_bound():
