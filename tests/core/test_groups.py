@@ -856,3 +856,15 @@ def test_a_member_that_nobody_claimed_goes_to_the_group_however_late_the_timer_i
     lab.late(121)
     lab.do(release(DAN))
     assert lab.holders == (BOB, BOB, None)
+
+
+def test_nobody_passes_a_group_whose_last_member_was_free_before_however_late_the_timer_is():
+    """GROUP-6, LIVE-18"""
+    lab = given(acquire(ANN, Y), acquire(CEM, Y, wait=True), release(ANN, Y), acquire(DAN), group(BOB, X, Y, wait=True))
+    for at in (50, 100):
+        lab.until(at)
+        lab.do(activity(DAN))
+    lab.do(acquire(EVE, wait=True))
+    lab.late(121)
+    lab.do(release(DAN))
+    assert (lab.holders, lab.waiting) == ((BOB, BOB, None), [EVE])
