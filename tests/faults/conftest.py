@@ -1,8 +1,9 @@
-"""The trials of the service borrow its tests' clock, drivers and lab."""
+"""The trials borrow the clock, drivers and lab of the service's tests, and the processes of the notebook's."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "service"))
+for neighbour in ("service", "notebook"):
+    sys.path.append(str(Path(__file__).parents[1] / neighbour))
