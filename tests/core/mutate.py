@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-EXAMPLES, STEPS = 1000, 40
+EXAMPLES, STEPS = 800, 40
 AT_ONCE = 2
 
 

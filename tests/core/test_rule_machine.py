@@ -35,7 +35,7 @@ ROLES = st.sampled_from(list(Role))
 # deadline, which the timer misses; or ("late") half a second more. The keepers beat meanwhile, or they are silent.
 BEATING, SILENT = True, False
 PASSING = st.sampled_from(
-    [(0, SILENT)] * 12
+    [(0, SILENT)] * 40
     + [(t, BEATING) for t in (1, 5, 40, 119, 300, 601, "due", "due", "due", "late")]
     + [(t, SILENT) for t in (4, 60, "due", "due", "late")]
 )
@@ -302,7 +302,7 @@ class LockMachine(RuleBasedStateMachine):
 
     @rule(slot=SLOTS)
     def wait_for_x(self, slot):
-        self._acquire(self.names[slot], (X,), wait=True)
+        self._acquire(self._living(slot), (X,), wait=True)
 
     @rule(passing=PASSING)
     def holder_of_x_moves_it(self, passing):
@@ -315,7 +315,7 @@ class LockMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS, what=PLACES, mode=MODES, wait=YES_NO, timeout=TIMEOUTS, priority=PRIORITIES, passing=PASSING)
     def acquire(self, slot, what, mode, wait, timeout, priority, passing):
         self._pass(passing)
-        self._acquire(self.names[slot], (what,), mode=mode, wait=wait, timeout=timeout, priority=priority)
+        self._acquire(self._living(slot), (what,), mode=mode, wait=wait, timeout=timeout, priority=priority)
 
     @rule(
         slot=SLOTS, names=GROUPS, mode=MODES, wait=st.sampled_from([True, True, True, False]), timeout=TIMEOUTS,
@@ -323,7 +323,14 @@ class LockMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def acquire_group(self, slot, names, mode, wait, timeout, priority, passing):
         self._pass(passing)
-        self._acquire(self.names[slot], names, mode=mode, wait=wait, timeout=timeout, priority=priority)
+        self._acquire(self._living(slot), names, mode=mode, wait=wait, timeout=timeout, priority=priority)
+
+    def _living(self, slot: int) -> SessionId:
+        """The session of that slot; in place of one that has ended a new one."""
+        self._settle()
+        if self.table.session(self.names[slot]) is None:
+            self._open(slot)
+        return self.names[slot]
 
     def _acquire(self, name, names, *, mode=Mode.EXCLUSIVE, wait, timeout=300.0, priority=0):
         self.count += 1
@@ -344,10 +351,21 @@ class LockMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def swap(self, what, slot, other, by_waiter, to_waiter, back, passing):
         self._pass(passing)
+        if (what := self._waited_for(what, (slot, other))) is None:
+            return
         name, partner = self._waiter(what, slot, by_waiter), self._waiter(what, other, to_waiter)
         request = m.Swap(session=name, equipment=what, partner=None if back else self._queue_id(what, partner))
         e = self.naive.e[what]
         self._both(request, lambda: self.naive.swap(name, e, None if back else partner), name)
+
+    def _waited_for(self, what: EquipmentId, slots: tuple[int, ...]) -> EquipmentId | None:
+        """Equipment for which so many wait, `what` if it is so; if there is none, let those slots ask for `what`."""
+        found = [e.id for e in self.table.all_equipment() if len(e.queue) >= len(slots)]
+        if found:
+            return what if what in found else found[0]
+        for slot in slots:
+            self._acquire(self._living(slot), (what,), wait=True)
+        return None
 
     def _waiter(self, what: EquipmentId, slot: int, waits: bool) -> SessionId:
         queue = self._equipment(what).queue
@@ -363,6 +381,8 @@ class LockMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def ask(self, what, slot, by_waiter, seconds, passing):
         self._pass(passing)
+        if (what := self._waited_for(what, (slot,))) is None:
+            return
         name = self._waiter(what, slot, by_waiter)
         e = self.naive.e[what]
         request = m.AskHolder(session=name, equipment=what, seconds=seconds)
@@ -374,6 +394,8 @@ class LockMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def answer(self, what, slot, asker, by_holder, answer, passing):
         self._pass(passing)
+        if (what := self._waited_for(what, (asker,))) is None:
+            return
         e = self._equipment(what)
         asked = [x for x in e.queue if x.ask is not None] or list(e.queue)
         who = asked[asker % len(asked)].session if asked else self.names[asker]
@@ -390,6 +412,8 @@ class LockMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def hand_over(self, what, slot, to, by_holder, to_waiter, how, passing):
         self._pass(passing)
+        if (what := self._waited_for(what, (to,))) is None:
+            return
         name, heir, e = self._somebody(what, slot, by_holder), self._waiter(what, to, to_waiter), self.naive.e[what]
         user = USERS["abcd".index(heir[0])]
         named = {"session": heir, "queue_id": self._queue_id(what, heir), "user": user}[how]
@@ -504,9 +528,7 @@ class LockMachine(RuleBasedStateMachine):
 
     def begin_again(self, slot, passing):
         self._pass(passing)
-        self._settle()
-        if self.table.session(self.names[slot]) is None:
-            self._open(slot)
+        self._living(slot)
 
     def beat(self, slot, busy, passing):
         self._pass(passing)
