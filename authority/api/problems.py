@@ -21,6 +21,7 @@ TITLES = {
     413: "Too large",
     415: "Not JSON",
     422: "Invalid",
+    426: "Upgrade required",
     501: "Not here",
     503: "Unavailable",
 }

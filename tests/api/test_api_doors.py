@@ -173,7 +173,7 @@ def test_a_wrong_method_is_405_as_a_problem_that_names_the_right_one(lab: Author
     assert answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/api", "/api/locks", "/api/locks/status/", "/api/ws"])
+@pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/api", "/api/locks", "/api/locks/status/"])
 def test_an_unknown_path_is_404_as_a_problem(lab: Authority, path: str) -> None:
     """REST-17"""
     body = refused(lab.send("GET", path, allow_redirects=False), 404, "not_found")

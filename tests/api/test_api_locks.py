@@ -479,7 +479,7 @@ def test_a_waiter_may_leave_the_queue_and_only_by_its_own_entry(
     entry = ok(bob.acquire(motor, queue_if_busy=True))["queue_entry"]
     path = f"/locks/queue/{motor}/{entry['queue_id']}?session_id="
     body = refused(lab.delete(path + cem.session_id), 404, "unknown_entry")
-    assert body["detail"] == f"You have no such place in the queue for {motor}."
+    assert body["detail"] == f"There is no such place in the queue for {motor}; nothing has changed."
     answer = ok(lab.delete(path + bob.session_id))
     assert answer == {"success": True, "equipment_id": motor, "queue_id": entry["queue_id"]}
     refused(lab.delete(path + bob.session_id), 404, "unknown_entry")
