@@ -55,7 +55,7 @@ class Refused(MotorlockError):
 class EquipmentInUse(Refused):
     """Somebody else holds the equipment; `data` has `holder`, `since`, `note` and `queue_length`."""
 
-    what_to_type = "%motor_login {name} --wait"
+    what_to_type = "%motor_login {name} --wait, or %motor_ask {name}"
     codes = frozenset({"equipment_in_use"})
 
 
