@@ -425,6 +425,9 @@ class Naive:
             self._wait(name, missing, "exclusive", timeout, priority)
             return
         self._refuse_another_entry(name, missing)
+        waits = self._entry(wanted[0], name) if wanted and wait else None
+        if waits is not None and set(waits.names) == set(missing):  # it is held back: GROUP-9, QUEUE-3
+            return
         if missing:
             for w in {self._entry(e, name) for e in wanted} - {None}:
                 if set(w.names) <= set(missing):
