@@ -31,15 +31,21 @@ def kernels(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> I
         kernel.end()
 
 
+@pytest.fixture(autouse=True)
+def all_free(authority: Authority) -> Iterator[None]:
+    """After each test all sessions end, so that no test meets what another one left."""
+    yield
+    for session in authority.call("GET", "/locks/sessions")["sessions"]:
+        authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
+    wait_until(lambda: all(x["state"] == "free" for x in authority.call("GET", "/equipment/list")), "all is free again")
+
+
 @pytest.fixture
-def fresh(kernels: dict[str, Notebook], authority: Authority) -> Iterator[Callable[[str], Notebook]]:
+def fresh(kernels: dict[str, Notebook], all_free: None) -> Iterator[Callable[[str], Notebook]]:
     """The notebooks as just opened."""
     yield kernels.__getitem__
     for notebook in kernels.values():
         notebook.run("%reload_ext jupyter_motorlock")
-    for session in authority.call("GET", "/locks/sessions")["sessions"]:
-        authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
-    wait_until(lambda: all(x["state"] == "free" for x in authority.call("GET", "/equipment/list")), "all is free again")
 
 
 @pytest.fixture
