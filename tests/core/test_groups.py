@@ -868,3 +868,16 @@ def test_nobody_passes_a_group_whose_last_member_came_free_too_however_late_the_
     lab.late(121)
     lab.do(m.Tick(equipment=X))
     assert (lab.holders, lab.waiting) == ((BOB, BOB, None), [DAN])
+
+
+def test_ones_own_waiting_group_does_not_use_up_ones_turn():
+    """TURN-1, GROUP-2"""
+    lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True), acquire(BOB), policy=Policy(max_hold_seconds=100))
+    lab.until(100, busy=True)
+    assert lab.holders == (BOB, BOB, None)
+    lab.until(150, busy=True)
+    lab.do(acquire(CEM, wait=True))
+    lab.until(249, busy=True)
+    assert lab.holder == BOB
+    lab.until(250, busy=True)
+    assert lab.holder == CEM

@@ -32,10 +32,9 @@ def test_the_rule_machine_notices_each_rule_that_is_broken_on_purpose(capsys):
     assert [mutation.name for mutation, (noticed, _) in results.items() if not noticed] == []
 
 
-def test_the_page_of_the_model_tells_of_mutations_that_there_are():
+def test_the_page_of_the_model_tells_of_each_mutation():
     rows = re.findall(r"^\| ([^|]+) \| (?:not noticed in )?\d+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(rows) > 50
-    assert rows == [mutation.name for mutation in MUTATIONS if mutation.name in rows]
+    assert rows == [mutation.name for mutation in MUTATIONS]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
