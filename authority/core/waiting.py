@@ -104,6 +104,8 @@ def _worked_out(
 
 def connected(table: Table, e: Equipment) -> tuple[EquipmentId, ...]:
     """Return `e` and all that groups which wait for it tie it to."""
+    if not e.queue:
+        return (e.id,)
     found, look = {e.id: None}, [e]
     while look:
         for entry in look.pop().queue:
