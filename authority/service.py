@@ -24,7 +24,7 @@ from .core import messages as m
 from .core.evolve import restarted
 from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Session, SessionId, Table
 from .core.refusals import Refusal
-from .core.rules import AnyRequest, work_out
+from .core.rules import work_out
 from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
@@ -128,7 +128,7 @@ class Service:
 
     # deciding
 
-    def apply(self, request: AnyRequest) -> tuple[m.Event, ...]:
+    def apply(self, request: m.Request) -> tuple[m.Event, ...]:
         """Decide `request` on the newest state and let it have happened; raises a `Refusal`.
 
         The caller tells nobody before `settled` has returned.
@@ -153,7 +153,7 @@ class Service:
             raise StoreFailed from bug
         return tuple(step.events)
 
-    def _after_refusal(self, request: AnyRequest) -> None:
+    def _after_refusal(self, request: m.Request) -> None:
         """Let happen what was due anyway, for the refusal may tell of it; who asks in vain has spoken all the same."""
         equipment = getattr(request, "equipment", None)
         if equipment is not None and self.table.equipment(equipment) is not None:
@@ -165,7 +165,7 @@ class Service:
         if self.table.session(session) is not None:
             self.apply(m.Seen(session=session))
 
-    async def ask(self, request: AnyRequest) -> tuple[m.Event, ...]:
+    async def ask(self, request: m.Request) -> tuple[m.Event, ...]:
         """Decide `request` and return its events once they are on disk; a refusal too may rest on what is not yet."""
         try:
             return self.apply(request)

@@ -17,8 +17,6 @@ from .control import claim, clear_fault, control, finish, moved, observe, permit
 from .model import QUEUE_LIMIT, Ask, Entry, Equipment, EquipmentId, Kept, Mode, Role, Session, SessionId, Table, Why
 from .step import Step, numbered
 
-AnyRequest = m.Request
-
 
 def decide(table: Table, request: m.Request, now: float) -> tuple[m.Event, ...]:
     """Return the events that `request` causes at `now`, or raise a `Refusal`. Changes nothing."""

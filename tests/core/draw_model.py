@@ -15,7 +15,7 @@ from authority.core import messages as m
 from authority.core.evolve import evolve
 from authority.core.model import Equipment, EquipmentId, Mode, Outcome, Session, SessionId, Table, Why
 from authority.core.refusals import Refusal
-from authority.core.rules import AnyRequest, decide
+from authority.core.rules import decide
 
 X = EquipmentId("stage_x")
 ANN, BOB = SessionId("ann"), SessionId("bob")
@@ -24,7 +24,7 @@ DEPTH = 5
 JUMPS = (6.0, 61.0, 130.0, 400.0)
 
 
-def moves(now: float) -> Iterator[tuple[AnyRequest, float]]:
+def moves(now: float) -> Iterator[tuple[m.Request, float]]:
     """Everything that can be asked of one equipment by two people, its worker and time."""
     for s in (ANN, BOB):
         for wait in (False, True):

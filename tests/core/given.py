@@ -17,7 +17,7 @@ from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
 from authority.core.model import Equipment, EquipmentId, Mode, Outcome, Policy, Role, Session, SessionId, Table, Why
 from authority.core.refusals import Refusal
-from authority.core.rules import AnyRequest, decide
+from authority.core.rules import decide
 
 ANN, BOB, CEM, DAN = (SessionId(x) for x in ("ann", "bob", "cem", "dan"))
 EVE, FAY = SessionId("eve"), SessionId("fay")
@@ -91,7 +91,7 @@ class Lab:
     def observing(self) -> list[SessionId]:
         return [o.session for o in self.x.observers]
 
-    def do(self, request: AnyRequest) -> tuple[m.Event, ...]:
+    def do(self, request: m.Request) -> tuple[m.Event, ...]:
         """Decide one request now and let it have happened."""
         events = decide(self.table, request, self.now)
         for event in events:
@@ -99,7 +99,7 @@ class Lab:
         self.history.extend(events)
         return events
 
-    def refuses(self, request: AnyRequest, why: type[Refusal]) -> Refusal:
+    def refuses(self, request: m.Request, why: type[Refusal]) -> Refusal:
         """Expect a refusal, and that it changed nothing; return it for what it says."""
         before = snapshot(self.table)
         with pytest.raises(why) as refused:
@@ -169,7 +169,7 @@ def session(name: SessionId, *, keeper: bool, at: float = 0.0, timeout_s: float 
     )
 
 
-def given(*requests: AnyRequest, policy: Policy | None = None) -> Lab:
+def given(*requests: m.Request, policy: Policy | None = None) -> Lab:
     """A lab of three pieces of equipment at the time 0, after these requests."""
     lab = Lab(policy or Policy())
     for request in requests:

@@ -14,7 +14,7 @@ from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
 from authority.core.model import Entry, Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
 from authority.core.refusals import OfEquipment, Refusal
-from authority.core.rules import AnyRequest, decide
+from authority.core.rules import decide
 
 from . import given as g
 from .naive import E, Naive, No, S, W
@@ -156,7 +156,7 @@ class LockMachine(RuleBasedStateMachine):
 
     # -- one request to both
 
-    def _both(self, request: AnyRequest, naively: Callable[[], None], speaker: SessionId | None) -> None:
+    def _both(self, request: m.Request, naively: Callable[[], None], speaker: SessionId | None) -> None:
         before = g.snapshot(self.table)
         try:
             events = decide(self.table, request, self.now)

@@ -17,7 +17,7 @@ from authority.core import messages as m
 from authority.core.evolve import evolve
 from authority.core.model import Equipment, Mode, Policy, Session, Table
 from authority.core.refusals import Refusal
-from authority.core.rules import AnyRequest, decide
+from authority.core.rules import decide
 
 from . import given as g
 
@@ -41,7 +41,7 @@ def start() -> Table:
     return table
 
 
-def requests(table: Table) -> Iterator[AnyRequest]:
+def requests(table: Table) -> Iterator[m.Request]:
     """What could be asked next. Equipment Y is only held and waited for: as a part of a group, or to be confused."""
     x = table.equipment(g.X)
     assert x is not None
@@ -62,7 +62,7 @@ def requests(table: Table) -> Iterator[AnyRequest]:
         yield from (g.finish(running, moving=False), g.finish(running, moving=True))
 
 
-def requests_between_holder_and_waiters(x: Equipment) -> Iterator[AnyRequest]:
+def requests_between_holder_and_waiters(x: Equipment) -> Iterator[m.Request]:
     """Hand-overs, asks, answers, promises and swaps, where there is somebody to make them."""
     holder = None if x.lock is None or x.drain is not None else x.lock.session
     for entry in x.queue:
@@ -79,7 +79,7 @@ def requests_between_holder_and_waiters(x: Equipment) -> Iterator[AnyRequest]:
         yield g.keep(holder, seconds=0 if x.lock is not None and x.lock.kept is not None else 100)
 
 
-def after(table: Table, request: AnyRequest, now: float) -> Table | None:
+def after(table: Table, request: m.Request, now: float) -> Table | None:
     """The table after the request, or None where it is refused or changes nothing."""
     try:
         events = decide(table, request, now)

@@ -17,7 +17,6 @@ from authority.committer import StoreFailed
 from authority.core import messages as m
 from authority.core.model import Equipment, EquipmentId, Mode, SessionId, Why
 from authority.core.refusals import Refusal
-from authority.core.rules import AnyRequest
 from authority.drivers.declare import control
 from authority.hub import Subscription
 from authority.journal import Call
@@ -65,7 +64,7 @@ def note(run: Run, here: Lab) -> None:
     run.after_step[here.service.seq] = {key: durable(here.at(key)) for key in (X, Y)}
 
 
-def draw(run: Run, here: Lab) -> AnyRequest:
+def draw(run: Run, here: Lab) -> m.Request:
     who, key, n = run.dice.choice(PEOPLE), run.dice.choice((X, Y)), run.dice.random()
     mode = Mode.OBSERVER if run.dice.random() < 0.2 else Mode.EXCLUSIVE
     name = f"{here.service.seq}-{run.dice.random()}"
