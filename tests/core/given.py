@@ -302,6 +302,10 @@ def keep(who: SessionId, what: EquipmentId = X, *, seconds: float, note: str | N
     return m.Keep(session=who, equipment=what, seconds=seconds, note=note)
 
 
+def leave_group(who: SessionId, what: EquipmentId = X) -> m.Leave:
+    return m.Leave(session=who, equipment=what, queue_id=f"queue_{who}_group_0")
+
+
 def claim(who: SessionId, what: EquipmentId = X) -> m.Claim:
     return m.Claim(session=who, equipment=what)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from fakes import Disk, VirtualClock, X, Y, lab, until
-from trial import ANN, BOB, HOUR_S, LEASE_S, Passed, Sprint, Trial
+from timeline import Sprint
+from trial import ANN, BOB, HOUR_S, LEASE_S, Passed, Trial
 
 from authority.core import messages as m
 from authority.core.model import Policy, Role

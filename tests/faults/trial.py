@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from fakes import Lab, Slide, VirtualClock, X, Y, reply
+from fakes import Lab, VirtualClock, X, Y, reply
 from timeline import Timeline
 
 from authority.core import messages as m
 from authority.core.model import Mode, Role, Session, SessionId
 from authority.core.refusals import EquipmentInUse, LockLost, LockRequired, NoLock, NotHolder, SessionIsOver
-from authority.drivers.declare import control
 from authority.journal import Call
 
 ANN, BOB, CEM = SessionId("ann"), SessionId("bob"), SessionId("cem")
@@ -33,18 +32,6 @@ class Passed:
     why: str
     at: float
     who: SessionId = BOB
-
-
-class Sprint(Slide):
-    """A slide that arrives at once; to 99 it goes for as long as a test lets it."""
-
-    @control
-    async def move_to(self, position: float) -> float:
-        """Move, and answer the position on arrival."""
-        if position == 99.0:
-            return await super().move_to(position)
-        self.position = position
-        return position
 
 
 class Trial:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
-from timeline import Happening, Timeline
+from timeline import Happening, Sprint, Timeline
 
 import authority.clock
 import authority.service
@@ -19,7 +19,6 @@ from authority.clock import SystemClock
 from authority.core import messages as m
 from authority.core.model import EquipmentId, Mode, Policy, Role, Session, SessionId
 from authority.core.refusals import EquipmentInUse, LockLost, SessionIsOver
-from authority.drivers.declare import control
 from authority.ports import Clock
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86_400.0, 365 * 86_400.0
@@ -55,18 +54,6 @@ class Machine:
 
     def step_wall(self, seconds: float) -> None:
         self._ahead += seconds
-
-
-class Sprint(Slide):
-    """A slide that arrives at once, or stays on its way for ever."""
-
-    @control
-    async def move_to(self, position: float) -> float:
-        """Move, and answer the position on arrival."""
-        if position == 99.0:
-            return await super().move_to(position)
-        self.position = position
-        return position
 
 
 class Story:

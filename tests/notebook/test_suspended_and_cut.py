@@ -1,6 +1,6 @@
-"""The misfortunes of `test_wrongly_lost.py` that real processes can suffer, one run each, while somebody waits.
+"""What tests/faults/test_wrongly_lost.py tries in virtual time, once each on real processes, while somebody waits.
 
-A held interpreter, and a network that swallows all packets, are in tests/notebook/test_automatic_release.py.
+A held interpreter, and a network that swallows all packets, are in test_automatic_release.py.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from real_lab import PATIENCE_S, Authority, Kernel, Person, Wire, Witness
@@ -22,41 +21,6 @@ session.acquire("stage_x")
 session.session_id
 """
 STILL_OURS = 'session.command("stage_x", "position", {}); session.held()["stage_x"]["fence"]'
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Iterator[Authority]:
-    running = Authority(tmp_path / "data")
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def witness(authority: Authority) -> Iterator[Witness]:
-    hearing = Witness(authority.url)
-    yield hearing
-    hearing.close()
-
-
-@pytest.fixture
-def wire(authority: Authority) -> Iterator[Wire]:
-    line = Wire(authority.url)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def start_kernel(authority: Authority, tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
-    started: list[Kernel] = []
-
-    def start(**env: str) -> Kernel:
-        ours = {"IPYTHONDIR": str(tmp_path), "MOTORLOCK_URL": authority.url, "MOTORLOCK_USER": "ann"}
-        started.append(Kernel({**os.environ, **ours, **env}))
-        return started[-1]
-
-    yield start
-    for kernel in started:
-        kernel.end()
 
 
 def heard_for(authority: Authority, session_id: str, seconds: float) -> None:
