@@ -323,10 +323,11 @@ class Step:
             return
         holder = self.table.session(e.lock.session)
         idle = clocks.idle_due(e, e.lock, holder)
+        wanted = next((x.user for x in waiting.awake(self.table, e) if waiting.in_the_way(e, x)), None)
         if e.lock.claim_by is not None and self.now >= e.lock.claim_by:
-            self.end_lock(key, Why.UNCLAIMED)
+            self.end_lock(key, Why.UNCLAIMED, by=wanted)
         elif idle is not None and self.now >= idle and clocks.idle_releases(e, holder):
-            self.end_lock(key, Why.IDLE)
+            self.end_lock(key, Why.IDLE, by=wanted)
 
     def _advance_drain(self, e: Equipment, drain: Drain) -> None:
         if e.at_rest:

@@ -555,3 +555,12 @@ def test_a_turn_that_runs_out_while_only_the_silent_wait_ends_when_one_of_them_s
     assert lab.holder == ANN
     lab.do(beat(BOB))
     assert lab.holder == BOB
+
+
+def test_an_expired_lock_names_both_parties():
+    """LOSS-20"""
+    lab = given(acquire(EVE), acquire(BOB, wait=True), acquire(CEM, wait=True))
+    lab.until(300)
+    lab.until(420)
+    ended = [(e.user, e.loss.why, e.loss.by) for e in lab.history if isinstance(e, m.LockEnded)]
+    assert ended == [("Eve", Why.IDLE, "Bob"), ("Bob", Why.UNCLAIMED, "Cem")]
