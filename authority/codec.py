@@ -62,6 +62,10 @@ class Known(Protocol):
     readback: Readback
     read_at: float
 
+    @property
+    def fraction(self) -> float | None:
+        """How much of the way the running command has gone."""
+
 
 def iso(wall: float) -> str:
     """Return UTC wall seconds as people and programs read them."""
@@ -247,6 +251,9 @@ class Views:
             connected=r.connected,
             moving=r.moving,
             position=r.position,
+            target=r.target,
+            velocity=r.velocity,
+            fraction=known.fraction,
             units=r.units,
             values=dict(r.values),
             error=r.error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -20,12 +21,21 @@ class MotionStopped(Exception):
     """A running command ended because `stop` was called, not because it arrived."""
 
 
+fence_of_command: ContextVar[int] = ContextVar("fence_of_command", default=0)
+"""The fence of the control command that a driver is called for: set around the call, for a device that checks it."""
+
+
 class Readback(msgspec.Struct, frozen=True):
-    """What the equipment says of itself, cached by the authority and shown to every user."""
+    """What the equipment says of itself, cached by the authority and shown to every user.
+
+    `position` and `target` are in `units`; `velocity`, in `units` per second, is that of a move, not the present one.
+    """
 
     moving: bool = False
     connected: bool = True
     position: float | None = None
+    target: float | None = None
+    velocity: float | None = None
     units: str | None = None
     values: Mapping[str, float | int | bool | str | None] = {}
     error: str | None = None
@@ -33,6 +43,8 @@ class Readback(msgspec.Struct, frozen=True):
 
 class Driver(Protocol):
     """One piece of equipment; commands are methods marked `@control` or `@observe` (`authority.drivers.declare`).
+
+    One whose commands the lab file writes has them in an attribute `declared` instead.
 
     `blocking = True` (a plain library that waits): every method runs in threads of this driver's own, control
     commands one after another in one of them, `stop` in a further one, possibly while a command still runs.

@@ -90,11 +90,14 @@ class HolderView(Struct, kw_only=True):
 
 
 class ReadbackView(Struct, kw_only=True):
-    """What the equipment said of itself last, and how old that is."""
+    """What the equipment said of itself last, and how old that is; `fraction` is how much of its way it went."""
 
     connected: bool
     moving: bool
     position: float | None
+    target: float | None
+    velocity: float | None
+    fraction: float | None
     units: str | None
     values: dict[str, float | int | bool | str | None]
     error: str | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from queue import SimpleQueue
@@ -15,12 +16,13 @@ from typing import Protocol
 
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
-from .drivers.declare import Command, commands_of
-from .ports import Clock, Driver, DriverUnavailable, MotionStopped, Readback
+from .drivers.declare import Command, declared_by
+from .ports import Clock, Driver, DriverUnavailable, MotionStopped, Readback, fence_of_command
 
 STOP_DEADLINE_S = 1.0
-REOPEN_S = 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 READ_DEADLINE_S = 2.0
+PROGRESS_S = 0.1
 _MOVING_S, _RESTING_S = 0.05, 0.5
 _NOTICEABLE = 1e-3
 
@@ -91,7 +93,8 @@ class Worker:
         self.driver = driver
         self.kind: str = driver.kind
         self.label = label or equipment
-        self.commands: dict[str, Command] = commands_of(driver)
+        self._declared = declared_by(driver)
+        self.commands: dict[str, Command] = {name: one.command for name, one in self._declared.items()}
         self.readback = Readback(connected=False, error="not connected yet")
         self.read_at = clock.now()
         self._clock = clock
@@ -104,6 +107,10 @@ class Worker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._resting_at: float | None = None
+        self._origin: float | None = None
+        self._told_at = -math.inf
+        self._shown = self.readback
+        self._wanted = asyncio.Event()
         self.stops = 0
         self._stopping = 0
         self._delivered = 0
@@ -154,6 +161,7 @@ class Worker:
         `Told.finished` hears of its end.
         """
         self._running = ordered.key
+        self._origin = self.readback.position
         self._idle.clear()
         self._spawn(self._run(ordered, stops))
         self._wake.set()
@@ -177,8 +185,8 @@ class Worker:
     def _begin(self, ordered: Ordered, stops: int) -> object:
         if self._stopping or self.stops != stops:
             raise MotionStopped(f"{self.equipment} was stopped before the command began")
-        method: Callable[..., object] = getattr(self.driver, ordered.action)
-        return method(**ordered.parameters)
+        fence_of_command.set(ordered.fence)
+        return self._declared[ordered.action].run(**ordered.parameters)
 
     def _over(self, ordered: Ordered, outcome: Outcome, data: object, error: str | None) -> None:
         # A driver that cannot be read may still move: the lock must not pass on a guess.
@@ -193,12 +201,11 @@ class Worker:
 
     def answers_at_once(self, action: str) -> bool:
         """Whether an observe command has its result without any waiting."""
-        return self._observe is None and not inspect.iscoroutinefunction(getattr(self.driver, action))
+        return self._observe is None and not inspect.iscoroutinefunction(self._declared[action].run)
 
     async def observe(self, action: str, parameters: Mapping[str, object]) -> object:
         """Run an observe command and return its result; raises what the driver raises."""
-        method = getattr(self.driver, action)
-        return await self._in(self._observe, lambda: method(**parameters))
+        return await self._in(self._observe, lambda: self._declared[action].run(**parameters))
 
     async def stop(self) -> bool:
         """Stop all motion; return whether the driver took the order within its deadline."""
@@ -234,14 +241,29 @@ class Worker:
                 lane.end()
         return True
 
+    @property
+    def fraction(self) -> float | None:
+        """How much of the way our command has gone, 0 to 1; None where that cannot be told."""
+        r, origin = self.readback, self._origin
+        if self._running is None or origin is None or r.position is None or r.target is None or r.target == origin:
+            return None
+        return round(min(1.0, max(0.0, (r.position - origin) / (r.target - origin))), 4)
+
+    def seek(self) -> None:
+        """Try at once to reach equipment that is down: somebody wants it."""
+        self._wanted.set()
+
     async def _keep_reading(self) -> None:
         await self._open()
+        pause = FIRST_PAUSE_S
         while True:
             await self._read()
             if not self.readback.connected:
-                await asyncio.sleep(REOPEN_S)
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
                 await self._open()
                 continue
+            pause = FIRST_PAUSE_S
             fast = self.readback.moving or self._running is not None
             self._wake.clear()
             try:
@@ -249,6 +271,14 @@ class Worker:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _pause(self, seconds: float) -> None:
+        """Leave a driver that is down alone for `seconds`, less when somebody wants it, but not less than at first."""
+        self._wanted.clear()
+        await asyncio.sleep(FIRST_PAUSE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - FIRST_PAUSE_S):
+                await self._wanted.wait()
 
     async def _open(self) -> None:
         try:
@@ -270,11 +300,17 @@ class Worker:
             self._take(found)
 
     def _take(self, found: Readback) -> None:
-        changed, self.readback = found != self.readback, found
+        self.readback = found
         self.read_at = self._clock.now()
         outside = self._moved_outside(found)
-        if self._told is not None and (changed or outside is not None):
+        if self._told is not None and (outside is not None or self._is_news(found)):
+            self._told_at, self._shown = self.read_at, found
             self._told.read(self.equipment, moving=found.moving, outside=outside)
+
+    def _is_news(self, found: Readback) -> bool:
+        """Whether a readback is to be told now: what it says has changed, and mere progress waits for its turn."""
+        begins_or_ends = (found.moving, found.connected) != (self._shown.moving, self._shown.connected)
+        return begins_or_ends or (found != self._shown and self.read_at - self._told_at >= PROGRESS_S)
 
     def _moved_outside(self, found: Readback) -> float | None:
         """Return the position if it was reached with no command of ours, once at rest again."""

@@ -189,6 +189,7 @@ def _bound(v: Visit, key: EquipmentId, declared: Command, body: b.CommandBody) -
     except OutsideLimits as error:
         raise Refused(422, "outside_limits", f"{key}: {error}".rstrip(".") + "; it has not moved.") from None
     if not worker.readback.connected:
+        worker.seek()
         raise _unavailable(key, worker.readback.error)
     return parameters
 

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType, NoneType, UnionType
 from typing import TypeGuard, Union, get_args, get_origin, get_type_hints
 
-from authority.drivers.declare import DeclarationError, commands_of, parameter_of
+from authority.drivers.declare import DeclarationError, declared_by, parameter_of
 from authority.drivers.parameters import Parameter, described, fit
 from authority.ports import Driver
 
@@ -62,7 +62,7 @@ def build(driver_name: str, options: Mapping[str, object]) -> Driver:
     make: Callable[..., Driver] = driver_class
     try:
         driver = make(**arguments)
-        commands_of(driver)
+        declared_by(driver)
     except DeclarationError as wrong:
         raise DriverMisconfigured(f"Driver {driver_name!r}: {wrong}") from wrong
     except Exception as wrong:  # foreign code: it may raise anything

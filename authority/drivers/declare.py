@@ -2,6 +2,7 @@
 
 A command exists only where its driver declared it; nothing is guessed from a name. A method's signature is
 its schema: `def move_to(self, position: Annotated[float, Unit("mm"), Range(0, 100), "the target"]) -> float`.
+A driver whose commands are written in the lab file has them, made, in its attribute `declared`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from authority.drivers.parameters import (
 __all__ = [
     "Command",
     "DeclarationError",
+    "Declared",
     "InvalidParameters",
     "Parameter",
     "Range",
@@ -37,6 +39,7 @@ __all__ = [
     "bind",
     "commands_of",
     "control",
+    "declared_by",
     "observe",
     "parameter_of",
 ]
@@ -45,7 +48,7 @@ _Method = TypeVar("_Method", bound=Callable[..., object])
 _Kind = Literal["control", "observe"]
 
 _MARK = "__motorlock_kind__"
-_OF_EVERY_DRIVER = frozenset({"address", "blocking", "check", "close", "kind", "open", "readback", "stop"})
+_OF_EVERY_DRIVER = frozenset({"address", "blocking", "check", "close", "declared", "kind", "open", "readback", "stop"})
 
 
 class DeclarationError(Exception):
@@ -74,6 +77,14 @@ class Range:
     high: float | None = None
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A command, and what the authority calls with its parameters by name to run it."""
+
+    command: Command
+    run: Callable[..., object]
+
+
 def control(method: _Method) -> _Method:
     """Declare a command that changes the equipment: only the holder of the lock may give it."""
     setattr(method, _MARK, "control")
@@ -93,6 +104,14 @@ def commands_of(driver: object) -> dict[str, Command]:
     """
     driver_class = driver if isinstance(driver, type) else type(driver)
     return {name: _command(driver, driver_class, name, kind) for name, kind in _declared(driver_class)}
+
+
+def declared_by(driver: object) -> Mapping[str, Declared]:
+    """Return the commands of a driver by name, each with what runs it; raises `DeclarationError`."""
+    made: Mapping[str, Declared] | None = getattr(driver, "declared", None)
+    if made is not None:
+        return made
+    return {name: Declared(command, getattr(driver, name)) for name, command in commands_of(driver).items()}
 
 
 def _declared(driver_class: type) -> Iterator[tuple[str, _Kind]]:

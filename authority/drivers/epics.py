@@ -94,12 +94,17 @@ class EpicsMotor:
             return Readback(connected=False, moving=self._last_moving, units=self._units, error=lost)
         low, high = self._limits()
         values = {
-            "velocity": record.number("VELO"),
-            "target": record.number("VAL"),
             "low": low if math.isfinite(low) else None,
             "high": high if math.isfinite(high) else None,
         }
-        return Readback(moving=self._moving(), position=record.number("RBV"), units=self.units, values=values)
+        return Readback(
+            moving=self._moving(),
+            position=record.number("RBV"),
+            target=record.number("VAL"),
+            velocity=record.number("VELO"),
+            units=self.units,
+            values=values,
+        )
 
     def stop(self) -> None:
         """Write STOP and return when the record has it; raises `DriverUnavailable` when it cannot be told."""
@@ -147,7 +152,14 @@ class EpicsMotor:
         """Answer position, units, whether it moves, velocity, target and limits."""
         self._known("RBV")
         shown = self.readback()
-        return {"position": shown.position, "units": shown.units, "moving": shown.moving, **shown.values}
+        return {
+            "position": shown.position,
+            "units": shown.units,
+            "moving": shown.moving,
+            "target": shown.target,
+            "velocity": shown.velocity,
+            **shown.values,
+        }
 
     def _go(self, target_from: Callable[[], float]) -> float:
         stops = self._stops

@@ -69,13 +69,14 @@ class SimulatedMotor(_Simulated):
         """Return position, units, velocity and target of this instant."""
         with self._guard:
             position, move = self._now()
-        values = {
-            "velocity": self._velocity,
-            "target": position if move is None else move.target,
-            "low": self._low,
-            "high": self._high,
-        }
-        return Readback(moving=move is not None, position=position, units=self.units, values=values)
+        return Readback(
+            moving=move is not None,
+            position=position,
+            target=position if move is None else move.target,
+            velocity=self._velocity,
+            units=self.units,
+            values={"low": self._low, "high": self._high},
+        )
 
     def stop(self) -> None:
         """Freeze the position at once and end the running command."""
@@ -116,7 +117,14 @@ class SimulatedMotor(_Simulated):
     def status(self) -> dict[str, float | bool | str | None]:
         """Answer position, units, whether it moves, velocity, target and limits."""
         shown = self.readback()
-        return {"position": shown.position, "units": shown.units, "moving": shown.moving, **shown.values}
+        return {
+            "position": shown.position,
+            "units": shown.units,
+            "moving": shown.moving,
+            "target": shown.target,
+            "velocity": shown.velocity,
+            **shown.values,
+        }
 
     async def _go(self, target_from: Callable[[float], float]) -> float:
         with self._guard:

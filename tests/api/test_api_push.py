@@ -176,7 +176,7 @@ def test_progress_is_pushed_while_something_moves_and_has_no_number(lab: Authori
     ann.has(motor)
     with Stream(lab) as stream:
         stream.to(is_snapshot)
-        ann.begins("move_to", motor, position=2)
+        ann.begins("move_to", motor, position=5)
         seen = stream.to(lambda m: m.event == "change" and m.data["event"]["event"] == "command_finished")
     progress = [m for m in seen if m.event == "progress" and m.data["equipment_id"] == motor]
     positions = [m.data["readback"]["position"] for m in progress]

@@ -127,8 +127,8 @@ def test_a_move_answers_the_position_where_it_arrived(motor_of):
     assert motor.move_to(target) == pytest.approx(target)
     assert motor.position() == pytest.approx(target)
     seen = motor.readback()
-    assert (seen.connected, seen.moving, seen.values["target"]) == (True, False, pytest.approx(target))
-    assert (seen.values["low"], seen.values["high"], seen.values["velocity"]) == (0, 30, 3)
+    assert (seen.connected, seen.moving, seen.target) == (True, False, pytest.approx(target))
+    assert (seen.values["low"], seen.values["high"], seen.velocity) == (0, 30, 3)
 
 
 def test_a_move_to_where_the_motor_is_arrives_too(motor_of):
@@ -165,7 +165,7 @@ def test_progress_is_seen_while_it_moves(motor_of, other_thread):
 )
 def test_a_target_outside_the_tighter_limits_never_reaches_the_record(motor_of, options, position, sentence):
     motor = motor_of(**options)
-    target = motor.readback().values["target"]
+    target = motor.readback().target
     with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
         motor.check("move_to", {"position": position})
     with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
@@ -192,7 +192,7 @@ def test_a_stop_at_the_very_start_of_a_move_is_not_lost(motor_of, other_thread):
     away = 0.0 if motor.position() > 5 else 9.5
     move = other_thread.submit(motor.move_to, away)
     # Before the record has begun to move: there it would forget a stop and go all the way.
-    until(motor, lambda seen: seen.values["target"] == away)
+    until(motor, lambda seen: seen.target == away)
     motor.stop()
     with pytest.raises(MotionStopped):
         move.result(WAIT_S)
@@ -241,7 +241,7 @@ def test_a_motion_ordered_elsewhere_is_seen_and_not_run_over(motor_of, other_thr
 def test_the_velocity_of_the_lab_file_is_written_before_a_move(motor_of):
     motor = motor_of("sim:mtr2", velocity=5.0)
     motor.move_to(1.0 if motor.position() < 0.5 else 0.0)
-    assert until(motor, lambda seen: seen.values["velocity"] == 5.0)
+    assert until(motor, lambda seen: seen.velocity == 5.0)
 
 
 def test_home_is_refused_with_what_to_do_where_the_lab_file_does_not_say_how(motor_of):

@@ -36,7 +36,7 @@ def test_the_position_during_a_move_is_a_function_of_time(clock, start, target, 
 
     seen = clock.run(look())
     assert seen.position == pytest.approx(after_1_s)
-    assert (seen.moving, seen.units, seen.values["target"], seen.values["velocity"]) == (True, "mm", target, 10)
+    assert (seen.moving, seen.units, seen.target, seen.velocity) == (True, "mm", target, 10)
 
 
 def test_a_stop_freezes_the_position_and_ends_the_running_command(clock):

@@ -64,6 +64,20 @@ def note(run: Run, here: Lab) -> None:
     run.after_step[here.service.seq] = {key: durable(here.at(key)) for key in (X, Y)}
 
 
+def note_every_step(run: Run, here: Lab) -> None:
+    """Note the state also after what workers and timers bring about."""
+    apply = here.service.apply
+
+    def noted(request: m.Request) -> tuple[m.Event, ...]:
+        try:
+            return apply(request)
+        finally:
+            note(run, here)
+
+    here.service.apply = noted  # type: ignore[method-assign]
+    note(run, here)
+
+
 def draw(run: Run, here: Lab) -> m.Request:
     who, key, n = run.dice.choice(PEOPLE), run.dice.choice((X, Y)), run.dice.random()
     mode = Mode.OBSERVER if run.dice.random() < 0.2 else Mode.EXCLUSIVE
@@ -88,7 +102,6 @@ async def ask(run: Run, here: Lab) -> None:
     request = draw(run, here)
     with suppress(Refusal):
         here.service.apply(request)
-    note(run, here)
     seq, fences = here.service.seq, {key: here.at(key).fence for key in (X, Y)}
     await here.service.settled()
     run.told_seq = max(run.told_seq, seq)
@@ -106,7 +119,6 @@ async def command(run: Run, here: Lab) -> None:
     call: Call | None = None
     with suppress(Refusal):
         call = here.order(who, float(run.positions), key, idempotency=f"{who}\n{run.positions}")
-    note(run, here)
     await here.service.settled()
     if call is not None:
         await call.over.wait()
@@ -121,15 +133,14 @@ async def live(run: Run, path: Path, drivers: dict[EquipmentId, Slide]) -> None:
         listener = here.service.hub.subscribe(0)
         here.disk.dies_at = here.disk.writes + run.dice.randrange(1, 16)
         here.disk.dies_after_writing = run.dice.random() < 0.5
-        note(run, here)
-        watching = asyncio.ensure_future(watch(run, here, listener))
+        note_every_step(run, here)
+        watching = asyncio.ensure_future(watch(run, listener))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while here.service.failure is None:
                     for name in PEOPLE:
                         if here.service.table.session(name) is None:
                             here.person(name, timeout_s=0.0, keeper=run.dice.random() < 0.5)
-                            note(run, here)
                     together = [run.dice.choice((ask, ask, command)) for _ in range(run.dice.randrange(1, 6))]
                     await asyncio.gather(*(act(run, here) for act in together), return_exceptions=False)
         except StoreFailed:
@@ -139,12 +150,10 @@ async def live(run: Run, path: Path, drivers: dict[EquipmentId, Slide]) -> None:
         run.moves = {c for d in drivers.values() for c in d.driven() if c != "stop"}
 
 
-async def watch(run: Run, here: Lab, listener: Subscription) -> None:
-    """Hear what is pushed, and note the state after steps that workers cause."""
+async def watch(run: Run, listener: Subscription) -> None:
+    """Hear what is pushed."""
     while not listener.closed:
         run.pushed += b"".join(m.frame for m in await listener.take(0.05))
-        if here.service.failure is None:
-            note(run, here)
     run.pushed += b"".join(m.frame for m in await listener.take(0.001))
 
 
