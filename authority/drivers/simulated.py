@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar
 
 from authority.drivers.declare import Range, Unit, UnitOf, control, observe
-from authority.ports import MotionStopped, OutsideLimits, Readback
+from authority.drivers.record import How, MotorRecord
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 
 
 class _Simulated:
@@ -34,7 +35,8 @@ class _Simulated:
 class SimulatedMotor(_Simulated):
     """A linear motor that needs the time a real one would, between soft limits.
 
-    `low`, `high`, `home_position` and `start` are positions in `units`, `velocity` is `units` per second.
+    `low`, `high`, `home_position` and `start` are positions in `units`, `velocity` is `units` per second; `record` is
+    the file of its own record. It refuses a command whose fence is lower than one it has seen: it is the last barrier.
     """
 
     kind: ClassVar[str] = "motor"
@@ -48,6 +50,7 @@ class SimulatedMotor(_Simulated):
         units: str = "mm",
         home_position: float = 0.0,
         start: float = 0.0,
+        record: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +67,16 @@ class SimulatedMotor(_Simulated):
         self._guard = threading.Lock()  # `stop` may come from any thread
         self._rest = start
         self._move: _Move | None = None
+        self._record = MotorRecord(record, clock)
+
+    def open(self) -> None:
+        """Begin its record, where it keeps one."""
+        with self._guard:
+            try:
+                self._record.open(self._now()[0])
+            except (OSError, ValueError) as failed:
+                text = f"The motor's record cannot be kept ({failed}): give it another path."
+                raise DriverUnavailable(text) from failed
 
     def readback(self) -> Readback:
         """Return position, units, velocity and target of this instant."""
@@ -81,7 +94,9 @@ class SimulatedMotor(_Simulated):
     def stop(self) -> None:
         """Freeze the position at once and end the running command."""
         with self._guard:
-            self._interrupt()
+            position, move = self._now()
+            self._interrupt("stopped")
+            self._record.stop(position, moving=move is not None)
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
         """Refuse a move beyond the limits; `move_by` counts from where the motor is now."""
@@ -95,17 +110,17 @@ class SimulatedMotor(_Simulated):
     @control
     async def move_to(self, position: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
         """Move to a position and answer it on arrival."""
-        return await self._go(lambda _: position)
+        return await self._go("move_to", {"position": position}, lambda _: position)
 
     @control
     async def move_by(self, distance: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
         """Move by a distance from where the motor is and answer the position on arrival."""
-        return await self._go(lambda present: present + distance)
+        return await self._go("move_by", {"distance": distance}, lambda present: present + distance)
 
     @control
     async def home(self) -> Annotated[float, UnitOf("units")]:
         """Move to the home position and answer it on arrival."""
-        return await self._go(lambda _: self._home)
+        return await self._go("home", {}, lambda _: self._home)
 
     @observe
     def position(self) -> Annotated[float, UnitOf("units")]:
@@ -126,15 +141,19 @@ class SimulatedMotor(_Simulated):
             **shown.values,
         }
 
-    async def _go(self, target_from: Callable[[float], float]) -> float:
+    async def _go(self, action: str, told: Mapping[str, object], target_from: Callable[[float], float]) -> float:
         with self._guard:
-            target = target_from(self._now()[0])
+            position, before = self._now()
+            target = target_from(position)
             self._refuse_outside(target)
-            self._interrupt()
-            move = self._move = _Move(self._rest, target, self._velocity, self._clock())
+            number = self._record.begin(action, told, position, moving=before is not None)
+            self._interrupt("interrupted")
+            move = self._move = _Move(number, self._rest, target, self._velocity, self._clock())
         while not move.ended.done():
             left = move.arrival - self._clock()
             if left <= 0:
+                with self._guard:
+                    self._now()
                 return target
             await asyncio.wait([move.ended], timeout=left)
         raise MotionStopped(f"stopped at {move.ended.result():.6g} {self.units}")
@@ -143,14 +162,16 @@ class SimulatedMotor(_Simulated):
         """Return the present position and the move that still runs; the caller has the guard."""
         now = self._clock()
         if self._move is not None and now >= self._move.arrival:
+            self._record.end(self._move.number, "arrived", self._move.target, at=self._move.arrival)
             self._rest, self._move = self._move.target, None
         return (self._rest, None) if self._move is None else (self._move.position(now), self._move)
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, how: How) -> None:
         """Let a running move end where it is; the caller has the guard."""
         self._rest, move = self._now()
         self._move = None
         if move is not None:
+            self._record.end(move.number, how, self._rest)
             move.end(self._rest)
 
     def _refuse_outside(self, target: float) -> None:
@@ -162,8 +183,8 @@ class SimulatedMotor(_Simulated):
 class _Move:
     """One move at constant velocity; `ended` gets the position where a stop ended it."""
 
-    def __init__(self, origin: float, target: float, velocity: float, began: float) -> None:
-        self.target = target
+    def __init__(self, number: int, origin: float, target: float, velocity: float, began: float) -> None:
+        self.number, self.target = number, target
         self.arrival = began + abs(target - origin) / velocity
         self._origin, self._began = origin, began
         self._velocity = math.copysign(velocity, target - origin)
