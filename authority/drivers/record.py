@@ -51,19 +51,19 @@ class MotorRecord:
                 self._commands = max(self._commands, known.get("command", 0))
                 self._fence = max(self._fence, known.get("fence", 0))
         self._open = True
-        self._write("on", position)
+        self._write("on", position, {})
 
     def begin(self, action: str, parameters: Mapping[str, object], position: float, *, moving: bool) -> int:
         """Note that a command begins and return its number; raises `FenceWentBack`, and `OSError` if it cannot."""
         fence = fence_of_command.get()
-        told = {"action": action, "parameters": parameters, "fence": fence}
+        told: dict[str, object] = {"action": action, "parameters": parameters, "fence": fence}
         if fence < self._fence:
-            self._write("refused", position, **told, seen=self._fence)
+            self._write("refused", position, told | {"seen": self._fence})
             raise FenceWentBack(
                 f"The motor has obeyed fence {self._fence} and refuses {action} of fence {fence}: "
                 "that lock has passed on, log in again."
             )
-        self._write("begin", position, command=self._commands + 1, **told, moving=moving)
+        self._write("begin", position, {"command": self._commands + 1} | told | {"moving": moving})
         self._commands += 1
         self._fence = fence
         return self._commands
@@ -71,14 +71,14 @@ class MotorRecord:
     def end(self, command: int, how: How, position: float, at: float | None = None) -> None:
         """Note that a command moves the motor no more, now or since `at`."""
         with contextlib.suppress(OSError):  # it has happened, written or not; what is refused is the next begin
-            self._write("end", position, at=at, command=command, how=how)
+            self._write("end", position, {"command": command, "how": how}, at=at)
 
     def stop(self, position: float, *, moving: bool) -> None:
         """Note that a stop was given; a disk that is full does not keep it from being one."""
         with contextlib.suppress(OSError):
-            self._write("stop", position, moving=moving)
+            self._write("stop", position, {"moving": moving})
 
-    def _write(self, fact: str, position: float, *, at: float | None = None, **more: object) -> None:
+    def _write(self, fact: str, position: float, more: Mapping[str, object], *, at: float | None = None) -> None:
         if self._path is not None and self._open:
             line = {"at": self._clock() if at is None else at, "fact": fact, "position": position, **more}
             with self._path.open("a", encoding="utf-8") as file:
