@@ -52,8 +52,11 @@ class Driver(Protocol):
     then a coroutine function. Methods named here are never coroutines.
     """
 
-    kind: ClassVar[str]
     blocking: ClassVar[bool]
+
+    @property
+    def kind(self) -> str:
+        """What it is for a person, such as "motor"; a class has it too."""
 
     @property
     def address(self) -> str | None:

@@ -9,8 +9,12 @@ from importlib.metadata import entry_points
 from types import MappingProxyType, NoneType, UnionType
 from typing import TypeGuard, Union, get_args, get_origin, get_type_hints
 
+from msgspec import Struct
+
+from authority.drivers.convert import convert, is_table, table_value
 from authority.drivers.declare import DeclarationError, declared_by, parameter_of
 from authority.drivers.parameters import Parameter, described, fit
+from authority.drivers.table import TableOptions, table_mistakes
 from authority.ports import Driver
 
 __all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
@@ -28,7 +32,14 @@ _OWN = MappingProxyType(
 
 
 class DriverMisconfigured(Exception):
-    """The lab file names a driver or an option that cannot be; the text is one sentence for a person."""
+    """The lab file names a driver or options that cannot be; the text is one sentence for a person.
+
+    `mistakes` has a sentence for each of them, the text is the first.
+    """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__(mistakes[0])
+        self.mistakes = mistakes
 
 
 def known_drivers() -> dict[str, str]:
@@ -94,29 +105,62 @@ def _missing(found: object) -> list[str]:
 
 
 def _arguments(driver_class: type[Driver], driver_name: str, options: Mapping[str, object]) -> dict[str, object]:
+    given, mistakes = _given(driver_class, driver_name, options)
+    if mistakes:
+        raise DriverMisconfigured(*mistakes)
+    return given
+
+
+def _given(
+    driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
+) -> tuple[dict[str, object], list[str]]:
+    """Return the constructor's arguments, and a sentence for each mistake."""
+    hints = get_type_hints(driver_class.__init__, include_extras=True)
+    tables = {name: hint for name, hint in hints.items() if name != "return" and is_table(hint)}
+    whole = tables.get("options")
+    if isinstance(whole, type) and issubclass(whole, Struct):
+        made, found = convert(whole, options)
+        if isinstance(made, TableOptions):
+            found += table_mistakes(made, list(found))
+        return {"options": made}, [f"Driver {driver_name!r}: {mistake.clause}." for mistake in found]
     declared = _options(driver_class)
-    for name in sorted(options.keys() - declared.keys()):
-        takes = ", ".join(f"{one.name} ({described(one)})" for one in declared.values()) or "none"
-        raise DriverMisconfigured(f"Driver {driver_name!r} has no option {name!r}: its options are {takes}.")
-    for name, option in declared.items():
-        if option.required and name not in options:
-            raise DriverMisconfigured(f"Driver {driver_name!r} needs the option {name!r}, {described(option)}.")
-    return {name: _fitting(declared[name], value, driver_name) for name, value in options.items()}
+    takes = ", ".join([*(f"{one.name} ({described(one)})" for one in declared.values()), *map(_table_named, tables)])
+    mistakes = [
+        f"Driver {driver_name!r} has no option {name!r}: its options are {takes or 'none'}."
+        for name in sorted(options.keys() - declared.keys() - tables.keys())
+    ]
+    required = {one.name: described(one) for one in declared.values() if one.required}
+    parameters = inspect.signature(driver_class).parameters
+    required |= {name: "a table" for name in tables if parameters[name].default is inspect.Parameter.empty}
+    mistakes += [
+        f"Driver {driver_name!r} needs the option {name!r}, {what}."
+        for name, what in required.items()
+        if name not in options
+    ]
+    arguments: dict[str, object] = {}
+    for name in [name for name in options if name in declared]:
+        try:
+            arguments[name] = fit(declared[name], options[name])
+        except ValueError as wrong:
+            mistakes.append(f"Driver {driver_name!r}: option {name!r} {wrong}.")
+    for name in [name for name in options if name in tables]:
+        arguments[name], found = table_value(tables[name], options[name], name)
+        mistakes += [f"Driver {driver_name!r}: {mistake.clause}." for mistake in found]
+    return arguments, mistakes
 
 
-def _fitting(option: Parameter, value: object, driver_name: str) -> object:
-    try:
-        return fit(option, value)
-    except ValueError as wrong:
-        raise DriverMisconfigured(f"Driver {driver_name!r}: option {option.name!r} {wrong}.") from wrong
+def _table_named(name: str) -> str:
+    return f"{name} (a table)"
 
 
 def _options(driver_class: type[Driver]) -> dict[str, Parameter]:
-    """Return what a lab file may set: the constructor's parameters of a type that a lab file can hold."""
+    """Return what a lab file may set by a value: the constructor's parameters of a type that a lab file can hold."""
     hints = get_type_hints(driver_class.__init__, include_extras=True)
     options: dict[str, Parameter] = {}
     for name, given in inspect.signature(driver_class).parameters.items():
         required = given.default is given.empty
+        if is_table(hints.get(name)):
+            continue
         try:
             option = parameter_of(name, _without_none(hints.get(name)), required=required)
         except ValueError as wrong:

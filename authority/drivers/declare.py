@@ -27,6 +27,7 @@ from authority.drivers.parameters import (
 )
 
 __all__ = [
+    "OF_EVERY_DRIVER",
     "Command",
     "DeclarationError",
     "Declared",
@@ -48,7 +49,7 @@ _Method = TypeVar("_Method", bound=Callable[..., object])
 _Kind = Literal["control", "observe"]
 
 _MARK = "__motorlock_kind__"
-_OF_EVERY_DRIVER = frozenset({"address", "blocking", "check", "close", "declared", "kind", "open", "readback", "stop"})
+OF_EVERY_DRIVER = frozenset({"address", "blocking", "check", "close", "declared", "kind", "open", "readback", "stop"})
 
 
 class DeclarationError(Exception):
@@ -149,7 +150,7 @@ def _command(driver: object, driver_class: type, name: str, kind: _Kind) -> Comm
 def _refuse_unusable(method: object, driver_class: type, name: str, where: str) -> None:
     if not isinstance(method, FunctionType):
         raise DeclarationError(f"{where} is no plain method: only a method can be a command.")
-    if name.startswith("_") or name in _OF_EVERY_DRIVER:
+    if name.startswith("_") or name in OF_EVERY_DRIVER:
         raise DeclarationError(f"{where} cannot be a command: the name is private or every driver has it.")
     if not inspect.getdoc(method):
         raise DeclarationError(f"{where} has no docstring: users of the command are shown it.")

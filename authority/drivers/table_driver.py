@@ -1,0 +1,235 @@
+"""What the drivers share whose commands are a table: limits, the end of a move, stop, and the readback.
+
+How a command, a reading and a stop reach the device is the driver's: it fills in five methods.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
+
+from authority.drivers.declare import Declared
+from authority.drivers.parameters import Scalar
+from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+
+_POLL_S = 0.05
+_OWN_READINGS = frozenset({"position", "target", "velocity", "moving"})
+
+ControlT = TypeVar("ControlT", bound=ControlEntry)
+ObserveT = TypeVar("ObserveT", bound=ObserveEntry)
+ReadingT = TypeVar("ReadingT", bound=ReadingEntry)
+
+
+class MoveFailed(Exception):
+    """A move did not arrive, and not because of a stop of ours."""
+
+
+class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
+    """A driver made from a table that `build` has found sound.
+
+    A subclass carries out: `perform` (a control command), `inquire` (an observe command), `ask` (a reading), `halt`
+    (the stop), and connects. They are called from several threads at once, and `halt` must wait for none of the others.
+    """
+
+    kind: str = "instrument"
+    blocking: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        options: TableOptions,
+        control: Mapping[str, ControlT],
+        observe: Mapping[str, ObserveT],
+        readings: Mapping[str, ReadingT],
+    ) -> None:
+        self.kind = options.kind
+        self.units = options.units
+        self._table = options
+        self._readings = readings
+        self._low = -math.inf if options.low is None else options.low
+        self._high = math.inf if options.high is None else options.high
+        self._control = control
+        runs = [(name, one, partial(self._run, one)) for name, one in control.items()]
+        asks = [(name, one, partial(self._ask, one)) for name, one in observe.items()]
+        self.declared: Mapping[str, Declared] = {
+            name: Declared(command_of(name, one, options), run) for name, one, run in [*runs, *asks]
+        }
+        self._changed = threading.Condition()
+        self._stops = 0  # how often `stop` was called
+        self._delivered = 0  # how often the device had the order
+        self._busy = False
+        self._position: float | None = None
+
+    @property
+    @abstractmethod
+    def address(self) -> str | None:
+        """What must not be driven by two authorities of one machine, or None."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, or do nothing while connected; raise `DriverUnavailable` when that fails."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the equipment, without moving it."""
+
+    @abstractmethod
+    def perform(self, entry: ControlT, parameters: Mapping[str, Scalar], stops: int) -> object:
+        """Carry out a control command and return what it answers.
+
+        It calls `refuse_stopped(stops)` right before the device gets the order, with `halt` kept out in between.
+        """
+
+    @abstractmethod
+    def inquire(self, entry: ObserveT, parameters: Mapping[str, Scalar]) -> object:
+        """Carry out an observe command and return what it answers."""
+
+    @abstractmethod
+    def ask(self, name: str, entry: ReadingT) -> Scalar:
+        """Return a reading as its type; raise `DriverUnavailable`, or whatever says why there is none."""
+
+    @abstractmethod
+    def halt(self) -> None:
+        """Give the device the order to stop all motion; wait for no answer of anything else."""
+
+    def readback(self) -> Readback:
+        """Ask for every reading and return them."""
+        found = {name: self.ask(name, entry) for name, entry in self._readings.items()}
+        position = self._position = _number(found.get("position"))
+        return Readback(
+            moving=found.get("moving") is True,
+            position=position,
+            target=_number(found.get("target")),
+            velocity=_number(found.get("velocity")),
+            units=self.units,
+            values={name: value for name, value in found.items() if name not in _OWN_READINGS},
+        )
+
+    def stop(self) -> None:
+        """Stop all motion now; what began before and was not sent yet is not sent any more."""
+        with self._changed:
+            self._stops += 1
+        self.halt()
+        with self._changed:
+            self._delivered += 1
+            self._changed.notify_all()
+
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Refuse a target, a distance or a velocity beyond the limits, as far as the position is known now."""
+        entry = self._control.get(action)
+        if entry is not None:
+            # What runs now ends elsewhere: a distance behind it is judged when it begins.
+            self._refuse_outside(entry, parameters, None if self._busy else self._position)
+
+    def refuse_stopped(self, stops: int) -> None:
+        """Raise `MotionStopped` where `stop` was called since it had been called `stops` times."""
+        if self._stops != stops:
+            raise MotionStopped("stopped before the device had the command")
+
+    def _run(self, entry: ControlT, /, **parameters: Scalar) -> object:
+        with self._changed:
+            stops, delivered = self._stops, self._delivered
+        self._busy = True
+        try:
+            origin = _number(self._reading("position")) if entry.distance else None
+            goal = self._refuse_outside(entry, parameters, origin)
+            answer = self.perform(entry, parameters, stops)
+            if entry.until == "rest":
+                self._await_rest(entry, goal, delivered)
+            return answer if entry.answers is None else self._reading(entry.answers)
+        except (DriverUnavailable, MoveFailed) as failed:
+            if self._delivered != delivered:
+                raise MotionStopped(f"stopped, but {failed}") from failed
+            raise
+        finally:
+            self._busy = False
+
+    def _ask(self, entry: ObserveT, /, **parameters: Scalar) -> object:
+        return self.inquire(entry, parameters)
+
+    def _reading(self, name: str) -> Scalar:
+        return self.ask(name, self._readings[name])
+
+    def _refuse_outside(self, entry: ControlT, parameters: Mapping[str, object], origin: float | None) -> float | None:
+        """Raise `OutsideLimits` where the limits say so; return where the command goes, if that is known."""
+        target, distance = _named(parameters, entry.target), _named(parameters, entry.distance)
+        velocity, limit = _named(parameters, entry.velocity), self._table.max_velocity
+        if velocity is not None and limit is not None and abs(velocity) > limit:
+            raise OutsideLimits(f"{self._shown(velocity, '/s')} is faster than the limit {self._shown(limit, '/s')}")
+        goal = target
+        if distance is not None and origin is not None:
+            goal = origin + distance
+        if goal is not None and not self._low <= goal <= self._high:
+            raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}")
+        return goal
+
+    def _await_rest(self, entry: ControlT, goal: float | None, delivered: int) -> None:
+        began = time.monotonic()
+        started = False
+        while True:
+            moving = self._reading_again("moving") is True
+            started = started or moving
+            gone = time.monotonic() - began
+            if self._delivered != delivered:
+                still = ", but is still moving" if moving else ""
+                raise MotionStopped(f"stopped{self._where()}{still}")
+            if not moving and (started or gone >= self._table.start_s or self._is_at(goal)):
+                return self._refuse_elsewhere(goal)
+            if gone >= entry.deadline_s:
+                self.halt()
+                raise MoveFailed(f"was not at rest after {entry.deadline_s:.12g} s and was stopped{self._where()}")
+            with self._changed:
+                self._changed.wait_for(lambda: self._delivered != delivered, timeout=_POLL_S)
+
+    def _reading_again(self, name: str) -> Scalar:
+        """Return a reading, also when the connection is lost once: a move outlives that."""
+        try:
+            return self._reading(name)
+        except DriverUnavailable:
+            try:
+                self.open()
+                return self._reading(name)
+            except DriverUnavailable as lost:
+                raise DriverUnavailable(f"lost during a move, it may still be moving: {lost}") from lost
+
+    def _is_at(self, goal: float | None) -> bool:
+        tolerance = self._table.tolerance
+        if goal is None or tolerance is None or "position" not in self._readings:
+            return False
+        position = _number(self._reading("position"))
+        return position is not None and abs(position - goal) <= tolerance
+
+    def _refuse_elsewhere(self, goal: float | None) -> None:
+        if goal is None or self._table.tolerance is None or "position" not in self._readings or self._is_at(goal):
+            return
+        raise MoveFailed(
+            f"rests{self._where()}, not at {self._shown(goal)}, and nobody stopped it here: look for a limit switch, "
+            "a stop at the device or a motor that is switched off"
+        )
+
+    def _where(self) -> str:
+        position = _number(self._reading("position")) if "position" in self._readings else None
+        return "" if position is None else f" at {self._shown(position)}"
+
+    def _span(self) -> str:
+        if self._low == -math.inf:
+            return f"the limit, at most {self._shown(self._high)}"
+        if self._high == math.inf:
+            return f"the limit, at least {self._shown(self._low)}"
+        return f"the limits {self._low:.12g} to {self._shown(self._high)}"
+
+    def _shown(self, number: float, per: str = "") -> str:
+        return f"{number:.12g} {self.units}{per}" if self.units else f"{number:.12g}"
+
+
+def _named(parameters: Mapping[str, object], name: str | None) -> float | None:
+    return _number(parameters.get(name)) if name is not None else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

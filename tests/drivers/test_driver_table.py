@@ -1,0 +1,343 @@
+"""A table in the lab file becomes a driver, or every mistake in it is told."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from desk import Desk
+
+from authority.drivers import DriverMisconfigured, build
+from authority.drivers.declare import declared_by
+from authority.drivers.table_driver import MoveFailed
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
+
+SOUND = """
+kind = "motor"
+units = "mm"
+low = 0
+high = 100
+max_velocity = 20.0
+stop = "halt"
+tolerance = 0.5
+start_s = 0
+[readings]
+position = { type = "number" }
+moving = { type = "boolean" }
+humidity = { type = "number", units = "%" }
+[control.move_to]
+doc = "Move to a position and answer it on arrival."
+register = "goal"
+target = "position"
+until = "rest"
+answers = "position"
+parameters = { position = { type = "number", low = -1000, high = 1000, doc = "where to" } }
+[control.move_by]
+register = "shift"
+distance = "entry"
+until = "rest"
+answers = "position"
+parameters = { entry = { type = "number" } }
+[control.set_velocity]
+register = "speed"
+velocity = "velocity"
+parameters = { velocity = { type = "number" } }
+[observe.spectrum]
+type = "object"
+parameters = { channel = { type = "integer", default = 1, choices = [1, 2] } }
+"""
+
+
+def desk(text: str = SOUND, **more: object) -> Desk:
+    made = build("desk:Desk", tomllib.loads(text) | more)
+    assert isinstance(made, Desk)
+    return made
+
+
+def run(driver: Desk, action: str, **parameters: object) -> object:
+    return driver.declared[action].run(**parameters)
+
+
+def mistakes(text: str) -> tuple[str, ...]:
+    with pytest.raises(DriverMisconfigured) as wrong:
+        desk(text)
+    assert str(wrong.value) == wrong.value.mistakes[0]
+    start = "Driver 'desk:Desk': "
+    assert all(one.startswith(start) and one.endswith(".") for one in wrong.value.mistakes)
+    return tuple(one.removeprefix(start).removesuffix(".") for one in wrong.value.mistakes)
+
+
+def test_a_table_says_which_commands_there_are_and_of_which_kind():
+    """DRV-30, CMD-1"""
+    commands = {name: one.command for name, one in declared_by(desk()).items()}
+    assert {name: one.kind for name, one in commands.items()} == {
+        "move_to": "control", "move_by": "control", "set_velocity": "control", "spectrum": "observe",
+    }  # fmt: skip
+    move_to = commands["move_to"]
+    assert move_to.doc == "Move to a position and answer it on arrival."
+    (position,) = move_to.parameters
+    assert (position.name, position.units, position.low, position.high) == ("position", "mm", -1000, 1000)
+    assert (move_to.returns.type, move_to.returns.units) == ("number", "mm")
+    assert commands["set_velocity"].parameters[0].units == "mm/s"
+    assert commands["set_velocity"].returns.type == "nothing"
+    channel = commands["spectrum"].parameters[0]
+    assert (channel.required, channel.default, channel.choices) == (False, 1, (1, 2))
+    assert run(desk(), "spectrum", channel=2) == {"answered": {"channel": 2}}
+
+
+def test_what_readings_says_is_the_readback():
+    """DRV-30"""
+    driver = desk(start=3)
+    assert driver.kind == "motor"
+    shown = driver.readback()
+    assert (shown.position, shown.moving, shown.units, dict(shown.values)) == (3.0, False, "mm", {"humidity": 40.0})
+
+
+def test_a_move_ends_when_the_device_rests_and_answers_the_reading():
+    """DRV-33"""
+    assert run(desk(), "move_to", position=7.0) == 7.0
+    assert run(desk(start=5), "move_by", entry=-3.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "sentence"),
+    [
+        ("move_to", {"position": 100.1}, "100.1 mm is outside the limits 0 to 100 mm"),
+        ("move_to", {"position": -0.1}, "-0.1 mm is outside the limits 0 to 100 mm"),
+        ("move_by", {"entry": 51.0}, "101 mm is outside the limits 0 to 100 mm"),
+        ("set_velocity", {"velocity": -21.0}, "-21 mm/s is faster than the limit 20 mm/s"),
+    ],
+)
+def test_what_is_beyond_the_limits_is_refused_before_anything_is_sent(action, parameters, sentence):
+    """DRV-32, DRV-3"""
+    driver = desk(start=50)
+    driver.readback()
+    for refusing in (lambda: driver.check(action, parameters), lambda: run(driver, action, **parameters)):
+        with pytest.raises(OutsideLimits) as refused:
+            refusing()
+        assert str(refused.value) == sentence
+    assert driver.written == []
+
+
+def test_what_is_within_the_limits_passes():
+    """DRV-32"""
+    driver = desk(start=50)
+    driver.readback()
+    for action, parameters in [("move_to", {"position": 100.0}), ("move_by", {"entry": -50.0})]:
+        driver.check(action, parameters)
+    driver.check("set_velocity", {"velocity": 20.0})
+    driver.check("spectrum", {"channel": 1})
+
+
+def test_a_distance_is_judged_again_from_where_its_command_begins():
+    """DRV-32"""
+    driver = desk(start=50)
+    driver.readback()
+    driver.check("move_by", {"entry": 40.0})
+    driver.position = driver.goal = 70.0
+    with pytest.raises(OutsideLimits, match="110 mm is outside"):
+        run(driver, "move_by", entry=40.0)
+    assert driver.written == []
+
+
+def test_a_distance_behind_a_running_command_is_not_judged_from_the_middle_of_its_way():
+    """DRV-32"""
+    driver = desk(start=0)
+
+    def look() -> None:
+        driver.on_ask = lambda: None
+        driver.readback()
+        driver.check("move_by", {"entry": -5.0})
+
+    driver.on_ask = look
+    run(driver, "move_to", position=10.0)
+    with pytest.raises(OutsideLimits):
+        driver.readback() and driver.check("move_by", {"entry": -50.0})
+
+
+def test_a_move_that_takes_too_long_is_stopped_and_has_failed():
+    """DRV-33"""
+    driver = desk(SOUND.replace('register = "goal"', 'register = "goal"\ndeadline_s = 0.01'))
+    driver.never_rests = True
+    with pytest.raises(MoveFailed, match=r"was not at rest after 0\.01 s and was stopped at \d+ mm"):
+        run(driver, "move_to", position=90.0)
+    assert driver.written[-1] == ("stop", None)
+
+
+def test_a_move_that_ends_elsewhere_has_failed():
+    """DRV-33"""
+    driver = desk()
+    driver.stuck_at = 5.0
+    with pytest.raises(MoveFailed, match=r"^rests at 5 mm, not at 7 mm, and nobody stopped it here"):
+        run(driver, "move_to", position=7.0)
+
+
+def test_a_stop_during_a_move_ends_it_as_stopped():
+    """DRV-10"""
+    driver = desk()
+
+    def interrupt() -> None:
+        driver.on_ask = lambda: None
+        driver.stop()
+
+    driver.on_ask = interrupt
+    with pytest.raises(MotionStopped, match=r"^stopped at 0 mm"):
+        run(driver, "move_to", position=90.0)
+    assert driver.written == [("goal", 90.0), ("stop", None)]
+
+
+def test_what_was_not_sent_when_a_stop_came_is_not_sent_any_more():
+    """DRV-10"""
+    driver = desk()
+    driver.on_ask = driver.stop  # while the position is asked that the distance counts from
+    with pytest.raises(MotionStopped, match="before the device had the command"):
+        run(driver, "move_by", entry=5.0)
+    assert driver.written == [("stop", None)]
+
+
+def test_a_move_outlives_a_connection_that_is_lost_once():
+    """DRV-33"""
+    driver = desk()
+
+    def cut() -> None:
+        driver.on_ask, driver.lost = (lambda: None), 1
+
+    driver.on_ask = cut
+    assert run(driver, "move_to", position=7.0) == 7.0
+
+
+def test_a_move_whose_device_stays_away_says_that_it_may_still_move():
+    """DRV-33"""
+    driver = desk()
+    driver.lost = 5
+    with pytest.raises(DriverUnavailable, match="lost during a move, it may still be moving: the cable is out"):
+        run(driver, "move_to", position=7.0)
+
+
+@pytest.mark.parametrize(
+    ("instead", "by", "sentence"),
+    [
+        ('stop = "halt"', "", 'stop is missing, but there are control commands: say what stops it, or stop = "" where '
+         "there is nothing to stop"),
+        ('stop = "halt"', 'stop = " "', "stop is empty, but control.move_to moves: what moves must have a stop"),
+        ("low = 0", "low = 100.0", "low is 100 and high is 100, but low must be less than high"),
+        ("low = 0", "low = nan", "low needs a number; you gave nan"),
+        ("max_velocity = 20.0", "max_velocity = -1", "max_velocity needs a number, at least 0; you gave -1"),
+        ('until = "rest"', 'until = "done"', "control.move_to.until needs one of 'rest'; you gave 'done'"),
+        ('answers = "position"', 'answers = "place"', "control.move_to has answers = 'place', but its readings are "
+         "position, moving, humidity"),
+        ('target = "position"', 'target = "place"', "control.move_to has target = 'place', but its parameters are "
+         "position"),
+        ('target = "position"', 'target = "position"\ndistance = "position"', "control.move_to has both target and "
+         "distance: it can be only one of them"),
+        ('answers = "position"', 'answers = "position"\ntype = "text"', "control.move_to has both answers and type: "
+         "the type is that of the reading"),
+        ("[control.move_by]", "[control._by]", "control._by cannot be called so: a name has letters, digits and _ and "
+         "begins with a letter"),
+        ("[control.move_by]", "[control.stop]", "control.stop cannot be called so: every driver has that name"),
+        ("[observe.spectrum]", "[observe.move_to]", "observe.move_to is under control, too: a command can be only one "
+         "of them"),
+        ("entry = { ", 'entry = { units = "um", ', "control.move_by parameters.entry is in um, but units of the "
+         "position is mm"),
+        ("entry = { ", "entry = { low = 2, high = 1, ", "control.move_by parameters.entry low is 2 and high is 1, but "
+         "low must be less than high"),
+        ("[1, 2]", "[2, 3]", "observe.spectrum parameters.channel has the default 1, but needs one of 2, 3; you "
+         "gave 1"),
+        ("[1, 2]", "[]", "observe.spectrum parameters.channel has choices without any"),
+        ("[1, 2]", '[1, "x"]', "observe.spectrum parameters.channel has the choice 'x', but needs one of 1, 'x'; you "
+         "gave 'x'"),
+        ('moving = { type = "boolean" }', 'moving = { type = "number" }', 'readings.moving is type = "number", but '
+         'needs type = "boolean"'),
+        ('position = { type = "number" }', 'position = { type = "number", units = "m" }', "readings.position is in m, "
+         "but units of the position is mm: nothing converts them"),
+        ('target = "position"', "", ""),
+    ],
+)  # fmt: skip
+def test_each_mistake_in_a_table_is_one_sentence_with_its_key(instead, by, sentence):
+    """DRV-31"""
+    text = SOUND.replace(instead, by, 1)
+    assert text != SOUND
+    if sentence:
+        assert mistakes(text) == (sentence,)
+    else:  # another command is limited
+        desk(text)
+
+
+def test_limits_that_hold_for_no_command_are_a_mistake():
+    """DRV-31"""
+    text = SOUND.replace('target = "position"', "").replace('distance = "entry"', "").replace('velocity = "', 'doc = "')
+    assert mistakes(text) == (
+        'low and high hold for no command: say target = "PARAMETER" or distance = "PARAMETER" in the control command '
+        "that moves",
+        'max_velocity holds for no command: say velocity = "PARAMETER" in the control command that sets it',
+    )
+
+
+def test_a_reading_moving_is_needed_to_wait_for_rest_and_a_position_for_a_distance():
+    """DRV-31"""
+    text = SOUND.replace("moving = {", "shaking = {").replace('position = { type = "number" }', "")
+    assert mistakes(text) == (
+        "control.move_to has until = \"rest\", which needs a reading moving",
+        "control.move_to has answers = 'position', but its readings are shaking, humidity",
+        "control.move_by has a distance, which needs a reading position to count from",
+        "control.move_by has until = \"rest\", which needs a reading moving",
+        "control.move_by has answers = 'position', but its readings are shaking, humidity",
+    )  # fmt: skip
+
+
+def test_all_mistakes_are_told_at_once_and_none_for_what_another_one_spoils():
+    """DRV-31"""
+    text = (
+        SOUND.replace('target = "position"', 'taget = "position"')
+        .replace('register = "shift"', "")
+        .replace("high = 100\n", 'high = "far"\n')
+        .replace('humidity = { type = "number"', 'humidity = { type = "percent"')
+        .replace("[1, 2]", "[2, 3]")
+    )
+    assert mistakes(text) == (
+        "high needs a number; you gave 'far'",
+        "readings.humidity.type needs one of 'number', 'integer', 'boolean', 'text'; you gave 'percent'",
+        "control.move_to.taget is no key here; allowed are doc, parameters, type, units, target, distance, velocity, "
+        "until, answers, deadline_s, register",
+        "control.move_by.register is missing; it needs a text",
+        "observe.spectrum parameters.channel has the default 1, but needs one of 2, 3; you gave 1",
+    )
+
+
+def test_what_must_be_a_table_is_said_to_be_one():
+    """DRV-31"""
+    assert mistakes('stop = ""\ncontrol = 3\n[observe]\nlook = "x"') == (
+        "control needs a table; you gave 3",
+        "observe.look needs a table; you gave 'x'",
+    )
+
+
+def test_an_option_of_a_drivers_own_may_be_a_table(tmp_path, monkeypatch):
+    """DRV-31"""
+    (tmp_path / "our_tables.py").write_text(
+        "from collections.abc import Mapping\n"
+        "import msgspec\n"
+        "from authority.drivers.simulated import SimulatedPowerSupply\n"
+        "class Channel(msgspec.Struct):\n"
+        "    gain: float\n"
+        "    names: list[str] = []\n"
+        "class Scope(SimulatedPowerSupply):\n"
+        "    def __init__(self, port: str, first: Channel, more: Mapping[str, Channel] | None = None) -> None:\n"
+        "        super().__init__()\n"
+        "        self.given = port, first, more\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    first = {"gain": 2, "names": ["a"]}
+    scope = build("our_tables:Scope", {"port": "x", "first": first, "more": {"b": {"gain": 0.5}}})
+    port, channel, more = scope.given
+    assert (port, channel.gain, channel.names, more["b"].gain) == ("x", 2.0, ["a"], 0.5)
+    with pytest.raises(DriverMisconfigured) as wrong:
+        build("our_tables:Scope", {"prot": "x", "more": {"b": {"names": ["a", 3]}}})
+    assert wrong.value.mistakes == (
+        "Driver 'our_tables:Scope' has no option 'prot': its options are port (a text), first (a table), more (a "
+        "table).",
+        "Driver 'our_tables:Scope' needs the option 'port', a text.",
+        "Driver 'our_tables:Scope' needs the option 'first', a table.",
+        "Driver 'our_tables:Scope': more.b.gain is missing; it needs a number.",
+        "Driver 'our_tables:Scope': more.b.names[1] needs a text; you gave 3.",
+    )
