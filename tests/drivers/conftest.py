@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import TypeVar
 
+import epics_server
 import pytest
 
 T = TypeVar("T")
@@ -52,3 +53,10 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 @pytest.fixture
 def clock() -> VirtualTime:
     return VirtualTime()
+
+
+@pytest.fixture(scope="module")
+def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[epics_server.EpicsServer]:
+    """A process that serves our simulated motor records: `sim:m1`, `sim:m2` and `sim:slow` (see `motor_ioc`)."""
+    with epics_server.serving(epics_server.OURS, tmp_path_factory.mktemp("epics") / "ioc.log") as server:
+        yield server

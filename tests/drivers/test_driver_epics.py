@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from epics_server import CAPROTOS, EpicsServer, serving
 
 pytest.importorskip("caproto")
 
@@ -29,64 +25,15 @@ pytestmark = [
 WAIT_S = 30  # how long a condition is waited for: a bound for a broken run, not a time that is measured
 
 
-class Server:
-    """The fake motor record's server: `sim:mtr1` goes 1 unit/s from 0 to 10, `mtr3` 3 units/s from 0 to 30."""
-
-    def __init__(self, log: Path) -> None:
-        self.port = free_port()
-        self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def client_environment(self) -> dict[str, str]:
-        return {
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_SERVER_PORT": str(self.port),
-            "EPICS_CA_REPEATER_PORT": str(self.port + 1),
-        }
-
-    def start(self) -> None:
-        serving = {
-            "EPICS_CAS_SERVER_PORT": str(self.port),
-            "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-            "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_BEACON_PORT": str(self.port + 1),
-        }
-        command = "-m caproto.ioc_examples.fake_motor_record --prefix sim: --list-pvs --interfaces 127.0.0.1"
-        environment = {**os.environ, **self.client_environment(), **serving}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *command.split()], env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("epics") / "server.log")
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in server.client_environment().items():
-            environment.setenv(name, value)
-        server.start()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EpicsServer]:
+    """`sim:mtr1` goes 1 unit/s from 0 to 10, `sim:mtr3` 3 units/s from 0 to 30."""
+    with serving(CAPROTOS, tmp_path_factory.mktemp("epics") / "server.log") as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture
-def motor_of(server: Server) -> Iterator[Callable[..., EpicsMotor]]:
+def motor_of(server: EpicsServer) -> Iterator[Callable[..., EpicsMotor]]:
     opened: list[EpicsMotor] = []
 
     def make(prefix: str = "sim:mtr3", **options: object) -> EpicsMotor:
