@@ -1,8 +1,8 @@
 """A motor record, and the axis behind it, as the record's documentation and `motorRecord.cc` (R7) describe them.
 
 Of the record: VAL, RLV, TWV, TWF and TWR, HOMF and HOMR, JOGF and JOGR, STOP, SPMG, SYNC, DMOV with its 1/0/1 pulse,
-MOVN, LVIO, HLS and LLS, retries and MISS, VELO, JVEL and HVEL forced between VBAS and VMAX, CNEN, and SEVR and STAT from the
-switches and the controller's state.
+MOVN, LVIO, HLS and LLS, retries and MISS, VELO, JVEL and HVEL forced between VBAS and VMAX, CNEN, and SEVR and STAT
+from the switches and the controller's state.
 
 What it does not do: user and dial coordinates are one (OFF 0, DIR "Pos", no SET); DVAL, DRBV and DIFF follow but do not
 drive; there are no raw steps, but a smallest move of MRES; no backlash, no DLY, no encoder or readback link, no OMSL,
@@ -19,7 +19,7 @@ from enum import IntFlag
 
 STEP_S = 0.005  # of the axis's own time
 
-PUT_PROCESSES = frozenset("VAL RLV TWF TWR HOMF HOMR JOGF JOGR STOP SPMG SYNC CNEN HLM LLM".split())
+PUT_PROCESSES = "VAL RLV TWF TWR HOMF HOMR JOGF JOGR STOP SPMG SYNC CNEN HLM LLM"
 BLINK = {"VAL", "RLV", "TWF", "TWR"}
 STOP, PAUSE, MOVE, GO = range(4)
 NO_ALARM, MINOR, MAJOR, INVALID = range(4)
@@ -101,9 +101,9 @@ class Axis:
 class MotorRecord:
     """The record; its fields are the attributes of the same names in small letters."""
 
-    POSTED = tuple(
+    POSTED = (
         "VAL DVAL RLV TWF TWR HOMF HOMR JOGF JOGR STOP SPMG LSPG SYNC CNEN HLM LLM DHLM DLLM VELO JVEL HVEL VBAS VMAX "
-        "TWV RBV DRBV DIFF RCNT MISS MSTA TDIR HLS LLS MOVN LVIO MIP DMOV".split()
+        "TWV RBV DRBV DIFF RCNT MISS MSTA TDIR HLS LLS MOVN LVIO MIP DMOV"
     )
 
     def __init__(self, axis: Axis, *, low: float, high: float, velocity: float, accl: float) -> None:
@@ -166,7 +166,7 @@ class MotorRecord:
         setattr(self, field.lower(), value)
         self._special(field)
         self._post()
-        if field in PUT_PROCESSES:
+        if field in PUT_PROCESSES.split():
             self.process(callback=False)
 
     def pass_time(self, seconds: float) -> None:
@@ -452,7 +452,7 @@ class MotorRecord:
             self.sevr, self.stat = MAJOR, STAT_STATE
 
     def _post(self) -> None:
-        for field in self.POSTED:
+        for field in self.POSTED.split():
             value = getattr(self, field.lower())
             if self._told.get(field) != value:
                 self._told[field] = value
