@@ -10,10 +10,11 @@ import msgspec
 
 from .core import clocks, waiting
 from .core import messages as m
-from .core.model import Ask, Entry, Equipment, Lock, Loss, Observing, Session, SessionId, Table, Why
+from .core.model import Ask, Drain, Entry, Equipment, Lock, Loss, Observing, Session, SessionId, Table, Why
 from .ports import Clock, Readback
 from .wire import (
     AskView,
+    DrainView,
     EndingView,
     EntryView,
     HolderView,
@@ -119,7 +120,8 @@ def _details(event: m.Event) -> dict[str, object]:
             }
         case m.LockDraining(drain=drain):
             head = {"lock_id": event.lock_id, "fence": event.fence}
-            return head | {"why": drain.why, "how": drain.how, "by": drain.by, "reason": drain.reason}
+            head |= {"why": drain.why, "how": drain.how, "by": drain.by, "reason": drain.reason}
+            return head | {"parking": drain.parking}
         case m.LockEnded(loss=x):
             head = {"lock_id": event.lock_id, "fence": x.fence, "duration_seconds": event.duration_seconds}
             return head | {"why": x.why, "by": x.by, "reason": x.reason}
@@ -289,6 +291,8 @@ class Views:
             readback=self.readback(known),
             stopped_by=self._stop(e),
             fault=e.fault,
+            fault_at=None if e.fault_at is None else self.time(e.fault_at),
+            draining=None if e.drain is None else self._drain(e.drain),
             last_lost=self._loss(e),
         )
 
@@ -329,6 +333,18 @@ class Views:
         if s is None:
             return None
         return StopView(user=s.user, session_id=s.session, at=self.time(s.at), reason=s.reason)
+
+    def _drain(self, d: Drain) -> DrainView:
+        return DrainView(
+            since=self.time(d.since),
+            why=d.why,
+            how=d.how.value,
+            parking=d.parking,
+            stop_owed=d.stop_owed,
+            deadline=self.time(d.deadline),
+            by=d.by,
+            reason=d.reason,
+        )
 
     def _loss(self, e: Equipment) -> LossView | None:
         return self.loss(e.losses[-1]) if e.losses else None

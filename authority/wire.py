@@ -152,6 +152,19 @@ class LossView(Struct, kw_only=True):
     at: str
 
 
+class DrainView(Struct, kw_only=True):
+    """What keeps a lock that has ended from passing on: how rest is reached, until when, and who is to have it."""
+
+    since: str
+    why: str
+    how: Literal["stop", "finish"]
+    parking: bool
+    stop_owed: bool
+    deadline: str
+    by: str | None
+    reason: str | None
+
+
 class StatusView(Struct, kw_only=True):
     """One piece of equipment as everybody may see it: LabLink's ten fields and ours."""
 
@@ -179,4 +192,6 @@ class StatusView(Struct, kw_only=True):
     readback: ReadbackView
     stopped_by: StopView | None
     fault: str | None
+    fault_at: str | None
+    draining: DrainView | None
     last_lost: LossView | None

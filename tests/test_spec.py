@@ -39,7 +39,7 @@ def _docstrings(module: ast.Module) -> Iterator[tuple[str, str]]:
 
 def test_every_rule_that_is_in_force_is_named_by_a_test():
     """The specification's own promise."""
-    in_force = {rule for rule, text in rules().items() if not text.endswith("(not yet)")}
+    in_force = {rule for rule, text in rules().items() if not text.endswith("(not yet)") and text[:8] != "(dropped"}
     missing = sorted(in_force - named().keys(), key=lambda r: (r.split("-")[0], int(r.split("-")[1])))
     assert not missing, f"{len(missing)} rules have no test: {', '.join(missing)}"
 

@@ -308,6 +308,13 @@ class EquipmentAnswer(Struct):
     status: StatusView
 
 
+class WhyAnswer(Struct):
+    """Why a piece of equipment stands as it does: one paragraph for a person."""
+
+    equipment_id: str
+    text: str
+
+
 class DeviceStatusAnswer(Struct, kw_only=True):
     """LabLink's status of a device; what a driver cannot tell is null."""
 

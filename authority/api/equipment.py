@@ -26,6 +26,7 @@ from authority.ports import DriverUnavailable, OutsideLimits
 from . import bodies as b
 from .doors import Door, Visit, invalid
 from .problems import Refused
+from .why import explain
 
 _LABLINK_TYPES = frozenset(
     {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}
@@ -64,6 +65,13 @@ def describe(v: Visit) -> b.EquipmentAnswer:
     w, e = v.worker(key), _equipment(v, key)
     policies: dict[str, object] = msgspec.to_builtins(e.policy)
     return b.EquipmentAnswer(key, w.kind, w.label, list(w.commands.values()), policies, v.service.status(key))
+
+
+def why(v: Visit) -> b.WhyAnswer:
+    """Tell why it stands as it does."""
+    key = v.equipment_id
+    service = v.service
+    return b.WhyAnswer(key, explain(_equipment(v, key), v.worker(key), service.views, service.clock.now()))
 
 
 def device_status(v: Visit) -> b.DeviceStatusAnswer:
@@ -342,6 +350,7 @@ DOORS = (
     Door("POST", "/api/equipment/disconnect/{equipment_id}", _not_here("disconnect"), b.DoneAnswer, _DECIDED,
          codes=(501,)),
     Door("GET", _EQ, describe, b.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
+    Door("GET", _EQ + "/why", why, b.WhyAnswer, "Why it stands as it does, and who can change that", codes=(404,)),
     Door("GET", _EQ + "/status", device_status, b.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
     Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),
     Door("POST", _EQ + "/command", command, b.CommandAnswer, "Run a command", b.CommandBody,

@@ -133,7 +133,8 @@ def _data(e: Equipment, views: Views) -> dict[str, object]:
     }
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """Return a length of time as people say it."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return f"{max(0, int(seconds))} s"
@@ -143,7 +144,7 @@ def _ago(seconds: float) -> str:
 def who_holds(e: Equipment, lock: Lock, now: float) -> str:
     """Return "Ann has stage_x for 3 min ("night scan")"."""
     note = f' ("{lock.note}")' if lock.note else ""
-    return f"{lock.user}{note} has had {e.id} for {_ago(now - lock.since)}"
+    return f"{lock.user}{note} has had {e.id} for {ago(now - lock.since)}"
 
 
 def _in_use(x: r.Refusal, now: float) -> str:
@@ -172,13 +173,13 @@ def _lost(x: r.Refusal, now: float) -> str:
         return f"Your lock on {e.id} has ended; log in again to go on."
     reason = f" ({loss.reason})" if loss.reason else ""
     how = LOST.get(loss.why, "ended").format(by=loss.by or "the next", reason=reason)
-    return f"Your lock on {e.id} {how} {_ago(now - loss.at)} ago; log in again to go on."
+    return f"Your lock on {e.id} {how} {ago(now - loss.at)} ago; log in again to go on."
 
 
 def _stopped(x: r.Refusal, now: float) -> str:
     assert isinstance(x, r.StoppedBySomebody)
     reason = f" ({x.stop.reason})" if x.stop.reason else ""
-    return f"{x.stop.user} stopped {x.equipment.id} {_ago(now - x.stop.at)} ago{reason}; resume it, or log in again."
+    return f"{x.stop.user} stopped {x.equipment.id} {ago(now - x.stop.at)} ago{reason}; resume it, or log in again."
 
 
 def _deadlock(cycle: tuple[r.Wait, ...], who: Mapping[SessionId, str]) -> str:
@@ -191,7 +192,7 @@ def _deadlock(cycle: tuple[r.Wait, ...], who: Mapping[SessionId, str]) -> str:
 
 def _keep_too_long(x: r.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
     assert isinstance(x, r.OfEquipment)
-    longest = _ago(x.equipment.policy.max_keep_seconds or 0.0)
+    longest = ago(x.equipment.policy.max_keep_seconds or 0.0)
     return f"{x.equipment.id} may be kept for at most {longest} at a time; nothing has changed."
 
 

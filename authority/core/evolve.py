@@ -13,6 +13,7 @@ from .model import (
     EquipmentId,
     Lock,
     Mode,
+    Outcome,
     Session,
     SessionId,
     StoppedBy,
@@ -64,7 +65,7 @@ def _session(table: Table, event: m.SessionEvent) -> None:
 def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment:
     match event:
         case m.CommandStarted(command=command):
-            lock = _used(e.lock, event.at, has_driven=True)
+            lock = None if e.lock is None else replace(e.lock, used_at=event.at, has_driven=True, has_arrived=False)
             return replace(e, lock=lock, running=command, accepted=_without(e, command.key))
         case m.CommandFinished():
             return _finished(table, e, event)
@@ -118,9 +119,9 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
         case m.Resumed():
             return replace(e, stopped_by=None, lock=_used(e.lock, event.at))
         case m.Faulted(reason=reason):
-            return replace(e, fault=reason)
+            return replace(e, fault=reason, fault_at=event.at)
         case m.FaultCleared():
-            return replace(e, fault=None)
+            return replace(e, fault=None, fault_at=None)
         case m.ClocksRestarted():
             return _restart_clocks(e, event.at)
         case _:
@@ -133,6 +134,9 @@ def _finished(table: Table, e: Equipment, event: m.CommandFinished) -> Equipment
         table.put(replace(session, last_seen=event.at))
     lock = e.lock if e.lock is None or e.lock.session != event.session else _used(e.lock, event.at)
     if e.running is not None and e.running.key == event.key:
+        parked = e.drain is not None and e.drain.parking
+        if lock is not None and lock.fence == e.running.fence:
+            lock = replace(lock, has_arrived=event.outcome is Outcome.DONE and not parked)
         return replace(e, lock=lock, running=None, moving=event.moving)
     return replace(e, lock=lock, accepted=_without(e, event.key))
 
@@ -163,10 +167,8 @@ def _without(e: Equipment, key: str) -> tuple[Command, ...]:
     return tuple(c for c in e.accepted if c.key != key)
 
 
-def _used(lock: Lock | None, at: float, *, has_driven: bool = False) -> Lock | None:
-    if lock is None:
-        return None
-    return replace(lock, used_at=at, has_driven=lock.has_driven or has_driven)
+def _used(lock: Lock | None, at: float) -> Lock | None:
+    return None if lock is None else replace(lock, used_at=at)
 
 
 def _refresh_idle(table: Table, e: Equipment, event: m.LockUsed) -> Equipment:
@@ -186,7 +188,8 @@ def _stopped(e: Equipment, event: m.Stopped) -> Equipment:
     drain = e.drain
     if drain is not None and event.delivered:
         drain = replace(drain, stop_owed=False)
-    return replace(e, moving=event.moving, stopped_by=stop, drain=drain)
+    lock = None if e.lock is None else replace(e.lock, has_arrived=False)
+    return replace(e, lock=lock, moving=event.moving, stopped_by=stop, drain=drain)
 
 
 def _restart_clocks(e: Equipment, at: float) -> Equipment:

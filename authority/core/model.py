@@ -87,6 +87,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     claim_seconds: float = 120.0
     max_hold_seconds: float | None = None
     max_keep_seconds: float | None = None
+    park: bool = False
     finish_seconds: float = 60.0
     stop_seconds: float = 5.0
 
@@ -108,7 +109,10 @@ class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Lock(Who, frozen=True, kw_only=True, omit_defaults=True):
-    """The exclusive lock; `claim_by` is set until a grant from the queue is claimed, `group` if it was of several."""
+    """The exclusive lock; `claim_by` is set until a grant from the queue is claimed, `group` if it was of several.
+
+    `has_arrived`: its last command was done, and nothing has stopped the equipment since.
+    """
 
     lock_id: str
     fence: int
@@ -118,6 +122,7 @@ class Lock(Who, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
     claim_by: float | None = None
     has_driven: bool = False
+    has_arrived: bool = False
     blocking_since: float | None = None
     blocked_s: float = 0.0
     kept: Kept | None = None
@@ -167,6 +172,7 @@ class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: float
     deadline: float
     stop_owed: bool = False
+    parking: bool = False
     by: str | None = None
     reason: str | None = None
     heir: str | None = None
@@ -228,6 +234,7 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     moving: bool = False
     stopped_by: StoppedBy | None = None
     fault: str | None = None
+    fault_at: float | None = None
     losses: tuple[Loss, ...] = ()
     holds_s: tuple[float, ...] = ()
 
@@ -246,6 +253,11 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
         stop_owed = self.drain is not None and self.drain.stop_owed
         ours = self.lock is None or self.lock.has_driven
         return self.running is None and not (self.moving and ours) and not stop_owed
+
+    def parks(self, how: How) -> bool:
+        """Whether it is to be parked before a lock that ends in this way passes on: never after a stop."""
+        arrived = self.lock is not None and self.lock.has_arrived
+        return self.policy.park and how is How.FINISH and arrived
 
     def observer(self, session: SessionId) -> Observing | None:
         """Return the observer's lock of `session`, if it has one."""

@@ -14,8 +14,22 @@ from . import messages as m
 from . import refusals as no
 from . import waiting
 from .control import claim, clear_fault, control, finish, moved, observe, permit_holder, recover, resume, stop
-from .model import QUEUE_LIMIT, Ask, Entry, Equipment, EquipmentId, Kept, Mode, Role, Session, SessionId, Table, Why
-from .step import Step, numbered
+from .model import (
+    QUEUE_LIMIT,
+    Ask,
+    Entry,
+    Equipment,
+    EquipmentId,
+    How,
+    Kept,
+    Mode,
+    Role,
+    Session,
+    SessionId,
+    Table,
+    Why,
+)
+from .step import Step, how_to_rest, numbered
 
 
 def decide(table: Table, request: m.Request, now: float) -> tuple[m.Event, ...]:
@@ -99,11 +113,13 @@ def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[Equ
             raise no.EquipmentAtFault(e)
     held = [e for e in wanted if e.lock is not None]
     whys = [waiting.yields_why(step.table, e, step.now) for e in held]
-    if r.wait or all(e.at_rest for e in held):
+    passing = [e.at_rest and not (why and e.parks(how_to_rest(e, why))) for e, why in zip(held, whys, strict=True)]
+    if r.wait or all(passing):
         for e, why in zip(held, whys, strict=True):
             if why is not None and None not in whys:
                 step.end_lock(e.id, why, by=want.user)
-    in_the_way = [e for e, why in zip(held, whys, strict=True) if why is None] or [e for e in held if not e.at_rest]
+    firm = [e for e, why in zip(held, whys, strict=True) if why is None]
+    in_the_way = firm or [e for e, passes in zip(held, passing, strict=True) if not passes]
     if in_the_way:
         _wait_or_refuse(step, r, step.equipment(in_the_way[0].id), want, missing)
         return
@@ -189,10 +205,7 @@ def _release(step: Step, r: m.Release) -> None:
     e = step.equipment(r.equipment)
     observing = e.observer(r.session)
     if e.holds(r.session):
-        hurried = r.stop and not e.at_rest
-        step.end_lock(e.id, Why.LOGOUT)
-        if hurried:
-            step.hurry(e.id)
+        step.end_lock(e.id, Why.LOGOUT, how=How.STOP if r.stop else None)
     elif observing is not None:
         step.tell(m.ObserverEnded, e.id, observing, why=Why.LOGOUT)
     elif e.lock is not None and e.lock.session != r.session:

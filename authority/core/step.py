@@ -31,6 +31,7 @@ from .refusals import SessionIsOver, UnknownEquipment
 
 FINISHED_WHYS = frozenset({Why.LOGOUT, Why.IDLE, Why.OFFERED, Why.UNCLAIMED, Why.DOWNGRADED, Why.HANDED_OVER})
 SILENT_WHYS = frozenset({Why.SILENCE, Why.TURN})
+PARK = "park"
 DEAD_WHYS = frozenset({Why.GONE, Why.CONNECTIONS_LOST})
 
 
@@ -49,7 +50,9 @@ class Step:
         self.events.append(event)
         evolve(self.table, event)
 
-    def tell(self, fact: Callable[..., m.EquipmentEvent], key: EquipmentId, who: Who, **details: object) -> None:
+    def tell(
+        self, fact: Callable[..., m.EquipmentEvent], key: EquipmentId, who: Who | Command, **details: object
+    ) -> None:
         """Let a fact about equipment have happened that concerns `who`."""
         self.emit(fact(at=self.now, equipment=key, session=who.session, user=who.user, **details))
 
@@ -77,12 +80,13 @@ class Step:
         by: str | None = None,
         reason: str | None = None,
         heir: str | None = None,
+        how: How | None = None,
     ) -> None:
         """End the holder's right to send; the lock itself ends now if the equipment is at rest, else when it is."""
         e = self.equipment(key)
         lock = e.lock
         assert lock is not None
-        how = how_to_rest(e, why)
+        how = how or how_to_rest(e, why)
         stop_owed = how is How.STOP and (not e.at_rest or (why is Why.FORCED and lock.has_driven))
         limit = e.policy.stop_seconds if how is How.STOP else e.policy.finish_seconds
         drain = Drain(
@@ -92,10 +96,12 @@ class Step:
         for c in e.accepted:
             error = f"the lock ended ({why}) before the command began"
             self.finish_command(e, c, Outcome.NOT_RUN, error, moving=e.moving)
-        if e.at_rest and not stop_owed:
+        parks = e.parks(how) and why is not Why.DOWNGRADED
+        if e.at_rest and not stop_owed and not parks:
             self._finish_lock(key, lock, drain)
         else:
             self._drain(key, lock, drain)
+            self.touch(key)
 
     def hurry(self, key: EquipmentId) -> None:
         """Turn a draining that was to let the command finish into a stop."""
@@ -111,6 +117,16 @@ class Step:
         assert e.lock is not None
         assert e.drain is not None
         self._finish_lock(key, e.lock, e.drain)
+
+    def _park(self, e: Equipment, drain: Drain) -> None:
+        """Let the authority park what its last holder left, under their fence, before the lock passes on."""
+        assert e.lock is not None
+        self._drain(e.id, e.lock, replace(drain, parking=True, deadline=self.now + e.policy.finish_seconds))
+        command = Command(
+            key=f"park {e.lock.fence}", command_id="", session=e.lock.session, user="the authority",
+            fence=e.lock.fence, action=PARK, parameters={}, started_at=self.now,
+        )  # fmt: skip
+        self.tell(m.CommandStarted, e.id, command, command=command)
 
     def _drain(self, key: EquipmentId, lock: Lock, drain: Drain) -> None:
         self.tell(m.LockDraining, key, lock, lock_id=lock.lock_id, fence=lock.fence, drain=drain)
@@ -330,7 +346,9 @@ class Step:
             self.end_lock(key, Why.IDLE, by=wanted)
 
     def _advance_drain(self, e: Equipment, drain: Drain) -> None:
-        if e.at_rest:
+        if e.at_rest and e.parks(drain.how):
+            self._park(e, drain)
+        elif e.at_rest:
             self.end_drain(e.id)
         elif self.now >= drain.deadline and drain.how is How.FINISH:
             self.hurry(e.id)
@@ -355,7 +373,7 @@ def numbered(name: str, place: int) -> str:
 
 
 def _lets_finish(e: Equipment) -> bool:
-    return e.drain is not None and e.drain.how is How.FINISH
+    return e.drain is not None and e.drain.how is How.FINISH and not e.drain.parking
 
 
 def _sessions_of(e: Equipment) -> Iterable[SessionId]:

@@ -66,7 +66,26 @@ MUTATIONS = (
     Mutation(
         "silent waiter granted", "waiting.py", "session is not None and not session.suspect:", "session is not None:"
     ),
-    Mutation("draining skipped", "step.py", "if e.at_rest and not stop_owed:", "if not stop_owed:"),
+    Mutation("draining skipped", "step.py", "if e.at_rest and not stop_owed and", "if not stop_owed and"),
+    Mutation("never parked", "model.py", "return self.policy.park and how", "return False and how"),
+    Mutation("parked before a stop", "model.py", "self.policy.park and how is How.FINISH and", "self.policy.park and"),
+    Mutation(
+        "parked after a stop",
+        "evolve.py",
+        "lock = None if e.lock is None else replace(e.lock, has_arrived=False)",
+        "lock = e.lock",
+    ),
+    Mutation("parked after a failure", "evolve.py", "event.outcome is Outcome.DONE and not parked", "not parked"),
+    Mutation(
+        "parked again and again",
+        "evolve.py",
+        "event.outcome is Outcome.DONE and not parked",
+        "event.outcome is Outcome.DONE",
+    ),
+    Mutation("death ends the parking", "step.py", " and not e.drain.parking", ""),
+    Mutation(
+        "granted instead of parked", "rules.py", "e.at_rest and not (why and e.parks(how_to_rest(e, why)))", "e.at_rest"
+    ),
     Mutation(
         "stop owed ignored", "model.py", "not (self.moving and ours) and not stop_owed", "not (self.moving and ours)"
     ),

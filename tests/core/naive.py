@@ -35,6 +35,8 @@ class L:
     claim_by: float | None = None
     kept: float | None = None
     drove: bool = False
+    arrived: bool = False  # its last command was done, and nobody stopped it since
+    parking: bool = False
     waited_since: float | None = None
     waited: float = 0.0
     draining: str | None = None  # "finish" or "stop"
@@ -73,11 +75,13 @@ class E:
     on_silence: str
     max_hold: float | None
     max_keep: float | None
+    park: bool
     fence: int = 0
     lock: L | None = None
     observers: dict[str, list[float]] = field(default_factory=dict)  # session: [timeout, used]
     queue: list[W] = field(default_factory=list)
     running: tuple[str, str] | None = None  # key, session
+    under: L | None = None  # the lock under which it runs
     behind: list[tuple[str, str]] = field(default_factory=list)
     moving: bool = False
     stopped: bool = False
@@ -172,7 +176,11 @@ class Naive:
         return drain, e.fence, e.fault, set(e.observers), list(e.queue), len(e.losers), list(e.behind), answers
 
     def _drain(self, e: E, lock: L) -> None:
-        if self._at_rest(e):  # LOSS-9
+        if self._at_rest(e) and self._parks(e, lock.draining):  # LOSS-16
+            lock.parking, lock.deadline = True, self.now + 60
+            e.behind.append((f"park {e.fence}", lock.session))
+            self._run_next(e)
+        elif self._at_rest(e):  # LOSS-9
             self._free(e)
             if lock.heir in e.queue and not self.s[lock.heir.session].suspect:  # QUEUE-12
                 self._give(lock.heir)
@@ -223,16 +231,24 @@ class Naive:
         lock = e.lock
         return not e.running and not (e.moving and lock.drove) and not lock.stop_owed
 
+    def _parks(self, e: E, how: str) -> bool:
+        return e.park and how == "finish" and e.lock.arrived
+
+    def _passes(self, e: E, how: str | None) -> bool:
+        return self._at_rest(e) and not self._parks(e, how or "stop")
+
     def _lose(self, e: E, how: str, *, forced: bool = False) -> None:
         self._drop_behind(e)
         self._forget_asks(e)
         lock = e.lock
-        if self._at_rest(e) and not (forced and lock.drove):
+        if self._passes(e, how) and not (forced and lock.drove):
             self._free(e)
             return
         lock.draining, lock.deadline, e.stopped = how, self.now + 60, False
         if how == "stop":
             self._stop_for_hand_over(lock)
+        elif self._at_rest(e):
+            self._drain(e, lock)
 
     def _stop_for_hand_over(self, lock: L) -> None:
         lock.draining, lock.stop_owed, lock.deadline = "stop", True, self.now + 5
@@ -367,7 +383,7 @@ class Naive:
                 self._remove(w)
             if e.lock and e.lock.session == name and not e.lock.draining:
                 self._lose(e, e.on_loss)  # LOSS-4
-            elif e.lock and e.lock.session == name and e.lock.draining == "finish" and dead:
+            elif e.lock and e.lock.session == name and e.lock.draining == "finish" and dead and not e.lock.parking:
                 self._stop_for_hand_over(e.lock)  # LOSS-19
         del self.s[name]
         return True
@@ -415,8 +431,9 @@ class Naive:
         held = [e for e in wanted if e.lock]
         hows = [self._yields(e) for e in held]
         firm = [e.name for e, how in zip(held, hows, strict=True) if how is None]
-        in_the_way = firm or [e.name for e in held if not self._at_rest(e)]  # GROUP-10
-        if None not in hows and (wait or all(self._at_rest(e) for e in held)):  # LIVE-8, LIVE-10, GROUP-7
+        passes = [self._passes(e, how) for e, how in zip(held, hows, strict=True)]
+        in_the_way = firm or [e.name for e, ready in zip(held, passes, strict=True) if not ready]  # GROUP-10
+        if None not in hows and (wait or all(passes)):  # LIVE-8, LIVE-10, GROUP-7
             for e, how in zip(held, hows, strict=True):
                 self._lose(e, how)
         if any(e.lock for e in wanted):
@@ -619,10 +636,12 @@ class Naive:
     def _run_next(self, e: E) -> None:  # CMD-4
         if not e.running and e.behind:
             e.running = e.behind.pop(0)
-            e.lock.drove, e.lock.used = True, self.now
+            e.lock.drove, e.lock.used, e.lock.arrived = True, self.now, False
+            e.under = e.lock
 
-    def finish(self, e: E, *, moving: bool) -> None:
+    def finish(self, e: E, *, moving: bool, done: bool) -> None:
         if e.running:
+            e.under.arrived = done and not e.under.parking
             session, e.running, e.moving = e.running[1], None, moving
             self._is_over(e, session)
             self._run_next(e)
@@ -630,6 +649,8 @@ class Naive:
     def stop(self, name: str | None, e: E, *, named: bool, delivered: bool, moving: bool) -> None:
         self._drop_behind(e)  # STOP-5
         e.moving = moving
+        if e.lock:
+            e.lock.arrived = False  # LOSS-16
         if e.lock and e.lock.draining and delivered:
             e.lock.stop_owed = False
         elif e.lock and not e.lock.draining and e.lock.session != name and named:  # STOP-6
@@ -667,6 +688,8 @@ class Naive:
             self.s[name] = S(s.keeper, self.now, s.timeout, self.now)
         for e in self.e.values():
             e.behind, e.moving = [], e.moving or e.running is not None
+            if e.running:
+                e.under.arrived = False
             e.running = None
             e.observers = {name: [timeout, self.now] for name, (timeout, _) in e.observers.items()}
             for ask in [w.asks[e.name] for w in e.queue if e.name in w.asks]:

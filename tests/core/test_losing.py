@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from authority.core import messages as m
-from authority.core.model import How, Policy, Role, Why
+from authority.core.model import How, Outcome, Policy, Role, Why
 from authority.core.refusals import EquipmentAtFault, EquipmentInUse, LockLost, NoFault, NoLock
 
 from .given import (
@@ -13,6 +13,7 @@ from .given import (
     BOB,
     CEM,
     EVE,
+    Lab,
     X,
     acquire,
     claim,
@@ -28,6 +29,7 @@ from .given import (
     kinds,
     moved,
     release,
+    stop,
     stopped_by_the_authority,
     the,
     watch,
@@ -265,3 +267,139 @@ def test_motion_of_its_own_does_not_delay_who_never_drove():
     """LOSS-3"""
     lab = given(acquire(ANN), moved(True), m.Moved(equipment=X, moving=True, outside=12.5), release(ANN))
     assert (lab.x.state, kinds(lab.history).count("MovedOutside")) == ("free", 1)
+
+
+# -- parking
+
+PARKS = Policy(park=True, max_hold_seconds=100)
+DROVE = (acquire(ANN), control(ANN), finish())
+
+
+def parked(*requests: m.Request) -> Lab:
+    return given(*requests, policy=PARKS)
+
+
+def park_of(lab: Lab) -> str | None:
+    """The key of the parking that runs."""
+    running = lab.x.running
+    return running.key if running is not None and running.action == "park" else None
+
+
+def test_what_was_driven_is_parked_under_the_old_fence_before_the_lock_passes_on():
+    """LOSS-16"""
+    lab = parked(*DROVE, acquire(BOB, wait=True))
+    assert kinds(lab.do(release(ANN))) == ["LockDraining", "LockDraining", "CommandStarted"]
+    assert (lab.x.state, lab.holder, lab.x.running.fence, lab.x.running.user) == ("draining", None, 1, "the authority")
+    lab.refuses(acquire(CEM), EquipmentInUse)
+    lab.do(finish(park_of(lab)))
+    assert (lab.holder, lab.x.fence, park_of(lab)) == (BOB, 2, None)
+
+
+def test_a_move_that_still_runs_at_the_end_of_the_lock_is_finished_then_parked():
+    """LOSS-16, LOSS-5"""
+    lab = parked(*MOVING, release(ANN))
+    assert park_of(lab) is None
+    lab.do(finish(moving=True))
+    assert park_of(lab) is None
+    lab.do(moved(False))
+    lab.do(finish(park_of(lab), moving=True))
+    assert lab.x.state == "draining"
+    lab.do(moved(False))
+    assert (lab.x.state, park_of(lab)) == ("free", None)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (acquire(ANN),),
+        (*DROVE, stop(BOB)),
+        (*DROVE, stop(ANN)),
+        (acquire(ANN), control(ANN), finish(outcome=Outcome.FAILED)),
+        (*MOVING, stop(None, moving=True), finish(outcome=Outcome.STOPPED)),
+    ],
+    ids=["never driven", "stopped by another", "stopped by the holder", "failed", "stopped in a move"],
+)
+def test_nothing_is_parked_that_was_not_driven_or_did_not_arrive_or_was_stopped_since(before):
+    """LOSS-16"""
+    lab = parked(*before, release(ANN))
+    assert (lab.x.state, park_of(lab)) == ("free", None)
+
+
+@pytest.mark.parametrize(
+    "last", [gone(ANN), end(ANN), force(BOB), release(ANN, stop=True), watch(ANN)],
+    ids=["gone", "end", "force", "release with a stop", "downgrade"],
+)  # fmt: skip
+def test_death_force_and_who_wants_no_motion_park_nothing(last):
+    """LOSS-16, LOSS-6"""
+    lab = parked(*DROVE, last)
+    assert park_of(lab) is None
+
+
+def test_where_death_lets_a_motion_finish_it_is_parked_too():
+    """LOSS-16"""
+    lab = given(*DROVE, gone(ANN), policy=Policy(park=True, on_loss=How.FINISH))
+    assert park_of(lab) == "park 1"
+
+
+def test_after_a_stop_the_next_move_that_arrives_is_parked_again():
+    """LOSS-16"""
+    lab = parked(*DROVE, stop(ANN), control(ANN, "again"), finish("again"), release(ANN))
+    assert park_of(lab) == "park 1"
+
+
+def test_a_stop_ends_the_parking_for_good():
+    """LOSS-16"""
+    lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN), stop(BOB, moving=True))
+    lab.do(finish("park 1", outcome=Outcome.STOPPED, moving=True))
+    lab.do(moved(False))
+    assert (lab.holder, park_of(lab)) == (BOB, None)
+
+
+def test_a_parking_that_does_not_end_is_stopped_and_then_at_fault():
+    """LOSS-16, LOSS-5, LOSS-7"""
+    lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN))
+    lab.until(60)
+    assert lab.x.drain.how is How.STOP
+    lab.until(65)
+    assert (lab.x.state, lab.holder) == ("fault", None)
+
+
+def test_a_parking_that_fails_lets_the_lock_pass():
+    """LOSS-16"""
+    lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN), finish("park 1", outcome=Outcome.FAILED))
+    assert lab.holder == BOB
+
+
+def test_who_loses_the_lock_by_dying_while_it_is_parked_does_not_end_the_parking():
+    """LOSS-16, LOSS-19"""
+    lab = parked(*DROVE, release(ANN), gone(ANN))
+    assert (park_of(lab), lab.x.drain.how) == ("park 1", How.FINISH)
+
+
+def test_what_is_to_be_parked_is_not_at_rest_for_who_asks_without_waiting():
+    """LOSS-16, LIVE-9, LIVE-10"""
+    lab = parked(*DROVE)
+    lab.until(61, beating=(BOB, CEM))
+    lab.refuses(acquire(BOB), EquipmentInUse)
+    assert lab.x.state == "held"
+    lab.do(acquire(BOB, wait=True))
+    assert (park_of(lab), lab.x.drain.why) == ("park 1", Why.SILENCE)
+    lab.do(finish("park 1"))
+    assert lab.holder == BOB
+
+
+def test_an_heir_gets_what_was_handed_over_once_it_is_parked():
+    """LOSS-16, QUEUE-12"""
+    lab = parked(*DROVE, acquire(CEM, wait=True), acquire(BOB, wait=True))
+    lab.do(m.HandOver(session=ANN, equipment=X, to=lab.x.queue[1].queue_id))
+    assert (lab.x.state, park_of(lab)) == ("draining", "park 1")
+    lab.do(finish("park 1"))
+    assert lab.holder == BOB
+
+
+def test_a_parking_that_the_end_of_the_authority_cut_off_is_not_begun_again():
+    """LOSS-16, STORE-4"""
+    lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN))
+    assert the(m.CommandFinished, lab.restart(after=1)).outcome is Outcome.UNKNOWN
+    lab.do(stopped_by_the_authority())
+    assert (lab.holder, park_of(lab)) == (BOB, None)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from authority.core import clocks, waiting
 from authority.core import messages as m
 from authority.core.evolve import evolve, restarted
-from authority.core.model import Entry, Equipment, EquipmentId, How, Mode, Policy, Role, SessionId, Table
+from authority.core.model import Entry, Equipment, EquipmentId, How, Mode, Outcome, Policy, Role, SessionId, Table
 from authority.core.refusals import OfEquipment, Refusal
 from authority.core.rules import decide
 
@@ -47,6 +47,7 @@ POLICIES = st.builds(
     on_silence=st.sampled_from([How.FINISH, How.FINISH, How.STOP]),
     max_hold_seconds=st.sampled_from([None, 100.0]),
     max_keep_seconds=st.sampled_from([None, None, 1000.0]),
+    park=YES_NO,
 )
 
 
@@ -69,8 +70,9 @@ class LockMachine(RuleBasedStateMachine):
         for key, p in zip((X, Y, Z), policies, strict=True):
             self.table.put(Equipment(id=key, policy=p))
             self.naive.e[key] = E(
-                key, p.observers == "apart", p.on_idle, p.on_loss, p.on_silence, p.max_hold_seconds, p.max_keep_seconds
-            )
+                key, p.observers == "apart", p.on_idle, p.on_loss, p.on_silence, p.max_hold_seconds, p.max_keep_seconds,
+                p.park,
+            )  # fmt: skip
         self.names = [SessionId("")] * (KEEPERS + 1)
         for slot in range(KEEPERS + 1):
             self._open(slot)
@@ -308,6 +310,16 @@ class LockMachine(RuleBasedStateMachine):
     def holder_of_x_moves_it(self, passing):
         self.control(X, 0, True, None, passing)
 
+    @rule(slot=SLOTS, then=st.sampled_from(["let go", "let go", "stopped", "done"]), passing=PASSING)
+    def x_is_driven(self, slot, then, passing):
+        if then != "done":
+            self.control(X, 0, True, None, passing)
+        self.finish(X, False, True, (0, SILENT))
+        if then == "stopped":
+            self.stop(X, slot, "session", True, False, (0, SILENT))
+        if then != "done":
+            self.release(X, False, 0, True, (0, SILENT))
+
     @rule(passing=PASSING)
     def holder_of_x_lets_go(self, passing):
         self.release(X, False, 0, True, passing)
@@ -480,13 +492,21 @@ class LockMachine(RuleBasedStateMachine):
         request = g.control(name, key, what, fence=under)
         self._both(request, lambda: self.naive.control(name, self.naive.e[what], key, under), name)
 
-    @rule(what=PLACES, moving=st.sampled_from([False, False, True]), passing=PASSING)
-    def finish(self, what, moving, passing):
+    @rule(
+        what=PLACES,
+        moving=st.sampled_from([False, False, True]),
+        done=st.sampled_from([True, True, False]),
+        passing=PASSING,
+    )
+    def finish(self, what, moving, done, passing):
         self._pass(passing)
         running = self._equipment(what).running
         key = "none" if running is None else running.key
+        outcome = Outcome.DONE if done else Outcome.FAILED
         self._both(
-            g.finish(key, what, moving=moving), lambda: self.naive.finish(self.naive.e[what], moving=moving), None
+            g.finish(key, what, outcome=outcome, moving=moving),
+            lambda: self.naive.finish(self.naive.e[what], moving=moving, done=done),
+            None,
         )
 
     @rule(what=PLACES, moving=YES_NO, passing=PASSING)

@@ -26,10 +26,10 @@ NAMES = (g.ANN, g.BOB, g.EVE)
 PLACES = (g.X, g.Y)
 TIMES = {
     "since", "used_at", "at", "claim_by", "deadline", "blocking_since", "created_at", "last_seen", "idle_since",
-    "disconnected_at", "started_at", "due", "promised_at", "until",
+    "disconnected_at", "started_at", "due", "promised_at", "until", "fault_at",
 }  # fmt: skip
 # What ages without an effect of its own: the past as people are told it.
-TOLD = {"losses", "created_at", "since", "at", "started_at", "holds_s"}
+TOLD = {"losses", "created_at", "since", "at", "started_at", "holds_s", "fault_at"}
 
 
 def start() -> Table:

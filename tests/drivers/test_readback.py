@@ -1,0 +1,158 @@
+"""What a worker tells of the equipment it reads, and how it reaches for one that is down: on a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import pytest
+from virtual_time import VirtualTime
+
+from authority.core.model import Command, EquipmentId, Outcome, SessionId
+from authority.drivers.simulated import SimulatedMotor
+from authority.ports import DriverUnavailable, Readback
+from authority.worker import Worker
+
+STAGE = EquipmentId("stage_x")
+
+
+class Clock:
+    """Implements `ports.Clock` on the loop's time."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+
+    def now(self) -> float:
+        return self._time()
+
+    def wall(self, at: float) -> float:
+        return at
+
+
+class Told:
+    """Notes what a worker tells, and when."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+        self.at: list[float] = []
+        self.outcomes: list[Outcome] = []
+        self.ended = asyncio.Event()
+
+    def finished(
+        self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
+    ) -> None:
+        self.outcomes.append(outcome)
+        self.ended.set()
+
+    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+        self.at.append(self._time())
+
+
+class Broken(SimulatedMotor):
+    """A motor whose cable is out until a test puts it back; it notes when it was tried."""
+
+    blocking: ClassVar[bool] = False
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__(clock=time)
+        self._time = time
+        self.tried: list[float] = []
+
+    def open(self) -> None:
+        self.tried.append(self._time())
+        raise DriverUnavailable("the cable is out")
+
+    def readback(self) -> Readback:
+        raise DriverUnavailable("the cable is out")
+
+
+def move(action: str, parameters: Mapping[str, object]) -> Command:
+    return Command(
+        key="k", command_id="c", session=SessionId("ann"), user="Ann", fence=7, action=action,
+        parameters=dict(parameters),
+    )  # fmt: skip
+
+
+def pauses(tried: list[float]) -> list[float]:
+    return [round(b - a, 6) for a, b in itertools.pairwise(tried)]
+
+
+def test_progress_is_told_at_most_ten_times_a_second_and_rest_at_once(clock: VirtualTime) -> None:
+    """PUSH-5"""
+
+    async def run() -> tuple[list[float], float]:
+        motor = SimulatedMotor(clock=clock)
+        worker, told = Worker(STAGE, motor, Clock(clock)), Told(clock)
+        worker.start(told)
+        await asyncio.sleep(5)
+        told.at.clear()
+        worker.run(move("move_to", {"position": 20.03}), worker.stops)  # 2.003 s
+        await told.ended.wait()
+        arrived = clock()
+        await asyncio.sleep(5)
+        await worker.close()
+        return told.at, arrived
+
+    at, arrived = clock.run(run())
+    mere_progress = at[1:-1]
+    assert 10 <= len(mere_progress) <= 21
+    assert min(pauses(mere_progress)) >= 0.1
+    assert at[-1] == pytest.approx(arrived)
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "seen"),
+    [(0.0, 40.0, (10.0, 40.0, 10.0, 0.25)), (50.0, 30.0, (40.0, 30.0, 10.0, 0.5)), (5.0, 5.0, (5.0, 5.0, 10.0, None))],
+)
+def test_the_readback_says_where_it_goes_how_fast_and_how_much_of_the_way_is_gone(
+    clock: VirtualTime, start: float, target: float, seen: tuple[float | None, ...]
+) -> None:
+    """DRV-17"""
+
+    async def run() -> tuple[float | None, ...]:
+        worker, told = Worker(STAGE, SimulatedMotor(start=start, clock=clock), Clock(clock)), Told(clock)
+        worker.start(told)
+        await asyncio.sleep(1)
+        assert worker.fraction is None
+        worker.run(move("move_to", {"position": target}), worker.stops)
+        await asyncio.sleep(1.04)
+        r = worker.readback
+        shown = (r.position and round(r.position), r.target, r.velocity, worker.fraction and round(worker.fraction, 2))
+        await worker.stop()
+        await asyncio.sleep(1)
+        assert worker.fraction is None
+        await worker.close()
+        return shown
+
+    assert clock.run(run()) == seen
+
+
+def reached_for(clock: VirtualTime, during: Callable[[Worker], object], seconds: float) -> list[float]:
+    """When a motor was tried that is down for `seconds`, while `during` happens after 5.2 s."""
+
+    async def run() -> list[float]:
+        motor = Broken(clock)
+        worker = Worker(STAGE, motor, Clock(clock))
+        worker.start(Told(clock))
+        await asyncio.sleep(5.2)
+        during(worker)
+        await asyncio.sleep(seconds - 5.2)
+        await worker.close()
+        return motor.tried
+
+    return clock.run(run())
+
+
+def test_equipment_that_is_down_is_reached_for_in_pauses_that_grow_to_fifteen_seconds(clock: VirtualTime) -> None:
+    """DRV-7"""
+    assert pauses(reached_for(clock, lambda worker: None, 70)) == [0.5, 1, 2, 4, 8, 15, 15, 15]
+
+
+def test_who_wants_equipment_that_is_down_hurries_the_next_attempt_but_not_without_a_pause(clock: VirtualTime) -> None:
+    """DRV-7"""
+    tried = reached_for(clock, Worker.seek, 5.3)
+    assert pauses(tried) == [0.5, 1, 2, pytest.approx(1.7)]
+    again = reached_for(clock, lambda worker: [worker.seek() for _ in range(100)], 6)
+    assert len(again) == len(tried)
