@@ -1,9 +1,11 @@
-"""The command line: `motorlock serve` and `motorlock demo`."""
+"""The command line: `motorlock serve`, `check` and `demo`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 EXIT_USAGE = 2
@@ -14,9 +16,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.command == "demo":
-            return _demo(arguments)
-        return _serve(arguments)
+        match arguments.command:
+            case "serve":
+                return _serve(arguments)
+            case "check":
+                return _check(arguments)
+            case _:
+                return _demo(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
             raise
@@ -28,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read what we print has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
     serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
+    check = commands.add_parser("check", help="tell every mistake in a lab file, or what it describes")
+    check.add_argument("config", type=Path, metavar="lab.toml", help="the lab file")
+    check.add_argument("--no-token", action="store_true", help="as for serve")
     demo = commands.add_parser("demo", help="try it: the authority, JupyterLab, and the notebooks of Ann and Bob")
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
@@ -64,8 +76,27 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
         return serve(settings, lambda url: print(f"motorlock authority listening on {url}", flush=True))
     except Misconfigured as error:
-        print(f"motorlock: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _mistaken(error.mistakes)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .check import report
+    from .settings import Misconfigured, load
+
+    try:
+        settings = load(host=None, port=None, config=arguments.config, data=None, insist=arguments.no_token)
+    except Misconfigured as error:
+        return _mistaken(error.mistakes)
+    print(f"{arguments.config}: ", end="")
+    for line in report(settings):
+        print(line)
+    return 0
+
+
+def _mistaken(mistakes: Sequence[str]) -> int:
+    for mistake in mistakes:
+        print(f"motorlock: {mistake}", file=sys.stderr)
+    return EXIT_USAGE
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -1,42 +1,52 @@
-"""What the authority is told: flags, the environment and the lab file. The only reader of any of them."""
+"""What the authority is told: flags, the environment and the lab file. The only reader of any of them.
+
+All that is wrong is said at once: what cannot be used is added to the mistakes, and reading goes on without it.
+"""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from dotenv import dotenv_values
-from msgspec import inspect
 
+from . import keys
 from .core.model import EquipmentId, Policy
 from .drivers import DriverMisconfigured, build
-from .drivers.declare import DeclarationError
 from .options import Options
 from .ports import Driver
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-Keys = TypeVar("Keys", bound=msgspec.Struct)
+_HOST = re.compile(r"[\w.:%-]{1,253}")
+_TABLES = ("authority", "equipment")
 _OWN_KEYS = ("driver", "label", "options")
 
 
 class Misconfigured(Exception):
-    """The authority cannot start as it was told to; the text is one sentence: file, key, what is allowed."""
+    """The authority cannot start as it was told to.
+
+    Each of `mistakes` is one sentence: file, key, what is allowed; the text is all of them, one a line.
+    """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
 
 
 class Apparatus(msgspec.Struct, frozen=True):
     """One piece of equipment as the lab file describes it."""
 
     id: EquipmentId
+    driver_name: str
     driver: Driver
     label: str | None
     policy: Policy
@@ -49,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     port: int
     data: Path
     token: str | None
+    token_file: Path | None
     hosts: frozenset[str]
     history_days: float
     options: Options
@@ -97,28 +108,31 @@ def load(
 ) -> Settings:
     """Return the settings; a flag goes before the environment, that before `.env` and the lab file.
 
-    Raises `Misconfigured`.
+    Raises `Misconfigured` with all that is wrong.
     """
-    written = {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
+    mistakes: list[str] = []
     name = "the demonstration lab" if config is None else str(config)
-    tables = _tables(name, _text(config))
-    lab = _converted(f"{name}: [authority]", _table(f"{name}: [authority]", tables.get("authority", {})), _Lab)
-    lab = _lablink(lab, environ, written)
+    where = f"{name}: [authority]"
+    written = _written(dotenv, mistakes)
+    tables = _tables(name, config, mistakes)
+    said = keys.read_table(where, (tables or {}).get("authority", {}), mistakes)
+    lab = _lablink(keys.read(where, said, _Lab, mistakes), environ, written, mistakes)
+    apparatus = () if tables is None else _apparatus(name, tables.get("equipment"), lab, mistakes)
     environ = written | dict(environ)
-    host = host or environ.get("MOTORLOCK_HOST") or lab.host
-    token = _token(lab, environ)
-    if host not in _LOOPBACK and token is None and not insist:
-        raise Misconfigured(
-            f"Binding to {host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a secret "
+    token = _token(where, lab, environ, mistakes)
+    address = _host(host or environ.get("MOTORLOCK_HOST") or lab.host, mistakes)
+    if address not in LOOPBACK and token is None and lab.token_file is None and not insist:
+        mistakes.append(
+            f"Binding to {address} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a secret "
             "of the lab, or insist with --no-token."
         )
-    kept = data or environ.get("MOTORLOCK_DATA") or lab.data
-    return Settings(
-        host=host,
-        port=_port(port, environ, name, lab),
-        data=Path(kept).expanduser() if kept else default_data(environ),
+    settings = Settings(
+        host=address,
+        port=_port(port, environ, where, lab, mistakes),
+        data=_data(f"{where} data", data, environ, lab, mistakes),
         token=token,
-        hosts=frozenset(h.lower() for h in [host, *lab.allowed_hosts]),
+        token_file=Path(lab.token_file).expanduser() if token and lab.token_file else None,
+        hosts=frozenset(h.lower() for h in [address, *lab.allowed_hosts]),
         history_days=lab.history_days,
         options=Options(
             locks=lab.enable_equipment_locks,
@@ -128,123 +142,11 @@ def load(
             observers=lab.enable_observer_mode,
             log_events=lab.log_lock_events,
         ),
-        apparatus=_apparatus(name, tables.get("equipment", {}), lab),
+        apparatus=apparatus,
     )
-
-
-def _lablink(lab: _Lab, environ: Mapping[str, str], written: Mapping[str, str]) -> _Lab:
-    """Return `lab` with LabLink's settings as the environment has them, MOTORLOCK_ before LABLINK_, before `.env`."""
-    said: dict[str, object] = {}
-    for key in _LABLINK:
-        names = (f"MOTORLOCK_{key.upper()}", f"LABLINK_{key.upper()}")
-        found = next(((n, source[n]) for source in (environ, written) for n in names if source.get(n)), None)
-        if found is not None:
-            said[key] = _said(*found, getattr(lab, key))
-    return msgspec.structs.replace(lab, **said)
-
-
-def _said(name: str, text: str, instead: object) -> object:
-    if isinstance(instead, bool):
-        if text.lower() not in _TRUTH:
-            raise Misconfigured(f"{name} must be true or false, not {text}.")
-        return _TRUTH[text.lower()]
-    if not re.fullmatch(r"[0-9]{1,8}", text) or int(text) > 31_536_000:
-        raise Misconfigured(f"{name} must be a whole number of seconds from 0 (never) to 31536000, not {text}.")
-    return int(text)
-
-
-def _text(config: Path | None) -> str:
-    if config is None:
-        return (files("authority") / "demo_lab.toml").read_text(encoding="utf-8")
-    try:
-        return config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise Misconfigured(f"{config} cannot be read: {reason}.") from None
-
-
-def _tables(name: str, text: str) -> dict[str, object]:
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{name} is not valid TOML: {error}.") from None
-    for key in tables:
-        if key not in {"authority", "equipment"}:
-            raise Misconfigured(f"{name}: there is no table [{key}]; allowed are [authority] and [equipment.NAME].")
-    return tables
-
-
-def _table(where: str, value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise Misconfigured(f"{where} must be a table, not {value!r}.")
-    return value
-
-
-def _converted(where: str, table: Mapping[str, object], kind: type[Keys], besides: Iterable[str] = ()) -> Keys:
-    """Return `table` as `kind`; what is wrong first is named with what is allowed."""
-    types = {f.name: f.type for f in msgspec.structs.fields(kind)}
-    for key, value in table.items():
-        if key not in types:
-            raise Misconfigured(f"{where} has no key {key}; allowed keys are {', '.join([*besides, *types])}.")
-        if not _fits(value, types[key]):
-            raise Misconfigured(f"{where} {key} must be {_expected(inspect.type_info(types[key]))}, not {value!r}.")
-    return msgspec.convert(table, kind)
-
-
-def _fits(value: object, kind: object) -> bool:
-    try:
-        found: object = msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    # Whatever has a fraction in a lab file is a duration.
-    return not isinstance(found, float) or 0 < found < math.inf
-
-
-def _expected(kind: inspect.Type) -> str:
-    match kind:
-        case inspect.UnionType(types=types):
-            return _expected(types[0])
-        case inspect.LiteralType(values=values):
-            return f"one of {', '.join(str(value) for value in values)}"
-        case inspect.EnumType(cls=cls):
-            return f"one of {', '.join(str(member.value) for member in cls)}"
-        case inspect.FloatType():
-            return "a finite number above 0"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType():
-            return "a whole number"
-        case inspect.ListType():
-            return "a list of texts"
-        case _:
-            return "a text"
-
-
-def _token(lab: _Lab, environ: Mapping[str, str]) -> str | None:
-    if environ.get("MOTORLOCK_TOKEN"):
-        return environ["MOTORLOCK_TOKEN"]
-    if lab.token_file is None:
-        return None
-    try:
-        token = Path(lab.token_file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise Misconfigured(f"token_file {lab.token_file} cannot be read: {reason}.") from None
-    if not token:
-        raise Misconfigured(f"token_file {lab.token_file} is empty; put the lab's secret into it.")
-    return token
-
-
-def _port(flag: int | None, environ: Mapping[str, str], name: str, lab: _Lab) -> int:
-    text = environ.get("MOTORLOCK_PORT")
-    where, port = f"{name}: [authority] port", str(lab.port)
-    if flag is not None:
-        where, port = "--port", str(flag)
-    elif text:
-        where, port = "MOTORLOCK_PORT", text
-    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise Misconfigured(f"{where} must be a number from 0 to 65535, where 0 takes any free one, not {port}.")
-    return int(port)
+    if mistakes:
+        raise Misconfigured(*mistakes)
+    return settings
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
@@ -254,28 +156,164 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motorlock"
 
 
-def _apparatus(name: str, tables: object, lab: _Lab) -> tuple[Apparatus, ...]:
-    if not isinstance(tables, dict) or not tables:
-        raise Misconfigured(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
-    return tuple(_one(name, str(key), table, lab) for key, table in tables.items())
-
-
-def _one(name: str, key: str, table: object, lab: _Lab) -> Apparatus:
-    where = f"{name}: [equipment.{key}]"
-    if not _ID.fullmatch(key):
-        raise Misconfigured(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
-    keys = _table(where, table)
-    driver_name, label = keys.get("driver"), keys.get("label")
-    if not isinstance(driver_name, str):
-        raise Misconfigured(f'{where} needs a driver, such as driver = "simulated-motor".')
-    if label is not None and not isinstance(label, str):
-        raise Misconfigured(f"{where} label must be a text, not {label!r}.")
-    options = _table(f"{where} options", keys.get("options", {}))
-    asked = {k: v for k, v in keys.items() if k not in _OWN_KEYS}
-    general = {"enforce_locks": lab.enable_equipment_locks, "release_with_session": lab.auto_release_on_disconnect}
-    policy = _converted(where, general | asked, Policy, _OWN_KEYS)
+def _written(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
     try:
-        driver = build(driver_name, options)
-    except (DriverMisconfigured, DeclarationError) as error:
-        raise Misconfigured(f"{where}: {error}") from None
-    return Apparatus(EquipmentId(key), driver, label, policy)
+        return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        mistakes.append(f"{dotenv} cannot be read: {_reason(error)}.")
+        return {}
+
+
+def _tables(name: str, config: Path | None, mistakes: list[str]) -> dict[str, object] | None:
+    """Return the file's tables, None where it cannot be read."""
+    try:
+        tables = tomllib.loads(_text(config))
+    except (OSError, UnicodeDecodeError) as error:
+        mistakes.append(f"{name} cannot be read: {_reason(error)}.")
+        return None
+    except (ValueError, RecursionError) as error:
+        mistakes.append(f"{name} is not valid TOML: {error}.")
+        return None
+    for key in sorted(tables.keys() - set(_TABLES)):
+        near = keys.perhaps(key, _TABLES)
+        mistakes.append(
+            f"{name}: there is no table [{keys.named(key)}]{near}; allowed are [authority] and [equipment.NAME]."
+        )
+    return tables
+
+
+def _text(config: Path | None) -> str:
+    source = files("authority") / "demo_lab.toml" if config is None else config
+    return source.read_text(encoding="utf-8")
+
+
+def _lablink(lab: _Lab, environ: Mapping[str, str], written: Mapping[str, str], mistakes: list[str]) -> _Lab:
+    """Return `lab` with LabLink's settings as the environment has them, MOTORLOCK_ before LABLINK_, before `.env`."""
+    said: dict[str, object] = {}
+    for key in _LABLINK:
+        names = (f"MOTORLOCK_{key.upper()}", f"LABLINK_{key.upper()}")
+        found = next(((n, source[n]) for source in (environ, written) for n in names if source.get(n)), None)
+        if found is not None:
+            said[key] = _said(*found, getattr(lab, key), mistakes)
+    return msgspec.structs.replace(lab, **said)
+
+
+def _said(name: str, text: str, instead: object, mistakes: list[str]) -> object:
+    if isinstance(instead, bool):
+        if text.lower() in _TRUTH:
+            return _TRUTH[text.lower()]
+        mistakes.append(f"{name} must be true or false, not {text}.")
+        return instead
+    if re.fullmatch(r"[0-9]{1,8}", text) and int(text) <= 31_536_000:
+        return int(text)
+    mistakes.append(f"{name} must be a whole number of seconds from 0 (never) to 31536000, not {text}.")
+    return instead
+
+
+def _token(where: str, lab: _Lab, environ: Mapping[str, str], mistakes: list[str]) -> str | None:
+    if environ.get("MOTORLOCK_TOKEN"):
+        return environ["MOTORLOCK_TOKEN"]
+    if lab.token_file is None:
+        return None
+    named = f"{where} token_file {keys.named(lab.token_file)}"
+    try:
+        token = Path(lab.token_file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, RuntimeError, ValueError) as error:
+        mistakes.append(f"{named} cannot be read: {_reason(error)}.")
+        return None
+    if not token:
+        mistakes.append(f"{named} is empty; put the lab's secret into it.")
+    return token or None
+
+
+def _host(host: str, mistakes: list[str]) -> str:
+    if _HOST.fullmatch(host):
+        return host
+    mistakes.append(f"The host must be a name or an address to listen on, such as {DEFAULT_HOST}, not {host!r}.")
+    return DEFAULT_HOST
+
+
+def _port(flag: int | None, environ: Mapping[str, str], where: str, lab: _Lab, mistakes: list[str]) -> int:
+    text = environ.get("MOTORLOCK_PORT")
+    source, port = f"{where} port", lab.port
+    if flag is not None:
+        source, port = "--port", flag
+    elif text:
+        source, port = "MOTORLOCK_PORT", int(text) if re.fullmatch(r"[0-9]{1,5}", text) else -1
+    if 0 <= port <= 65535:
+        return port
+    given = text if text and flag is None else keys.shown(port)
+    mistakes.append(f"{source} must be a number from 0 to 65535, where 0 takes any free one, not {given}.")
+    return DEFAULT_PORT
+
+
+def _data(where: str, flag: Path | None, environ: Mapping[str, str], lab: _Lab, mistakes: list[str]) -> Path:
+    source, kept = ("MOTORLOCK_DATA", environ["MOTORLOCK_DATA"]) if environ.get("MOTORLOCK_DATA") else (where, lab.data)
+    if flag is not None:
+        source, kept = "--data", str(flag)
+    try:
+        found = Path(kept).expanduser() if kept else default_data(environ)
+    except RuntimeError as error:
+        mistakes.append(f"{source} {keys.named(kept or '')} cannot be used: {_reason(error)}.")
+        return Path()
+    if "\0" in str(found):
+        mistakes.append(f"{source} must be the path of a directory, not {keys.shown(kept)}.")
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error).rstrip(".")
+
+
+def _apparatus(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tuple[Apparatus, ...]:
+    if not isinstance(tables, dict) or not tables:
+        mistakes.append(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
+        return ()
+    found = [_one(f"{name}: [equipment.{keys.named(key)}]", key, table, lab, mistakes) for key, table in tables.items()]
+    apparatus = tuple(one for one in found if one is not None)
+    _refuse_shared_devices(name, apparatus, mistakes)
+    return apparatus
+
+
+def _one(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) -> Apparatus | None:
+    """Return one piece of equipment, None where it can be no driver."""
+    if not _ID.fullmatch(key):
+        mistakes.append(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
+    if not isinstance(table, dict):
+        mistakes.append(f"{where} must be a table, not {keys.shown(table)}.")
+        return None
+    label = table.get("label")
+    if not isinstance(label, str | None):
+        mistakes.append(f"{where} label must be a text, not {keys.shown(label)}.")
+    general = {"enforce_locks": lab.enable_equipment_locks, "release_with_session": lab.auto_release_on_disconnect}
+    asked = {k: v for k, v in table.items() if k not in _OWN_KEYS}
+    policy = keys.read(where, general | asked, Policy, mistakes, _OWN_KEYS)
+    driver = _driver(where, table, mistakes)
+    return None if driver is None else Apparatus(EquipmentId(key), str(table["driver"]), driver, label, policy)
+
+
+def _driver(where: str, table: Mapping[str, object], mistakes: list[str]) -> Driver | None:
+    name = table.get("driver")
+    before = len(mistakes)
+    options = keys.read_table(f"{where} options", table.get("options", {}), mistakes)
+    if not isinstance(name, str):
+        mistakes.append(f'{where} needs a driver, such as driver = "simulated-motor".')
+    elif len(mistakes) == before:
+        try:
+            return build(name, options)
+        except DriverMisconfigured as error:
+            mistakes += [f"{where}: {' '.join(one.split())}" for one in error.mistakes]
+    return None
+
+
+def _refuse_shared_devices(name: str, apparatus: tuple[Apparatus, ...], mistakes: list[str]) -> None:
+    first: dict[str, EquipmentId] = {}
+    for one in apparatus:
+        address = one.driver.address
+        if address is not None and first.setdefault(address, one.id) != one.id:
+            mistakes.append(
+                f"{name}: [equipment.{one.id}] has the device {address}, which is that of "
+                f"[equipment.{first[address]}]; one device is one piece of equipment."
+            )

@@ -15,6 +15,7 @@ from authority.drivers.convert import convert, is_table, table_value
 from authority.drivers.declare import DeclarationError, declared_by, parameter_of
 from authority.drivers.parameters import Parameter, described, fit
 from authority.drivers.table import TableOptions, table_mistakes
+from authority.keys import perhaps
 from authority.ports import Driver
 
 __all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
@@ -54,7 +55,8 @@ def resolve(name: str) -> type[Driver]:
     if place is None:
         known = ", ".join(known_drivers())
         raise DriverMisconfigured(
-            f"There is no driver {name!r}: known are {known}, and package.module:Class names your own."
+            f"There is no driver {name!r}{perhaps(name, known_drivers())}: known are {known}, "
+            "and package.module:Class names your own."
         )
     module_name, _, class_name = place.partition(":")
     found = getattr(_imported(module_name, name), class_name, None)
@@ -84,7 +86,7 @@ def build(driver_name: str, options: Mapping[str, object]) -> Driver:
 def _imported(module_name: str, driver_name: str) -> object:
     try:
         return import_module(module_name)
-    except Exception as wrong:  # foreign code runs on import
+    except (Exception, SystemExit) as wrong:  # foreign code runs on import
         raise DriverMisconfigured(
             f"Driver {driver_name!r}: the module {module_name} cannot be imported ({wrong})."
         ) from wrong
@@ -115,7 +117,7 @@ def _given(
     driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
 ) -> tuple[dict[str, object], list[str]]:
     """Return the constructor's arguments, and a sentence for each mistake."""
-    hints = get_type_hints(driver_class.__init__, include_extras=True)
+    hints = _hints(driver_class)
     tables = {name: hint for name, hint in hints.items() if name != "return" and is_table(hint)}
     whole = tables.get("options")
     if isinstance(whole, type) and issubclass(whole, Struct):
@@ -126,7 +128,8 @@ def _given(
     declared = _options(driver_class)
     takes = ", ".join([*(f"{one.name} ({described(one)})" for one in declared.values()), *map(_table_named, tables)])
     mistakes = [
-        f"Driver {driver_name!r} has no option {name!r}: its options are {takes or 'none'}."
+        f"Driver {driver_name!r} has no option {name!r}{perhaps(name, [*declared, *tables])}: "
+        f"its options are {takes or 'none'}."
         for name in sorted(options.keys() - declared.keys() - tables.keys())
     ]
     required = {one.name: described(one) for one in declared.values() if one.required}
@@ -155,7 +158,7 @@ def _table_named(name: str) -> str:
 
 def _options(driver_class: type[Driver]) -> dict[str, Parameter]:
     """Return what a lab file may set by a value: the constructor's parameters of a type that a lab file can hold."""
-    hints = get_type_hints(driver_class.__init__, include_extras=True)
+    hints = _hints(driver_class)
     options: dict[str, Parameter] = {}
     for name, given in inspect.signature(driver_class).parameters.items():
         required = given.default is given.empty
@@ -170,6 +173,14 @@ def _options(driver_class: type[Driver]) -> dict[str, Parameter]:
             continue  # such as a clock that only tests pass in
         options[name] = option
     return options
+
+
+def _hints(driver_class: type[Driver]) -> dict[str, object]:
+    try:
+        return get_type_hints(driver_class.__init__, include_extras=True)
+    except (NameError, TypeError) as wrong:
+        text = f"{driver_class.__qualname__} cannot be made from a lab file: its annotations cannot be read ({wrong})."
+        raise DriverMisconfigured(text) from wrong
 
 
 def _without_none(hint: object) -> object:

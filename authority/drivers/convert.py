@@ -15,6 +15,7 @@ from msgspec.structs import FieldInfo, fields
 
 from authority.drivers.declare import parameter_of
 from authority.drivers.parameters import described, fit
+from authority.keys import perhaps, shown
 
 _Made = TypeVar("_Made", bound=Struct)
 
@@ -54,7 +55,8 @@ def _struct(kind: type[_Made], table: Mapping[str, object], key: str, mistakes: 
     for name in table:
         if name not in known:
             allowed = f"allowed are {', '.join(known)}"
-            mistakes.append(Mistake(_below(key, name), f"{_below(key, name)} is no key here; {allowed}"))
+            near = perhaps(name, known)
+            mistakes.append(Mistake(_below(key, name), f"{_below(key, name)} is no key here{near}; {allowed}"))
     made: dict[str, object] = {}
     for name, field in known.items():
         hint, where = hints[field.name], _below(key, name)
@@ -94,7 +96,7 @@ def _value(hint: object, value: object, key: str, mistakes: list[Mistake]) -> ob
         except ValueError as wrong:
             mistakes.append(Mistake(key, f"{key} {wrong}"))
             return None
-    mistakes.append(Mistake(key, f"{key} needs {_needs(hint)}; you gave {_shown(value)}"))
+    mistakes.append(Mistake(key, f"{key} needs {_needs(hint)}; you gave {shown(value)}"))
     return None
 
 
@@ -149,8 +151,3 @@ def _required(field: FieldInfo) -> bool:
 
 def _below(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -25,7 +25,7 @@ BAD = {
         "{file}: [authority] allowed_hosts must be a list of texts, not 'a'.",
     ),
     "a port that is true": (
-        f"[authority]\nport = true\n{MOTOR}", "{file}: [authority] port must be a whole number, not True.",
+        f"[authority]\nport = true\n{MOTOR}", "{file}: [authority] port must be a whole number, not true.",
     ),
     "no TOML": ("[equipment", "{file} is not valid TOML: "),
     "no equipment": ("", "{file} describes no equipment: add a table [equipment.NAME] with a driver."),
@@ -37,8 +37,8 @@ BAD = {
     ),
     "an unknown key of the authority": (
         f"[authority]\nprot = 1\n{MOTOR}",
-        "{file}: [authority] has no key prot; allowed keys are host, port, data, token_file, allowed_hosts, "
-        "history_days, "
+        "{file}: [authority] has no key prot, perhaps port is meant; allowed keys are host, port, data, "
+        "token_file, allowed_hosts, history_days, "
         "enable_equipment_locks, lock_timeout_sec, session_timeout_sec, enable_lock_queue, enable_observer_mode, "
         "auto_release_on_disconnect, log_lock_events.",
     ),
@@ -160,11 +160,12 @@ def test_a_token_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     """RUN-5 WHO-5"""
     token = tmp_path / "token"
     text = f'[authority]\ntoken_file = "{token}"\n{MOTOR}'
-    assert sentence(text, tmp_path) == f"token_file {token} cannot be read: No such file or directory."
+    named = f"{tmp_path / 'lab.toml'}: [authority] token_file {token}"
+    assert sentence(text, tmp_path) == f"{named} cannot be read: No such file or directory."
     token.write_bytes(b"\xff")
-    assert sentence(text, tmp_path) == f"token_file {token} cannot be read: it is not UTF-8 text."
+    assert sentence(text, tmp_path) == f"{named} cannot be read: it is not UTF-8 text."
     token.write_text("\n", encoding="utf-8")
-    assert sentence(text, tmp_path) == f"token_file {token} is empty; put the lab's secret into it."
+    assert sentence(text, tmp_path) == f"{named} is empty; put the lab's secret into it."
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "lab.example"])

@@ -93,8 +93,8 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
         (
             "simulated-moter",
             {},
-            "There is no driver 'simulated-moter': known are epics-motor, simulated-motor, simulated-oscilloscope, "
-            "simulated-power-supply, and package.module:Class names your own.",
+            "There is no driver 'simulated-moter', perhaps simulated-motor is meant: known are epics-motor, "
+            "simulated-motor, simulated-oscilloscope, simulated-power-supply, and package.module:Class names your own.",
         ),
         (
             "nowhere.at_all:Motor",
@@ -112,8 +112,8 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
         (
             "our_lab:Heater",
             {"port": "a", "boud": 1},
-            "Driver 'our_lab:Heater' has no option 'boud': its options are port (a text), baud (a whole number), "
-            "factor (a number).",
+            "Driver 'our_lab:Heater' has no option 'boud', perhaps baud is meant: its options are port (a text), "
+            "baud (a whole number), factor (a number).",
         ),
         (
             "our_lab:Heater",

@@ -297,7 +297,8 @@ def test_all_mistakes_are_told_at_once_and_none_for_what_another_one_spoils():
     assert mistakes(text) == (
         "high needs a number; you gave 'far'",
         "readings.humidity.type needs one of 'number', 'integer', 'boolean', 'text'; you gave 'percent'",
-        "control.move_to.taget is no key here; allowed are doc, parameters, type, units, target, distance, velocity, "
+        "control.move_to.taget is no key here, perhaps target is meant; allowed are doc, parameters, type, units, "
+        "target, distance, velocity, "
         "until, answers, deadline_s, register",
         "control.move_by.register is missing; it needs a text",
         "observe.spectrum parameters.channel has the default 1, but needs one of 2, 3; you gave 1",
@@ -334,8 +335,8 @@ def test_an_option_of_a_drivers_own_may_be_a_table(tmp_path, monkeypatch):
     with pytest.raises(DriverMisconfigured) as wrong:
         build("our_tables:Scope", {"prot": "x", "more": {"b": {"names": ["a", 3]}}})
     assert wrong.value.mistakes == (
-        "Driver 'our_tables:Scope' has no option 'prot': its options are port (a text), first (a table), more (a "
-        "table).",
+        "Driver 'our_tables:Scope' has no option 'prot', perhaps port is meant: its options are port (a text), "
+        "first (a table), more (a table).",
         "Driver 'our_tables:Scope' needs the option 'port', a text.",
         "Driver 'our_tables:Scope' needs the option 'first', a table.",
         "Driver 'our_tables:Scope': more.b.gain is missing; it needs a number.",

@@ -1,0 +1,137 @@
+"""What `motorlock check` says of a lab file without mistakes: what there is, what bounds it, what to think twice about.
+
+Nothing is opened: limits are found by asking each driver what it would refuse.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+from msgspec import structs
+
+from . import keys
+from .core.model import How, Policy
+from .drivers.declare import Command, Parameter, declared_by
+from .drivers.parameters import Returns, described
+from .ports import Driver, OutsideLimits
+from .settings import LOOPBACK, Apparatus, Settings
+
+_FAR = 1e300  # no axis goes there
+_CONTROL = "control"
+
+
+def report(settings: Settings) -> Iterator[str]:
+    """Yield the lines: how it would be served, then each piece of equipment, each with its warnings."""
+    count = len(settings.apparatus)
+    yield f"no mistake, {count} {'piece' if count == 1 else 'pieces'} of equipment"
+    asks = "asks for a token" if settings.token else "asks for no token"
+    yield f"serves {settings.host} port {settings.port or 'any that is free'}, {asks}"
+    yield f"keeps its data in {settings.data}, events for {settings.history_days:g} days"
+    yield from (f"warning: {text}" for text in _warnings(settings))
+    for one in settings.apparatus:
+        yield ""
+        yield from _described(one)
+
+
+def _described(one: Apparatus) -> Iterator[str]:
+    commands = [found.command for found in declared_by(one.driver).values()]
+    limits = _limits(one.driver, commands)
+    yield f"{one.id}{f' ({one.label})' if one.label else ''}"
+    yield f"  driver    {one.driver_name}, kind {one.driver.kind}{_at(one.driver)}"
+    for command in sorted(commands, key=lambda found: found.kind != _CONTROL):
+        yield f"  {command.kind:<9} {_call(command, limits)}"
+    for key, value in _set(one.policy).items():
+        yield f"  policy    {key} = {value}"
+    yield from (f"  warning   {text}" for text in [*_unbounded(one, limits), *_risks(one.policy)])
+
+
+def _at(driver: Driver) -> str:
+    return f", device {driver.address}" if driver.address is not None else ""
+
+
+def _call(command: Command, limits: dict[str, str | None]) -> str:
+    within = {one.name: limits.get(f"{one.name} of {command.name}") for one in command.parameters}
+    takes = ", ".join(
+        f"{one.name}: {described(one)}" + (f" within {within[one.name]}" if within[one.name] else "")
+        for one in command.parameters
+    )
+    return f"{command.name}({takes}){_answers(command.returns)}"
+
+
+def _answers(returns: Returns) -> str:
+    return "" if returns.type == "nothing" else f" -> {returns.type}{f' in {returns.units}' if returns.units else ''}"
+
+
+def _limits(driver: Driver, commands: list[Command]) -> dict[str, str | None]:
+    """Return what the driver itself refuses of each number that its declaration leaves open; None where nothing."""
+    return {
+        f"{one.name} of {command.name}": _refusal(driver, command, one)
+        for command in commands
+        for one in command.parameters
+        if command.kind == _CONTROL and _is_open(one)
+    }
+
+
+def _is_open(one: Parameter) -> bool:
+    return one.type in ("number", "integer") and one.choices is None and one.low is None and one.high is None
+
+
+def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
+    """Return the limits that a target far out, on either side, is refused with."""
+    others = {other.name: _harmless(other) for other in command.parameters}
+    found: str | None = None
+    for far in (_FAR, -_FAR):
+        with suppress(Exception):  # a driver that is not open may know nothing yet
+            try:
+                driver.check(command.name, others | {one.name: far})
+            except OutsideLimits as refused:
+                found = found or str(refused).partition(" is outside ")[2] or str(refused)
+    return found
+
+
+def _harmless(one: Parameter) -> object:
+    if one.default is not None:
+        return one.default
+    if one.choices is not None:
+        return one.choices[0]
+    return {"text": "", "boolean": False}.get(one.type, one.low or 0)
+
+
+def _unbounded(apparatus: Apparatus, limits: dict[str, str | None]) -> Iterator[str]:
+    # A driver that checks one of its commands is trusted to check the others by the same limits.
+    if limits and not any(limits.values()):
+        yield (
+            f"nothing bounds {' and '.join(limits)} before {apparatus.id} is reached: "
+            "where the device has no limits of its own, give some in the lab file"
+        )
+
+
+def _set(policy: Policy) -> dict[str, str]:
+    """Return the keys of a policy that are not as they are by default."""
+    pairs = ((f, getattr(policy, f.name)) for f in structs.fields(policy))
+    return {f.name: keys.shown(getattr(value, "value", value)) for f, value in pairs if value != f.default}
+
+
+def _risks(policy: Policy) -> Iterator[str]:
+    if not policy.enforce_locks:
+        yield "locks are switched off: everybody may drive it, and nothing arbitrates"
+    if not policy.release_with_session:
+        yield "the lock of a session that has ended stays, commandable by nobody, until it idles out or is forced"
+    if policy.on_loss is How.FINISH:
+        yield f"a move goes on, for up to {policy.finish_seconds:g} s, after the kernel that ordered it has died"
+    if policy.on_silence is How.STOP:
+        yield "a move of a holder who falls silent, as a closed laptop does, is stopped when somebody else asks"
+    if policy.claim_seconds < 10:
+        yield f"who waits has only {policy.claim_seconds:g} s to take up the lock"
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    if settings.host not in LOOPBACK and settings.token is None:
+        yield "whoever reaches this machine may drive everything: there is no token"
+    if settings.token_file is not None and os.name == "posix":
+        mode = settings.token_file.stat().st_mode
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            yield f"{settings.token_file} can be read by others: chmod 600 {settings.token_file}"
