@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+import msgspec
+
 from .ports import CommandRow, Store
 
 KEPT_IN_MEMORY = 10_000
@@ -25,6 +27,13 @@ class Call:
         self.over = asyncio.Event()
 
 
+class _Reply(msgspec.Struct):
+    """Which command a recorded reply is of."""
+
+    command_id: str = ""
+    equipment_id: str = ""
+
+
 class Journal:
     """The calls of this run, the newest in memory; older ones and those of earlier runs come from the store."""
 
@@ -41,7 +50,8 @@ class Journal:
         row = self._store.command(key)
         if row is None:
             return None
-        call = Call(key, "", "", row.digest)
+        told = msgspec.json.decode(row.reply, type=_Reply) if row.reply is not None else _Reply()
+        call = Call(key, told.command_id, told.equipment_id, row.digest)
         call.reply = row.reply
         call.over.set()
         return call

@@ -15,6 +15,7 @@ Note = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
 Span = Annotated[float, Meta(ge=0, le=31_536_000)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+Wait = Annotated[float, Meta(ge=0, le=60)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -70,7 +71,7 @@ class CommandBody(Struct):
     session_id: Annotated[str, Meta(max_length=128)] | None = None
     timestamp: object = None
     fence: int | None = None
-    wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 30.0
+    wait_seconds: Wait = 30.0
 
 
 class StrictActingBody(ActingBody, forbid_unknown_fields=True):

@@ -135,10 +135,30 @@ async def _control(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
                 ),
             )
     if known is None:
-        return await _wait(v, call, body)
-    answer = await _wait(v, known, body)
+        return await _wait(v, call, body.wait_seconds)
+    answer = await _wait(v, known, body.wait_seconds)
     answer.headers.update(_REPLAYED)
     return answer
+
+
+async def past_command(v: Visit) -> Response:
+    """Answer what became of a command, by the key that it bore; it runs nothing."""
+    key, session = v.headers.get(b"idempotency-key", b"").decode("latin-1"), v.query("session_id", str, "")
+    if not 1 <= len(key) <= KEY_LIMIT:
+        raise _bad_key()
+    known = v.service.find_call(f"{session}\n{key}")
+    if known is None or known.equipment != v.equipment_id:
+        detail = f"No command of this session on {v.equipment_id} bore that key, or it is older than a day."
+        raise Refused(404, "unknown_key", detail)
+    wait_s = v.query("wait_seconds", b.Wait, 30.0)
+    assert isinstance(wait_s, float)
+    answer = await _wait(v, known, wait_s)
+    answer.headers.update(_REPLAYED)
+    return answer
+
+
+def _bad_key() -> Refused:
+    return invalid("Idempotency-Key", f"it has 1 to {KEY_LIMIT} characters")
 
 
 @contextmanager
@@ -158,7 +178,7 @@ def _name_and_digest(v: Visit, session: SessionId, body: b.CommandBody) -> tuple
     if not key:
         return uuid.uuid4().hex, None
     if len(key) > KEY_LIMIT:
-        raise invalid("Idempotency-Key", f"it has 1 to {KEY_LIMIT} characters")
+        raise _bad_key()
     content = [body.equipment_id, body.action, body.parameters, body.command_id]
     return f"{session}\n{key}", hashlib.sha256(msgspec.json.encode(content)).digest()
 
@@ -213,17 +233,20 @@ def _refuse_other_content(call: Call, digest: bytes | None) -> None:
         raise Refused(422, "idempotency_mismatch", detail)
 
 
-async def _wait(v: Visit, call: Call, body: b.CommandBody) -> Response:
+async def _wait(v: Visit, call: Call, seconds: float) -> Response:
     try:
-        async with asyncio.timeout(body.wait_seconds):
+        async with asyncio.timeout(seconds):
             await call.over.wait()
     except TimeoutError:
         pass
     if call.reply is not None and call.over.is_set():
         return Response(call.reply, 200, _JSON)
     await v.service.settled()
-    running = _answer(body, "running", None, None)
-    return Response(msgspec.json.encode(running), 202, _JSON)
+    return _still_runs(call.command_id, call.equipment)
+
+
+def _still_runs(command_id: str, equipment: str) -> Response:
+    return Response(msgspec.json.encode(_answer(command_id, equipment, "running", None, None)), 202, _JSON)
 
 
 def _observe_session(v: Visit, e: Equipment, name: str | None) -> SessionId:
@@ -250,22 +273,22 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, body: b.Comman
         if not (await asyncio.wait({task}, timeout=body.wait_seconds))[0]:
             # The driver still works on it, and nobody waits for what it will say.
             task.add_done_callback(lambda late: late.cancelled() or late.exception())
-            return Response(msgspec.json.encode(_answer(body, "running", None, None)), 202, _JSON)
+            return _still_runs(body.command_id, key)
     try:
         data = await asking
     except DriverUnavailable as down:
         raise _unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
-        answer = _answer(body, "failed", None, str(failed) or type(failed).__name__)
+        answer = _answer(body.command_id, key, "failed", None, str(failed) or type(failed).__name__)
     else:
-        answer = _answer(body, "done", data, None)
+        answer = _answer(body.command_id, key, "done", data, None)
     return Response(msgspec.json.encode(answer, enc_hook=str), 200, _JSON)
 
 
-def _answer(body: b.CommandBody, outcome: str, data: object, error: str | None) -> dict[str, object]:
+def _answer(command_id: str, equipment: str, outcome: str, data: object, error: str | None) -> dict[str, object]:
     return {
-        "command_id": body.command_id,
-        "equipment_id": body.equipment_id,
+        "command_id": command_id,
+        "equipment_id": equipment,
         "success": outcome in {"done", "running"},
         "data": data,
         "error": error,
@@ -355,6 +378,8 @@ DOORS = (
     Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),
     Door("POST", _EQ + "/command", command, b.CommandAnswer, "Run a command", b.CommandBody,
          codes=(401, 403, 404, 409, 503), statuses=(200, 202)),
+    Door("GET", _EQ + "/command", past_command, b.CommandAnswer, "What became of a command, by its key",
+         query=(("session_id", str, ""), ("wait_seconds", b.Wait, 30.0)), codes=(404, 422), statuses=(200, 202)),
     Door("POST", _EQ + "/stop", stop, b.StopAnswer, "Stop: everybody may, always", b.StopBody, body_optional=True,
          codes=(404,), open_to_all=True),
     Door("POST", _EQ + "/resume", resume, b.DoneAnswer, "Go on after somebody's stop", b.StrictActingBody,

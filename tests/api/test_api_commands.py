@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+import requests
 from rest_lab import Authority, Person, ok, refused, until
 
 REPLY = {"command_id", "success", "data", "error", "timestamp", "outcome", "equipment_id"}
@@ -271,6 +272,54 @@ def test_the_same_key_in_two_sessions_is_two_commands(lab: Authority, ann: Perso
     ok(answer)
     assert "Idempotency-Replayed" not in answer.headers
     assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 2
+
+
+def what_became(lab: Authority, who: Person, motor: str, key: str, **query: object) -> requests.Response:
+    params = {"session_id": who.session_id, **query}
+    return lab.get(f"/equipment/{motor}/command", params=params, headers={"Idempotency-Key": key})
+
+
+def test_what_became_of_a_command_is_answered_by_its_key_also_when_its_session_has_ended(
+    lab: Authority, person: People, motor: str
+) -> None:
+    """CMD-19"""
+    ann = person("ann")
+    ann.has(motor)
+    first = ann.command("move_by", motor, "key-1", distance=0.02)
+    assert what_became(lab, ann, motor, "key-1").content == first.content
+    ok(ann.post("/locks/release", {"equipment_id": motor}))
+    ann.leave()
+    answer = what_became(lab, ann, motor, "key-1")
+    assert (answer.status_code, answer.content) == (200, first.content)
+    assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 1
+
+
+def test_what_becomes_of_a_command_that_runs_is_waited_for_and_nothing_is_run(
+    lab: Authority, ann: Person, motor: str
+) -> None:
+    """CMD-19 CMD-13"""
+    ann.has(motor)
+    ann.order({"action": "move_to", "parameters": {"position": 3}, "wait_seconds": 0}, motor, "key-1")
+    still = what_became(lab, ann, motor, "key-1", wait_seconds=0)
+    assert (still.status_code, still.json()["outcome"], still.json()["command_id"]) == (202, "running", "c1")
+    done = ok(what_became(lab, ann, motor, "key-1"))
+    assert (done["outcome"], done["data"]) == ("done", pytest.approx(3))
+    assert len([e for e in lab.events(motor) if e["event"] == "command_started"]) == 1
+
+
+def test_of_a_key_that_bore_no_command_there_nothing_is_known(
+    lab: Authority, ann: Person, bob: Person, motor: str
+) -> None:
+    """CMD-19"""
+    ann.has(motor)
+    ok(ann.command("home", motor, "key-1"))
+    body = refused(what_became(lab, ann, motor, "key-2"), 404, "unknown_key")
+    assert body["detail"] == f"No command of this session on {motor} bore that key, or it is older than a day."
+    refused(what_became(lab, bob, motor, "key-1"), 404, "unknown_key")
+    refused(what_became(lab, ann, "stage_y", "key-1"), 404, "unknown_key")
+    refused(what_became(lab, ann, motor, ""), 422, "invalid")
+    refused(what_became(lab, ann, motor, "key-1", wait_seconds=61), 422, "invalid")
+    refused(what_became(lab, ann, "nope", "key-1"), 404, "unknown_equipment")
 
 
 def test_a_refused_command_does_not_use_up_its_key(ann: Person, motor: str) -> None:

@@ -64,11 +64,14 @@ def test_holders_queues_fences_and_history_come_back_after_a_restart(fresh: Auth
 def test_a_command_in_flight_at_the_end_is_stopped_and_its_key_never_runs_it_again(
     fresh: Authority, how: signal.Signals
 ) -> None:
-    """STORE-4 CMD-9 STOP-10"""
+    """STORE-4 CMD-9 CMD-19 STOP-10"""
     ann = fresh.person("ann")
     ann.has("stage_x")
     ann.begins("move_to", "stage_x", "k", position=100)
     fresh.restart(how)
+    asked = f"/equipment/stage_x/command?session_id={ann.session_id}"
+    became = ok(fresh.get(asked, headers={"Idempotency-Key": "k"}))
+    assert became["outcome"] == ("stopped" if how is signal.SIGTERM else "unknown")
     answer = ann.command("move_to", "stage_x", "k", position=100)
     assert ok(answer)["outcome"] == ("stopped" if how is signal.SIGTERM else "unknown")
     assert ok(answer)["success"] is False
