@@ -18,7 +18,9 @@ from dotenv import dotenv_values
 
 from . import keys
 from .core.model import EquipmentId, Policy
+from .core.step import PARK
 from .drivers import DriverMisconfigured, build
+from .drivers.declare import declared_by
 from .options import Options
 from .ports import Driver
 
@@ -291,6 +293,8 @@ def _one(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) ->
     asked = {k: v for k, v in table.items() if k not in _OWN_KEYS}
     policy = keys.read(where, general | asked, Policy, mistakes, _OWN_KEYS)
     driver = _driver(where, table, mistakes)
+    if policy.park and driver is not None and not _can_park(driver):
+        mistakes.append(f"{where} park must be false: its driver has no control command park that needs no parameter.")
     return None if driver is None else Apparatus(EquipmentId(key), str(table["driver"]), driver, label, policy)
 
 
@@ -306,6 +310,12 @@ def _driver(where: str, table: Mapping[str, object], mistakes: list[str]) -> Dri
         except DriverMisconfigured as error:
             mistakes += [f"{where}: {' '.join(one.split())}" for one in error.mistakes]
     return None
+
+
+def _can_park(driver: Driver) -> bool:
+    commands = {name: one.command for name, one in declared_by(driver).items()}
+    park = commands.get(PARK)
+    return park is not None and park.kind == "control" and not any(p.required for p in park.parameters)
 
 
 def _refuse_shared_devices(name: str, apparatus: tuple[Apparatus, ...], mistakes: list[str]) -> None:

@@ -15,7 +15,7 @@ from authority.settings import Misconfigured, load
 MOTOR = '[equipment.m]\ndriver = "simulated-motor"\n'
 KEYS = (
     "driver, label, options, enforce_locks, release_with_session, observers, on_idle, on_loss, on_silence, "
-    "claim_seconds, max_hold_seconds, max_keep_seconds, finish_seconds, stop_seconds"
+    "claim_seconds, max_hold_seconds, max_keep_seconds, park, finish_seconds, stop_seconds"
 )
 
 BAD = {
@@ -113,6 +113,14 @@ def test_a_bad_lab_file_is_one_sentence_with_file_key_and_what_is_allowed(text: 
     found = sentence(text, tmp_path)
     whole = said.endswith(".")  # what the TOML reader says is its own
     assert (found if whole else found[: len(expected)]) == expected
+
+
+def test_parking_needs_a_driver_that_can(tmp_path: Path) -> None:
+    """LOSS-22 RUN-5"""
+    assert sentence('[equipment.m]\ndriver = "simulated-power-supply"\npark = true\n', tmp_path) == (
+        f"{tmp_path / 'lab.toml'}: [equipment.m] park must be false: its driver has no control command park that needs "
+        "no parameter."
+    )
 
 
 @pytest.mark.parametrize(
