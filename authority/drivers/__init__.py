@@ -28,6 +28,7 @@ _OWN = MappingProxyType(
         "simulated-power-supply": "authority.drivers.simulated:SimulatedPowerSupply",
         "simulated-oscilloscope": "authority.drivers.simulated:SimulatedOscilloscope",
         "epics-motor": "authority.drivers.epics:EpicsMotor",
+        "python": "authority.drivers.python_object:PythonObject",
     }
 )
 

@@ -90,8 +90,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Carry out an observe command and return what it answers."""
 
     @abstractmethod
-    def ask(self, name: str, entry: ReadingT) -> Scalar:
-        """Return a reading as its type; raise `DriverUnavailable`, or whatever says why there is none."""
+    def ask(self, name: str, entry: ReadingT) -> Scalar | None:
+        """Return a reading as its type, None where the device has none now; raise whatever says why it cannot."""
 
     @abstractmethod
     def halt(self) -> None:
@@ -152,7 +152,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
     def _ask(self, entry: ObserveT, /, **parameters: Scalar) -> object:
         return self.inquire(entry, parameters)
 
-    def _reading(self, name: str) -> Scalar:
+    def _reading(self, name: str) -> Scalar | None:
         return self.ask(name, self._readings[name])
 
     def _refuse_outside(self, entry: ControlT, parameters: Mapping[str, object], origin: float | None) -> float | None:
@@ -186,7 +186,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             with self._changed:
                 self._changed.wait_for(lambda: self._delivered != delivered, timeout=_POLL_S)
 
-    def _reading_again(self, name: str) -> Scalar:
+    def _reading_again(self, name: str) -> Scalar | None:
         """Return a reading, also when the connection is lost once: a move outlives that."""
         try:
             return self._reading(name)

@@ -1,0 +1,132 @@
+"""A real PyMeasure class (Anaheim Automation DP series) on PyMeasure's own adapter for tests: each word is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("pymeasure")
+
+from pymeasure.adapters import ProtocolAdapter
+from pymeasure.instruments.anaheimautomation import DPSeriesMotorController
+
+from authority.drivers import build
+from authority.drivers.python_object import CallFailed, PythonObject
+from authority.ports import DriverUnavailable, OutsideLimits
+
+pairs: list[tuple[str | None, str | None]] = []
+
+
+def make_controller(address: int) -> DPSeriesMotorController:
+    """The instrument as a factory makes it: an adapter cannot be written in a lab file."""
+    return DPSeriesMotorController(ProtocolAdapter(list(pairs)), address=address)
+
+
+LAB = {
+    "object": f"{__name__}:make_controller",
+    "arguments": {"address": 3},
+    "kind": "motor",
+    "units": "steps",
+    "low": -1000.0,
+    "high": 1000.0,
+    "stop": "stop",
+    "close": "adapter.close",
+    "readings": {
+        "position": {"get": "step_position", "type": "number"},
+        "moving": {"get": "busy", "type": "boolean"},
+    },
+    "control": {
+        "move_to": {
+            "set": "step_position",
+            "target": "position",
+            "until": "rest",
+            "answers": "position",
+            "parameters": {"position": {"type": "integer"}},
+        },
+        "set_speed": {"set": "maxspeed", "parameters": {"speed": {"type": "integer", "low": 1, "high": 50000}}},
+        "set_direction": {
+            "set": "direction",
+            "parameters": {"direction": {"type": "text", "choices": ["CW", "CCW"]}},
+        },
+        "home": {"call": "home", "parameters": {"home_mode": {"type": "integer", "choices": [0, 1]}}},
+    },
+    "observe": {"errors": {"get": "error_reg"}, "direction": {"get": "direction", "type": "text"}},
+}
+
+
+@pytest.fixture
+def controller() -> Iterator[PythonObject]:
+    pairs.clear()
+    driver = build("python", LAB)
+    assert isinstance(driver, PythonObject)
+    yield driver
+    driver.close()
+
+
+def opened(driver: PythonObject, *said: tuple[str | None, str | None]) -> ProtocolAdapter:
+    pairs.extend(said)
+    driver.open()
+    adapter: ProtocolAdapter = driver._object.adapter
+    return adapter
+
+
+def test_a_move_is_written_waited_for_and_answered_by_the_instrument(controller):
+    """DRV-40"""
+    adapter = opened(
+        controller,
+        *[("@3P250", None), ("@3G", None)],
+        *[("@3VF", "1"), ("@3VF", "1"), ("@3VF", "0")],
+        ("@3VZ", "250"),
+    )
+    assert controller.declared["move_to"].run(position=250) == 250.0
+    assert adapter._index == len(pairs)
+
+
+def test_the_readback_asks_the_instrument(controller):
+    """DRV-40, DRV-46"""
+    opened(controller, ("@3VZ", "-12"), ("@3VF", "0"))
+    seen = controller.readback()
+    assert (seen.position, seen.moving, seen.units) == (-12.0, False, "steps")
+
+
+def test_a_stop_is_the_instruments_own(controller):
+    """DRV-43"""
+    adapter = opened(controller, ("@3.", None))
+    controller.stop()
+    assert adapter._index == 1
+
+
+def test_the_properties_of_pymeasure_are_set_read_and_mapped(controller):
+    """DRV-40, DRV-46"""
+    adapter = opened(controller, ("@3M500", None), ("@3-", None), ("@3V+", "0"), ("@3!", "3"), ("@3H1", None))
+    controller.declared["set_speed"].run(speed=500)
+    controller.declared["set_direction"].run(direction="CCW")
+    assert controller.declared["direction"].run() == "CCW"
+    assert controller.declared["errors"].run() == "RCV_OVERFLOW_ERR|ENC_ERR_1"
+    controller.declared["home"].run(home_mode=1)
+    assert adapter._index == len(pairs)
+
+
+def test_a_target_beyond_the_limits_is_never_written(controller):
+    """DRV-32"""
+    adapter = opened(controller)
+    with pytest.raises(OutsideLimits, match=r"^1001 steps is outside the limits -1000 to 1000 steps$"):
+        controller.declared["move_to"].run(position=1001)
+    assert adapter._index == 0
+
+
+def test_what_the_instrument_refuses_is_told_in_its_own_words(controller):
+    """DRV-44"""
+    opened(controller)
+    with pytest.raises(CallFailed, match=r"^step_position failed: No communication pair left to write"):
+        controller.declared["move_to"].run(position=5)
+
+
+def test_a_property_that_pymeasure_only_measures_cannot_be_set(controller):
+    """DRV-45"""
+    options = {**LAB, "control": {"set_busy": {"set": "busy", "parameters": {"busy": {"type": "boolean"}}}}}
+    driver = build("python", {key: value for key, value in options.items() if key not in ("low", "high")})
+    with pytest.raises(DriverUnavailable, match=r"busy cannot be set, it can only be read$"):
+        driver.open()
+    driver.close()
