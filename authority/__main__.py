@@ -1,4 +1,4 @@
-"""The command line: `motorlock serve`, `check` and `demo`."""
+"""The command line: `motorlock serve`, `check` and `demo`; the other commands are a client's, without the extra."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from jupyter_motorlock import terminal
 
 EXIT_USAGE = 2
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
@@ -21,8 +23,10 @@ def main(argv: list[str] | None = None) -> int:
                 return _serve(arguments)
             case "check":
                 return _check(arguments)
-            case _:
+            case "demo":
                 return _demo(arguments)
+            case _:
+                return terminal.run(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
             raise
@@ -55,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
     demo.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
+    terminal.add_to(commands)
     return parser
 
 

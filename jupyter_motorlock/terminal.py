@@ -1,0 +1,191 @@
+"""The authority from a terminal, where no notebook is at hand: status, events, why, stop, release, clear-fault.
+
+Nothing here needs a lock. What people wrote is shown without the control characters that a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+from jupyter_motorlock import view
+from jupyter_motorlock.errors import MotorlockError, UsageProblem
+from jupyter_motorlock.interrupt import stop_all
+from jupyter_motorlock.rows import of_events, of_statuses
+from jupyter_motorlock.session import KernelSession
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Event: TypeAlias = Mapping[str, Any]
+Do: TypeAlias = Callable[[KernelSession, argparse.Namespace], int]
+
+REFUSED, USAGE = 1, 2
+MOST_EVENTS = 1000
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands to a command line; `run` carries out the one that was parsed."""
+    one = _command(commands, "status", _status, "who has what, who waits and what it reads")
+    one.add_argument("names", nargs="*", metavar="NAME", help="all there is to say of these (default: a line of each)")
+    _json(one)
+    one = _command(commands, "events", _events, "what happened")
+    one.add_argument("name", nargs="?", metavar="NAME", help="of this equipment (default: of all)")
+    one.add_argument("--last", type=_count, default=20, metavar="N", help="the newest N (default 20, at most 1000)")
+    one.add_argument("--follow", action="store_true", help="go on with what happens from now on, until Ctrl-C")
+    _json(one)
+    one = _command(commands, "why", _why, "why equipment stands as it does, and who can change that")
+    one.add_argument("name", metavar="NAME")
+    one = _command(commands, "stop", _stop, "stop equipment now, whoever has it")
+    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("--reason", metavar="TEXT", help="why; everybody is shown it")
+    one = _command(commands, "release", _release, "take equipment from its holder; it is stopped")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument(
+        "--force", action="store_true", required=True, help="say that you mean it: a terminal holds nothing"
+    )
+    one.add_argument("--reason", required=True, metavar="TEXT", help="why; the holder is shown it, with your name")
+    one = _command(commands, "clear-fault", _clear_fault, "say that equipment at fault stands and may be driven again")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("--reason", required=True, metavar="TEXT", help="what you found and did")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out what was parsed; returns 0 when it is done, 1 when it was not possible, 2 for a mistake in the line."""
+    do: Do = arguments.do
+    try:
+        return do(KernelSession(arguments.url), arguments)
+    except MotorlockError as error:
+        _say(f"motorlock: {error}", sys.stderr)
+        return USAGE if isinstance(error, UsageProblem) else REFUSED
+
+
+def _command(commands: Commands, name: str, do: Do, what: str) -> argparse.ArgumentParser:
+    one = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    one.add_argument("--url", help="address of the authority (default MOTORLOCK_URL, else http://127.0.0.1:8790)")
+    one.set_defaults(do=do)
+    return one
+
+
+def _json(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--json", action="store_true", help="for programs: one JSON object a line, as REST answers it")
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_EVENTS):
+        raise argparse.ArgumentTypeError(f"it must be a whole number from 1 to {MOST_EVENTS}, not {text}")
+    return int(text)
+
+
+def _status(session: KernelSession, arguments: argparse.Namespace) -> int:
+    found = [session.status(name) for name in arguments.names or _all(session)]
+    if arguments.json:
+        return _as_json(found)
+    _say(repr(of_statuses(found, None, whole=bool(arguments.names), now=_now())))
+    return 0
+
+
+def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
+    news: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    show = _as_json if arguments.json else _show
+    if arguments.follow:
+        # What happens while the past is asked for is heard already; what is in both is known by its number.
+        session.watch(lambda name, _status, event: news.put(event) if event or name is None else None)
+    told = _newest(session, arguments.name, arguments.last)
+    show(told)
+    seen, lost = told[-1]["seq"] if told else 0, False
+    while arguments.follow:
+        event = news.get()
+        if event is None:
+            lost = _say_of_the_line(lost, alive=session.feed_alive)
+        elif event["seq"] > seen and arguments.name in (None, event["equipment_id"]):
+            seen = event["seq"]
+            show([event])
+    return 0
+
+
+def _newest(session: KernelSession, name: str | None, last: int) -> list[Event]:
+    found: list[Event] = []
+    for one in [name] if name else _all(session):
+        found += session.client.call("GET", "locks", "events", one, params={"limit": str(last)})["events"]
+    return sorted(found, key=lambda event: int(event["seq"]))[-last:]
+
+
+def _why(session: KernelSession, arguments: argparse.Namespace) -> int:
+    _say(session.client.call("GET", "equipment", arguments.name, "why")["text"])
+    return 0
+
+
+def _stop(session: KernelSession, arguments: argparse.Namespace) -> int:
+    try:
+        _say(f"{stop_all(session, arguments.names, arguments.reason)}.")
+    except MotorlockError as failed:
+        _say(f"motorlock: STOP NOT DELIVERED: {failed}", sys.stderr)
+        return REFUSED
+    return 0
+
+
+def _release(session: KernelSession, arguments: argparse.Namespace) -> int:
+    name = arguments.name
+    try:
+        reply = session.release(name, force=True, reason=arguments.reason)
+        status = session.status(name)
+    finally:
+        session.close()
+    if reply["status"] == "not_locked":
+        _say(f"motorlock: Nothing was taken: {_headline(status)}", sys.stderr)
+        return REFUSED
+    lost = status["last_lost"] or {}
+    _say(f"{name} was taken from {lost.get('user') or 'its holder'}, who is told that you did it and why.")
+    _say(_headline(status))
+    return 0
+
+
+def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
+    asked = {"reason": arguments.reason, "user": session.user}
+    session.client.call("POST", "equipment", arguments.name, "clear-fault", body=asked)
+    _say(f"The fault of {arguments.name} is cleared. {_headline(session.status(arguments.name))}")
+    return 0
+
+
+def _all(session: KernelSession) -> list[str]:
+    return [str(one["id"]) for one in session.equipment_list()]
+
+
+def _headline(status: Mapping[str, Any]) -> str:
+    return view.headline(status, None, now=_now())
+
+
+def _say_of_the_line(lost: bool, *, alive: bool) -> bool:
+    """Say that the line is lost, or is back; returns whether it is lost."""
+    if lost == alive:
+        said = "the authority is back" if alive else "no word from the authority, which is tried again"
+        _say(f"motorlock: {said}.", sys.stderr)
+    return not alive
+
+
+def _show(events: Sequence[Event]) -> int:
+    if events:
+        _say(repr(of_events(events, now=_now())))
+    return 0
+
+
+def _as_json(found: Iterable[Mapping[str, Any]]) -> int:
+    for one in found:
+        _say(json.dumps(one))
+    return 0
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Write lines at once; what is not printable is shown and not sent."""
+    plain = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    print(plain, file=stream or sys.stdout, flush=True)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
