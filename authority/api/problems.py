@@ -210,7 +210,10 @@ _SENTENCES: dict[type[r.Refusal], Callable[[r.Refusal, float], str]] = {
     r.LockRequired: _lock_required,
     r.LockLost: _lost,
     r.StoppedBySomebody: _stopped,
-    r.EquipmentAtFault: _about("{equipment} is at fault ({fault}); have it looked at, then clear the fault."),
+    r.EquipmentAtFault: _about(
+        "{equipment} is at fault ({fault}); have it looked at, then clear the fault with a reason: on the page of the "
+        "authority, or with motorlock clear-fault {equipment} --reason ..."
+    ),
     r.WaitersPresent: _about("Others wait for {equipment}; release it instead of changing to observing."),
     r.NotAtRest: _about("{equipment} still moves; wait until it is at rest, or stop it."),
     r.QueueFull: _about("The queue for {equipment} is full; try again later."),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from authority.core.model import Equipment, EquipmentId, How, Policy, Why
+from authority.core.step import how_to_rest
 from tests.core.draw_model import diagram
 
 PAGE = Path(__file__).parents[2] / "docs" / "model.md"
@@ -13,3 +15,22 @@ def test_the_diagram_of_the_model_is_the_one_the_code_draws():
     """LOSS-8"""
     drawn = diagram()
     assert f"```mermaid\n{drawn}\n```" in PAGE.read_text(encoding="utf-8"), f"docs/model.md must hold:\n{drawn}"
+
+
+OF_A_LOCK = [why for why in Why if why not in (Why.UPGRADED, Why.EXCLUSIVE_GRANT, Why.FAULT)]
+
+
+def how(why: Why, **policy: How) -> How:
+    return how_to_rest(Equipment(id=EquipmentId("x"), policy=Policy(**policy)), why)
+
+
+def rest_of(why: Why) -> str:
+    """A row of the table: how rest is reached by default, and what in the lab file changes it."""
+    keys = [key for key in ("on_loss", "on_silence") if how(why, **{key: How.STOP}) != how(why, **{key: How.FINISH})]
+    return f"| `{why}` | {how(why)} | {keys[0] if keys else 'nothing'} |"
+
+
+def test_the_page_tells_how_rest_is_reached_for_each_way_of_losing_a_lock():
+    """LOSS-4, LOSS-5"""
+    rows = "\n".join(rest_of(why) for why in OF_A_LOCK)
+    assert f"|---|---|---|\n{rows}\n" in PAGE.read_text(encoding="utf-8"), f"docs/model.md must hold:\n{rows}"
