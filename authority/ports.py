@@ -28,7 +28,8 @@ fence_of_command: ContextVar[int] = ContextVar("fence_of_command", default=0)
 class Readback(msgspec.Struct, frozen=True):
     """What the equipment says of itself, cached by the authority and shown to every user.
 
-    `position` and `target` are in `units`; `velocity`, in `units` per second, is that of a move, not the present one.
+    `position`, `target` and `tolerance`, within which a motor at rest is where it was, are in `units`; `velocity`, in
+    `units` per second, is that of a move, not the present one.
     """
 
     moving: bool = False
@@ -36,6 +37,7 @@ class Readback(msgspec.Struct, frozen=True):
     position: float | None = None
     target: float | None = None
     velocity: float | None = None
+    tolerance: float = 1e-3
     units: str | None = None
     values: Mapping[str, float | int | bool | str | None] = {}
     error: str | None = None

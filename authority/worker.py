@@ -24,7 +24,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 READ_DEADLINE_S = 2.0
 PROGRESS_S = 0.1
 _MOVING_S, _RESTING_S = 0.05, 0.5
-_NOTICEABLE = 1e-3
 
 Work = Callable[[], object]
 
@@ -107,6 +106,7 @@ class Worker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._resting_at: float | None = None
+        self._goes_outside = False
         self._origin: float | None = None
         self._told_at = -math.inf
         self._shown = self.readback
@@ -313,12 +313,21 @@ class Worker:
         return begins_or_ends or (found != self._shown and self.read_at - self._told_at >= PROGRESS_S)
 
     def _moved_outside(self, found: Readback) -> float | None:
-        """Return the position if it was reached with no command of ours, once at rest again."""
-        position, before = found.position, self._resting_at
-        if self._running is not None or found.moving or not found.connected or position is None:
+        """Return the position if it was reached with no command of ours: when that begins, and once at rest again.
+
+        It is compared with where it rested, not with the last readback: noise tells nothing, and a slow drift does.
+        """
+        position, rested = found.position, self._resting_at
+        if self._running is not None or not found.connected or position is None:
             return None
-        self._resting_at = position
-        return position if before is not None and abs(position - before) > _NOTICEABLE else None
+        goes_on = self._goes_outside and found.moving
+        self._goes_outside = goes_on
+        if rested is None or goes_on or abs(position - rested) <= found.tolerance:
+            if rested is None and not found.moving:
+                self._resting_at = position
+            return None
+        self._goes_outside, self._resting_at = found.moving, position
+        return position
 
 
 def _sentence(error: BaseException) -> str:

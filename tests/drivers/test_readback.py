@@ -37,6 +37,7 @@ class Told:
     def __init__(self, time: VirtualTime) -> None:
         self._time = time
         self.at: list[float] = []
+        self.outside: list[float] = []
         self.outcomes: list[Outcome] = []
         self.ended = asyncio.Event()
 
@@ -48,6 +49,21 @@ class Told:
 
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         self.at.append(self._time())
+        if outside is not None:
+            self.outside.append(outside)
+
+
+class Elsewhere(SimulatedMotor):
+    """A motor that somebody else moves: where it is, and whether it moves, is a function of time."""
+
+    def __init__(self, time: VirtualTime, course: Callable[[float], tuple[float, bool]], tolerance: float) -> None:
+        super().__init__(clock=time)
+        self._time, self._course, self._tolerance = time, course, tolerance
+        self._began = time()
+
+    def readback(self) -> Readback:
+        position, moving = self._course(self._time() - self._began)
+        return Readback(position=position, moving=moving, tolerance=self._tolerance)
 
 
 class Broken(SimulatedMotor):
@@ -127,6 +143,38 @@ def test_the_readback_says_where_it_goes_how_fast_and_how_much_of_the_way_is_gon
         return shown
 
     assert clock.run(run()) == seen
+
+
+def ramp(begins: float, speed: float, ends: float) -> Callable[[float], tuple[float, bool]]:
+    return lambda t: (speed * (min(max(t, begins), ends) - begins), begins < t < ends)
+
+
+@pytest.mark.parametrize(
+    ("course", "told"),
+    [
+        (ramp(5.0, 2.0, 10.0), [0.5, 10.0]),  # it is noticed when it begins, and where it rests
+        (lambda t: (0.005 * (-1) ** int(2 * t), False), []),  # noise
+        (lambda t: (0.001 * t, False), [0.0105, 0.021, 0.0315, 0.042, 0.0525]),  # a drift that no two readbacks show
+        (lambda t: (7.0 if t > 3 else 0.0, False), [7.0]),  # a jump between two readbacks
+        (lambda t: (0.0, t > 3), []),  # a motor that says that it moves, and does not
+    ],
+    ids=["motion", "noise", "drift", "jump", "trembling"],
+)
+def test_what_moves_it_from_outside_is_told_when_it_begins_and_where_it_rests_and_noise_is_not(
+    clock: VirtualTime, course: Callable[[float], tuple[float, bool]], told: list[float]
+) -> None:
+    """DRV-8"""
+
+    async def run() -> list[float]:
+        worker, listener = Worker(STAGE, Elsewhere(clock, course, 0.0101), Clock(clock)), Told(clock)
+        worker.start(listener)
+        await asyncio.sleep(60)
+        await worker.close()
+        return listener.outside
+
+    found = clock.run(run())
+    assert len(found) == len(told)
+    assert found == pytest.approx(told, abs=0.6 if told[:1] == [0.5] else 0.001)
 
 
 def reached_for(clock: VirtualTime, during: Callable[[Worker], object], seconds: float) -> list[float]:
