@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -42,6 +43,12 @@ class Agenda(Generic[Key]):
         if self._planned.pop(key, None) is not None and len(self._heap) > 2 * len(self._planned) + AT_ONCE // 2:
             self._heap = [x for x in self._heap if self._planned.get(x[2]) == x[0]]
             heapq.heapify(self._heap)
+
+    def end(self) -> None:
+        """Look at nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._heap, self._timer, self._timer_at = [], None, -math.inf  # nothing is due before that
 
     def _push(self, due: float, key: Key) -> None:
         self._planned[key] = due

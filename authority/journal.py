@@ -26,6 +26,11 @@ class Call:
         self.reply: bytes | None = None
         self.over = asyncio.Event()
 
+    def conclude(self, reply: bytes) -> None:
+        """Let who waits have the reply: it is on disk."""
+        self.reply = reply
+        self.over.set()
+
 
 class _Reply(msgspec.Struct):
     """Which command a recorded reply is of."""
@@ -83,6 +88,6 @@ class Journal:
             del self._calls[key]
 
 
-def row(call: Call, at: float) -> CommandRow | None:
+def row(call: Call, at: float, reply: bytes | None) -> CommandRow | None:
     """Return what the store keeps of a call, if it bears a client's key."""
-    return None if call.digest is None else CommandRow(call.key, call.digest, at, call.reply)
+    return None if call.digest is None else CommandRow(call.key, call.digest, at, reply)

@@ -91,10 +91,11 @@ class Service:
         for worker in self.workers.values():
             worker.start(self)
         for e in list(self.table.all_equipment()):
-            was_running = e.running is not None
+            ours_moves = e.moving and e.lock is not None and e.lock.has_driven
+            may_move = e.running is not None or ours_moves
             self.apply(m.Recover(equipment=e.id))
-            if was_running:
-                self._spawn(self._halt(e.id, None))
+            if may_move:
+                self._spawn(self._halt_first(e.id))
             elif e.drain is not None and e.drain.stop_owed:
                 self._spawn(self._halt(e.id, e.drain))
         for s in list(self.table.all_sessions()):
@@ -111,6 +112,7 @@ class Service:
             await asyncio.gather(*(w.ended() for w in self.workers.values()))
             await self.settled()
         self.hub.close()
+        self._agenda.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,7 +233,7 @@ class Service:
             case m.CommandStarted(command=command):
                 self._stoppers.pop(event.equipment, None)
                 call = self._journal.get(command.key)
-                record = None if call is None else j.row(call, event.at)
+                record = None if call is None else j.row(call, event.at, None)
                 if record is not None:
                     self.committer.open().commands.append(record)
                 stops = worker.stops if call is None else call.stops
@@ -254,11 +256,11 @@ class Service:
             if record is None:
                 return
             call = j.Call(event.key, event.command_id, event.equipment, record.digest)
-        call.reply = reply(call, event, shown)
-        record = j.row(call, event.at)
+        told = reply(call, event, shown)
+        record = j.row(call, event.at, told)
         if record is not None:
             self.committer.open().commands.append(record)
-        self.committer.then(call.over.set)
+        self.committer.then(partial(call.conclude, told))
         if call.digest is None:
             self._journal.drop(call.key)
 
@@ -362,6 +364,14 @@ class Service:
             e = self.table.equipment(key)
             if e is None or e.fault is not None or (e.drain is None and not e.moving):
                 return
+
+    async def _halt_first(self, key: EquipmentId) -> None:
+        """Stop what an earlier run left moving; what is accepted until it stands never begins."""
+        worker, e = self.workers[key], self.table.equipment(key)
+        assert e is not None
+        with worker.stopping():
+            await self._halt(key, None)
+            await worker.stands(e.policy.stop_seconds)
 
     # commands
 

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import math
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -138,6 +138,13 @@ class Worker:
                 if lane is not None:
                     lane.end()
 
+    async def stands(self, within_s: float) -> None:
+        """Return once the last readback says that it stands, or so many seconds later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.readback.moving:
+                    await asyncio.sleep(_MOVING_S)
+
     async def ended(self) -> None:
         """Return once no command runs, or when one does not end within the deadline of a stop."""
         with contextlib.suppress(TimeoutError):
@@ -210,24 +217,29 @@ class Worker:
     async def stop(self) -> bool:
         """Stop all motion; return whether the driver took the order within its deadline."""
         deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
-        # Counted at both ends: what is accepted before or during a stop and has not begun never does.
-        self.stops += 1
-        self._stopping += 1
-        self._no_stop.clear()
-        try:
+        with self.stopping():
             delivered = await self._deliver(deadline)
             self._delivered += delivered
             if delivered:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
                         await self._read()
+        self._wake.set()
+        return delivered
+
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Let no command begin that was accepted before or meanwhile: it is counted at both ends."""
+        self.stops += 1
+        self._stopping += 1
+        self._no_stop.clear()
+        try:
+            yield
         finally:
             self.stops += 1
             self._stopping -= 1
             if not self._stopping:
                 self._no_stop.set()
-        self._wake.set()
-        return delivered
 
     async def _deliver(self, deadline: float) -> bool:
         lane = Lane(f"{self.equipment}-stop") if self.driver.blocking else None

@@ -22,23 +22,25 @@ def read(path: Path) -> list[Fact]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def check(facts: list[Fact], *, ends: Collection[int] = ()) -> None:
+def check(facts: list[Fact], *, ends: Collection[int] = (), tried: Collection[int] = ()) -> None:
     """Raise `Wrong` unless fences never go back, holders never overlap, no command runs twice, and ends are stopped.
 
     `ends` are the numbers of lines there were whenever an authority had ended: what ran then must be stopped before
-    anything else begins. A motor knows no keys: a test gives every command parameters of its own.
+    anything else begins. `tried` are those at which a stop did not get through: then what ran may also have ended by
+    itself. A motor knows no keys: a test gives every command parameters of its own.
     """
-    _Checker(frozenset(ends)).check(facts)
+    _Checker(frozenset(ends), frozenset(tried)).check(facts)
 
 
 class _Checker:
-    def __init__(self, ends: frozenset[int]) -> None:
-        self._ends = ends
+    def __init__(self, ends: frozenset[int], tried: frozenset[int]) -> None:
+        self._ends, self._tried = ends, tried
         self._fence = 0
         self._running: dict[int, Fact] = {}  # what moves it, or may: by the command's number
         self._ended: set[int] = set()
         self._told: set[str] = set()
         self._owed = False
+        self._excused = False
 
     def check(self, facts: list[Fact]) -> None:
         for number, fact in enumerate(facts):
@@ -47,11 +49,16 @@ class _Checker:
             if wrong is not None:
                 raise Wrong(f"line {number + 1}: {wrong}: {json.dumps(fact)}")
         self._note_end(len(facts))
-        if self._owed:
+        if self._is_owed():
             raise Wrong("what ran when the authority ended was never stopped")
 
     def _note_end(self, number: int) -> None:
-        self._owed |= number in self._ends and bool(self._running)
+        if number in self._ends and self._running:
+            self._owed, self._excused = True, False
+        self._excused |= number in self._tried
+
+    def _is_owed(self) -> bool:
+        return self._owed and not (self._excused and not self._running)
 
     def _wrong_with(self, fact: Fact) -> str | None:
         match fact["fact"]:
@@ -78,7 +85,7 @@ class _Checker:
         others = [other["command"] for other in self._running.values() if other["fence"] != fence]
         if fence < before:
             return f"the fence goes back from {before}"
-        if self._owed:
+        if self._is_owed():
             return "what ran when the authority ended was not stopped before this began"
         if others:
             return f"it overlaps command {others[0]} of another holder"
@@ -88,6 +95,7 @@ class _Checker:
             return f"command {number} has begun before"
         if told in self._told:
             return "the same command has begun before"
+        self._owed = False
         self._told.add(told)
         self._running[number] = fact
         return None

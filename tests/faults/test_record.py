@@ -56,6 +56,18 @@ WRONG = {
 }
 
 
+def test_a_stop_that_did_not_get_through_excuses_only_what_ended_by_itself() -> None:
+    """SAFE-4"""
+    check([begin(1, 1), end(1), begin(2, 1), end(2)], ends=(1,), tried=(1,))
+    check([begin(1, 1), end(1)], ends=(1,), tried=(2,))
+    with pytest.raises(Wrong, match="was not stopped before"):
+        check([begin(1, 1), begin(2, 1), end(1)], ends=(1,), tried=(1,))
+    with pytest.raises(Wrong, match="was not stopped before"):
+        check([begin(1, 1), end(1), begin(2, 1)], ends=(1,), tried=(0,))
+    with pytest.raises(Wrong, match="never stopped"):
+        check([begin(1, 1)], ends=(1,), tried=(1,))
+
+
 @pytest.mark.parametrize(("facts", "ends"), RIGHT.values(), ids=RIGHT)
 def test_a_record_in_which_nothing_is_wrong_passes(facts: list[Fact], ends: tuple[int, ...]) -> None:
     """SAFE-1, SAFE-2, SAFE-3, SAFE-4"""

@@ -51,6 +51,23 @@ def test_what_is_due_is_looked_at_in_the_order_of_its_deadlines() -> None:
     assert asyncio.run(run()) == ["a", "b", "c", "now"]
 
 
+def test_one_that_has_ended_looks_at_nothing_any_more() -> None:
+    """LIVE-18"""
+
+    async def run() -> None:
+        clock, deadlines = VirtualClock(), Deadlines()
+        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        deadlines.due = {"a": clock.now() - 1, "b": clock.now() - 1}
+        agenda.plan("a")
+        agenda.end()
+        agenda.plan("b")
+        assert agenda._timer is None
+        await asyncio.sleep(0)
+        assert deadlines.looked == []
+
+    asyncio.run(run())
+
+
 def test_to_put_a_deadline_off_costs_no_new_timer_and_no_memory() -> None:
     """LIVE-18"""
 

@@ -45,6 +45,26 @@ def test_a_store_that_fails_stops_what_moves_and_releases_everybody_who_waits(pa
     asyncio.run(run())
 
 
+def test_an_outcome_that_the_store_did_not_take_is_told_to_nobody(path: Path) -> None:
+    """STORE-1, STORE-7"""
+
+    async def run() -> None:
+        slide = Slide()
+        async with lab(path, {X: slide}) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            call = here.order(ann, 5.0, idempotency="k")
+            await until(lambda: slide.moving)
+            await here.service.settled()
+            here.disk.dies_at = 0
+            slide.arrive()
+            await until(lambda: here.service.failure)
+            assert call.over.is_set(), "nobody waits for it for ever"
+            assert call.reply is None, "after a restart it is unknown"
+
+    asyncio.run(run())
+
+
 def test_after_the_store_has_failed_only_stop_is_served(path: Path) -> None:
     """STOP-11, STOP-1"""
 

@@ -125,14 +125,14 @@ def test_the_journal_in_memory_is_bounded_and_older_calls_come_from_the_store(tm
         journal = Journal(disk)
         for n in range(KEPT_IN_MEMORY + 500):
             call = Call(f"k{n}", "c", X, b"digest")
-            call.reply = b'{"n":%d}' % n
+            told = b'{"n":%d}' % n
             if n < 500:
-                record = row(call, 1.0)
+                record = row(call, 1.0, told)
                 assert record is not None
                 disk.write(Batch([], {}, {}, [record]))
             journal.open(call)
             if n not in (0, KEPT_IN_MEMORY + 499):
-                call.over.set()
+                call.conclude(told)
             journal.trim()
         assert len(journal._calls) <= KEPT_IN_MEMORY + 1
         assert journal.get("k0") is not None, "a call that is not over is never forgotten"

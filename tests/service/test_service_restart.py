@@ -23,6 +23,18 @@ def path(tmp_path: Path) -> Path:
 ANN, BOB = SessionId("ann"), SessionId("bob")
 
 
+class Stubborn(Slide):
+    """A slide that answers, but does not take a stop while it `refuses`."""
+
+    refuses = False
+
+    def stop(self) -> None:
+        if self.refuses:
+            self.calls.append("stop")
+            raise ValueError("not now")
+        super().stop()
+
+
 async def die(here: Lab) -> None:
     """Let the store fail as at a crash: nothing is written from here on."""
     here.disk.dies_at = 0
@@ -103,6 +115,48 @@ def test_what_was_in_flight_is_stopped_as_soon_as_a_driver_that_is_down_answers(
             slide.down = False
             await until(lambda: not slide.moving)
             assert again.at().holds(ANN)
+
+    asyncio.run(run())
+
+
+def test_no_command_begins_before_what_was_in_flight_has_been_stopped(path: Path) -> None:
+    """SAFE-5, STORE-4"""
+
+    async def run() -> None:
+        await left_moving(path)
+        slide = Stubborn()
+        slide.moving = slide.refuses = True
+        async with lab(path, {X: slide}) as again:
+            await until(lambda: slide.calls.count("stop") >= 1)
+            order = again.order(ANN, 1.0)
+            slide.refuses = False
+            assert (await reply(order))["outcome"] == "stopped"
+            assert set(slide.driven()) == {"stop"}
+            assert again.at().holds(ANN)
+            order = again.order(ANN, 2.0)
+            await until(lambda: slide.moving)
+            slide.arrive()
+            assert (await reply(order))["outcome"] == "done"
+
+    asyncio.run(run())
+
+
+def test_what_still_moved_after_its_command_had_ended_is_stopped_at_the_start(path: Path) -> None:
+    """SAFE-4"""
+
+    async def run() -> None:
+        slide = Slide()
+        async with lab(path, {X: slide}) as here:
+            here.login(here.person("ann", timeout_s=0.0))
+            await reply(here.order(ANN, 0.0, action="nudge"))
+            assert here.at().running is None
+            assert here.at().moving
+            await die(here)
+        again_moving = Slide()
+        again_moving.moving = True
+        async with lab(path, {X: again_moving}):
+            await until(lambda: not again_moving.moving)
+            assert again_moving.driven() == ["stop"]
 
     asyncio.run(run())
 
