@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 from fakes import Disk, Lab, X
-from metal import Line, Metal
+from metal import PARKED, Line, Metal
 from record import Fact, check
 from virtual import VirtualTime
 
@@ -125,9 +125,10 @@ class Life:
             await self.lets(0.0)
             if not self.over:
                 call = self.service.find_call(before.running.key)
-                assert call is not None
-                assert call.reply is not None
-                assert msgspec.json.decode(call.reply)["outcome"] == Outcome.UNKNOWN
+                if before.running.action == "move_to":
+                    assert call is not None
+                    assert call.reply is not None
+                    assert msgspec.json.decode(call.reply)["outcome"] == Outcome.UNKNOWN
         for sent in self.run.sent:
             if not self.over and sent.reply is not None:
                 known = self.service.find_call(sent.key)
@@ -203,7 +204,7 @@ class Life:
         """Give one to three commands, each with a target of its own."""
         for _ in range(self.dice.randint(1, 3)):
             number = len(self.run.sent)
-            target = round(self.dice.uniform(0.0, 99.0)) + number / 1e6
+            target = round(self.dice.uniform(0.0, 99.0)) + (number + 1) / 1e6
             sent = Sent(f"{who}\n{number}", who, self.here.at().fence, target)
             self.run.sent.append(sent)
             self.send(sent)
@@ -370,6 +371,7 @@ def assert_true(run: Run) -> None:
     """The record is as it must be, and what people were told is what the motor did."""
     facts, begun = run.metal.facts(), begins(run)
     check(facts, ends=run.metal.ends, tried=run.metal.tried)
+    run.met["parked"] += sum(f["fact"] == "begin" and f["parameters"]["position"] == PARKED for f in facts)
     how = {f["command"]: f["how"] for f in facts if f["fact"] == "end"}
     for sent in run.sent:
         told = begun.get(sent.target)
@@ -392,7 +394,7 @@ def drawn_policy(dice: random.Random) -> Policy:
     return Policy(
         observers="apart", on_loss=dice.choice(list(How)), on_silence=dice.choice(list(How)),
         claim_seconds=dice.choice((5.0, 120.0)), max_hold_seconds=dice.choice((None, 30.0)),
-        finish_seconds=dice.choice((2.0, 60.0)), stop_seconds=dice.choice((1.0, 5.0)),
+        finish_seconds=dice.choice((2.0, 60.0)), stop_seconds=dice.choice((1.0, 5.0)), park=dice.random() < 0.3,
     )  # fmt: skip
 
 

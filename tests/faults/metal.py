@@ -17,7 +17,7 @@ from authority.drivers.declare import control, observe
 from authority.drivers.simulated import SimulatedMotor
 from authority.ports import DriverUnavailable, MotionStopped, Readback
 
-VELOCITY = 20.0
+VELOCITY, PARKED = 20.0, 0.0
 FATES = {
     "does it": 20, "is killed before": 1, "is killed on the way": 1, "is killed before the reply": 1,
     "raises before": 2, "raises on the way": 4, "answers late": 4, "hangs": 2, "loses the line": 4,
@@ -114,6 +114,11 @@ class Line:
                     await self._motor.move_to(position)
                 await asyncio.sleep(self._dice.uniform(60.0, 300.0))
         return position
+
+    @control
+    async def park(self) -> float:
+        """Move to where it is left, with the misfortune that is drawn."""
+        return await self.move_to(PARKED)
 
     def stop(self) -> None:
         """Stop, with the misfortune that is drawn."""

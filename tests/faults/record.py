@@ -27,7 +27,7 @@ def check(facts: list[Fact], *, ends: Collection[int] = (), tried: Collection[in
 
     `ends` are the numbers of lines there were whenever an authority had ended: what ran then must be stopped before
     anything else begins. `tried` are those at which a stop did not get through: then what ran may also have ended by
-    itself. A motor knows no keys: a test gives every command parameters of its own.
+    itself. A motor knows no keys: a test gives every command of a fence parameters of its own.
     """
     _Checker(frozenset(ends), frozenset(tried)).check(facts)
 
@@ -80,7 +80,7 @@ class _Checker:
 
     def _begin(self, fact: Fact) -> str | None:
         number, fence = fact["command"], fact["fence"]
-        told = json.dumps([fact["action"], fact["parameters"]], sort_keys=True)
+        told = json.dumps([fence, fact["action"], fact["parameters"]], sort_keys=True)
         before, self._fence = self._fence, max(self._fence, fence)
         others = [other["command"] for other in self._running.values() if other["fence"] != fence]
         if fence < before:
