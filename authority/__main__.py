@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jupyter_motorlock import terminal
 
-EXIT_USAGE = 2
+EXIT_NOT_POSSIBLE, EXIT_USAGE = 1, 2
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
 
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
     check = commands.add_parser("check", help="tell every mistake in a lab file, or what it describes")
     check.add_argument("config", type=Path, metavar="lab.toml", help="the lab file")
+    check.add_argument("--connect", action="store_true", help="also open each device and read it; nothing is moved")
     check.add_argument("--no-token", action="store_true", help="as for serve")
     demo = commands.add_parser("demo", help="try it: the authority, JupyterLab, and the notebooks of Ann and Bob")
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
@@ -85,17 +86,24 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .check import report
+    import asyncio
+
+    from .check import report, report_reached
     from .settings import Misconfigured, load
 
     try:
         settings = load(host=None, port=None, config=arguments.config, data=None, insist=arguments.no_token)
     except Misconfigured as error:
         return _mistaken(error.mistakes)
+    if arguments.connect:
+        lines, lost = asyncio.run(report_reached(settings))
+    else:
+        lines, lost = list(report(settings, {})), 0
     print(f"{arguments.config}: ", end="")
-    for line in report(settings):
-        print(line)
-    return 0
+    print(*lines, sep="\n", flush=True)
+    if lost:
+        print(f"motorlock: {lost} of {len(settings.apparatus)} cannot be reached.", file=sys.stderr)
+    return EXIT_NOT_POSSIBLE if lost else 0
 
 
 def _mistaken(mistakes: Sequence[str]) -> int:

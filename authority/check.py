@@ -1,30 +1,31 @@
 """What `motorlock check` says of a lab file without mistakes: what there is, what bounds it, what to think twice about.
 
-Nothing is opened: limits are found by asking each driver what it would refuse.
+Limits are found by asking each driver what it would refuse, which sends nothing to the device.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from msgspec import structs
 
 from . import keys
-from .core.model import How, Policy
+from .core.model import EquipmentId, How, Policy
 from .drivers.declare import Command, Parameter, declared_by
 from .drivers.parameters import Returns, described
-from .ports import Driver, OutsideLimits
+from .ports import Driver, OutsideLimits, Readback
+from .reach import reached
 from .settings import LOOPBACK, Apparatus, Settings
 
 _FAR = 1e300  # no axis goes there
 _CONTROL = "control"
 
 
-def report(settings: Settings) -> Iterator[str]:
-    """Yield the lines: how it would be served, then each piece of equipment, each with its warnings."""
+def report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
+    """Yield the lines: how it would be served, then each piece of equipment with its warnings, and what was read."""
     count = len(settings.apparatus)
     yield f"no mistake, {count} {'piece' if count == 1 else 'pieces'} of equipment"
     asks = "asks for a token" if settings.token else "asks for no token"
@@ -33,19 +34,41 @@ def report(settings: Settings) -> Iterator[str]:
     yield from (f"warning: {text}" for text in _warnings(settings))
     for one in settings.apparatus:
         yield ""
-        yield from _described(one)
+        yield from _described(one, read.get(one.id))
 
 
-def _described(one: Apparatus) -> Iterator[str]:
+async def report_reached(settings: Settings) -> tuple[list[str], int]:
+    """Open every device and return the lines, with what each reads, and how many cannot be reached."""
+    async with reached(settings.apparatus) as read:
+        return list(report(settings, read)), sum(not one.connected for one in read.values())
+
+
+def _described(one: Apparatus, read: Readback | None) -> Iterator[str]:
     commands = [found.command for found in declared_by(one.driver).values()]
     limits = _limits(one.driver, commands)
     yield f"{one.id}{f' ({one.label})' if one.label else ''}"
     yield f"  driver    {one.driver_name}, kind {one.driver.kind}{_at(one.driver)}"
+    if read is not None:
+        yield f"  reads     {_reading(read)}"
     for command in sorted(commands, key=lambda found: found.kind != _CONTROL):
         yield f"  {command.kind:<9} {_call(command, limits)}"
     for key, value in _set(one.policy).items():
         yield f"  policy    {key} = {value}"
-    yield from (f"  warning   {text}" for text in [*_unbounded(one, limits), *_risks(one.policy)])
+    yield from (f"  warning   {text}" for text in [*_unbounded(one, limits, read), *_risks(one.policy)])
+
+
+def _reading(read: Readback) -> str:
+    if not read.connected:
+        return f"NOTHING, it cannot be reached: {(read.error or 'it does not say why').rstrip('.')}"
+    units = f" {read.units}" if read.units else ""
+    numbers = [("position", read.position, units), ("target", read.target, units)]
+    numbers += [("velocity", read.velocity, units and f"{units}/s")]
+    told = [f"{name} {value:.6g}{unit}" for name, value, unit in numbers if value is not None]
+    told.append("moving" if read.moving else "at rest")
+    told += [
+        f"{name} {v:.6g}" if isinstance(v, float) else f"{name} {keys.shown(v)}" for name, v in read.values.items()
+    ]
+    return ", ".join(told)
 
 
 def _at(driver: Driver) -> str:
@@ -100,13 +123,11 @@ def _harmless(one: Parameter) -> object:
     return {"text": "", "boolean": False}.get(one.type, one.low or 0)
 
 
-def _unbounded(apparatus: Apparatus, limits: dict[str, str | None]) -> Iterator[str]:
+def _unbounded(one: Apparatus, limits: dict[str, str | None], read: Readback | None) -> Iterator[str]:
     # A driver that checks one of its commands is trusted to check the others by the same limits.
     if limits and not any(limits.values()):
-        yield (
-            f"nothing bounds {' and '.join(limits)} before {apparatus.id} is reached: "
-            "where the device has no limits of its own, give some in the lab file"
-        )
+        known = f", as far as is known before {one.id} is reached" if read is None or not read.connected else ""
+        yield f"nothing bounds {' and '.join(limits)}{known}: give limits, or be sure of the device's own"
 
 
 def _set(policy: Policy) -> dict[str, str]:

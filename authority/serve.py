@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 import signal
 import socket
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 import uvicorn
@@ -23,10 +20,11 @@ from .api.identity import SessionIds
 from .api.websocket import Listener
 from .clock import SystemClock
 from .committer import StoreFailed
+from .holding import InUse, hold, hold_device
 from .ports import Batch
 from .service import Service
 from .settings import Misconfigured, Settings
-from .store.sqlite import DirectoryInUse, SqliteStore, hold
+from .store.sqlite import SqliteStore
 from .worker import Worker
 
 log = logging.getLogger("motorlock")
@@ -41,7 +39,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                 held.callback(handle.close)
             store = SqliteStore(settings.data / "motorlock.sqlite3")
             sock = held.enter_context(_bind(settings.host, settings.port))
-        except (DirectoryInUse, sqlite3.Error, OSError) as error:
+        except (InUse, sqlite3.Error, OSError, UnicodeError) as error:
             raise Misconfigured(_why(settings, error)) from None
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -52,12 +50,7 @@ def _hold_all(settings: Settings) -> list[IO[str]]:
     """Make sure that no other authority of this machine has the same data or the same device."""
     settings.data.mkdir(parents=True, exist_ok=True)
     held = [hold(settings.data / "authority.lock", f"The data directory {settings.data}")]
-    for a in settings.apparatus:
-        if a.driver.address is not None:
-            name = hashlib.sha256(a.driver.address.encode()).hexdigest()[:16]
-            path = Path(tempfile.gettempdir()) / f"motorlock-{name}.lock"
-            held.append(hold(path, f"The device {a.driver.address} ({a.id})"))
-    return held
+    return held + [hold_device(address, a.id) for a in settings.apparatus if (address := a.driver.address) is not None]
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -76,7 +69,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _why(settings: Settings, error: Exception) -> str:
-    if isinstance(error, DirectoryInUse):
+    if isinstance(error, InUse):
         return str(error)
     if isinstance(error, sqlite3.Error):
         return f"The data in {settings.data} cannot be used: {error}."

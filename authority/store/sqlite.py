@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
-from typing import IO
 
 from authority.ports import Batch, CommandRow, EventRow, Kept
 
@@ -21,32 +19,6 @@ CREATE TABLE IF NOT EXISTS commands (
     key TEXT PRIMARY KEY, digest BLOB NOT NULL, wall REAL NOT NULL, reply BLOB) WITHOUT ROWID;
 """
 _VERSION = "1"
-
-
-class DirectoryInUse(Exception):
-    """Another authority serves this data directory."""
-
-
-def hold(path: Path, whose: str) -> IO[str]:
-    """Lock the file at `path` for as long as the returned handle is open, or raise `DirectoryInUse`."""
-    handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held open for the life of the process
-    try:
-        _lock(handle)
-    except OSError:
-        handle.close()
-        raise DirectoryInUse(f"{whose} is in use by another authority; stop that one first.") from None
-    return handle
-
-
-def _lock(handle: IO[str]) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _refuse_another(db: sqlite3.Connection, path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_lab_file_without_mistakes_is_described(tmp_path: Path) -> None:
         "  warning   a move goes on, for up to 60 s, after the kernel that ordered it has died",
     ]
     assert "  driver    drivers:Flaky, kind motor, device COM1" in cable
-    assert "  warning   nothing bounds position of move_to before cable is reached: " in cable
+    assert "  warning   nothing bounds position of move_to, as far as is known before cable is reached: " in cable
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from authority.holding import InUse, hold
 from authority.ports import Batch, CommandRow, EventRow, Kept
-from authority.store.sqlite import DirectoryInUse, SqliteStore, hold
+from authority.store.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(path: Path) -> Non
 def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path) -> None:
     """STORE-5"""
     program = (
-        "import sys; from pathlib import Path; from authority.store.sqlite import hold\n"
+        "import sys; from pathlib import Path; from authority.holding import hold\n"
         "handle = hold(Path(sys.argv[1]), 'The data'); print('held', flush=True); sys.stdin.read()"
     )
     lock = tmp_path / "authority.lock"
@@ -207,7 +208,7 @@ def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path)
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(DirectoryInUse, match="The data is in use by another authority"):
+        with pytest.raises(InUse, match="The data is in use by another authority"):
             hold(lock, "The data")
         other.kill()
         other.wait(60)

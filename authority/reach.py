@@ -1,0 +1,67 @@
+"""Reach every device of a lab once, side by side: `motorlock check --connect`.
+
+A device is opened and read as the authority does it; nothing is moved and nothing is set. What an authority of this
+machine drives is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+
+from .clock import SystemClock
+from .core.model import EquipmentId, Outcome
+from .holding import InUse, hold_device
+from .ports import Readback
+from .settings import Apparatus
+from .worker import Worker
+
+DEADLINE_S = 10.0
+
+
+@asynccontextmanager
+async def reached(
+    apparatus: tuple[Apparatus, ...], *, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[Mapping[EquipmentId, Readback]]:
+    """Give what each device says of itself, `connected=False` and why where it says nothing; close them at the end."""
+    workers: list[Worker] = []
+    with ExitStack() as held:
+        try:
+            found = await asyncio.gather(*(_reach(one, held, workers, deadline_s) for one in apparatus))
+            yield {one.id: readback for one, readback in zip(apparatus, found, strict=True)}
+        finally:
+            await asyncio.gather(*(worker.close() for worker in workers))
+
+
+async def _reach(one: Apparatus, held: ExitStack, workers: list[Worker], deadline_s: float) -> Readback:
+    address = one.driver.address
+    try:
+        if address is not None:
+            held.enter_context(hold_device(address, one.id))
+    except (InUse, OSError) as error:
+        return Readback(connected=False, error=str(error))
+    worker, ear = Worker(one.id, one.driver, SystemClock(), label=one.label), _Ear()
+    workers.append(worker)
+    worker.start(ear)
+    try:
+        async with asyncio.timeout(deadline_s):
+            await ear.heard.wait()
+    except TimeoutError:
+        return Readback(connected=False, error=f"it did not answer within {deadline_s:g} s")
+    return worker.readback
+
+
+class _Ear:
+    """Hears the first word of a worker."""
+
+    def __init__(self) -> None:
+        self.heard = asyncio.Event()
+
+    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:  # noqa: ARG002
+        self.heard.set()
+
+    def finished(
+        self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
+    ) -> None:
+        """Hear of no command, because none is given."""
