@@ -12,7 +12,7 @@ from authority.ports import DriverUnavailable, Readback
 
 
 class Flaky:
-    """A motor behind a cable: the file `unplugged` in `place` cuts it, `jammed` lets every call but these hang."""
+    """A motor behind a cable: the file `unplugged` in `place` cuts it, `jammed` lets a stop hang, `pushed` moves it."""
 
     kind: ClassVar[str] = "motor"
     blocking: ClassVar[bool] = True
@@ -38,6 +38,8 @@ class Flaky:
     def readback(self) -> Readback:
         """Answer the position, or fail."""
         self._reach()
+        if (self._place / "pushed").exists():
+            self._position = float((self._place / "pushed").read_text(encoding="utf-8"))
         return Readback(position=self._position, units="mm")
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,9 @@ def test_the_page_shows_who_has_what_live_and_its_stop_stops(
     wait_until(lambda: position(authority) > 3, "the motor to move")
     seen = card(page, "stage_x").locator(".position")
     before = seen.inner_text()
-    assert "moving" in before
+    assert "moving to 90" in before
+    bar = card(page, "stage_x").locator(".way i")
+    wait_until(lambda: 5 < bar.bounding_box()["width"] < 200, "the bar to show how much of the way is gone")
     page.wait_for_function(
         "text => document.querySelector('[data-equipment=stage_x] .position').innerText !== text", arg=before
     )
@@ -76,6 +78,74 @@ def test_the_page_shows_who_has_what_live_and_its_stop_stops(
     assert authority.status()["stopped_by"]["user"] == "Carl"
     says(dark, "stage_x", "Stopped by Carl")
     page.locator("#events li", has_text="stage_x stopped by Carl").wait_for()
+
+
+JAMMED = """
+[equipment.press]
+driver = "tests.api.drivers:Flaky"
+label = "Sample press"
+stop_seconds = 0.2
+options = {{ place = "{place}" }}
+
+[equipment.stage_x]
+driver = "simulated-motor"
+"""
+
+
+@pytest.fixture
+def press(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authority one of whose motors can be unplugged, jammed, and pushed by hand."""
+    (tmp_path / "lab.toml").write_text(JAMMED.format(place=tmp_path), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    running = Authority(tmp_path / "data", "--config", str(tmp_path / "lab.toml"))
+    wait_until(lambda: running.status("press")["readback"]["connected"], "the device to answer")
+    yield running
+    running.end(signal.SIGKILL)
+
+
+def test_a_fault_is_explained_on_the_page_and_cleared_there_with_a_reason(
+    press: Authority, tmp_path: Path, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """RUN-8"""
+    page, dark = open_page(press.url), open_page(press.url, dark=True)
+    stop = page.get_by_role("button", name="Stop press")
+    before = stop.bounding_box()
+    ann, bob = press.person("Ann"), press.person("Bob")
+    ann.acquire(equipment_id="press")
+    bob.acquire(equipment_id="press", wait=True)
+    crawl = {"command_id": "c", "equipment_id": "press", "action": "crawl", "parameters": {}, "wait_seconds": 0}
+    press.call("POST", "/equipment/press/command", crawl | {"session_id": ann.session_id})
+    for trouble in ("jammed", "unplugged"):
+        (tmp_path / trouble).touch()
+    ann.leave()
+    for shown in (page, dark):
+        says(shown, "press", "press has been at fault for")
+        says(shown, "press", "Its driver cannot reach it (the cable is out)")
+    assert stop.bounding_box() == before, "STOP moved away from under the hand"
+    assert card(page, "press").get_by_role("button", name="Clear fault").is_hidden()
+    page.screenshot(path=screenshots / "page-fault.png")
+    for name, shown in (("page-fault-light", page), ("page-fault-dark", dark)):
+        card(shown, "press").get_by_role("button", name="clear…").click()
+        shown.screenshot(path=screenshots / f"{name}.png")
+    assert card(page, "stage_x").get_by_role("button", name="clear…").is_hidden()
+    page.get_by_label("Your name").fill("Carl")
+    page.get_by_label("Why the fault of press can be cleared").fill("cable in again, it stands")
+    card(page, "press").get_by_role("button", name="Clear fault").click()
+    says(page, "press", "Bob since")
+    page.locator("#events li", has_text="fault of press cleared by Carl (cable in again, it stands)").wait_for()
+    card(page, "press").get_by_role("button", name="Clear fault").wait_for(state="hidden")
+    card(page, "press").locator(".story").wait_for(state="hidden")
+
+
+def test_a_motion_from_outside_is_shown_at_the_equipment(
+    press: Authority, tmp_path: Path, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """RUN-8"""
+    page = open_page(press.url)
+    says(page, "press", "0.000 mm")
+    (tmp_path / "pushed").write_text("7.25", encoding="utf-8")
+    says(page, "press", "press was moved from outside, to 7.25, at ")
+    page.screenshot(path=screenshots / "page-outside.png")
 
 
 def test_stop_all_stops_everything_that_moves(authority: Authority, open_page: Callable[..., Page]) -> None:
