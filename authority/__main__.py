@@ -1,4 +1,4 @@
-"""The command line: `motorlock serve`, `check` and `demo`; the other commands are a client's, without the extra."""
+"""The command line: `motorlock serve`, `check`, `wrap`, `demo`; the others are a client's, without the extra."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
                 return _serve(arguments)
             case "check":
                 return _check(arguments)
+            case "wrap":
+                return _wrap(arguments)
             case "demo":
                 return _demo(arguments)
             case _:
@@ -56,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("config", type=Path, metavar="lab.toml", help="the lab file")
     check.add_argument("--connect", action="store_true", help="also open each device and read it; nothing is moved")
     check.add_argument("--no-token", action="store_true", help="as for serve")
+    wrap = commands.add_parser("wrap", help="draft a lab file entry for a Python class that you have")
+    wrap.add_argument("place", metavar="package.module:Class", help="the class; no object of it is made")
     demo = commands.add_parser("demo", help="try it: the authority, JupyterLab, and the notebooks of Ann and Bob")
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
@@ -104,6 +108,16 @@ def _check(arguments: argparse.Namespace) -> int:
     if lost:
         print(f"motorlock: {lost} of {len(settings.apparatus)} cannot be reached.", file=sys.stderr)
     return EXIT_NOT_POSSIBLE if lost else 0
+
+
+def _wrap(arguments: argparse.Namespace) -> int:
+    from .wrap import CannotWrap, wrap
+
+    try:
+        print(wrap(arguments.place), end="")
+    except CannotWrap as error:
+        return _mistaken([f"{error}."])
+    return 0
 
 
 def _mistaken(mistakes: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ def imported(place: str) -> Callable[..., object]:
     """Return what makes the object, from `package.module:name`; raises `NoSuch`."""
     module_name, _, path = place.partition(":")
     if not (module_name and path):
-        raise NoSuch(f"object is {place!r}, but must be package.module:Class")
+        raise NoSuch(f"{place!r} names no object: write package.module:Class, such as ophyd:EpicsMotor")
     found: object = _module(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
@@ -55,11 +55,11 @@ def refuse_unmakeable(make: Callable[..., object], args: Sequence[object], argum
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` where one of the public names is like `name`, else nothing."""
+    """Return `, perhaps 'x' is meant` where one of the public names is like `name`, else nothing."""
     public = [one for one in known if not one.startswith("_")]
     like = difflib.get_close_matches(name.lower(), {one.lower() for one in public}, n=3)
     found = [repr(one) for one in sorted(public) if one.lower() in like]
-    return f": did you mean {' or '.join(found)}?" if found else ""
+    return f", perhaps {' or '.join(found)} is meant" if found else ""
 
 
 def owner_of(made: object, path: str) -> tuple[object, str]:

@@ -405,9 +405,9 @@ def test_an_object_whose_call_never_ends_is_not_made_afresh_beside_it(made, othe
     ("changes", "sentence"),
     [
         ({"object": "benchh:Stage"}, "there is no module benchh: install it here, or set PYTHONPATH to its folder"),
-        ({"object": "bench:Stagge"}, "bench has no 'Stagge': did you mean 'Stage' or 'stage'?"),
+        ({"object": "bench:Stagge"}, "bench has no 'Stagge', perhaps 'Stage' or 'stage' is meant."),
         ({"object": "bench:stage"}, "bench:stage is Stage, but must be a class or a function that makes the object"),
-        ({"object": "Stage"}, "object is 'Stage', but must be package.module:Class"),
+        ({"object": "Stage"}, "'Stage' names no object: write package.module:Class, such as ophyd:EpicsMotor"),
         ({"arguments": {"prot": 1}}, "cannot be made with args and arguments as given: got an unexpected keyword"),
         ({"object": 5}, "object needs a text; you gave 5"),
         ({"control": {"m": {}}}, "control.m needs one of call, set, get, and has none"),
@@ -433,9 +433,9 @@ def test_a_mistake_that_the_lab_file_shows_is_told_before_anything_is_made(chang
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"stop": "stopp"}, "stop: Stage has no 'stopp': did you mean 'stop' or 'stops'?"),
+        ({"stop": "stopp"}, "stop: Stage has no 'stopp', perhaps 'stop' or 'stops' is meant"),
         ({"close": "port"}, "close: Stage.port is str, no method"),
-        ({"readings": {**READINGS, "moving": {"get": "ismoving", "type": "boolean"}}}, "did you mean 'is_moving'"),
+        ({"readings": {**READINGS, "moving": {"get": "ismoving", "type": "boolean"}}}, "perhaps 'is_moving'"),
         ({"observe": {"f": {"get": "axis.field"}}}, "observe.f.get: Stage has no 'axis'"),
         ({"observe": {"f": {"call": "position"}}}, "is a property, no method: write set = "),
         (
