@@ -20,6 +20,7 @@ from IPython import get_ipython
 
 from jupyter_motorlock import view
 from jupyter_motorlock.errors import MotorlockError
+from jupyter_motorlock.rows import sentence
 from jupyter_motorlock.session import KernelSession
 
 WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
@@ -112,13 +113,15 @@ class Panel:
             self._said = text
             self._show()
 
-    def _heard(self, equipment_id: str | None, status: view.Fields | None, _: object) -> None:
+    def _heard(self, equipment_id: str | None, status: view.Fields | None, event: view.Fields | None) -> None:
         with self._lock:
             if equipment_id is None:  # the feed was lost or is back
                 self._alive = self._session.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
                 self._status, self._received = status, time.monotonic()
                 self._look_at_the_end()
+                if event and event["event"] == "moved_outside":
+                    self._said = f"{_now():%H:%M:%S} {sentence(event)}."
             else:
                 return
             self._show()
@@ -176,7 +179,7 @@ def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
 
 
 def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:
-    still = replace(seen, reading=before.reading, doing=before.doing, ends=before.ends)
+    still = replace(seen, reading=before.reading, doing=before.doing, fraction=before.fraction, ends=before.ends)
     return replace(still, ends_at=before.ends_at) == before
 
 

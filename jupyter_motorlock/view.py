@@ -52,6 +52,7 @@ class Shown:
     headline: str
     reading: str
     doing: str
+    fraction: float | None  # of the way of a move, 0 to 1
     ends: str
     ends_at: str
     notice: str
@@ -70,6 +71,7 @@ def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "",
         headline=headline(status, me, now=now),
         reading=reading(status),
         doing=_doing(status, me, now),
+        fraction=_part(status, "readback").get("fraction"),
         ends=_ends(status, now),
         ends_at=(_part(status, "ending").get("at") or "")[:19],  # what the digits cannot show is no change
         notice=" ".join(text for text in (said, notice(status, me, now=now) if alive else LOST) if text),
@@ -85,7 +87,8 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
     match _stand(status, me):
         case "fault":
             why = status.get("fault") or "its state is not known"
-            return f"{name} has a fault ({why}): nobody gets it until the fault is cleared."
+            then = f"look at it, then `motorlock clear-fault {name} --reason TEXT`"
+            return f"{name} has a fault ({why}) and is given to nobody: {then}."
         case "draining":
             return f"{name} is coming to rest and then passes on from {who}; {place}."
         case "turn":
@@ -194,13 +197,15 @@ def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
 
 
 def reading(status: Fields) -> str:
-    """Return the readback in one line: the position with its unit, else the values, else what is wrong."""
+    """Return the readback in one line: position, target of a move and unit, else the values, else what is wrong."""
     readback = _part(status, "readback")
     if readback.get("connected") is False:
         return readback.get("error") or "not connected"
     if (position := readback.get("position")) is not None:
         digits = f"{position:.3f}" if position == 0 or abs(position) >= 0.001 else f"{position:.3g}"
-        return f"{digits} {readback.get('units') or ''}".strip()
+        target = readback.get("target") if readback.get("moving") is True else None
+        way = "" if target is None else f" → {value(float(target))}"
+        return f"{digits}{way} {readback.get('units') or ''}".strip()
     return " · ".join(f"{key} {value(given)}" for key, given in _part(readback, "values").items())
 
 
@@ -263,9 +268,14 @@ def panel_html(seen: Shown, left_s: float | None) -> str:
         f'<div class="ml-head" title="{headline}">{headline}</div>'
         f'<div class="ml-row"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
         f'<span class="ml-dim" title="{doing}">{doing}</span></div>'
+        f'<div class="ml-way">{_bar(seen.fraction)}</div>'
         f'<div class="ml-row">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
         f'<div class="ml-note" role="status" title="{notice}">{notice}</div></div>'
     )
+
+
+def _bar(fraction: float | None) -> str:
+    return "" if fraction is None else f'<i style="width:{100 * fraction:.1f}%"></i>'
 
 
 def _stand(status: Fields, me: str | None) -> str:

@@ -190,6 +190,21 @@ def test_news_of_another_equipment_are_not_shown(front: Front) -> None:
     assert front.updates == []
 
 
+def test_a_move_shows_its_target_and_a_bar_and_a_motion_from_outside_is_told(front: Front) -> None:
+    """NB-13"""
+    front.run(
+        "way = {'position': 20.0, 'units': 'mm', 'moving': True, 'target': 80.0, 'fraction': 0.25}\n"
+        "session.says(readback=way, queue_length=1)"
+    )
+    front.until(lambda: "20.000 → 80 mm" in front.panel, "the target")
+    assert '<i style="width:25.0%"></i>' in front.panel
+    front.run(
+        "pushed = {'event': 'moved_outside', 'equipment_id': 'stage_x', 'position': 7.25, 'user': None}\n"
+        "session.tell('stage_x', session.now, pushed)"
+    )
+    front.until(lambda: "stage_x was moved from outside, to 7.25." in front.panel, "the motion")
+
+
 def test_stop_is_obeyed_while_a_cell_runs(front: Front) -> None:
     """NB-12"""
     subshell = front.subshell()

@@ -79,12 +79,14 @@ def waiting(*entries: dict[str, object]) -> dict[str, object]:
         (
             a_status(state="fault", fault="it did not come to rest"),
             "s-ann",
-            "stage_x has a fault (it did not come to rest): nobody gets it until the fault is cleared.",
+            "stage_x has a fault (it did not come to rest) and is given to nobody: look at it, then "
+            "`motorlock clear-fault stage_x --reason TEXT`.",
         ),
         (
             a_status(state="fault"),
             "s-ann",
-            "stage_x has a fault (its state is not known): nobody gets it until the fault is cleared.",
+            "stage_x has a fault (its state is not known) and is given to nobody: look at it, then "
+            "`motorlock clear-fault stage_x --reason TEXT`.",
         ),
         ({}, "s-ann", "equipment: no word from the authority yet."),
         ({"state": "held", "equipment_id": "y"}, None, "somebody has y; nobody waits."),
@@ -313,6 +315,8 @@ def test_who_lost_a_lock_is_told_why_until_it_is_theirs_again() -> None:
         (AT_REST | {"position": 0.0, "units": None}, "0.000"),
         (AT_REST | {"position": 0.0000125}, "1.25e-05 mm"),
         ({"values": {"voltage": 5.0, "output": True, "mode": "cv"}}, "voltage 5 · output on · mode cv"),
+        (AT_REST | {"target": 90.0}, "12.500 mm"),
+        (AT_REST | {"moving": True, "target": 90}, "12.500 → 90 mm"),
         (AT_REST | {"connected": False, "error": "the stage does not answer"}, "the stage does not answer"),
         (AT_REST | {"connected": False}, "not connected"),
         ({"values": {}}, ""),
@@ -338,6 +342,12 @@ def test_the_reading_is_the_position_or_the_values_or_what_is_wrong(readback: ob
 )
 def test_what_it_is_doing_is_the_command_or_the_motion_or_the_error(changes: dict[str, object], doing: str) -> None:
     assert view.shown(a_status(**changes), "s-ann", now=NOW).doing == doing
+
+
+def test_a_bar_shows_how_much_of_the_way_of_a_move_is_gone() -> None:
+    moving = view.shown(held(readback=AT_REST | {"moving": True, "target": 90.0, "fraction": 0.125}), "s-ann", now=NOW)
+    assert '<i style="width:12.5%"></i>' in view.panel_html(moving, None)
+    assert "<i" not in view.panel_html(view.shown(held(), "s-ann", now=NOW), None)
 
 
 def test_a_click_is_answered_beside_what_the_authority_says() -> None:
