@@ -29,6 +29,8 @@ _OWN = MappingProxyType(
         "simulated-oscilloscope": "authority.drivers.simulated:SimulatedOscilloscope",
         "epics-motor": "authority.drivers.epics:EpicsMotor",
         "python": "authority.drivers.python_object:PythonObject",
+        "visa": "authority.drivers.visa:Visa",
+        "serial": "authority.drivers.serial_port:Serial",
     }
 )
 

@@ -138,7 +138,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         try:
             origin = _number(self._reading("position")) if entry.distance else None
             goal = self._refuse_outside(entry, parameters, origin)
-            answer = self.perform(entry, parameters, stops)
+            answer = self._order(entry, parameters, stops)
             if entry.until == "rest":
                 self._await_rest(entry, goal, delivered)
             return answer if entry.answers is None else self._reading(entry.answers)
@@ -148,6 +148,14 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise
         finally:
             self._busy = False
+
+    def _order(self, entry: ControlT, parameters: Mapping[str, Scalar], stops: int) -> object:
+        try:
+            return self.perform(entry, parameters, stops)
+        except DriverUnavailable as lost:
+            if entry.moves:
+                raise DriverUnavailable(f"{lost}; it may be moving") from lost
+            raise
 
     def _ask(self, entry: ObserveT, /, **parameters: Scalar) -> object:
         return self.inquire(entry, parameters)
@@ -195,7 +203,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
                 self.open()
                 return self._reading(name)
             except DriverUnavailable as lost:
-                raise DriverUnavailable(f"lost during a move, it may still be moving: {lost}") from lost
+                raise DriverUnavailable(f"{lost}; it may be moving") from lost
 
     def _is_at(self, goal: float | None) -> bool:
         tolerance = self._table.tolerance

@@ -5,9 +5,9 @@ connection). Queries: `POS?`, `TARG?`, `MOV?`, `VEL?`, `TEMP?`, `LIM:LOW?`, `LIM
 millimetres and seconds; a line may hold several, parted by semicolons, and ends with a line feed.
 
 Faults, by any connection or with `--fault`: `SIM:HANG`, `SIM:TWICE`, `SIM:GARBLE` (an answer never comes, comes twice,
-is none) and `SIM:LATE 2` (comes 2 s later) hold for all answers to come, or with a query such as `SIM:HANG MOV?` for
-those to it; `SIM:OK` ends them. `SIM:DROP` closes all connections, `SIM:REFUSE 3` also takes none for 3 s. What is
-ordered is done also while no answer comes.
+is none), `SIM:LATE 2` (comes 2 s later) and `SIM:HOLD` (comes at `SIM:OK`) hold for all answers to come, or with a
+query such as `SIM:HANG MOV?` for those to it; `SIM?` names them in any case; `SIM:OK` ends them. `SIM:DROP` closes all
+connections, `SIM:REFUSE 3` also takes none for 3 s. What is ordered is done also while no answer comes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import time
 import tty
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from .stage import Refused, Stage
 
 _LINE_LIMIT = 4096
+_LOOK_AGAIN_S = 0.02
 
 
 class Undefined(Exception):
@@ -75,6 +77,7 @@ class Device:
         self.stage = stage
         self.errors: deque[str] = deque(maxlen=20)
         self._faults: list[tuple[str, str, float]] = []  # which, for which query ("" is all), seconds
+        self._held: list[Callable[[], None]] = []
         self.drop: Callable[[float], None] = lambda _: None
 
     def order(self, word: str, rest: str, fence: int) -> None:
@@ -114,6 +117,8 @@ class Device:
                 return f"{stage.high:.6f}"
             case "TEMP?":
                 return "293.150"
+            case "SIM?":
+                return " ".join(which for which, _, _ in self._faults) or "OK"
             case "SYST:ERR?":
                 return self.errors.popleft() if self.errors else '0,"No error"'
         raise Undefined(word)
@@ -123,6 +128,9 @@ class Device:
         match word:
             case "OK":
                 self._faults.clear()
+                held, self._held = self._held, []
+                for answer in held:
+                    answer()
             case "DROP":
                 self.drop(0.0)
             case "REFUSE":
@@ -130,23 +138,26 @@ class Device:
             case "LATE":
                 seconds, _, query = rest.partition(" ")
                 self._faults.append((word, query.strip().upper(), _number(seconds)))
-            case "HANG" | "TWICE" | "GARBLE":
+            case "HANG" | "HOLD" | "TWICE" | "GARBLE":
                 self._faults.append((word, rest.upper(), 0.0))
             case _:
                 raise Undefined(f"SIM:{word}")
 
     def say(self, query: str, text: str, send: Callable[[str], None]) -> None:
         """Send an answer, as faulty as ordered."""
-        present = {which: seconds for which, of, seconds in self._faults if of in ("", query)}
+        present = {which: seconds for which, of, seconds in self._faults if of in ("", query) and query != "SIM?"}
         if "HANG" in present:
             return
         if "GARBLE" in present:
             text = "#?!" + text[::-1] + "x"
-        for line in [text] * (2 if "TWICE" in present else 1):
-            if "LATE" in present:
-                asyncio.get_running_loop().call_later(present["LATE"], send, line)
-            else:
-                send(line)
+        if "TWICE" in present:
+            text = f"{text}\n{text}"
+        if "HOLD" in present:
+            self._held.append(partial(send, text))
+        elif "LATE" in present:
+            asyncio.get_running_loop().call_later(present["LATE"], send, text)
+        else:
+            send(text)
 
 
 class Server:
@@ -196,15 +207,30 @@ class Server:
 
 def open_terminal(device: Device) -> str:
     """Serve the device on a new pseudo-terminal, too, and return its name; call it on the loop."""
-    master, slave = os.openpty()  # the other end stays open here: a client that leaves is no hang-up
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
     tty.setraw(slave)
+    os.close(slave)  # as with a real port, nobody has it open now
     dialogue = Dialogue(device, lambda line: _write(master, line))
-    asyncio.get_running_loop().add_reader(master, lambda: dialogue.hear(os.read(master, _LINE_LIMIT)))
-    return os.ttyname(slave)
+    _listen(master, dialogue)
+    return name
 
 
-def _write(terminal: int, line: str) -> None:
-    os.write(terminal, line.encode("ascii") + b"\r\n")
+def _listen(terminal: int, dialogue: Dialogue) -> None:
+    asyncio.get_running_loop().add_reader(terminal, _hear, terminal, dialogue)
+
+
+def _hear(terminal: int, dialogue: Dialogue) -> None:
+    try:
+        dialogue.hear(os.read(terminal, _LINE_LIMIT))
+    except OSError:  # nobody has it open: the system says so again and again
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(terminal)
+        loop.call_later(_LOOK_AGAIN_S, _listen, terminal, dialogue)
+
+
+def _write(terminal: int, lines: str) -> None:
+    os.write(terminal, lines.replace("\n", "\r\n").encode("ascii") + b"\r\n")
 
 
 def _number(text: str) -> float:

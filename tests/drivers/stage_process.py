@@ -52,11 +52,12 @@ class StageProcess:
 
     def tell(self, *lines: str) -> None:
         """Say something on a connection of one's own; returns when the stage has done it."""
-        self.ask(*lines, "*IDN?") if not any("HANG" in line for line in lines) else self._say(lines)
+        self.ask(*lines, "SIM?")
 
     def ask(self, *lines: str) -> list[str]:
         """Say something and return what is answered to it, a line for each query."""
-        queries = sum(part.strip().endswith("?") for line in lines for part in line.split(";"))
+        parts = [part.strip() for line in lines for part in line.split(";")]
+        queries = sum(part.endswith("?") and not part.startswith("SIM:") for part in parts)
         with self._say(lines) as connection, connection.makefile("r", encoding="ascii") as answers:
             return [answers.readline().strip() for _ in range(queries)]
 

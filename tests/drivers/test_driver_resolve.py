@@ -94,7 +94,8 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
             "simulated-moter",
             {},
             "There is no driver 'simulated-moter', perhaps simulated-motor is meant: known are epics-motor, python, "
-            "simulated-motor, simulated-oscilloscope, simulated-power-supply, and package.module:Class names your own.",
+            "serial, simulated-motor, simulated-oscilloscope, simulated-power-supply, visa, and package.module:Class "
+            "names your own.",
         ),
         (
             "nowhere.at_all:Motor",

@@ -1,0 +1,245 @@
+"""The keys that a table has for a device that is told lines of text: `send`, `query`, and how an answer is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from authority.drivers.convert import Mistake
+from authority.drivers.declare import Range
+from authority.drivers.parameters import type_name
+from authority.drivers.table import (
+    ControlEntry,
+    ObserveEntry,
+    ParameterEntry,
+    ReadingEntry,
+    TableOptions,
+    answer_name,
+)
+from authority.drivers.template import forbidden, template_mistakes
+
+Answer = float | int | bool | str | list[float]
+text_answer = Literal["number", "integer", "boolean", "text", "list"]
+
+_TRUE, _FALSE = frozenset({"1", "ON", "TRUE", "YES"}), frozenset({"0", "OFF", "FALSE", "NO"})
+_SCPI_NO_NUMBER = 9.9e37  # SCPI-99, volume 1, 7.2.1.4: this is infinity, and 9.91e37 is "not a number"
+
+
+class BadAnswer(Exception):
+    """The device answered what cannot be read; the text shows it."""
+
+
+class TextParameter(ParameterEntry, frozen=True, kw_only=True):
+    """A parameter; `per_unit` of the device's own units make one of ours, such as 2000 steps a millimetre."""
+
+    per_unit: float | None = None
+
+    def mistakes(self) -> Iterator[str]:
+        """Say what cannot be, a clause each."""
+        yield from super().mistakes()
+        yield from _scale(self.per_unit, self.type)
+        for one in [*(self.choices or ()), self.default]:
+            if isinstance(one, str) and forbidden(one) is not None:
+                yield f"allows {one!r}, but a text to a device must be printable ASCII without ;"
+
+
+class TextReading(ReadingEntry, frozen=True, kw_only=True):
+    """A reading: what is asked, and how the answer is read.
+
+    `parse` is a regular expression that must match the whole answer; its group, where it has one, is the value. `true`
+    and `false` are the words of a boolean, else 1, ON, TRUE, YES and 0, OFF, FALSE, NO in any case.
+    """
+
+    query: str
+    parse: str | None = None
+    true: str | None = None
+    false: str | None = None
+    per_unit: float | None = None
+
+    def mistakes(self) -> Iterator[str]:
+        """Say what cannot be, a clause each."""
+        yield from _prefixed("query", template_mistakes(self.query, {}))
+        yield from _reply(self, self.type)
+
+
+class TextObserve(ObserveEntry, frozen=True, kw_only=True):
+    """A query; `list` is numbers parted by commas. The rest is as in a reading."""
+
+    query: str
+    type: text_answer | None = None
+    parse: str | None = None
+    true: str | None = None
+    false: str | None = None
+    per_unit: float | None = None
+    parameters: Mapping[str, TextParameter] = {}
+
+    @property
+    def answer(self) -> answer_name:
+        """The type of the answer: a text where nothing else is said."""
+        return self.type or "text"
+
+    def mistakes(self) -> Iterator[str]:
+        """Say what cannot be, a clause each."""
+        yield from _prefixed("query", template_mistakes(self.query, _types(self.parameters)))
+        yield from _reply(self, self.answer)
+
+
+class TextControl(ControlEntry, frozen=True, kw_only=True):
+    """A command: `send` where the device answers nothing, `query` where it answers."""
+
+    send: str | None = None
+    query: str | None = None
+    type: text_answer | None = None
+    parse: str | None = None
+    true: str | None = None
+    false: str | None = None
+    per_unit: float | None = None
+    parameters: Mapping[str, TextParameter] = {}
+
+    @property
+    def answer(self) -> answer_name:
+        """The type of the answer: a text where nothing else is said, nothing where none is awaited."""
+        return "nothing" if self.query is None else self.type or "text"
+
+    @property
+    def line(self) -> str:
+        """The template of what is sent."""
+        return self.query or self.send or ""
+
+    def mistakes(self) -> Iterator[str]:
+        """Say what cannot be, a clause each."""
+        if (self.send is None) == (self.query is None):
+            yield "needs either send, for a command that the device does not answer, or query, for one that it answers"
+            return
+        key = "send" if self.query is None else "query"
+        yield from _prefixed(key, template_mistakes(self.line, _types(self.parameters)))
+        yield from _reply(self, self.answer)
+        said = [name for name in ("type", "parse", "true", "false", "per_unit") if getattr(self, name) is not None]
+        if self.query is None and said:
+            yield f"has {said[0]}, but nothing is read after send: write query where the device answers"
+
+
+class TextOptions(TableOptions, frozen=True, kw_only=True):
+    """The options of a device that is told lines of text.
+
+    `stop` is sent ahead of everything. One answer may take `timeout_s` seconds. `errors` is a query asked after each
+    control command: an answer that does not begin with 0 fails it. `fence` is a line sent together with each control
+    command, with the fence of the lock in `{fence}`, for a device that refuses a lower one.
+    """
+
+    timeout_s: Annotated[float, Range(0.01, 60)] = 1.0
+    errors: str | None = None
+    fence: str | None = None
+    readings: Mapping[str, TextReading] = {}
+    control: Mapping[str, TextControl] = {}
+    observe: Mapping[str, TextObserve] = {}
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Say what cannot be in these, and in those of the drivers that add to them."""
+        lines: list[tuple[str, str | None, Mapping[str, type_name]]] = [
+            ("stop", self.stop or None, {}),
+            ("errors", self.errors, {}),
+            ("fence", self.fence, {"fence": "integer"}),
+        ]
+        for key, line, types in lines:
+            if line is not None:
+                for clause in template_mistakes(line, types):
+                    yield Mistake(key, f"{key} {clause}")
+
+
+def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_name, text: str) -> Answer:
+    """Return an answer as its type; raises `BadAnswer`."""
+    found = text.strip()
+    if entry.parse is not None:
+        match = re.fullmatch(entry.parse, found)
+        if match is None:
+            raise BadAnswer(f"answered {_shown(text.strip())}, which does not match {entry.parse!r}")
+        found = match.group(1 if match.re.groups else 0).strip()
+    try:
+        match answer:
+            case "boolean":
+                return _boolean(entry, found)
+            case "number":
+                return _finite(found) / (entry.per_unit or 1.0)
+            case "integer":
+                return _whole(found)
+            case "list":
+                return [_finite(one) / (entry.per_unit or 1.0) for one in found.split(",")] if found else []
+            case _:
+                return found
+    except ValueError:
+        raise BadAnswer(f"answered {_shown(text.strip())}, which is no {answer}") from None
+
+
+def termination_mistakes(read: str, write: str) -> Iterator[Mistake]:
+    """Say what cannot be in the ends of lines."""
+    for key, end in (("read_termination", read), ("write_termination", write)):
+        if not 1 <= len(end) <= 2 or not end.isascii() or end.isprintable():
+            yield Mistake(
+                key, f'{key} is {end!r}, but must be one or two control characters, such as "\\n" or "\\r\\n"'
+            )
+
+
+def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:
+    true = _TRUE if entry.true is None else {entry.true.upper()}
+    false = _FALSE if entry.false is None else {entry.false.upper()}
+    if word.upper() in true:
+        return True
+    if word.upper() in false:
+        return False
+    raise ValueError(word)
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number) or abs(number) >= _SCPI_NO_NUMBER:
+        raise ValueError(word)
+    return number
+
+
+def _whole(word: str) -> int:
+    number = _finite(word)
+    if number != int(number):
+        raise ValueError(word)
+    return int(number)
+
+
+def _reply(entry: TextReading | TextObserve | TextControl, answer: answer_name) -> Iterator[str]:
+    if (entry.true is None) != (entry.false is None):
+        yield "needs both true and false, the two words of a boolean, or neither"
+    if entry.true is not None and answer != "boolean":
+        yield f"has true and false, which only a boolean can have, not {answer}"
+    if entry.parse is not None:
+        try:
+            groups = re.compile(entry.parse).groups
+        except re.error as wrong:
+            yield f"parse is no regular expression: {wrong}"
+        else:
+            if groups > 1:
+                yield f"parse has {groups} groups, but only one can be the value: write (?:...) for the others"
+    yield from _scale(entry.per_unit, "number" if answer == "list" else answer)
+
+
+def _scale(per_unit: float | None, kind: answer_name) -> Iterator[str]:
+    if per_unit is None:
+        return
+    if kind != "number":
+        yield f"has per_unit, which only a number can have, not {kind}"
+    elif not per_unit:
+        yield "per_unit is 0, but must be how many of the device's units make one of yours"
+
+
+def _types(parameters: Mapping[str, TextParameter]) -> dict[str, type_name]:
+    return {name: parameter.type for name, parameter in parameters.items()}
+
+
+def _prefixed(key: str, clauses: Iterator[str]) -> Iterator[str]:
+    for clause in clauses:
+        yield f"{key} {clause}"
+
+
+def _shown(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
