@@ -16,7 +16,7 @@ _HOW = "pip install 'jupyter-motorlock[{extra}]'"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         match arguments.command:
             case "serve":
@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the command line, with the commands of a client."""
     parser = argparse.ArgumentParser(prog="motorlock", description="One motor, several notebooks, one holder.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="run the authority that owns the equipment")
