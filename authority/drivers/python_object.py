@@ -7,6 +7,7 @@ runs only for a moment, and is given once more when that call has ended, lest th
 from __future__ import annotations
 
 import inspect
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +33,15 @@ _OPEN_WAITS_S = 1.0
 _POLL_S = 0.05
 # By the name of the class, since none of these packages need be there; TimeoutError and serial's error are OSErrors.
 _LOST = frozenset({"OSError", "VisaIOError", "DisconnectedError"})
-_NOT_LOST = frozenset({"StatusTimeoutError", "WaitTimeoutError"})  # ophyd's: a move took too long
+# ophyd's own two say that a move took too long, the others speak of files.
+_NOT_LOST = frozenset(
+    [
+        *["StatusTimeoutError", "WaitTimeoutError"],
+        *["FileNotFoundError", "FileExistsError", "IsADirectoryError", "NotADirectoryError"],
+    ]
+)
+_STALE_S = 2.0
+_STALE = "it is busy with a call: this is what it said before"
 
 
 class CallFailed(Exception):
@@ -55,6 +64,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         self._calling = False  # a control command is in the object
         self._stopped_beside = False  # a stop went to the object while a call was in it
         self._last = Readback(units=options.units)
+        self._last_at = -math.inf
 
     @property
     def address(self) -> str | None:
@@ -93,9 +103,10 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise DriverUnavailable(self._lost)
         with self._turn(_READBACK_WAITS_S) as free:
             if free:
-                self._last = super().readback()
+                self._last, self._last_at = super().readback(), time.monotonic()
                 return self._last
-        return replace(self._last, moving=self._last.moving or self._calling)
+        stale = None if time.monotonic() - self._last_at < _STALE_S else _STALE
+        return replace(self._last, moving=self._last.moving or self._calling, error=stale)
 
     def ask(self, name: str, entry: PythonReading) -> Scalar | None:
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""
@@ -199,7 +210,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if self._stops != stops:
             raise MotionStopped(f"stopped{self._at()}")
         if self._losses != losses:
-            raise DriverUnavailable(f"lost during {entry.path}, it may still be moving: {self._lost}")
+            raise DriverUnavailable(f"lost during {entry.path}: {self._lost}")
         if not pending.done():
             self.halt()
             raise MoveFailed(f"was not done after {entry.deadline_s:.12g} s and was stopped{self._at()}")

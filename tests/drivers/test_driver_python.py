@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import bench
 import numpy
@@ -23,6 +27,7 @@ from authority.drivers.python_object import CallFailed, PythonObject
 from authority.drivers.table_driver import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 
+ROOT = Path(__file__).parents[2]
 MOVE = {"call": "move", "target": "position", "parameters": {"position": {"type": "number"}}, "answers": "position"}
 READINGS = {"position": {"get": "position", "type": "number"}, "moving": {"get": "is_moving", "type": "boolean"}}
 
@@ -151,6 +156,22 @@ def test_while_a_call_moves_the_readback_is_the_last_one_and_says_so(made, other
     assert waiting.result(WAIT_S) == {"seconds": 1.0, "gate": "shut"}
     assert driver.readback() == Readback(position=3.0, moving=False, units="mm")
     assert stage.beside == []
+
+
+def test_a_readback_that_is_old_says_so(made, other_thread):
+    """DRV-42"""
+    driver = made()
+    stage = driver._object
+    driver.readback()
+    stage.may_send.clear()
+    look = other_thread.submit(run, driver, "move_to", position=3.0)
+    with driver._changed:
+        assert driver._changed.wait_for(lambda: driver._calling, timeout=WAIT_S) or driver._calling
+    driver._last_at -= 60.0  # as if it had been so for a minute
+    assert driver.readback().error == "it is busy with a call: this is what it said before"
+    stage.may_send.set()
+    assert look.result(WAIT_S) == 3.0
+    assert driver.readback().error is None
 
 
 def test_no_two_threads_are_ever_in_the_object(made, other_thread):
@@ -303,7 +324,7 @@ def test_a_connection_that_is_lost_during_a_status_ends_the_waiting(made, other_
     stage.connected = False
     with pytest.raises(DriverUnavailable, match=r"^position failed, and the connection is taken for lost"):
         driver.readback()
-    with pytest.raises(DriverUnavailable, match=r"^lost during begin, it may still be moving"):
+    with pytest.raises(DriverUnavailable, match=r"^lost during begin: position failed, and .*; it may be moving$"):
         move.result(WAIT_S)
 
 
@@ -326,7 +347,9 @@ def test_after_a_lost_connection_the_object_is_made_afresh_and_the_old_one_close
     driver = made()
     old = driver._object
     old.connected = False
-    with pytest.raises(DriverUnavailable, match=r"^move failed, and the connection is taken for lost: COM3 is gone$"):
+    with pytest.raises(
+        DriverUnavailable, match=r"^move failed, and the connection is taken for lost: COM3 is gone; it may be moving$"
+    ):
         run(driver, "move_to", position=1.0)
     with pytest.raises(DriverUnavailable, match="COM3 is gone"):
         driver.readback()
@@ -346,6 +369,7 @@ def test_after_a_lost_connection_the_object_is_made_afresh_and_the_old_one_close
         (type("DisconnectedError", (Exception,), {})("gone"), True),
         (type("CableOut", (Exception,), {})("gone"), True),
         (type("StatusTimeoutError", (TimeoutError,), {})("the move took too long"), False),
+        (FileNotFoundError("no such recipe"), False),
         (ValueError("12 is not in range"), False),
     ],
 )
@@ -632,3 +656,18 @@ def test_the_address_is_how_the_object_is_made_or_what_the_lab_file_says():
     assert build("python", lab(args=["COM1"], arguments={"start": 1.0})).address == "bench:Stage('COM1', start=1.0)"
     assert build("python", lab(arguments={})).address == "bench:Stage"
     assert build("python", lab(address="COM3")).address == "COM3"
+
+
+def test_the_examples_of_the_documentation_are_a_lab_file_without_a_mistake(tmp_path):
+    """DRV-40, DRV-45"""
+    text = (ROOT / "docs" / "drivers.md").read_text(encoding="utf-8")
+    section = text.partition("\n## python\n")[2].partition("\n## ")[0]
+    examples = re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    lab = tmp_path / "lab.toml"
+    lab.write_text("\n".join(examples), encoding="utf-8")
+    # ophyd begins to listen to the network when it is imported, but not with this layer.
+    env = {**os.environ, "OPHYD_CONTROL_LAYER": "dummy"}
+    command = [sys.executable, "-m", "authority", "check", str(lab)]
+    checked = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert checked.returncode == 0, checked.stderr

@@ -1,19 +1,19 @@
-"""A real PyMeasure class (Anaheim Automation DP series) on PyMeasure's own adapter for tests: each word is checked."""
+"""PyMeasure: its class for Anaheim Automation's DP series on its adapter for tests, and a class on a real socket."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-
-pytest.importorskip("pymeasure")
-
 from pymeasure.adapters import ProtocolAdapter
 from pymeasure.instruments.anaheimautomation import DPSeriesMotorController
+from stage_process import PATIENCE_S, StageProcess, until
 
 from authority.drivers import build
 from authority.drivers.python_object import CallFailed, PythonObject
-from authority.ports import DriverUnavailable, OutsideLimits
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
 
 pairs: list[tuple[str | None, str | None]] = []
 
@@ -130,3 +130,89 @@ def test_a_property_that_pymeasure_only_measures_cannot_be_set(controller):
     with pytest.raises(DriverUnavailable, match=r"busy cannot be set, it can only be read$"):
         driver.open()
     driver.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[StageProcess]:
+    running = StageProcess(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def on_socket(stage: StageProcess) -> Iterator[PythonObject]:
+    """The stage as a class of PyMeasure's, through VISA and a real connection; `go` blocks until it is there."""
+    position = {"position": {"type": "number"}}
+    options = {
+        "object": "scpi_instrument:ScpiStage",
+        "arguments": {"adapter": stage.resource},
+        "units": "mm",
+        "low": 0.0,
+        "high": 100.0,
+        "stop": "stop",
+        "close": "adapter.close",
+        "readings": {
+            "position": {"get": "position", "type": "number"},
+            "target": {"get": "target", "type": "number"},
+            "moving": {"get": "moving", "type": "boolean"},
+        },
+        "control": {
+            "move_to": {
+                "set": "target",
+                "target": "position",
+                "until": "rest",
+                "answers": "position",
+                "parameters": position,
+            },
+            "go": {"call": "go", "target": "position", "answers": "position", "parameters": position},
+            "set_velocity": {"set": "velocity", "parameters": {"velocity": {"type": "number", "units": "mm/s"}}},
+        },
+        "observe": {"name": {"get": "id", "type": "text"}},
+    }
+    driver = build("python", options)
+    assert isinstance(driver, PythonObject)
+    driver.open()
+    yield driver
+    driver.close()
+
+
+@pytest.mark.parametrize("command", ["move_to", "go"])
+def test_a_pymeasure_class_moves_a_device_on_a_socket_and_a_stop_ends_it_on_the_way(on_socket, stage, command):
+    """DRV-40, DRV-41, DRV-43"""
+    on_socket.declared["set_velocity"].run(velocity=50.0)
+    assert on_socket.declared[command].run(position=1.0) == 1.0
+    on_socket.declared["set_velocity"].run(velocity=1.0)
+    with ThreadPoolExecutor() as other_thread:
+        move = other_thread.submit(on_socket.declared[command].run, position=90.0)
+        until(lambda: stage.ask("MOV?") == ["1"], "it moves")
+        assert on_socket.readback().moving is True
+        on_socket.stop()
+        with pytest.raises(MotionStopped, match=r"^stopped at \d"):
+            move.result(PATIENCE_S)
+    seen = on_socket.readback()
+    assert (seen.moving, seen.position < 50) == (False, True)
+    assert stage.told()[-1] == "stop"
+    assert on_socket.declared["name"].run().startswith("motorlock,SCPI stage")
+
+
+def test_a_device_that_dies_is_found_again_when_it_is_back(on_socket, stage):
+    """DRV-44"""
+    assert on_socket.readback().connected
+    old = on_socket._object
+    stage.kill()
+    with pytest.raises(DriverUnavailable, match=r"^position failed, and the connection is taken for lost: "):
+        on_socket.readback()
+    with pytest.raises(DriverUnavailable):
+        on_socket.declared["move_to"].run(position=5.0)
+    stage.start()
+
+    def is_back() -> bool:  # as the authority does: read, open, read again
+        try:
+            return on_socket.readback().connected
+        except DriverUnavailable:
+            on_socket.open()
+            return False
+
+    until(is_back, "the stage answers again")
+    assert on_socket._object is not old
+    assert on_socket.declared["move_to"].run(position=0.5) == 0.5
