@@ -21,6 +21,7 @@ _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a 
     "lock_force_released": "{equipment_id} was taken from {user} by force by {by}",
     "lock_expired": "{user} lost {equipment_id}: {why}",
     "lock_draining": "{equipment_id} of {user} is coming to rest: {why}",
+    "lock_parking": "{equipment_id} of {user} is parked by the authority: {why}",
     "observer_lock_acquired": "{user} watches {equipment_id}",
     "observer_lock_released": "{user} no longer watches {equipment_id}",
     "queued": "{user} waits for {equipment_id}, place {position}",
@@ -38,6 +39,20 @@ _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a 
     "fault": "{equipment_id} has a fault",
     "fault_cleared": "fault of {equipment_id} cleared by {user}",
     "moved_outside": "{equipment_id} was moved from outside, to {position}",
+}
+
+
+_WHY: Mapping[str, str] = {  # why a lock ended, as the authority's page says it, too
+    "logout": "given back",
+    "idle": "it was idle",
+    "offered": "it was idle and somebody asked for it",
+    "silence": "nothing was heard of the kernel",
+    "unclaimed": "it was not taken up in time",
+    "turn": "the turn was over",
+    "session_ended": "the session ended",
+    "session_expired": "the session was silent for too long",
+    "gone": "the kernel is gone",
+    "connections_lost": "both connections of the kernel closed",
 }
 
 
@@ -69,10 +84,14 @@ def of_events(events: Sequence[Fields], *, now: datetime) -> Rows:
 def sentence(event: Fields) -> str:
     """Return what happened, in plain words; an event that is not known here is said by its name."""
     name = "stop_not_delivered" if event.get("delivered") is False else event["event"]
+    name = "lock_parking" if event.get("parking") else name
     words = _WORDS.get(name, f"{name.replace('_', ' ')}: {{equipment_id}}, {{user}}")
     fields = {key: view.value(given) for key, given in event.items() if given is not None}
-    fields |= {"why": fields.get("why", "").replace("_", " "), "arguments": view.arguments(event)}
-    because = fields.get("error") or fields.get("reason") or fields.get("note")
+    why, reason = fields.get("why", ""), fields.get("reason", "")
+    fields |= {"why": _WHY.get(why, why.replace("_", " ")), "arguments": view.arguments(event)}
+    if event["event"] == "stopped":  # nobody's stop is the authority's own, for the reason for which a lock ended
+        fields, reason = {"by": "the authority", **fields}, _WHY.get(reason, reason)
+    because = fields.get("error") or reason or fields.get("note")
     return words.format_map(defaultdict(lambda: "somebody", fields)) + (f" ({because})" if because else "")
 
 

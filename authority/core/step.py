@@ -99,9 +99,10 @@ class Step:
         parks = e.parks(how) and why is not Why.DOWNGRADED
         if e.at_rest and not stop_owed and not parks:
             self._finish_lock(key, lock, drain)
+        elif e.at_rest and parks:
+            self._park(self.equipment(key), drain)
         else:
             self._drain(key, lock, drain)
-            self.touch(key)
 
     def hurry(self, key: EquipmentId) -> None:
         """Turn a draining that was to let the command finish into a stop."""

@@ -117,14 +117,25 @@ def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date(
     [
         (an_event("lock_acquired", note="scan"), "Ann has stage_x (scan)"),
         (an_event("lock_force_released", by="Bob", reason="beam"), "stage_x was taken from Ann by force by Bob (beam)"),
-        (an_event("lock_expired", why="session_expired", reason=None), "Ann lost stage_x: session expired"),
+        (
+            an_event("lock_expired", why="session_expired", reason=None),
+            "Ann lost stage_x: the session was silent for too long",
+        ),
         (an_event("queued", position=2), "Ann waits for stage_x, place 2"),
         (
             an_event("command_finished", action="home", outcome="failed", error="no switch"),
             "stage_x home: failed (no switch)",
         ),
         (an_event("stopped", by="Bob", delivered=True), "stage_x stopped by Bob"),
-        (an_event("stopped", by=None, delivered=False), "STOP of stage_x by somebody was NOT DELIVERED"),
+        (an_event("stopped", by=None, delivered=False), "STOP of stage_x by the authority was NOT DELIVERED"),
+        (
+            an_event("stopped", by=None, reason="gone", delivered=True),
+            "stage_x stopped by the authority (the kernel is gone)",
+        ),
+        (
+            an_event("lock_draining", why="logout", parking=True),
+            "stage_x of Ann is parked by the authority: given back",
+        ),
         (an_event("moved_outside", user=None, position=1.23456789), "stage_x was moved from outside, to 1.23457"),
         (an_event("of_a_later_version", user=None), "of a later version: stage_x, somebody"),
         (an_event("lock_acquired", user="{why}", note="{by}"), "{why} has stage_x ({by})"),
