@@ -18,7 +18,7 @@ from statistics import median
 
 import uvloop
 
-from . import decisions, floor
+from . import decisions, floor, stop
 from .kernel import kernel_side
 from .load import Connection, crowd, repeat
 
@@ -82,6 +82,43 @@ class Bench:
         await self.crowded()
         await self.transitions()
         await self.handover()
+
+    async def stops(self, bench: stop.StopBench) -> None:
+        """STOP until the driver's call, beside the same request until its route's: idle, under load, driver hanging."""
+        load = [await self._watching(f"m{36 + i % 16}") for i in range(stop.OBSERVERS)]
+        load += [await self._in_and_out(f"m{52 + i}") for i in range(stop.IN_AND_OUT)]
+        once = [one for _, one in load]
+        c, session = await self._holder("hanging")
+        hang = _command("hanging", "hang", session) | {"wait_seconds": 0}
+        await c.call("POST", "/api/equipment/hanging/command", hang)
+        cases = {
+            "STOP -> the driver's call, idle": ("bell", []),
+            "STOP, 64 clients observe, log in and out": ("bell", once),
+            "STOP while the driver hangs": ("hanging", []),
+            "STOP while it hangs, 64 clients": ("hanging", once),
+        }
+        for what, (name, noise) in cases.items():
+            ours: list[float] = []
+            theirs: list[float] = []
+            for _ in range(self.rounds):
+                work = bench.times(self.url, name, self.seconds)
+                took = await stop.under_load(self.seconds, noise, work)
+                ours, theirs = ours + took[0], theirs + took[1]
+            for part, target in ((50, ""), (99, "< 20 ms")):
+                row = Row(f"{what}, p{part}", "to a route", target, "us")
+                cut = [1e6 * statistics.quantiles(took, n=100)[part - 1] for took in (ours, theirs)]
+                row.rounds.append((cut[0], cut[1]))
+                row.print()
+        for connection, _ in [*load, (c, None)]:
+            connection.close()
+
+    async def _watching(self, eq: str):
+        c = await Connection(self.url).open()
+        session = await _session(c, f"watches {eq}")
+        body = {"equipment_id": eq, "session_id": session, "lock_mode": "observer"}
+        await c.call("POST", "/api/locks/acquire", body)
+        observe = c.request("POST", f"/api/equipment/{eq}/command", _command(eq, "position", session))
+        return c, lambda: c.send(observe)
 
     async def _holder(self, eq: str) -> tuple[Connection, str]:
         c = await Connection(self.url).open()
@@ -212,17 +249,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement and round")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed")
+    parser.add_argument("--only", choices=["stop"], help="measure this alone")
     arguments = parser.parse_args()
     print(f"{'':<58} {'ours':>9} {'floor':>9} {'':<6} {'ratio':>6} (spread)  target")
     with tempfile.TemporaryDirectory(prefix="motorlock-bench-") as where:
         data = Path(where)
-        (data / "lab.toml").write_text(LAB)
+        (data / "lab.toml").write_text(LAB + stop.lab(data))
+        bells = stop.StopBench(data)
         with server(["benchmarks.server", str(data / "lab.toml"), str(data / "data")], 0) as url:
             os.sched_setaffinity(0, {(os.cpu_count() or 1) - 1})
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(Bench(url, data, arguments.seconds, arguments.rounds).run())
-            kernel_side(url, arguments.rounds)
-        decisions.run(data)
+                bench = Bench(url, data, arguments.seconds, arguments.rounds)
+                if arguments.only is None:
+                    runner.run(bench.run())
+                runner.run(bench.stops(bells))
+            if arguments.only is None:
+                kernel_side(url, arguments.rounds)
+        bells.close()
+        if arguments.only is None:
+            decisions.run(data)
 
 
 if __name__ == "__main__":

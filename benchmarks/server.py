@@ -13,6 +13,7 @@ from authority import serve, settings
 from authority.api import app as factory
 
 from .floor import Bell, echo
+from .stop import stamp
 
 
 def main(lab: Path, data: Path) -> int:
@@ -26,11 +27,12 @@ def main(lab: Path, data: Path) -> int:
                 Route("/echo", echo, methods=["POST"]),
                 Route("/listen", bell.listen),
                 Route("/ring", bell.ring, methods=["POST"]),
+                Route("/stamp", stamp, methods=["POST"]),
             ]
         )
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:
-            is_floor = scope.get("path") in {"/echo", "/listen", "/ring"}
+            is_floor = scope.get("path") in {"/echo", "/listen", "/ring", "/stamp"}
             await (floors if is_floor else app)(scope, receive, send)
 
         return both

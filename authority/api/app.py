@@ -24,6 +24,7 @@ from .openapi import document
 from .problems import problem
 from .push import Stream, opened
 from .switch import Switch
+from .turns import Turns
 from .websocket import PATH, SocketDoor
 
 DOORS = (*equipment.DOORS, *locks.DOORS, *queue.DOORS)
@@ -54,7 +55,7 @@ def make_app(
         ],
         exception_handlers={HTTPException: _no_such_door},
     )
-    return Guard(Switch(house, DOORS, pages), hosts=hosts, token=token)
+    return Turns(Guard(Switch(house, DOORS, pages), hosts=hosts, token=token))
 
 
 def _read(name: str) -> str:

@@ -1,0 +1,55 @@
+"""A stop overtakes: of everything else, a few requests are begun in each turn of the loop, so that none is long.
+
+Without this a stop waits for all that were read before it in the same turn, which with a crowd are as many as it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+A_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
+
+
+class Turns:
+    """Lets requests for a stop through at once, and others in the order in which they came, `A_TURN` in a turn."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Let requests through to `app`."""
+        self._app = app
+        self._left = A_TURN
+        self._turning = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, at its turn."""
+        if scope["type"] == "http" and not scope["path"].endswith("/stop"):
+            if self._left and not self._waiting:
+                self._begin_turn()
+                self._left -= 1
+            else:
+                await self._wait()
+        await self._app(scope, receive, send)
+
+    def _begin_turn(self) -> None:
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    async def _wait(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._begin_turn()
+        await turn
+
+    def _next_turn(self) -> None:
+        self._left, self._turning = A_TURN, False
+        while self._left and self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():  # who hung up is cancelled
+                waiting.set_result(None)
+                self._left -= 1
+        if self._waiting:
+            self._begin_turn()

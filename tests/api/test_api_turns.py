@@ -1,0 +1,71 @@
+"""A stop is begun ahead of the crowd that waits to be served."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope, Send
+
+from authority.api.turns import A_TURN, Turns
+
+CROWD = 64
+
+
+class Begun:
+    """An application that notes in which order requests are begun."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+
+
+async def nothing() -> Message:
+    return {}
+
+
+async def nowhere(message: Message) -> None:
+    return None
+
+
+def asked(turns: Turns, path: str) -> asyncio.Task[None]:
+    scope = {"type": "http", "path": path}
+    return asyncio.ensure_future(turns(scope, nothing, nowhere))
+
+
+def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
+    """SAFE-7"""
+
+    async def run() -> list[str]:
+        begun = Begun()
+        turns = Turns(begun)
+        crowd = [asked(turns, f"/api/equipment/m{n}/command") for n in range(CROWD)]
+        await asyncio.sleep(0)
+        stop = asked(turns, "/api/equipment/m7/stop")
+        await asyncio.gather(stop, *crowd)
+        return begun.paths
+
+    paths = asyncio.run(run())
+    stop = paths.index("/api/equipment/m7/stop")
+    assert stop <= 2 * A_TURN, f"{stop} others were begun before it"
+    assert [p for p in paths if p.endswith("command")] == [f"/api/equipment/m{n}/command" for n in range(CROWD)]
+
+
+def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:
+    """SAFE-7"""
+
+    async def run() -> int:
+        begun = Begun()
+        turns = Turns(begun)
+        crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
+        await asyncio.sleep(0)
+        leavers = crowd[A_TURN + 1 : -1]
+        for request in leavers:
+            request.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+        assert all(request.cancelled() for request in leavers)
+        await asked(turns, "/api/equipment/list")
+        return len(begun.paths)
+
+    assert asyncio.run(run()) == A_TURN + 3
