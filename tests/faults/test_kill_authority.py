@@ -31,11 +31,12 @@ _LAB = "".join(
 
 
 class Process:
-    """An authority on data of its own; every start may take another port."""
+    """An authority on data of its own, and a lab file unless there is one; every start may take another port."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        (home / "lab.toml").write_text(_LAB, encoding="utf-8")
+        if not (home / "lab.toml").exists():
+            (home / "lab.toml").write_text(_LAB, encoding="utf-8")
         self.start()
 
     def start(self) -> None:
