@@ -295,6 +295,8 @@ def _one(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) ->
     driver = _driver(where, table, mistakes)
     if policy.park and driver is not None and not _can_park(driver):
         mistakes.append(f"{where} park must be false: its driver has no control command park that needs no parameter.")
+    if policy.park and not getattr(driver, "can_park", True):
+        mistakes.append(f"{where} park needs a place: give its options a park_position.")
     return None if driver is None else Apparatus(EquipmentId(key), str(table["driver"]), driver, label, policy)
 
 

@@ -7,34 +7,34 @@ the record's. It also ends a move that takes too long, and tells one that ended 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from authority.drivers.channel_access import Record
-from authority.drivers.declare import UnitOf, control, observe
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+from authority.drivers.declare import Range, Unit, UnitOf, control, observe
+from authority.drivers.motion import Motion
+from authority.drivers.motor_state import WATCHED, Direction, MotorState, MoveFailed
+from authority.ports import Readback
 
-_WATCHED = ("VAL", "RBV", "DMOV", "MOVN", "VELO", "HLM", "LLM", "EGU")
-_START_S = 2.0  # a record that got a new target says within this time that it moves, if it has to move at all
-_REST_S = 5.0  # how long a motor may need to slow down
-_STOP_AGAIN_S = 0.25
+__all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]
+
+_COMMANDED = ("STOP", "JOGF", "JOGR", "TWF", "TWR")
 _UNKNOWN_SPEED_DEADLINE_S = 600.0
 _DEADLINE_FACTOR, _DEADLINE_MARGIN_S = 2.0, 10.0
 
 
-class MoveFailed(Exception):
-    """A move did not arrive, and not because of a stop of ours."""
+class VelocityNotTaken(Exception):
+    """The record keeps another velocity than the one it was given; the text names both."""
 
 
 class EpicsMotor:
     """A motor record.
 
-    `prefix` is the record's name. `low` and `high` are limits beside the record's own, in the record's units;
-    `velocity` (units per second) is written to `VELO` before a move where it differs. A move that ends further than
-    `tolerance` from its target has failed. `move_deadline_s` bounds a move; by default it is twice the time that
-    distance and velocity need, and 10 s. `home_with` names the field that starts homing: without it `home` refuses,
-    since a record without a home switch would drive into its end.
+    `prefix` is the record's name. `low` and `high` are limits beside the record's own, in the record's units, as is
+    `park_position`. `velocity` (units per second) is written to `VELO` before a move where it differs; nothing is moved
+    faster than `max_velocity`. A move that ends further than `tolerance` from its target has failed. `move_deadline_s`
+    bounds a move; by default it is twice the time that distance and velocity need, and 10 s. `home_with` names the
+    field that starts homing: without it `home` refuses, since a record without a home switch would drive into its end.
     """
 
     kind: ClassVar[str] = "motor"
@@ -51,20 +51,23 @@ class EpicsMotor:
         move_deadline_s: float | None = None,
         connect_timeout_s: float = 5.0,
         home_with: Literal["HOMF", "HOMR"] | None = None,
+        max_velocity: float | None = None,
+        park_position: float | None = None,
     ) -> None:
-        _refuse_bad(prefix, low, high)
-        for name, value in (("velocity", velocity), ("tolerance", tolerance), ("move_deadline_s", move_deadline_s)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value:.12g}, but must be more than 0")
+        _refuse_bad_limits(prefix, low, high, park_position)
+        _refuse_bad_numbers(
+            velocity=velocity, max_velocity=max_velocity, tolerance=tolerance, move_deadline_s=move_deadline_s
+        )
         self._prefix, self._units, self._tolerance = prefix, units, tolerance
-        self._low = -math.inf if low is None else low
-        self._high = math.inf if high is None else high
         self._velocity, self._deadline, self._home_with = velocity, move_deadline_s, home_with
+        self._park_position = park_position
         self._connect_timeout_s = connect_timeout_s
-        self._record = Record(prefix, _WATCHED, ("STOP",) + ((home_with,) if home_with else ()), self._on_value)
-        self._starts = 0  # how often the record began to move
-        self._last_moving = False
-        self._stops = 0  # how often `stop` was called
+        self._motion = Motion(prefix)
+        commanded = _COMMANDED + ((home_with,) if home_with else ())
+        self._record = Record(prefix, WATCHED, commanded, self._motion.on_value)
+        self._state = MotorState(self._record, prefix, low, high, max_velocity)
+        self._state.units = units
+        self._motion.attach(self._record, self._state)
 
     @property
     def address(self) -> str | None:
@@ -72,9 +75,19 @@ class EpicsMotor:
         return self._prefix
 
     @property
+    def can_park(self) -> bool:
+        """Whether the lab file says where."""
+        return self._park_position is not None
+
+    @property
     def units(self) -> str | None:
         """The unit of the position: the lab file's, else the record's `EGU` once it is connected."""
         return self._units or self._record.text("EGU")
+
+    @property
+    def velocity_units(self) -> str | None:
+        """The unit of a velocity, such as mm/s."""
+        return f"{self.units}/s" if self.units else None
 
     def open(self) -> None:
         """Connect; raises `DriverUnavailable` when the record does not answer in time."""
@@ -86,41 +99,58 @@ class EpicsMotor:
 
     def readback(self) -> Readback:
         """Return what the record told last; `connected=False` while it is lost, and look for it."""
-        record = self._record
+        record, state = self._record, self._state
         if not record.connected:
             record.seek()
             # What moved when it was lost may still move: the lock must not pass on a guess.
             lost = str(record.unavailable())
-            return Readback(connected=False, moving=self._last_moving, units=self._units, error=lost)
-        low, high = self._limits()
-        values = {
+            return Readback(connected=False, moving=self._motion.last_moving, units=self._units, error=lost)
+        low, high = state.limits()
+        values: dict[str, float | int | bool | str | None] = {
             "low": low if math.isfinite(low) else None,
             "high": high if math.isfinite(high) else None,
+            "at_low_limit": state.at_low_limit,
+            "at_high_limit": state.at_high_limit,
+            "alarm": state.alarm,
+        }
+        given = {
+            "alarm_status": state.alarm_status,
+            "max_velocity": most if math.isfinite(most := state.max_velocity()) else None,
+            "park_position": self._park_position,
         }
         return Readback(
-            moving=self._moving(),
+            moving=state.moving,
             position=record.number("RBV"),
             target=record.number("VAL"),
             velocity=record.number("VELO"),
             units=self.units,
-            values=values,
+            values=values | {name: value for name, value in given.items() if value is not None},
         )
 
     def stop(self) -> None:
         """Write STOP and return when the record has it; raises `DriverUnavailable` when it cannot be told."""
-        with self._record.changed:
-            self._stops += 1
-            self._record.changed.notify_all()
-        self._record.put("STOP", 1)
-        self._record.fetch("DMOV")  # the answer comes after what was sent before it on the same connection
+        self._motion.stop()
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
-        """Refuse a move beyond the limits, as far as they are known now."""
+        """Refuse a move or a velocity beyond the limits, as far as they are known now."""
+        connected = self._record.connected
         match action, parameters:
             case "move_to", {"position": float() | int() as position}:
-                self._refuse_outside(position)
-            case "move_by", {"distance": float() | int() as distance} if self._record.connected:
-                self._refuse_outside(self._from() + distance)
+                self._refuse(position)
+            case "move_by", {"distance": float() | int() as distance} if connected:
+                self._refuse(self._from() + distance)
+            case "tweak", {"direction": "forward" | "reverse" as direction, "step": float() | int() as step} if (
+                connected
+            ):
+                self._refuse(self._tweaked(direction, step))
+            case "park", _ if self._park_position is not None:
+                self._refuse(self._park_position)
+            case "jog", {"direction": "forward" | "reverse" as direction} if connected:
+                self._state.refuse_jog(direction)
+            case "home", _ if self._home_with is not None:
+                self._state.refuse_faster("home", "HVEL")
+            case "set_velocity", {"velocity": float() | int() as velocity}:
+                self._state.refuse_velocity(velocity)
 
     @control
     def move_to(self, position: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
@@ -133,24 +163,83 @@ class EpicsMotor:
         return self._go(lambda: self._from() + distance)
 
     @control
+    def tweak(
+        self,
+        direction: Direction,
+        step: Annotated[float, UnitOf("units"), Range(low=0), "0 takes the record's own step, TWV"] = 0.0,
+    ) -> Annotated[float, UnitOf("units")]:
+        """Move by a step from the last target and answer the position where it arrived."""
+        stops = self._motion.stops
+        self._motion.await_rest(stops)
+        target = self._tweaked(direction, step)
+        self._prepare(target)
+        # Always: what was checked is what is sent, also when somebody changes the record's step in between.
+        self._record.put("TWV", step or self._state.known("TWV"), confirmed=True)
+        return self._arrive("TWF" if direction == "forward" else "TWR", 1, target, stops)
+
+    @control
+    def jog(
+        self,
+        direction: Direction,
+        seconds: Annotated[float, Unit("s"), Range(0, 3600), "0 goes on until a stop"] = 1.0,
+    ) -> Annotated[float, UnitOf("units")]:
+        """Move at the record's jog velocity for a time and answer the position; it ends before a soft limit."""
+        stops = self._motion.stops
+        self._motion.await_rest(stops)
+        self._state.refuse_start(direction)
+        self._state.refuse_jog(direction)
+        self._motion.jog(direction, seconds, stops)
+        return self._record.fetch("RBV")
+
+    @control
     def home(self) -> Annotated[float, UnitOf("units")]:
         """Let the record find its home switch, where the lab file says how, and answer the position."""
-        if self._home_with is None:
+        field = self._home_with
+        if field is None:
             raise MoveFailed(f'{self._prefix} cannot home: its lab file entry needs home_with = "HOMF" or "HOMR"')
-        stops = self._stops
-        self._await_rest(stops)
-        self._run(self._home_with, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
+        stops = self._motion.stops
+        self._motion.await_rest(stops)
+        direction = self._state.home_direction(field)
+        self._state.refuse_start(direction)
+        self._state.refuse_faster("home", "HVEL")
+        began = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
+        at = self._state.shown(self._record.fetch("RBV"))
+        if not began:
+            self._record.put(field, 0)  # left pressed, it would begin whenever the record lets it
+            why = self._state.why_not_there(direction, target_kept=False)
+            raise MoveFailed(f"{self._prefix} did not begin to home and rests at {at}: {why}")
+        if (switch := self._state.switch_hit(direction)) and not self._state.found_home():
+            raise MoveFailed(f"{self._prefix} ran onto its {switch} at {at} and has not found its home switch")
         return self._record.fetch("RBV")
+
+    @control
+    def park(self) -> Annotated[float, UnitOf("units")]:
+        """Move to the park position, where the lab file gives one, and answer the position where it arrived."""
+        park = self._park_position
+        if park is None:
+            raise MoveFailed(f"{self._prefix} has nowhere to park: its lab file entry needs park_position")
+        return self._go(lambda: park)
+
+    @control
+    def set_velocity(
+        self, velocity: Annotated[float, UnitOf("velocity_units"), Range(low=0)]
+    ) -> Annotated[float, UnitOf("velocity_units")]:
+        """Set the velocity of the moves to come and answer it; it holds until the authority restarts."""
+        self._state.known("VELO")
+        self._state.refuse_velocity(velocity)
+        self._take(velocity)
+        self._velocity = velocity
+        return velocity
 
     @observe
     def position(self) -> Annotated[float, UnitOf("units")]:
         """Answer the present position."""
-        return self._known("RBV")
+        return self._state.known("RBV")
 
     @observe
     def status(self) -> dict[str, float | bool | str | None]:
-        """Answer position, units, whether it moves, velocity, target and limits."""
-        self._known("RBV")
+        """Answer position, units, whether it moves, velocity, target, limits, limit switches and alarm."""
+        self._state.known("RBV")
         shown = self.readback()
         return {
             "position": shown.position,
@@ -162,109 +251,60 @@ class EpicsMotor:
         }
 
     def _go(self, target_from: Callable[[], float]) -> float:
-        stops = self._stops
-        self._await_rest(stops)
+        stops = self._motion.stops
+        self._motion.await_rest(stops)
         target = target_from()
-        self._refuse_outside(target)
+        self._prepare(target)
+        return self._arrive("VAL", target, target, stops)
+
+    def _prepare(self, target: float) -> None:
+        """Refuse what must not be sent, then see to the velocity."""
+        self._refuse(target)
+        self._state.refuse_start(self._direction(target))
         if self._velocity is not None and self._velocity != self._record.number("VELO"):
-            self._record.put("VELO", self._velocity, confirmed=True)
-        self._run("VAL", target, self._time_for(target), stops)
+            self._take(self._velocity)
+
+    def _arrive(self, field: str, value: float, target: float, stops: int) -> float:
+        """Start a move to `target`, wait for its end, and return where it is; `MoveFailed` where that is elsewhere."""
+        direction, before = self._direction(target) or "forward", self._record.number("VAL")
+        began = self._motion.run(field, value, self._time_for(target), stops)
         final = self._record.fetch("RBV")
-        if abs(final - target) > self._tolerance:
-            raise MoveFailed(
-                f"{self._prefix} rests at {self._shown(final)}, not at {self._shown(target)}, and nobody stopped it "
-                "here: look for a limit switch, a stop at the record or a motor that is switched off"
-            )
-        return final
+        if abs(final - target) <= self._tolerance:
+            return final
+        kept = self._record.fetch("VAL") == before
+        why = self._state.why_not_there(direction, target_kept=kept)
+        rests = "rests" if began else "did not begin to move and rests"
+        at, aim = self._state.shown(final), self._state.shown(target)
+        raise MoveFailed(f"{self._prefix} {rests} at {at}, not at {aim}: {why}")
 
-    def _run(self, field: str, value: float, deadline_s: float, stops: int) -> None:
-        """Write what starts a motion and return when it has ended by itself."""
-        with self._record.changed:
-            starts = self._starts
-        self._refuse_stopped(stops)
-        self._record.put(field, value)
-        if self._ends_in(deadline_s, starts, stops):
-            return
-        self._bring_to_rest(starts)
-        self._refuse_stopped(stops)
-        at = self._shown(self._known("RBV"))
-        raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and was stopped at {at}")
+    def _take(self, velocity: float) -> None:
+        """Write a velocity and see that the record took it: it forces one between VBAS and VMAX without a word."""
+        self._record.put("VELO", velocity, confirmed=True)
+        taken = self._record.fetch("VELO")
+        if not math.isclose(taken, velocity, rel_tol=1e-6):
+            asked, kept = self._state.shown(velocity, "/s"), self._state.shown(taken, "/s")
+            raise VelocityNotTaken(f"{self._prefix} was given the velocity {asked} and took {kept}: look at its limits")
 
-    def _ends_in(self, deadline_s: float, starts: int, stops: int) -> bool:
-        """Wait for the end of the motion; False when a stop or the deadline comes first."""
-        began = time.monotonic()
-        with self._record.changed:
-            while self._stops == stops:
-                gone = time.monotonic() - began
-                started = self._starts != starts
-                if not self._record.connected:
-                    raise DriverUnavailable(f"{self._prefix} was lost during a move: it may still be moving")
-                if not self._moving() and (started or gone >= _START_S):
-                    return True  # without a start there was no way to go, or the caller sees that it is elsewhere
-                if gone >= deadline_s:
-                    return False
-                self._record.changed.wait(deadline_s - gone if started else min(deadline_s, _START_S) - gone)
-        return False
+    def _refuse(self, target: float) -> None:
+        self._state.refuse_outside(target)
+        if self._velocity is None:
+            self._state.refuse_faster("move", "VELO")
+        else:
+            self._state.refuse_velocity(self._velocity)
 
-    def _bring_to_rest(self, starts: int) -> None:
-        """Send STOP until the motor rests: a stop that meets a record before it has begun to move can be lost."""
-        began = time.monotonic()
-        while (gone := time.monotonic() - began) < _REST_S:
-            self._record.put("STOP", 1)
-            with self._record.changed:
-                self._record.changed.wait_for(lambda: not self._moving(), timeout=_STOP_AGAIN_S)
-                if not self._moving() and (self._starts != starts or gone >= _START_S):
-                    return
-                if not self._moving():
-                    self._record.changed.wait(_STOP_AGAIN_S)
-
-    def _await_rest(self, stops: int) -> None:
-        """Let an earlier motion end; one that nobody here ordered can only be waited for."""
-        self._known("RBV")
-        with self._record.changed:
-            self._record.changed.wait_for(lambda: self._stops != stops or not self._moving(), timeout=_REST_S)
-        self._refuse_stopped(stops)
-        if self._moving():
-            raise MoveFailed(
-                f"{self._prefix} is moved by somebody outside this authority: wait until it rests, or stop it"
-            )
-
-    def _refuse_stopped(self, stops: int) -> None:
-        """End a command during which `stop` was called."""
-        if self._stops != stops:
-            still = ", but is still moving" if self._moving() else ""
-            raise MotionStopped(f"stopped at {self._shown(self._known('RBV'))}{still}")
-
-    def _on_value(self, field: str) -> None:
-        if field == "DMOV":
-            self._last_moving = self._record.number("DMOV") == 0
-            self._starts += self._last_moving
-
-    def _moving(self) -> bool:
-        return self._record.number("DMOV") == 0 or self._record.number("MOVN") == 1
-
-    def _known(self, field: str) -> float:
-        value = self._record.number(field) if self._record.connected else None
-        if value is None:
-            raise self._record.unavailable()
-        return value
+    def _direction(self, target: float) -> Direction | None:
+        way = target - self._state.known("RBV")
+        return None if way == 0 else "forward" if way > 0 else "reverse"
 
     def _from(self) -> float:
         """Return what `move_by` counts from: the last target while the motor is there, so that errors do not add up."""
-        position, target = self._known("RBV"), self._known("VAL")
+        position, target = self._state.known("RBV"), self._state.known("VAL")
         return target if abs(target - position) <= self._tolerance else position
 
-    def _limits(self) -> tuple[float, float]:
-        low, high = self._record.number("LLM"), self._record.number("HLM")
-        if low is None or high is None or not low < high:  # equal ones mean none, in a motor record
-            return self._low, self._high
-        return max(low, self._low), min(high, self._high)
-
-    def _refuse_outside(self, target: float) -> None:
-        low, high = self._limits()
-        if not low <= target <= high:
-            limits = f"the limits {low:.12g} to {self._shown(high)}"
-            raise OutsideLimits(f"{self._shown(target)} is outside {limits}")
+    def _tweaked(self, direction: Direction, step: float) -> float:
+        """Return where the record's own tweak goes: it counts from its last target, wherever it is."""
+        way = step or self._state.known("TWV")
+        return self._state.known("VAL") + (way if direction == "forward" else -way)
 
     def _time_for(self, target: float) -> float:
         velocity = self._velocity or self._record.number("VELO")
@@ -272,16 +312,24 @@ class EpicsMotor:
             return self._deadline
         if velocity is None or velocity <= 0:
             return _UNKNOWN_SPEED_DEADLINE_S
-        return _DEADLINE_FACTOR * abs(target - self._known("RBV")) / velocity + _DEADLINE_MARGIN_S
-
-    def _shown(self, position: float) -> str:
-        return f"{position:.12g} {self.units or ''}".rstrip()
+        return _DEADLINE_FACTOR * abs(target - self._state.known("RBV")) / velocity + _DEADLINE_MARGIN_S
 
 
-def _refuse_bad(prefix: str, low: float | None, high: float | None) -> None:
+def _refuse_bad_limits(prefix: str, low: float | None, high: float | None, park_position: float | None) -> None:
     if not prefix or any(mark.isspace() for mark in prefix):
         raise ValueError("prefix must be the name of a motor record, such as 'IOC:m1'")
     if "." in prefix:
         raise ValueError(f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot")
     if low is not None and high is not None and not low < high:
         raise ValueError(f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
+    least, most = -math.inf if low is None else low, math.inf if high is None else high
+    if park_position is not None and not least <= park_position <= most:
+        raise ValueError(f"park_position is {park_position:.12g}, but must be from {least:.12g} to {most:.12g}")
+
+
+def _refuse_bad_numbers(*, velocity: float | None, max_velocity: float | None, **others: float | None) -> None:
+    for name, value in {"velocity": velocity, "max_velocity": max_velocity, **others}.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value:.12g}, but must be more than 0")
+    if velocity is not None and max_velocity is not None and velocity > max_velocity:
+        raise ValueError(f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}")

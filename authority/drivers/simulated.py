@@ -32,11 +32,16 @@ class _Simulated:
         """Do nothing: a move that runs goes on and what is set stays set, as with a real one."""
 
 
+class NoParkPosition(Exception):
+    """`park` was called, and the lab file gives no `park_position`; the text says so."""
+
+
 class SimulatedMotor(_Simulated):
     """A linear motor that needs the time a real one would, between soft limits.
 
-    `low`, `high`, `home_position` and `start` are positions in `units`, `velocity` is `units` per second; `record` is
-    the file of its own record. It refuses a command whose fence is lower than one it has seen: it is the last barrier.
+    `low`, `high`, `home_position`, `park_position` and `start` are positions in `units`, `velocity` and `max_velocity`
+    are `units` per second; `record` is the file of its own record. It refuses a command whose fence is lower than one
+    it has seen: it is the last barrier.
     """
 
     kind: ClassVar[str] = "motor"
@@ -51,6 +56,8 @@ class SimulatedMotor(_Simulated):
         home_position: float = 0.0,
         start: float = 0.0,
         record: str | None = None,
+        max_velocity: float | None = None,
+        park_position: float | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,16 +65,29 @@ class SimulatedMotor(_Simulated):
             raise ValueError(f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
         if not 0 < velocity < math.inf:
             raise ValueError(f"velocity is {velocity:.12g}, but must be more than 0 and finite")
-        for name, position in (("home_position", home_position), ("start", start)):
-            if not low <= position <= high:
+        if max_velocity is not None and not velocity <= max_velocity:
+            raise ValueError(f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}")
+        for name, position in (("home_position", home_position), ("start", start), ("park_position", park_position)):
+            if position is not None and not low <= position <= high:
                 raise ValueError(f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}")
         self.units = units
-        self._low, self._high, self._velocity, self._home = low, high, velocity, home_position
+        self._low, self._high, self._home, self._park = low, high, home_position, park_position
+        self._velocity, self._max_velocity = velocity, math.inf if max_velocity is None else max_velocity
         self._clock = clock
         self._guard = threading.Lock()  # `stop` may come from any thread
         self._rest = start
         self._move: _Move | None = None
         self._record = MotorRecord(record, clock)
+
+    @property
+    def can_park(self) -> bool:
+        """Whether the lab file says where."""
+        return self._park is not None
+
+    @property
+    def velocity_units(self) -> str:
+        """The unit of velocities, such as mm/s."""
+        return f"{self.units}/s"
 
     def open(self) -> None:
         """Begin its record, where it keeps one."""
@@ -88,7 +108,7 @@ class SimulatedMotor(_Simulated):
             target=position if move is None else move.target,
             velocity=self._velocity,
             units=self.units,
-            values={"low": self._low, "high": self._high},
+            values={"low": self._low, "high": self._high} | self._further(),
         )
 
     def stop(self) -> None:
@@ -99,13 +119,15 @@ class SimulatedMotor(_Simulated):
             self._record.stop(position, moving=move is not None)
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
-        """Refuse a move beyond the limits; `move_by` counts from where the motor is now."""
+        """Refuse a move or a velocity beyond the limits; `move_by` counts from where the motor is now."""
         match action, parameters:
             case "move_to", {"position": float() | int() as position}:
                 self._refuse_outside(position)
             case "move_by", {"distance": float() | int() as distance}:
                 with self._guard:
                     self._refuse_outside(self._now()[0] + distance)
+            case "set_velocity", {"velocity": float() | int() as velocity}:
+                self._refuse_velocity(velocity)
 
     @control
     async def move_to(self, position: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
@@ -121,6 +143,27 @@ class SimulatedMotor(_Simulated):
     async def home(self) -> Annotated[float, UnitOf("units")]:
         """Move to the home position and answer it on arrival."""
         return await self._go("home", {}, lambda _: self._home)
+
+    @control
+    async def park(self) -> Annotated[float, UnitOf("units")]:
+        """Move to the park position, where the lab file gives one, and answer it on arrival."""
+        park = self._park
+        if park is None:
+            raise NoParkPosition("there is nowhere to park: the lab file entry needs park_position")
+        return await self._go("park", {}, lambda _: park)
+
+    @control
+    def set_velocity(
+        self, velocity: Annotated[float, UnitOf("velocity_units"), Range(low=0)]
+    ) -> Annotated[float, UnitOf("velocity_units")]:
+        """Set the velocity of the moves to come and answer it."""
+        self._refuse_velocity(velocity)
+        with self._guard:
+            position, move = self._now()
+            number = self._record.begin("set_velocity", {"velocity": velocity}, position, moving=move is not None)
+            self._velocity = velocity
+            self._record.end(number, "arrived", position)
+        return velocity
 
     @observe
     def position(self) -> Annotated[float, UnitOf("units")]:
@@ -173,6 +216,18 @@ class SimulatedMotor(_Simulated):
         if move is not None:
             self._record.end(move.number, how, self._rest)
             move.end(self._rest)
+
+    def _further(self) -> dict[str, float]:
+        """Return what is shown only where the lab file gives it."""
+        further = {"park_position": self._park, "max_velocity": self._max_velocity}
+        return {name: value for name, value in further.items() if value is not None and math.isfinite(value)}
+
+    def _refuse_velocity(self, velocity: float) -> None:
+        asked = f"{velocity:.12g} {self.velocity_units}"
+        if not 0 < velocity < math.inf:
+            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0")
+        if velocity > self._max_velocity:
+            raise OutsideLimits(f"{asked} is above max_velocity, {self._max_velocity:.12g} {self.velocity_units}")
 
     def _refuse_outside(self, target: float) -> None:
         if not self._low <= target <= self._high:

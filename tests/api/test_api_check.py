@@ -58,6 +58,8 @@ def test_a_lab_file_without_mistakes_is_described(tmp_path: Path) -> None:
         "  control   move_to(position: a number in mm within the limits -2 to 20 mm) -> number in mm",
         "  control   move_by(distance: a number in mm within the limits -2 to 20 mm) -> number in mm",
         "  control   home() -> number in mm",
+        "  control   park() -> number in mm",
+        "  control   set_velocity(velocity: a number in mm/s, at least 0) -> number in mm/s",
         "  observe   position() -> number in mm",
         "  observe   status() -> object",
         "  policy    observers = 'alongside'",

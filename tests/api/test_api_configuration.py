@@ -121,6 +121,12 @@ def test_parking_needs_a_driver_that_can(tmp_path: Path) -> None:
         f"{tmp_path / 'lab.toml'}: [equipment.m] park must be false: its driver has no control command park that needs "
         "no parameter."
     )
+    place = f"{tmp_path / 'lab.toml'}: [equipment.m] park needs a place: give its options a park_position."
+    assert sentence(f"{MOTOR}park = true\n", tmp_path) == place
+    file = tmp_path / "lab.toml"
+    file.write_text(f"{MOTOR}park = true\noptions = {{park_position = 1.0}}\n", encoding="utf-8")
+    (motor,) = load(host=None, port=None, config=file, data=None, environ={}).apparatus
+    assert motor.policy.park
 
 
 @pytest.mark.parametrize(

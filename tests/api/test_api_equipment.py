@@ -40,7 +40,8 @@ def test_equipment_tells_its_commands_with_kind_parameters_and_units_and_its_pol
     assert shown.keys() >= {"equipment_id", "kind", "label", "commands", "policies", "status"}
     commands = {c["name"]: c for c in shown["commands"]}
     assert {n: c["kind"] for n, c in commands.items()} == {
-        "move_to": "control", "move_by": "control", "home": "control", "position": "observe", "status": "observe",
+        "move_to": "control", "move_by": "control", "home": "control", "park": "control", "set_velocity": "control",
+        "position": "observe", "status": "observe",
     }  # fmt: skip
     (parameter,) = commands["move_to"]["parameters"]
     assert (parameter["name"], parameter["type"], parameter["units"], parameter["required"]) == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import epics_server
 import pytest
@@ -19,3 +20,10 @@ def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[epics_server.Epics
     """A process that serves our simulated motor records: `sim:m1`, `sim:m2` and `sim:slow` (see `motor_ioc`)."""
     with epics_server.serving(epics_server.OURS, tmp_path_factory.mktemp("epics") / "ioc.log") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def closing() -> Iterator[ThreadPoolExecutor]:
+    """Threads in which the tests of a module close what takes its time to close."""
+    with ThreadPoolExecutor() as threads:
+        yield threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -47,6 +48,18 @@ class EpicsServer:
         environment = {**os.environ, **self.client_environment(), **serving}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+        self._await_listening()
+
+    def _await_listening(self) -> None:
+        """Return when the server takes connections: what searches before that searches again ever more slowly."""
+        assert self.process is not None
+        while self.process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+        raise AssertionError(self.log.read_text(encoding="utf-8"))
 
     def kill(self) -> None:
         """End it with kill -9."""

@@ -5,7 +5,8 @@
 serves, in mm, `sim:m1` (0 to 10, 5 mm/s), `sim:m2` (-10 to 20, 10 mm/s) and `sim:slow` (0 to 100, 1 mm/s). Beside each
 record are PVs that arrange the metal: `sim:m1:HardHigh` and `:HardLow` (where the limit switches are), `:HomeSwitch`,
 `:Position` (put there by hand), `:Stuck` (it is told to go and never gets anywhere), `:Slip` (the part of each way that
-it falls short), `:CommError` and `:Problem`. What the record does, and what it does not, is told in `motor_record`.
+it falls short), `:CommError`, `:Problem`, and `:Reset`, by which all is as at the start. What
+the record does, and what it does not, is told in `motor_record`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from motor_record import Axis, MotorRecord
 TICK_S = 0.02
 _EACH_ONE_COUNTS = {"DMOV", "MOVN", "STOP", "MIP"}  # of the others, only the last of a tick is told
 _PUT = {"VAL", "RLV", "TWF", "TWR", "TWV", "HOMF", "HOMR", "JOGF", "JOGR", "STOP", "SPMG", "SYNC", "CNEN", "HLM", "LLM"}
+_ARRANGED = ("hard_high", "hard_low", "home_switch", "position", "slip", "stuck", "comm_error", "problem")
 _PUT |= {"VELO", "JVEL", "HVEL", "VBAS", "VMAX", "ACCL", "JAR", "RDBD", "RTRY", "HLSV"}
 
 
@@ -42,18 +44,24 @@ class Motor(PVGroup):
     stuck = pvproperty(value=0, name=":Stuck", alarm_group="axis")
     comm_error = pvproperty(value=0, name=":CommError", alarm_group="axis")
     problem = pvproperty(value=0, name=":Problem", alarm_group="axis")
+    reset = pvproperty(value=0, name=":Reset", alarm_group="axis")
 
     def __init__(self, *args, low, high, velocity, units, accl=0.1, **kwargs):
         super().__init__(*args, **kwargs)
-        axis = Axis(0.0, hard_low=low - 1.0, hard_high=high + 1.0, home_switch=low)
-        self.record = MotorRecord(axis, low=low, high=high, velocity=velocity, accl=accl)
         self.units = units
+        self.nature = {"low": low, "high": high, "velocity": velocity, "accl": accl}
+        self.record = self._fresh()
         self.alarmed = (0, 0)
         self.telling = False
         for field in _PUT:
             self._channel(field).putter = self._putter(field)
-        for attribute in ("hard_high", "hard_low", "home_switch", "position", "slip", "stuck", "comm_error", "problem"):
+        for attribute in _ARRANGED:
             getattr(self, attribute).putter = self._arranger(attribute)
+
+    def _fresh(self):
+        low, high = self.nature["low"], self.nature["high"]
+        axis = Axis(0.0, hard_low=low - 1.0, hard_high=high + 1.0, home_switch=low)
+        return MotorRecord(axis, **self.nature)
 
     def _channel(self, field):
         return self.motor if field == "VAL" else self.motor.get_field(field)
@@ -77,24 +85,33 @@ class Motor(PVGroup):
 
         return put
 
+    @reset.putter
+    async def reset(self, _channel, _value):
+        self.record = self._fresh()
+        await self._tell_nature()
+        await self._tell()
+        raise SkipWrite
+
     @motor.startup
     async def motor(self, _channel, async_lib):
-        record = self.record
         await self._channel("EGU").write(self.units)
-        for field in ("ACCL", "JAR", "RDBD", "RTRY", "HLSV", "MRES"):
-            await self._channel(field).write(getattr(record, field.lower()), verify_value=False)
-        for attribute in ("hard_high", "hard_low", "home_switch"):
-            await getattr(self, attribute).write(getattr(record.axis, attribute), verify_value=False)
         # SEVR and STAT follow by themselves; what a client is told with RBV is the record's alarm, too.
         self._channel("RBV").alarm = self.motor.alarm
+        await self._tell_nature()
         await self._tell()
         last = time.monotonic()
         while True:
             await async_lib.library.sleep(TICK_S)
             now = time.monotonic()
-            record.pass_time(now - last)
+            self.record.pass_time(now - last)
             last = now
             await self._tell()
+
+    async def _tell_nature(self):
+        for field in ("ACCL", "JAR", "RDBD", "RTRY", "HLSV", "MRES"):
+            await self._channel(field).write(getattr(self.record, field.lower()), verify_value=False)
+        for attribute in _ARRANGED:
+            await getattr(self, attribute).write(getattr(self.record.axis, attribute), verify_value=False)
 
     async def _tell(self):
         """Send what has changed to the clients, in order, also when a put comes while a tick is being told."""

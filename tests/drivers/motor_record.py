@@ -24,7 +24,7 @@ BLINK = {"VAL", "RLV", "TWF", "TWR"}
 STOP, PAUSE, MOVE, GO = range(4)
 NO_ALARM, MINOR, MAJOR, INVALID = range(4)
 STAT_NONE, STAT_HIGH, STAT_LOW, STAT_STATE, STAT_COMM = 0, 4, 6, 7, 9
-DONE_BIT, PLUS_BIT, PROBLEM_BIT, GAIN_BIT, COMM_BIT, MINUS_BIT = 0x2, 0x4, 0x200, 0x800, 0x1000, 0x2000
+DONE_BIT, PLUS_BIT, HOME_BIT, PROBLEM_BIT, GAIN_BIT, COMM_BIT, MINUS_BIT = 0x2, 0x4, 0x8, 0x200, 0x800, 0x1000, 0x2000
 
 
 class Mip(IntFlag):
@@ -48,6 +48,7 @@ class Axis:
         self._aim: float | None = None
         self._speed, self._accel = 0.0, 1.0
         self.moving = False
+        self.news = False  # the controller has something to tell the record
 
     @property
     def at_high(self) -> bool:
@@ -69,10 +70,12 @@ class Axis:
 
     def stop(self) -> None:
         self._aim = None
+        self.news = True
 
     def _begin(self, aim: float, speed: float, accel: float) -> None:
         self._aim, self._speed, self._accel = aim, speed, max(accel, 1e-6)
         self.moving = self.powered and not self.problem
+        self.news = True
 
     def step(self, dt: float) -> None:
         if not self.moving:
@@ -153,6 +156,7 @@ class MotorRecord:
     def msta(self) -> int:
         axis = self.axis
         bits = ((not axis.moving, DONE_BIT), (axis.at_high, PLUS_BIT), (axis.at_low, MINUS_BIT))
+        bits += ((axis.position == axis.home_switch, HOME_BIT),)
         bits += ((axis.problem, PROBLEM_BIT), (axis.comm_error, COMM_BIT), (True, GAIN_BIT))
         return sum(bit for holds, bit in bits if holds)
 
@@ -172,12 +176,11 @@ class MotorRecord:
     def pass_time(self, seconds: float) -> None:
         """Let the axis move on, and the record hear of it as from its device support."""
         while seconds > 0:
-            if not self.axis.moving and self.dmov and not self._again:
-                self.process(callback=True)
+            if not (self.axis.moving or self.axis.news or self._again):
                 return
+            self.axis.news = self._again = False
             self.axis.step(min(seconds, STEP_S))
             seconds -= STEP_S
-            self._again = False
             self.process(callback=True)
 
     def process(self, *, callback: bool) -> None:

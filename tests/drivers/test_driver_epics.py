@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from epics_motors import WAIT_S, motors, until
 from epics_server import CAPROTOS, EpicsServer, serving
 
 pytest.importorskip("caproto")
@@ -14,15 +15,14 @@ pytest.importorskip("caproto")
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import commands_of
 from authority.drivers.epics import EpicsMotor, MoveFailed
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+from authority.drivers.simulated import SimulatedMotor
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
 
 pytestmark = [
     pytest.mark.epics,
     # caproto's search thread may still write to the socket of a context that ends; nothing of ours waits for it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
-
-WAIT_S = 30  # how long a condition is waited for: a bound for a broken run, not a time that is measured
 
 
 @pytest.fixture(scope="module")
@@ -33,38 +33,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EpicsServer]:
 
 
 @pytest.fixture
-def motor_of(server: EpicsServer) -> Iterator[Callable[..., EpicsMotor]]:
-    opened: list[EpicsMotor] = []
-
-    def make(prefix: str = "sim:mtr3", **options: object) -> EpicsMotor:
-        motor = EpicsMotor(prefix, **{"connect_timeout_s": WAIT_S, **options})
-        opened.append(motor)
-        motor.open()
-        return motor
-
-    yield make
-    for motor in opened:
-        motor.stop()
-        until(motor, lambda seen: not seen.moving)
-        motor.close()
+def motor_of(server: EpicsServer, closing: ThreadPoolExecutor) -> Iterator[Callable[..., EpicsMotor]]:
+    with motors("sim:mtr3", closing) as make:
+        yield make
 
 
 @pytest.fixture
 def other_thread() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as pool:
         yield pool
-
-
-def until(motor: EpicsMotor, holds: Callable[[Readback], bool]) -> Readback:
-    """Wait for a condition on the readback, as the authority does: by looking again after each change."""
-    condition = motor._record.changed
-    with condition:
-        for _ in range(WAIT_S * 10):
-            seen = motor.readback()
-            if holds(seen):
-                return seen
-            condition.wait(0.1)
-    raise AssertionError(f"never came: {seen}")
 
 
 def test_a_move_answers_the_position_where_it_arrived(motor_of):
@@ -169,7 +146,7 @@ def test_a_move_that_somebody_else_ends_has_failed_and_says_where_it_rests(motor
     move = other_thread.submit(motor.move_to, away)
     until(elsewhere, lambda seen: seen.moving)
     elsewhere.stop()
-    with pytest.raises(MoveFailed, match=r"^sim:mtr1 rests at .*, not at .*, and nobody stopped it here"):
+    with pytest.raises(MoveFailed, match=r"^sim:mtr1 rests at .*, not at .*: nobody stopped it here"):
         move.result(WAIT_S)
 
 
@@ -196,10 +173,21 @@ def test_home_is_refused_with_what_to_do_where_the_lab_file_does_not_say_how(mot
         motor_of().home()
 
 
-def test_home_writes_the_field_that_the_lab_file_names(motor_of):
+def test_a_record_that_does_not_begin_to_home_is_told_and_its_button_is_not_left_pressed(motor_of):
+    """DRV-26"""
     motor = motor_of(home_with="HOMF")
-    assert motor.home() == pytest.approx(motor.position())
-    assert motor._record.fetch("HOMF") == 1
+    with pytest.raises(MoveFailed, match=r"^sim:mtr3 did not begin to home and rests at .*: nobody stopped it here"):
+        motor.home()  # this record does nothing about HOMF
+    assert motor._record.fetch("HOMF") == 0
+
+
+def test_a_record_without_a_jog_velocity_is_not_jogged(motor_of):
+    """DRV-22"""
+    motor = motor_of()
+    with pytest.raises(OutsideLimits, match=r"^sim:mtr3 has no jog velocity: set its JVEL$"):
+        motor.check("jog", {"direction": "forward", "seconds": 1.0})
+    with pytest.raises(OutsideLimits, match=r"^sim:mtr3 has no jog velocity: set its JVEL$"):
+        motor.jog("forward")
 
 
 def test_an_unreachable_record_is_unavailable_and_named(server):
@@ -288,7 +276,10 @@ def test_the_record_is_the_address_and_its_fields_are_no_prefix():
             EpicsMotor(prefix)
 
 
-def test_the_motor_declares_the_same_commands_as_the_simulated_one():
+def test_the_motor_declares_what_the_simulated_one_does_and_jog_and_tweak():
     commands = commands_of(EpicsMotor("sim:mtr1", units="mm"))
-    assert list(commands) == ["move_to", "move_by", "home", "position", "status"]
+    kinds = {name: command.kind for name, command in commands.items()}
+    of_any = {name: command.kind for name, command in commands_of(SimulatedMotor()).items()}
+    assert kinds == of_any | {"jog": "control", "tweak": "control"}
     assert commands["move_to"].parameters[0].units == "mm"
+    assert commands["set_velocity"].parameters[0].units == "mm/s"

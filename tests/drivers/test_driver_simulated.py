@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from authority.drivers.declare import bind, commands_of
-from authority.drivers.simulated import SimulatedMotor, SimulatedOscilloscope, SimulatedPowerSupply
+from authority.drivers.simulated import NoParkPosition, SimulatedMotor, SimulatedOscilloscope, SimulatedPowerSupply
 from authority.ports import Driver, MotionStopped, OutsideLimits
 
 
@@ -133,6 +133,53 @@ def test_a_target_outside_the_limits_is_refused_before_and_within_the_command(cl
     assert motor.position() == 60.0
 
 
+@pytest.mark.parametrize(
+    ("velocity", "sentence"),
+    [
+        (20.5, "20.5 mm/s is above max_velocity, 20 mm/s"),
+        (0.0, "0 mm/s is no velocity: it must be more than 0"),
+        (-1.0, "-1 mm/s is no velocity: it must be more than 0"),
+        (float("inf"), "inf mm/s is no velocity: it must be more than 0"),
+        (float("nan"), "nan mm/s is no velocity: it must be more than 0"),
+    ],
+)
+def test_a_velocity_beyond_the_limits_is_refused_before_and_within_the_command(velocity, sentence):
+    """DRV-13"""
+    motor = SimulatedMotor(max_velocity=20.0)
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+        motor.check("set_velocity", {"velocity": velocity})
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+        motor.set_velocity(velocity)
+    assert motor.readback().velocity == 10.0
+
+
+def test_a_velocity_that_is_set_is_that_of_the_next_move(clock):
+    motor = SimulatedMotor(max_velocity=20.0, clock=clock)
+    motor.check("set_velocity", {"velocity": 20})
+    assert motor.set_velocity(20.0) == 20.0
+    began = clock()
+    clock.run(motor.move_to(50.0))
+    assert clock() - began == pytest.approx(2.5)
+    assert (motor.readback().velocity, motor.readback().values["max_velocity"]) == (20.0, 20.0)
+    assert commands_of(motor)["set_velocity"].parameters[0].units == "mm/s"
+
+
+def test_park_moves_to_the_position_of_the_lab_file(clock):
+    """DRV-25"""
+    motor = SimulatedMotor(park_position=5.0, start=40.0, clock=clock)
+    assert clock.run(motor.park()) == 5.0
+    assert motor.position() == 5.0
+    assert motor.readback().values["park_position"] == 5.0
+
+
+def test_park_is_refused_where_the_lab_file_gives_no_position(clock):
+    """DRV-25"""
+    motor = SimulatedMotor(start=40.0, clock=clock)
+    with pytest.raises(NoParkPosition, match=r"^there is nowhere to park: the lab file entry needs park_position$"):
+        clock.run(motor.park())
+    assert motor.position() == 40.0
+
+
 def test_both_limits_are_allowed_targets(clock):
     motor = SimulatedMotor(start=60.0, clock=clock)
     motor.check("move_to", {"position": 0.0})
@@ -148,6 +195,8 @@ def test_both_limits_are_allowed_targets(clock):
         ({"velocity": float("inf")}, "finite"),
         ({"low": 10.0}, "home_position is 0, but must be from 10 to 100"),
         ({"start": 101.0}, "start is 101, but must be from 0 to 100"),
+        ({"park_position": -1.0}, "park_position is -1, but must be from 0 to 100"),
+        ({"max_velocity": 9.0}, "velocity is 10, but max_velocity is 9"),
     ],
 )
 def test_a_motor_that_cannot_be_is_refused_when_it_is_made(options, sentence):
@@ -205,7 +254,8 @@ def test_the_demonstration_lab_has_the_commands_that_were_promised():
         for name, command in commands_of(driver).items()
     }
     assert kinds == {
-        "move_to": "control", "move_by": "control", "home": "control", "position": "observe", "status": "observe",
+        "move_to": "control", "move_by": "control", "home": "control", "park": "control", "set_velocity": "control",
+        "position": "observe", "status": "observe",
         "set_voltage": "control", "set_current": "control", "set_output": "control",
         "get_voltage": "observe", "get_current": "observe", "get_status": "observe",
         "get_waveform": "observe", "get_measurement": "observe", "set_timebase": "control",

@@ -1,0 +1,159 @@
+"""One motion of a motor record after another: begun, waited for, and brought to rest.
+
+A stop may come from another thread at any time: a command notes `stops` when it begins, and ends when they have grown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from authority.drivers.channel_access import Record
+from authority.drivers.motor_state import Direction, MotorState, MoveFailed
+from authority.ports import DriverUnavailable, MotionStopped
+
+_START_S = 2.0  # a record that got a new target says within this time that it moves, if it has to move at all
+_REST_S = 5.0  # how long a motor may need to slow down
+_STOP_AGAIN_S = 0.25
+_LOOK_S = 0.1
+
+
+class Motion:
+    """Moves the record `prefix`; commands come one at a time, `stop` whenever it likes."""
+
+    def __init__(self, prefix: str) -> None:
+        """Move nothing before `attach`."""
+        self._prefix = prefix
+        self.stops = 0  # how often `stop` was called
+        self.last_moving = False  # what the record said last
+        self._starts = 0  # how often it began to move
+        self._placed_at = 0.0  # when it last told its position
+
+    def attach(self, record: Record, state: MotorState) -> None:
+        """Take the record and what it says; `record` calls `on_value`."""
+        self._record, self._state = record, state
+
+    def on_value(self, field: str) -> None:
+        """Hear of a new value; the record's condition is held."""
+        if field == "DMOV":
+            self.last_moving = self._record.number("DMOV") == 0
+            self._starts += self.last_moving
+        elif field == "RBV":
+            self._placed_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Write STOP and return when the record has it; raises `DriverUnavailable` when it cannot be told."""
+        with self._record.changed:
+            self.stops += 1
+            self._record.changed.notify_all()
+        self._record.put("STOP", 1)
+        self._record.fetch("DMOV")  # the answer comes after what was sent before it on the same connection
+
+    def run(self, field: str, value: float, deadline_s: float, stops: int) -> bool:
+        """Write what starts a motion and return when it has ended by itself: whether it had begun at all."""
+        with self._record.changed:
+            starts = self._starts
+        self._refuse_stopped(stops)
+        self._record.put(field, value)
+        if self._ends_in(deadline_s, starts, stops):
+            return self._starts != starts
+        self._bring_to_rest(starts)
+        self._refuse_stopped(stops)
+        at = self._state.shown(self._state.known("RBV")) + self._state.why_paused()
+        raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and was stopped at {at}")
+
+    def jog(self, direction: Direction, seconds: float, stops: int) -> None:
+        """Move on until `seconds` are over (0: until a stop), but not beyond a soft limit.
+
+        Raises `MoveFailed` when it ends before that and no stop of ours was the reason.
+        """
+        button = "JOGF" if direction == "forward" else "JOGR"
+        with self._record.changed:
+            starts = self._starts
+        self._refuse_stopped(stops)
+        try:
+            self._record.put(button, 1)
+            ended = self._jog_ends(direction, seconds, starts, stops)
+        finally:
+            # A button that is left pressed would start the jog anew when a switch, or SPMG, lets it.
+            with contextlib.suppress(DriverUnavailable, PermissionError):
+                self._record.put(button, 0)
+        if not self._ends_in(_REST_S, starts, stops):
+            self._bring_to_rest(starts)
+        self._refuse_stopped(stops)
+        if ended != "in time":
+            raise MoveFailed(self._why_jog_ended(direction, ended, began=self._starts != starts))
+
+    def _jog_ends(self, direction: Direction, seconds: float, starts: int, stops: int) -> str:
+        """Wait for a reason to end a jog and return it: `stopped`, `by itself`, `in time` or `limit`."""
+        began = time.monotonic()
+        with self._record.changed:
+            while self.stops == stops:
+                now = time.monotonic()
+                gone = now - began
+                self._refuse_lost("a jog")
+                if not self._state.moving and (self._starts != starts or gone >= _START_S):
+                    return "by itself"
+                if seconds and gone >= seconds:
+                    return "in time"
+                if self._state.jog_ends(direction, since_s=now - max(began, self._placed_at)):
+                    return "limit"
+                self._record.changed.wait(min(_LOOK_S, seconds - gone) if seconds else _LOOK_S)
+        return "stopped"
+
+    def _why_jog_ended(self, direction: Direction, ended: str, *, began: bool) -> str:
+        at = self._state.shown(self._record.fetch("RBV"))
+        low, high = self._state.limits()
+        limit = self._state.shown(high if direction == "forward" else low)
+        if ended == "limit":
+            return f"the jog of {self._prefix} was ended at {at}, before the soft limit {limit}"
+        why = self._state.why_not_there(direction, target_kept=True)
+        return f"the jog of {self._prefix} {'ended' if began else 'did not begin'} at {at}: {why}"
+
+    def _ends_in(self, deadline_s: float, starts: int, stops: int) -> bool:
+        """Wait for the end of the motion; False when a stop or the deadline comes first."""
+        began = time.monotonic()
+        with self._record.changed:
+            while self.stops == stops:
+                gone = time.monotonic() - began
+                started = self._starts != starts
+                self._refuse_lost("a move")
+                if not self._state.moving and (started or gone >= _START_S):
+                    return True  # without a start there was no way to go, or the caller sees that it is elsewhere
+                if gone >= deadline_s:
+                    return False
+                self._record.changed.wait(deadline_s - gone if started else min(deadline_s, _START_S) - gone)
+        return False
+
+    def _bring_to_rest(self, starts: int) -> None:
+        """Send STOP until the motor rests: a stop that meets a record before it has begun to move can be lost."""
+        began = time.monotonic()
+        while (gone := time.monotonic() - began) < _REST_S:
+            self._record.put("STOP", 1)
+            with self._record.changed:
+                self._record.changed.wait_for(lambda: not self._state.moving, timeout=_STOP_AGAIN_S)
+                if not self._state.moving and (self._starts != starts or gone >= _START_S):
+                    return
+                if not self._state.moving:
+                    self._record.changed.wait(_STOP_AGAIN_S)
+
+    def await_rest(self, stops: int) -> None:
+        """Let an earlier motion end; one that nobody here ordered can only be waited for."""
+        self._state.known("RBV")
+        with self._record.changed:
+            self._record.changed.wait_for(lambda: self.stops != stops or not self._state.moving, timeout=_REST_S)
+        self._refuse_stopped(stops)
+        if self._state.moving:
+            raise MoveFailed(
+                f"{self._prefix} is moved by somebody outside this authority: wait until it rests, or stop it"
+            )
+
+    def _refuse_lost(self, motion: str) -> None:
+        if not self._record.connected:
+            raise DriverUnavailable(f"{self._prefix} was lost during {motion}: it may still be moving")
+
+    def _refuse_stopped(self, stops: int) -> None:
+        """End a command during which `stop` was called."""
+        if self.stops != stops:
+            still = ", but is still moving" if self._state.moving else ""
+            raise MotionStopped(f"stopped at {self._state.shown(self._state.known('RBV'))}{still}")

@@ -1,0 +1,222 @@
+"""What a motor record says of itself, from what is cached, and in which words a person hears of it.
+
+The fields are those of the EPICS motor record, by its own documentation; `MSTA` has the bits of its table of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from authority.drivers.channel_access import Record
+from authority.ports import OutsideLimits
+
+WATCHED = (
+    *("VAL", "RBV", "DMOV", "MOVN", "EGU", "HLM", "LLM", "HLS", "LLS", "LVIO", "MISS", "DIR", "TWV"),
+    *("VELO", "JVEL", "HVEL", "JAR", "VBAS", "VMAX", "SPMG", "CNEN", "MSTA", "SEVR", "STAT"),
+)
+
+Direction = Literal["forward", "reverse"]
+
+_SEVERITIES = ("none", "minor", "major", "invalid")
+_STATUSES = (
+    *("none", "read", "write", "hihi", "high", "lolo", "low", "state", "cos", "comm", "timeout", "hwlimit", "calc"),
+    *("scan", "link", "soft", "bad_sub", "udf", "disable", "simm", "read_access", "write_access"),
+)
+_INVALID = 3
+_SWITCHED = ("Stop", "Pause")  # of SPMG: the record does not move
+_AT_HOME, _HOMED, _STALLED, _PROBLEM, _HAS_ENABLE = 0x88, 0x4000, 0x40, 0x200, 0x800
+_JOG_MARGIN_S = 1.0  # the record itself ends a jog when a soft limit is nearer than one second's way
+_REACTION_S = 0.25
+
+
+class MoveFailed(Exception):
+    """A motion did not begin or did not arrive, and not because of a stop of ours; the text says why."""
+
+
+class MotorState:
+    """The record `prefix`, its limits and those of the lab file: `low`, `high` and `max_velocity` in its units."""
+
+    def __init__(
+        self, record: Record, prefix: str, low: float | None, high: float | None, max_velocity: float | None
+    ) -> None:
+        """Read nothing yet; `units` may be set to what the lab file says."""
+        self.units: str | None = None
+        self._record = record
+        self._prefix = prefix
+        self._low = -math.inf if low is None else low
+        self._high = math.inf if high is None else high
+        self._max_velocity = math.inf if max_velocity is None else max_velocity
+
+    def known(self, field: str) -> float:
+        """Return a field's number; raises `DriverUnavailable` while the record is lost."""
+        value = self._record.number(field) if self._record.connected else None
+        if value is None:
+            raise self._record.unavailable()
+        return value
+
+    @property
+    def moving(self) -> bool:
+        """Whether the record is at a motion, also between two parts of one."""
+        return self._record.number("DMOV") == 0 or self._record.number("MOVN") == 1
+
+    @property
+    def at_high_limit(self) -> bool:
+        """Whether it stands on the limit switch that ends forward motion."""
+        return bool(self._record.number("HLS"))
+
+    @property
+    def at_low_limit(self) -> bool:
+        """Whether it stands on the limit switch that ends reverse motion."""
+        return bool(self._record.number("LLS"))
+
+    @property
+    def alarm(self) -> str:
+        """The alarm's severity: none, minor, major or invalid."""
+        return _word(_SEVERITIES, self._record.number("SEVR"))
+
+    @property
+    def alarm_status(self) -> str | None:
+        """What the alarm is about, such as comm or high; None without one."""
+        return None if self.alarm == "none" else _word(_STATUSES, self._record.number("STAT"))
+
+    def limits(self) -> tuple[float, float]:
+        """Return the tighter of the lab file's and the record's soft limits; an infinity is none."""
+        low, high = self._record.number("LLM"), self._record.number("HLM")
+        if low is None or high is None or low == high:  # equal ones mean none, in a motor record
+            return self._low, self._high
+        return max(low, self._low), min(high, self._high)
+
+    def max_velocity(self) -> float:
+        """Return the tighter of the lab file's `max_velocity` and the record's `VMAX`; infinity is none."""
+        return min(self._max_velocity, self._record.number("VMAX") or math.inf)
+
+    def refuse_outside(self, target: float) -> None:
+        """Raise `OutsideLimits` for a target beyond the soft limits."""
+        low, high = self.limits()
+        if not low <= target <= high:
+            limits = f"the limits {low:.12g} to {self.shown(high)}"
+            raise OutsideLimits(f"{self.shown(target)} is outside {limits}")
+
+    def refuse_velocity(self, velocity: float) -> None:
+        """Raise `OutsideLimits` for a velocity that nothing may move at."""
+        asked = self.shown(velocity, "/s")
+        if not 0 < velocity < math.inf:
+            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0")
+        if velocity > self._max_velocity:
+            raise OutsideLimits(f"{asked} is above max_velocity, {self.shown(self._max_velocity, '/s')}")
+        most, least = self._record.number("VMAX") or math.inf, self._record.number("VBAS") or 0.0
+        if velocity > most:
+            raise OutsideLimits(f"{asked} is above the record's VMAX, {self.shown(most, '/s')}")
+        if velocity < least:
+            raise OutsideLimits(f"{asked} is below the record's VBAS, {self.shown(least, '/s')}")
+
+    def refuse_faster(self, what: str, field: str) -> None:
+        """Raise `OutsideLimits` where the record's own velocity for `what` is above `max_velocity`."""
+        velocity = self._record.number(field) or 0.0
+        if velocity > self._max_velocity:
+            most = self.shown(self._max_velocity, "/s")
+            raise OutsideLimits(
+                f"{self._prefix} would {what} at {self.shown(velocity, '/s')} ({field}), above max_velocity, {most}"
+            )
+
+    def refuse_jog(self, direction: Direction) -> None:
+        """Raise `OutsideLimits` for a jog that is too fast, or has no way to go."""
+        velocity = self._record.number("JVEL") or 0.0
+        if velocity <= 0:
+            raise OutsideLimits(f"{self._prefix} has no jog velocity: set its JVEL")
+        self.refuse_faster("jog", "JVEL")
+        if self.jog_ends(direction):
+            low, high = self.limits()
+            limit = self.shown(high if direction == "forward" else low)
+            asked = f"a jog {direction} at {self.shown(velocity, '/s')}"
+            raise OutsideLimits(f"{asked} needs one second's way, and the limit {limit} is nearer")
+
+    def jog_ends(self, direction: Direction, since_s: float = 0.0) -> bool:
+        """Whether a jog has to end now, `since_s` after the position was last heard, to stay within the limits."""
+        position, velocity = self._record.number("RBV"), self._record.number("JVEL") or 0.0
+        if position is None:
+            return True
+        brake = velocity / (2 * jar) if (jar := self._record.number("JAR") or 0.0) > 0 else 0.0
+        way = velocity * (max(_JOG_MARGIN_S, brake + _REACTION_S) + since_s)
+        low, high = self.limits()
+        return position + way > high if direction == "forward" else position - way < low
+
+    def refuse_start(self, direction: Direction | None) -> None:
+        """Raise `MoveFailed` where the record would not move, or must not.
+
+        What is cached raises the suspicion, the record itself confirms it: a switch may just have been left.
+        """
+        if self._record.number("SEVR") == _INVALID and self._record.fetch("SEVR") == _INVALID:
+            raise MoveFailed(
+                f"{self._prefix} is not moved while its alarm is invalid ({self.alarm_status}): "
+                "look at its controller and the connection to it"
+            )
+        if self._switched() and (switched := self._switched(self._record.fetch("SPMG"))):
+            raise MoveFailed(f"{self._prefix} is set to {switched} (SPMG) and would not move: set it to Go")
+        if direction is not None and self._stands_on_switch(direction) and (switch := self.switch_hit(direction)):
+            raise MoveFailed(
+                f"{self._prefix} stands on its {switch} at {self.shown(self.known('RBV'))}: "
+                "it can only be moved away from it"
+            )
+
+    def home_direction(self, field: str) -> Direction:
+        """Return where `HOMF` or `HOMR` goes in user coordinates: the record homes in those of the dial."""
+        forward = (field == "HOMF") == (self._record.number("DIR") != 1)
+        return "forward" if forward else "reverse"
+
+    def found_home(self) -> bool:
+        """Whether the controller says that it is at home, or was homed."""
+        return bool(int(self._record.fetch("MSTA")) & (_AT_HOME | _HOMED))
+
+    def switch_hit(self, direction: Direction) -> str | None:
+        """Return which limit switch ended a motion, asked of the record now."""
+        at_switch = self._record.fetch("HLS" if direction == "forward" else "LLS")
+        return _switch(direction) if at_switch else None
+
+    def why_not_there(self, direction: Direction, *, target_kept: bool) -> str:
+        """Return why a motion ended before its target, as a clause; asks the record for what is true now.
+
+        `target_kept`: VAL is what it was before the motion was ordered, so the record may have refused the target.
+        """
+        if switch := self.switch_hit(direction):
+            return f"it ran onto its {switch}"
+        if target_kept and self._record.fetch("LVIO"):
+            return "the record refuses to go beyond its soft limits (LVIO)"
+        if switched := self._switched():
+            return f"it was set to {switched} (SPMG)"
+        state = int(self._record.fetch("MSTA"))
+        if state & _HAS_ENABLE and not self._record.fetch("CNEN"):
+            return "it is switched off (CNEN): enable it"
+        if state & (_PROBLEM | _STALLED):
+            return "its controller reports a problem or a stall (MSTA)"
+        if self._record.fetch("MISS"):
+            return "the record tried again as often as it may and gave up (MISS)"
+        return "nobody stopped it here: look for a limit switch, a stop at the record or a motor that is switched off"
+
+    def why_paused(self) -> str:
+        """Return the end of a sentence about a motion that takes too long: empty, or that SPMG holds it."""
+        switched = self._switched()
+        return f": it is set to {switched} (SPMG)" if switched else ""
+
+    def shown(self, number: float, per: str = "") -> str:
+        """Return a number with the unit, for a sentence."""
+        units = self.units or self._record.text("EGU") or ""
+        return f"{number:.12g} {units}{per if units else ''}".rstrip()
+
+    def _switched(self, spmg: float | None = None) -> str | None:
+        """Return what SPMG says, as it is given or cached, if it keeps the record from moving."""
+        spmg = self._record.number("SPMG") if spmg is None else spmg
+        return _SWITCHED[int(spmg)] if spmg is not None and spmg < len(_SWITCHED) else None
+
+    def _stands_on_switch(self, direction: Direction) -> bool:
+        return self.at_high_limit if direction == "forward" else self.at_low_limit
+
+
+def _switch(direction: Direction) -> str:
+    return "high limit switch" if direction == "forward" else "low limit switch"
+
+
+def _word(words: tuple[str, ...], number: float | None) -> str:
+    index = 0 if number is None else int(number)
+    return words[index] if 0 <= index < len(words) else str(index)
