@@ -138,15 +138,28 @@ def test_a_kernel_needs_only_the_light_client(kernel_side: Path, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.timeout(INSTALL_S)
-@pytest.mark.parametrize(("command", "extra"), [("serve", "authority"), ("demo", "demo")])
+@pytest.mark.parametrize(
+    ("command", "extra"), [("serve", "authority"), ("check lab.toml", "authority"), ("demo", "demo")]
+)
 def test_without_the_extra_the_command_line_says_how_to_install_it(
     kernel_side: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
     """RUN-6, RUN-10"""
-    ran = _run(kernel_side, "motorlock", command, cwd=tmp_path)
+    ran = _run(kernel_side, "motorlock", *command.split(), cwd=tmp_path)
     assert ran.returncode == 2
     [sentence] = ran.stderr.splitlines()
     assert f"pip install 'jupyter-motorlock[{extra}]'" in sentence
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_S)
+def test_without_the_extra_a_terminal_speaks_with_an_authority(kernel_side: Path, tmp_path: Path) -> None:
+    """RUN-17"""
+    ran = _run(kernel_side, "motorlock", "stop", "stage_x", "--url", "http://127.0.0.1:1", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    [sentence] = ran.stderr.splitlines()
+    assert "STOP NOT DELIVERED" in sentence
+    assert "http://127.0.0.1:1" in sentence
 
 
 @pytest.mark.slow

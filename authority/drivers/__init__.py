@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from authority.drivers.convert import convert, is_table, table_value
 from authority.drivers.declare import DeclarationError, declared_by, parameter_of
-from authority.drivers.parameters import Parameter, described, fit
+from authority.drivers.parameters import BadOptions, Parameter, described, fit
 from authority.drivers.table import TableOptions, table_mistakes
-from authority.keys import perhaps
+from authority.keys import perhaps, shown
 from authority.ports import Driver
 
 __all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
@@ -79,10 +79,15 @@ def build(driver_name: str, options: Mapping[str, object]) -> Driver:
     try:
         driver = make(**arguments)
         declared_by(driver)
+        address = driver.address
     except DeclarationError as wrong:
         raise DriverMisconfigured(f"Driver {driver_name!r}: {wrong}") from wrong
+    except BadOptions as wrong:
+        raise DriverMisconfigured(*[f"Driver {driver_name!r}: {clause}." for clause in wrong.clauses]) from wrong
     except Exception as wrong:  # foreign code: it may raise anything
         raise DriverMisconfigured(f"Driver {driver_name!r} refuses its options: {wrong}.") from wrong
+    if not isinstance(address, str | None):
+        raise DriverMisconfigured(f"Driver {driver_name!r}: its address must be a text or None, not {shown(address)}.")
     return driver
 
 

@@ -51,6 +51,14 @@ class InvalidParameters(Exception):
         super().__init__("; ".join(str(error["msg"]) for error in self.errors) + ".")
 
 
+class BadOptions(ValueError):
+    """A driver cannot be made with these options; each of `clauses` says one thing that is wrong, for a person."""
+
+    def __init__(self, *clauses: str) -> None:
+        super().__init__("; ".join(clauses))
+        self.clauses = clauses
+
+
 class _Wrong(Exception):
     """One parameter is wrong: a code for programs and the clause for a person."""
 

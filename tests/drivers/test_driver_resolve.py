@@ -18,6 +18,7 @@ def own_module(tmp_path, monkeypatch):
     """A module of the lab's own beside the lab file, as `package.module:Class` names it."""
     (tmp_path / "our_lab.py").write_text(
         "from authority.drivers.declare import control\n"
+        "from authority.drivers.parameters import BadOptions\n"
         "from authority.drivers.simulated import SimulatedPowerSupply\n"
         "class Heater(SimulatedPowerSupply):\n"
         "    def __init__(self, port: str, *, baud: int = 9600, log=None, factor: float | None = None) -> None:\n"
@@ -30,6 +31,11 @@ def own_module(tmp_path, monkeypatch):
         "    def heat(self): pass\n"
         "class NeedsAList(SimulatedPowerSupply):\n"
         "    def __init__(self, ports: list[str]) -> None: pass\n"
+        "class Greedy(Heater):\n"
+        "    address = property(lambda self: self.given)\n"
+        "class Picky(SimulatedPowerSupply):\n"
+        "    def __init__(self, low: float, high: float) -> None:\n"
+        "        raise BadOptions('low is too low', 'high is too high')\n"
         "class NoStop:\n"
         "    kind, blocking, address = 'x', True, None\n"
         "    def open(self): pass\n"
@@ -122,6 +128,11 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
             "Driver 'our_lab:Heater' has no option 'log': its options are port (a text), baud (a whole number), "
             "factor (a number).",
         ),
+        (
+            "our_lab:Greedy",
+            {"port": "a"},
+            "Driver 'our_lab:Greedy': its address must be a text or None, not ('a', 9600, None).",
+        ),
         ("our_lab:Heater", {"port": 3}, "Driver 'our_lab:Heater': option 'port' needs a text; you gave 3."),
         ("our_lab:Heater", {"port": "gone"}, "Driver 'our_lab:Heater' refuses its options: no such port."),
         (
@@ -159,6 +170,16 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
 )
 def test_a_wrong_word_in_the_lab_file_gets_one_sentence(own_module, name, options, expected):
     assert sentence(name, **options) == expected
+
+
+def test_a_constructor_may_say_several_things_that_are_wrong_at_once(own_module):
+    """RUN-5"""
+    with pytest.raises(DriverMisconfigured) as wrong:
+        build("our_lab:Picky", {"low": -1, "high": 1})
+    assert wrong.value.mistakes == (
+        "Driver 'our_lab:Picky': low is too low.",
+        "Driver 'our_lab:Picky': high is too high.",
+    )
 
 
 @pytest.mark.epics
