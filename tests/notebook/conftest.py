@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from real_lab import Authority, Kernel, Wire, Witness
+
+sys.path.append(str(Path(__file__).parents[1] / "drivers"))  # a stage in a process of its own
 
 
 @pytest.fixture
