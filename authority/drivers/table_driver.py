@@ -136,11 +136,11 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             stops, delivered = self._stops, self._delivered
         self._busy = True
         try:
-            origin = _number(self._reading("position")) if entry.distance else None
+            origin = self._origin() if entry.distance else None
             goal = self._refuse_outside(entry, parameters, origin)
             answer = self._order(entry, parameters, stops)
             if entry.until == "rest":
-                self._await_rest(entry, goal, delivered)
+                self._await_rest(entry, goal, stops, delivered)
             return answer if entry.answers is None else self._reading(entry.answers)
         except (DriverUnavailable, MoveFailed) as failed:
             if self._delivered != delivered:
@@ -148,6 +148,12 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise
         finally:
             self._busy = False
+
+    def _origin(self) -> float:
+        position = _number(self._reading("position"))
+        if position is None:
+            raise MoveFailed("its position is not known now, so nobody can tell where the distance leads")
+        return position
 
     def _order(self, entry: ControlT, parameters: Mapping[str, Scalar], stops: int) -> object:
         try:
@@ -176,7 +182,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}")
         return goal
 
-    def _await_rest(self, entry: ControlT, goal: float | None, delivered: int) -> None:
+    def _await_rest(self, entry: ControlT, goal: float | None, stops: int, delivered: int) -> None:
         began = time.monotonic()
         started = False
         while True:
@@ -187,7 +193,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
                 still = ", but is still moving" if moving else ""
                 raise MotionStopped(f"stopped{self._where()}{still}")
             if not moving and (started or gone >= self._table.start_s or self._is_at(goal)):
-                return self._refuse_elsewhere(goal)
+                return self._refuse_elsewhere(goal, stops)
             if gone >= entry.deadline_s:
                 self.halt()
                 raise MoveFailed(f"was not at rest after {entry.deadline_s:.12g} s and was stopped{self._where()}")
@@ -212,9 +218,11 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         position = _number(self._reading("position"))
         return position is not None and abs(position - goal) <= tolerance
 
-    def _refuse_elsewhere(self, goal: float | None) -> None:
+    def _refuse_elsewhere(self, goal: float | None, stops: int) -> None:
         if goal is None or self._table.tolerance is None or "position" not in self._readings or self._is_at(goal):
             return
+        if self._stops != stops:
+            raise MotionStopped(f"stopped{self._where()}")
         raise MoveFailed(
             f"rests{self._where()}, not at {self._shown(goal)}, and nobody stopped it here: look for a limit switch, "
             "a stop at the device or a motor that is switched off"

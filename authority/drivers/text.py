@@ -27,6 +27,7 @@ from authority.drivers.text_table import (
 from authority.ports import DriverUnavailable, fence_of_command
 
 _MOST_ERRORS = 20
+_GIVE_WAY_S = 0.05
 
 
 class NoAnswer(Exception):
@@ -84,6 +85,8 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         self._line = line
         self._exchange = threading.RLock()
         self._write = threading.RLock()
+        self._no_stop = threading.Event()
+        self._no_stop.set()
         self._open = False
         self._late = False  # an answer may still come that nobody waits for any more
 
@@ -115,6 +118,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         if self._options.fence is not None:
             lines = f"{self._options.fence.format(fence=fence_of_command.get())}\n{lines}"
         answer: object = None
+        self._give_way()
         with self._exchange:
             if entry.query is None:
                 with self._lost_on_failure():
@@ -127,10 +131,12 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def inquire(self, entry: TextObserve, parameters: Mapping[str, Scalar]) -> object:
         """Ask, and return the answer."""
+        self._give_way()
         return self._read(entry, self._ask_line(filled(entry.query, parameters, _scales(entry.parameters))))
 
     def ask(self, name: str, entry: TextReading) -> Scalar:
         """Ask for a reading."""
+        self._give_way()
         answer = self._read(entry, self._ask_line(entry.query.format()))
         if isinstance(answer, list):
             raise BadAnswer(f"{name} of {self._line.name} is a list")
@@ -140,14 +146,20 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         """Send the stop at once; only a device that cannot listen while it is asked makes it wait for the answer."""
         if not self._options.stop:
             return
-        waiting = contextlib.nullcontext() if self._line.duplex else self._exchange
-        with waiting, self._write:
-            if not self._open:
-                self._connect()
-            try:
+        self._no_stop.clear()
+        try:
+            with contextlib.nullcontext() if self._line.duplex else self._exchange, self._write:
+                if not self._open:
+                    self._connect()
                 self._line.write(self._options.stop.format())
-            except LineLost as lost:  # an exchange that waits finds it out by itself: it is not closed under it
-                raise self._unavailable(str(lost)) from lost
+        except LineLost as lost:  # an exchange that waits finds it out by itself: it is not closed under it
+            raise self._unavailable(str(lost)) from lost
+        finally:
+            self._no_stop.set()
+
+    def _give_way(self) -> None:
+        """Let a stop go first that waits for the end of an exchange."""
+        self._no_stop.wait(_GIVE_WAY_S)
 
     def _ask_line(self, lines: str, stops: int | None = None) -> str:
         with self._exchange, self._lost_on_failure():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import epics_server
 import pytest
 from virtual_time import VirtualTime
+
+for neighbour in ("api", "faults"):  # an authority in a process, and the checker of records
+    sys.path.append(str(Path(__file__).parents[1] / neighbour))
 
 
 @pytest.fixture

@@ -140,6 +140,15 @@ def test_a_distance_is_judged_again_from_where_its_command_begins():
     assert driver.written == []
 
 
+def test_a_distance_from_a_position_that_is_not_known_is_not_gone():
+    """DRV-32"""
+    driver = desk()
+    driver.position = None
+    with pytest.raises(MoveFailed, match="its position is not known now"):
+        run(driver, "move_by", entry=1.0)
+    assert driver.written == []
+
+
 def test_a_distance_behind_a_running_command_is_not_judged_from_the_middle_of_its_way():
     """DRV-32"""
     driver = desk(start=0)

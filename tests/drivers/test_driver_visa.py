@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,25 @@ def test_a_lock_that_there_is_not_is_said_and_not_gone_without():
     driver = supply("GPIB0::8::INSTR", lock=True)
     with pytest.raises(DriverUnavailable, match="lock is true, but there is no lock through the backend"):
         driver.open()
+
+
+def test_over_a_bus_with_one_talker_a_stop_goes_right_behind_the_answer_that_is_awaited(instrument):
+    """DRV-34"""
+    options = {"stop": "STOP", "control": {"x": {"send": "X"}}, "timeout_s": 30}
+    driver = locking(instrument.resource, lock=False, **options)
+    driver.open()
+    instrument.reading.clear()
+    instrument.may_answer.clear()
+    threads = [threading.Thread(target=driver.readback), threading.Thread(target=driver.stop)]
+    threads[0].start()
+    assert instrument.reading.wait(30)
+    threads[1].start()
+    assert instrument.told[-1] == "*IDN?"
+    instrument.may_answer.set()
+    for thread in threads:
+        thread.join(30)
+    assert instrument.told[-1] == "STOP"
+    driver.close()
 
 
 def mistakes(**options: object) -> tuple[str, ...]:

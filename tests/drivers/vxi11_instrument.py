@@ -12,11 +12,17 @@ END = 4
 
 
 class Vxi11Instrument:
-    """Answers `*IDN?`; `told` is what was written to it; `holder` the link that has the lock."""
+    """Answers `*IDN?`; `told` is what was written to it; `holder` the link that has the lock.
+
+    A read (`reading` is set then) waits until it `may_answer`.
+    """
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.holder: int | None = None
+        self.reading = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._links = 0
         self._answers: dict[int, bytes] = {}
         self._guard = threading.Lock()
@@ -45,6 +51,9 @@ class Vxi11Instrument:
             while head := calls.read(4):
                 call = calls.read(struct.unpack(">I", head)[0] & 0x7FFFFFFF)
                 xid, _, _, _, _, procedure = struct.unpack(">6I", call[:24])
+                if procedure == READ:
+                    self.reading.set()
+                    self.may_answer.wait()
                 reply = self._answer(procedure, call[40:])  # both credentials are empty
                 body = struct.pack(">6I", xid, 1, 0, 0, 0, 0) + reply
                 connection.sendall(struct.pack(">I", 0x80000000 | len(body)) + body)
