@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import tomllib
 from collections.abc import Iterator
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stage_process import PATIENCE_S, StageProcess, until
+from stage_process import PATIENCE_S, ROOT, StageProcess, until
 
 from authority.drivers import build
 from authority.drivers.declare import InvalidParameters
@@ -46,7 +48,8 @@ def driver_of(kind: str, stage: StageProcess, **more: object) -> TextDriver:
         "visa-serial": ("visa", "resource", f"ASRL{stage.terminal}::INSTR"),
         "serial": ("serial", "port", stage.terminal),
     }[kind]
-    made = build(name, TABLE | {option: place} | more)
+    given = TABLE | {option: place} | more
+    made = build(name, {key: value for key, value in given.items() if value is not None})
     assert isinstance(made, TextDriver)
     return made
 
@@ -300,3 +303,40 @@ def test_a_move_whose_device_went_away_says_that_it_may_still_move(slow):
     assert str(lost).endswith("; it may be moving")
     driver.close()
     slow.start()
+
+
+def examples(section: str) -> list[dict[str, Any]]:
+    """The lab files in a section of the page on drivers."""
+    text = (ROOT / "docs" / "drivers.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return [tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)]
+
+
+def test_the_examples_of_the_documentation_drive_what_they_are_written_for(stage):
+    """DRV-30, DRV-38, DRV-39"""
+    (lab,) = examples("visa")
+    options = lab["equipment"]["stage_z"]["options"]
+    driver = build("visa", options | {"resource": stage.resource})
+    driver.open()
+    assert run(driver, "set_velocity", velocity=20.0) == 20.0
+    assert run(driver, "move_to", position=2.0) == 2.0
+    assert run(driver, "move_by", distance=-1.0) == 1.0
+    assert run(driver, "temperature") == 293.15
+    driver.close()
+    (lab,) = examples("serial")
+    driver = build("serial", lab["equipment"]["stage_a"]["options"])
+    assert set(driver.declared) == {"move_to"}
+
+
+def test_what_is_sent_and_read_in_the_devices_units_is_shown_in_ours(kind, stage):
+    """DRV-30"""
+    scale = {"per_unit": 0.1}  # a device that counts centimetres
+    readings = {name: dict(TABLE["readings"][name]) for name in ("position", "moving")}
+    readings["position"] |= scale
+    control = {"move_to": TABLE["control"]["move_to"] | {"parameters": {"position": {"type": "number"} | scale}}}
+    driver = driver_of(kind, stage, readings=readings, control=control, max_velocity=None)
+    driver.open()
+    assert run(driver, "move_to", position=20.0) == 20.0
+    assert stage.told() == ["move 2"]
+    assert driver.readback().position == 20.0
+    driver.close()
