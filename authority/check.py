@@ -6,6 +6,7 @@ Limits are found by asking each driver what it would refuse, which sends nothing
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from .settings import LOOPBACK, Apparatus, Settings
 
 _FAR = 1e300  # no axis goes there
 _CONTROL = "control"
+_SAID = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers of ours refuse
 
 
 def report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
@@ -111,7 +113,8 @@ def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
             try:
                 driver.check(command.name, others | {one.name: far})
             except OutsideLimits as refused:
-                found = found or str(refused).partition(" is outside ")[2] or str(refused)
+                said = _SAID.search(str(refused))
+                found = found or (said[1] if said else "limits of the driver")
     return found
 
 

@@ -123,6 +123,7 @@ class EpicsMotor:
             position=record.number("RBV"),
             target=record.number("VAL"),
             velocity=record.number("VELO"),
+            tolerance=self._tolerance,
             units=self.units,
             values=values | {name: value for name, value in given.items() if value is not None},
         )

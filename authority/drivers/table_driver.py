@@ -106,6 +106,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             position=position,
             target=_number(found.get("target")),
             velocity=_number(found.get("velocity")),
+            tolerance=self._table.tolerance or Readback().tolerance,
             units=self.units,
             values={name: value for name, value in found.items() if name not in _OWN_READINGS},
         )

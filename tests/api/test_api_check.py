@@ -70,6 +70,32 @@ def test_a_lab_file_without_mistakes_is_described(tmp_path: Path) -> None:
     assert "  warning   nothing bounds position of move_to, as far as is known before cable is reached: " in cable
 
 
+def test_limits_are_told_in_the_words_of_the_driver(tmp_path: Path) -> None:
+    """RUN-14"""
+    found = check(
+        tmp_path,
+        """
+[equipment.z]
+driver = "visa"
+[equipment.z.options]
+resource = "TCPIP::127.0.0.1::1::SOCKET"
+units = "mm"
+high = 100.0
+max_velocity = 50.0
+stop = "STOP"
+[equipment.z.options.control.go]
+send = "GO {{to}} {{speed}}"
+target = "to"
+velocity = "speed"
+parameters = {{ to = {{ type = "number" }}, speed = {{ type = "number" }} }}
+""",
+    )
+    assert (
+        "  control   go(to: a number in mm within the limit, at most 100 mm, "
+        "speed: a number in mm/s within the limit 50 mm/s)"
+    ) in found.stdout.splitlines()
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_every_mistake_is_a_line_and_nothing_was_opened(tmp_path: Path, command: str) -> None:
     """RUN-5, RUN-14, RUN-15, RUN-16"""
