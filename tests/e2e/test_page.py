@@ -62,7 +62,7 @@ def test_the_page_shows_who_has_what_live_and_its_stop_stops(
     wait_until(lambda: position(authority) > 3, "the motor to move")
     seen = card(page, "stage_x").locator(".position")
     before = seen.inner_text()
-    assert "moving to 90" in before
+    assert before.endswith(" → 90 mm")
     bar = card(page, "stage_x").locator(".way i")
     wait_until(lambda: 5 < bar.bounding_box()["width"] < 200, "the bar to show how much of the way is gone")
     page.wait_for_function(
@@ -89,6 +89,7 @@ options = {{ place = "{place}" }}
 
 [equipment.stage_x]
 driver = "simulated-motor"
+options = {{ velocity = 1.0 }}
 """
 
 
@@ -137,6 +138,28 @@ def test_a_fault_is_explained_on_the_page_and_cleared_there_with_a_reason(
     card(page, "press").locator(".story").wait_for(state="hidden")
 
 
+def test_equipment_that_comes_to_rest_says_whose_it_was_and_what_it_waits_for(
+    press: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """RUN-8"""
+    page, telephone = open_page(press.url), open_page(press.url, width=360, height=740)
+    ann = press.person("Ann")
+    ann.acquire()
+    move(ann, 90.0)
+    ann.release()
+    says(page, "stage_x", "coming to rest")
+    says(page, "stage_x", "the lock of Ann was released")
+    for name, shown in (("page-draining", page), ("page-draining-telephone", telephone)):
+        card(shown, "stage_x").get_by_role("button", name="why?").click()
+        card(shown, "stage_x").locator(".story.whole").wait_for()
+        card(shown, "stage_x").scroll_into_view_if_needed()
+        shown.screenshot(path=screenshots / f"{name}.png")
+    assert telephone.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_role("button", name="Stop stage_x").click()
+    says(page, "stage_x", "free")
+    card(page, "stage_x").get_by_role("button", name="why?").wait_for(state="hidden")
+
+
 def test_a_motion_from_outside_is_shown_at_the_equipment(
     press: Authority, tmp_path: Path, open_page: Callable[..., Page], screenshots: Path
 ) -> None:
@@ -153,7 +176,7 @@ def test_stop_all_stops_everything_that_moves(authority: Authority, open_page: C
     ann.acquire()
     move(ann, 90.0)
     page = open_page(authority.url)
-    says(page, "stage_x", "moving")
+    says(page, "stage_x", "→ 90 mm")
     page.get_by_role("button", name="STOP ALL").click()
     wait_until(lambda: not moving(authority), "the motor to stop")
     assert authority.status()["stopped_by"]["user"] == "the page"
