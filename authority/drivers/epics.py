@@ -7,13 +7,14 @@ the record's. It also ends a move that takes too long, and tells one that ended 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import Range, Unit, UnitOf, control, observe
 from authority.drivers.motion import Motion
 from authority.drivers.motor_state import WATCHED, Direction, MotorState, MoveFailed
+from authority.drivers.parameters import refuse_options
 from authority.ports import Readback
 
 __all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]
@@ -54,9 +55,10 @@ class EpicsMotor:
         max_velocity: float | None = None,
         park_position: float | None = None,
     ) -> None:
-        _refuse_bad_limits(prefix, low, high, park_position)
-        _refuse_bad_numbers(
-            velocity=velocity, max_velocity=max_velocity, tolerance=tolerance, move_deadline_s=move_deadline_s
+        speeds = {"velocity": velocity, "max_velocity": max_velocity}
+        others = {"tolerance": tolerance, "move_deadline_s": move_deadline_s}
+        refuse_options(
+            [*_wrong_limits(prefix, low, high, park_position), *_wrong_numbers(velocity, max_velocity, speeds | others)]
         )
         self._prefix, self._units, self._tolerance = prefix, units, tolerance
         self._velocity, self._deadline, self._home_with = velocity, move_deadline_s, home_with
@@ -316,21 +318,23 @@ class EpicsMotor:
         return _DEADLINE_FACTOR * abs(target - self._state.known("RBV")) / velocity + _DEADLINE_MARGIN_S
 
 
-def _refuse_bad_limits(prefix: str, low: float | None, high: float | None, park_position: float | None) -> None:
+def _wrong_limits(prefix: str, low: float | None, high: float | None, park_position: float | None) -> Iterator[str]:
     if not prefix or any(mark.isspace() for mark in prefix):
-        raise ValueError("prefix must be the name of a motor record, such as 'IOC:m1'")
+        yield "prefix must be the name of a motor record, such as 'IOC:m1'"
     if "." in prefix:
-        raise ValueError(f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot")
-    if low is not None and high is not None and not low < high:
-        raise ValueError(f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
+        yield f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot"
     least, most = -math.inf if low is None else low, math.inf if high is None else high
-    if park_position is not None and not least <= park_position <= most:
-        raise ValueError(f"park_position is {park_position:.12g}, but must be from {least:.12g} to {most:.12g}")
+    if not least < most:
+        yield f"low is {least:.12g} and high is {most:.12g}, but low must be less than high"
+    elif park_position is not None and not least <= park_position <= most:
+        yield f"park_position is {park_position:.12g}, but must be from {least:.12g} to {most:.12g}"
 
 
-def _refuse_bad_numbers(*, velocity: float | None, max_velocity: float | None, **others: float | None) -> None:
-    for name, value in {"velocity": velocity, "max_velocity": max_velocity, **others}.items():
+def _wrong_numbers(
+    velocity: float | None, max_velocity: float | None, positive: Mapping[str, float | None]
+) -> Iterator[str]:
+    for name, value in positive.items():
         if value is not None and not value > 0:
-            raise ValueError(f"{name} is {value:.12g}, but must be more than 0")
-    if velocity is not None and max_velocity is not None and velocity > max_velocity:
-        raise ValueError(f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}")
+            yield f"{name} is {value:.12g}, but must be more than 0"
+    if velocity is not None and max_velocity is not None and 0 < max_velocity < velocity:
+        yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"

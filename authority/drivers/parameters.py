@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeGuard, assert_never
 
 import msgspec
@@ -57,6 +57,12 @@ class BadOptions(ValueError):
     def __init__(self, *clauses: str) -> None:
         super().__init__("; ".join(clauses))
         self.clauses = clauses
+
+
+def refuse_options(wrong: Iterable[str]) -> None:
+    """Raise `BadOptions` where anything is wrong."""
+    if clauses := tuple(wrong):
+        raise BadOptions(*clauses)
 
 
 class _Wrong(Exception):

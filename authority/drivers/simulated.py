@@ -9,10 +9,11 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from authority.drivers.declare import Range, Unit, UnitOf, control, observe
+from authority.drivers.parameters import refuse_options
 from authority.drivers.record import How, MotorRecord
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 
@@ -61,15 +62,8 @@ class SimulatedMotor(_Simulated):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not low < high:
-            raise ValueError(f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
-        if not 0 < velocity < math.inf:
-            raise ValueError(f"velocity is {velocity:.12g}, but must be more than 0 and finite")
-        if max_velocity is not None and not velocity <= max_velocity:
-            raise ValueError(f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}")
-        for name, position in (("home_position", home_position), ("start", start), ("park_position", park_position)):
-            if position is not None and not low <= position <= high:
-                raise ValueError(f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}")
+        places = {"home_position": home_position, "start": start, "park_position": park_position}
+        refuse_options([*_wrong_places(low, high, places), *_wrong_velocity(velocity, max_velocity)])
         self.units = units
         self._low, self._high, self._home, self._park = low, high, home_position, park_position
         self._velocity, self._max_velocity = velocity, math.inf if max_velocity is None else max_velocity
@@ -233,6 +227,22 @@ class SimulatedMotor(_Simulated):
         if not self._low <= target <= self._high:
             limits = f"the limits {self._low:.12g} to {self._high:.12g} {self.units}"
             raise OutsideLimits(f"{target:.12g} {self.units} is outside {limits}")
+
+
+def _wrong_places(low: float, high: float, places: Mapping[str, float | None]) -> Iterator[str]:
+    if not low < high:
+        yield f"low is {low:.12g} and high is {high:.12g}, but low must be less than high"
+        return
+    for name, position in places.items():
+        if position is not None and not low <= position <= high:
+            yield f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}"
+
+
+def _wrong_velocity(velocity: float, max_velocity: float | None) -> Iterator[str]:
+    if not 0 < velocity < math.inf:
+        yield f"velocity is {velocity:.12g}, but must be more than 0 and finite"
+    elif max_velocity is not None and not velocity <= max_velocity:
+        yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"
 
 
 class _Move:

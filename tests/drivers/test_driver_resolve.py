@@ -177,9 +177,49 @@ def test_a_constructor_may_say_several_things_that_are_wrong_at_once(own_module)
     with pytest.raises(DriverMisconfigured) as wrong:
         build("our_lab:Picky", {"low": -1, "high": 1})
     assert wrong.value.mistakes == (
-        "Driver 'our_lab:Picky': low is too low.",
-        "Driver 'our_lab:Picky': high is too high.",
+        "Driver 'our_lab:Picky' refuses its options: low is too low.",
+        "Driver 'our_lab:Picky' refuses its options: high is too high.",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "clauses"),
+    [
+        (
+            "simulated-motor",
+            {"low": 5.0, "high": 1.0, "velocity": -1.0},
+            [
+                "low is 5 and high is 1, but low must be less than high",
+                "velocity is -1, but must be more than 0 and finite",
+            ],
+        ),
+        (
+            "simulated-motor",
+            {"start": -5.0, "home_position": 500.0, "max_velocity": 1.0},
+            [
+                "home_position is 500, but must be from 0 to 100",
+                "start is -5, but must be from 0 to 100",
+                "velocity is 10, but max_velocity is 1",
+            ],
+        ),
+        pytest.param(
+            "epics-motor",
+            {"prefix": "IOC:m1.VAL", "low": 5.0, "high": 1.0, "tolerance": 0.0, "velocity": 5.0, "max_velocity": 1.0},
+            [
+                "prefix is 'IOC:m1.VAL', but must be the record's name without a field: leave out the dot",
+                "low is 5 and high is 1, but low must be less than high",
+                "tolerance is 0, but must be more than 0",
+                "velocity is 5, but max_velocity is 1",
+            ],
+            marks=pytest.mark.epics,
+        ),
+    ],
+)
+def test_all_that_is_wrong_with_a_motors_options_is_said_at_once(name, options, clauses):
+    """RUN-5"""
+    with pytest.raises(DriverMisconfigured) as wrong:
+        build(name, options)
+    assert wrong.value.mistakes == tuple(f"Driver {name!r} refuses its options: {clause}." for clause in clauses)
 
 
 @pytest.mark.epics
