@@ -178,7 +178,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if (self._stops != stops or expired.is_set()) and self._stopped_again():
             if self._stops != stops:
                 raise MotionStopped(f"stopped{self._at()}") from failed
-            raise MoveFailed(f"was not done after {deadline_s:.12g} s and was stopped{self._at()}") from failed
+            raise self._too_late(deadline_s) from failed
         if failed is not None:
             raise failed
 
@@ -186,6 +186,10 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         expired.set()
         with suppress(DriverUnavailable):
             self.halt()
+
+    def _too_late(self, deadline_s: float) -> MoveFailed:
+        stopped = f" and was stopped{self._at()}" if self._options.stop else ""
+        return MoveFailed(f"was not done after {deadline_s:.12g} s{stopped}")
 
     def _stopped_again(self) -> bool:
         """Stop once more where a stop may have overtaken the order; False when the object has no stop to take."""
@@ -213,7 +217,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise DriverUnavailable(f"lost during {entry.path}: {self._lost}")
         if not pending.done():
             self.halt()
-            raise MoveFailed(f"was not done after {entry.deadline_s:.12g} s and was stopped{self._at()}")
+            raise self._too_late(entry.deadline_s)
         error = pending.error()
         if error is not None:
             with self._telling(entry.path):

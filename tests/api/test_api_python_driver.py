@@ -23,6 +23,7 @@ driver = "python"
 [equipment.stage_z.options]
 object = "ophyd:EpicsMotor"
 arguments = { prefix = "sim:slow", name = "stage_z" }
+address = "sim:slow on port PORT"
 kind = "motor"
 units = "mm"
 low = 0.0
@@ -56,7 +57,7 @@ get = "limits"
 driver = "python"
 [equipment.press.options]
 object = "bench:Stage"
-arguments = { port = "COM4" }
+arguments = { port = "COM4 of PORT" }
 stop = "stop"
 readings.position = { get = "position", type = "number" }
 readings.moving = { get = "is_moving", type = "boolean" }
@@ -79,7 +80,7 @@ def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[epics_server.Epics
 def lab(tmp_path_factory: pytest.TempPathFactory, ioc: epics_server.EpicsServer) -> Iterator[Authority]:
     path = os.pathsep.join([str(Path(epics_server.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**ioc.client_environment(), "OPHYD_CONTROL_LAYER": "caproto", "PYTHONPATH": path}
-    with running(tmp_path_factory.mktemp("lab"), lab=LAB, env=env) as authority:
+    with running(tmp_path_factory.mktemp("lab"), lab=LAB.replace("PORT", str(ioc.port)), env=env) as authority:
         until(lambda: readback(authority)["connected"], "ophyd finds the record")
         yield authority
 

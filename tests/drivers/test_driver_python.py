@@ -34,7 +34,7 @@ READINGS = {"position": {"get": "position", "type": "number"}, "moving": {"get":
 
 def lab(**changes: object) -> dict[str, object]:
     """The options of a stage, as a lab file has them."""
-    return {
+    whole = {
         "object": "bench:Stage",
         "arguments": {"port": "COM3"},
         "kind": "motor",
@@ -54,6 +54,7 @@ def lab(**changes: object) -> dict[str, object]:
         },
         **changes,
     }
+    return {key: value for key, value in whole.items() if value is not None}
 
 
 @pytest.fixture
@@ -76,6 +77,14 @@ def made() -> Iterator[Callable[..., PythonObject]]:
 def other_thread() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as pool:
         yield pool
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(WAIT_S * 1000):
+        if condition():
+            return
+        threading.Event().wait(0.001)
+    raise AssertionError("waited in vain")
 
 
 def run(driver: PythonObject, command: str, **parameters: object) -> object:
@@ -165,8 +174,7 @@ def test_a_readback_that_is_old_says_so(made, other_thread):
     driver.readback()
     stage.may_send.clear()
     look = other_thread.submit(run, driver, "move_to", position=3.0)
-    with driver._changed:
-        assert driver._changed.wait_for(lambda: driver._calling, timeout=WAIT_S) or driver._calling
+    until(lambda: driver._calling)
     driver._last_at -= 60.0  # as if it had been so for a minute
     assert driver.readback().error == "it is busy with a call: this is what it said before"
     stage.may_send.set()
@@ -211,8 +219,7 @@ def test_a_stop_that_overtakes_the_order_to_move_is_given_again_behind_it(made, 
     stage = driver._object
     stage.may_send.clear()
     move = other_thread.submit(run, driver, "move_to", position=4.0)
-    with driver._changed:
-        assert driver._changed.wait_for(lambda: driver._calling, timeout=WAIT_S) or driver._calling
+    until(lambda: driver._calling)
     driver.stop()
     assert stage.stops == 1
     stage.may_send.set()  # the object sends its order only now
@@ -227,8 +234,7 @@ def test_what_waits_behind_a_call_when_a_stop_comes_is_not_called_any_more(made,
     stage = driver._object
     with driver._turns:
         behind = other_thread.submit(run, driver, "move_to", position=4.0)
-        while not driver._busy:  # it has begun and waits for its turn
-            threading.Event().wait(0.001)
+        until(lambda: driver._busy)  # it has begun and waits for its turn
         driver.stop()
     with pytest.raises(MotionStopped, match="before the device had the command"):
         behind.result(WAIT_S)
@@ -251,6 +257,39 @@ def test_a_stop_that_the_object_does_not_take_is_said(made):
     driver._object = None
     with pytest.raises(DriverUnavailable, match="cannot be stopped"):
         driver.stop()
+
+
+def test_a_stop_that_the_object_does_not_take_is_no_end_of_its_command(made, other_thread):
+    """DRV-43"""
+    driver = made()
+    stage = driver._object
+
+    def refuse() -> None:
+        raise RuntimeError("the stop button is broken")
+
+    stage.stop = refuse
+    stage.may_send.clear()
+    move = other_thread.submit(run, driver, "move_to", position=4.0)
+    until(lambda: driver._calling)
+    with pytest.raises(DriverUnavailable, match=r"^stop failed: the stop button is broken$"):
+        driver.stop()
+    stage.may_send.set()
+    assert move.result(WAIT_S) == 4.0
+
+
+def test_where_there_is_nothing_to_stop_a_call_that_takes_too_long_has_failed_all_the_same(made, other_thread):
+    """DRV-43"""
+    slow = {"call": "move", "parameters": {"position": {"type": "number"}}, "deadline_s": 0.05}
+    driver = made(stop="", readings={}, low=None, high=None, control={"fill": slow})
+    stage = driver._object
+    stage.may_send.clear()
+    filling = other_thread.submit(run, driver, "fill", position=4.0)
+    until(lambda: driver._calling)
+    until(lambda: not any(isinstance(one, threading.Timer) for one in threading.enumerate()))  # the deadline is over
+    stage.may_send.set()
+    with pytest.raises(MoveFailed, match=r"^was not done after 0.05 s$"):
+        filling.result(WAIT_S)
+    driver.stop()
 
 
 def test_a_call_that_does_not_end_by_its_deadline_is_stopped_and_failed(made):
@@ -282,8 +321,7 @@ def test_a_status_that_a_call_returns_is_waited_for_and_a_stop_ends_that(made, o
 
     def begun(position: float):
         move = other_thread.submit(run, driver, "move_to", position=position)
-        while not hasattr(stage, "status" if call == "begin" else "future"):
-            threading.Event().wait(0.001)
+        until(lambda: hasattr(stage, "status" if call == "begin" else "future"))
         return move
 
     move = begun(3.0)
@@ -307,8 +345,7 @@ def test_a_status_that_fails_or_is_never_done_is_a_failed_command(made, other_th
     driver = made(object="bench:Promising", control={"move_to": {**MOVE, "call": "begin"}})
     stage = driver._object
     move = other_thread.submit(run, driver, "move_to", position=1.0)
-    while not hasattr(stage, "status"):
-        threading.Event().wait(0.001)
+    until(lambda: hasattr(stage, "status"))
     stage.status.finish(RuntimeError("the drive is off"))
     with pytest.raises(CallFailed, match=r"^begin failed: the drive is off$"):
         move.result(WAIT_S)
@@ -319,8 +356,7 @@ def test_a_connection_that_is_lost_during_a_status_ends_the_waiting(made, other_
     driver = made(object="bench:Promising", control={"move_to": {**MOVE, "call": "begin"}})
     stage = driver._object
     move = other_thread.submit(run, driver, "move_to", position=1.0)
-    while not hasattr(stage, "status"):
-        threading.Event().wait(0.001)
+    until(lambda: hasattr(stage, "status"))
     stage.connected = False
     with pytest.raises(DriverUnavailable, match=r"^position failed, and the connection is taken for lost"):
         driver.readback()
@@ -483,8 +519,7 @@ def test_a_mistake_that_the_lab_file_shows_is_told_before_anything_is_made(chang
 def test_what_the_object_has_not_is_told_when_it_is_made_and_it_is_made_once(changes, sentence):
     """DRV-45"""
     changes = {"low": None, "high": None, **changes} if "control" in changes else changes
-    options = {key: value for key, value in lab(**changes).items() if value is not None}
-    driver = build("python", options)
+    driver = build("python", lab(**changes))
     with pytest.raises(DriverUnavailable) as told:
         driver.open()
     assert str(told.value).startswith("bench:Stage: ")

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from bench import Stage
@@ -19,7 +21,7 @@ from authority.__main__ import EXIT_USAGE, main
 from authority.drivers import build
 from authority.settings import Misconfigured, load
 from authority.wrap import CannotWrap, wrap
-from authority.wrap.arguments import argument_of_property
+from authority.wrap.arguments import Unfit, argument_of_property, arguments_of
 from authority.wrap.docstrings import type_in, type_of_value_in, units_in
 from authority.wrap.toml import comment, key_of, short, toml
 
@@ -314,6 +316,83 @@ def test_a_module_that_needs_another_or_fails_is_one_sentence(tmp_path, monkeypa
         wrap("needy:Motor")
     with pytest.raises(CannotWrap, match=r"^the module broken cannot be imported: no licence$"):
         wrap("broken:Motor")
+
+
+class Ways:
+    """Methods that take what a lab file can hold, and what it cannot."""
+
+    def of_literal(self, gear: Literal[1, 2, 3] = 2) -> None: ...
+
+    def of_mixed(self, gear: Literal[1, "two"]) -> None: ...
+
+    def of_union(self, x: int | float, y: float | None = None) -> None: ...
+
+    def of_annotated(self, x: Annotated[float, "a length"], *rest: float, **more: float) -> None: ...
+
+    def of_position(self, x: float, /) -> None: ...
+
+    def of_optional_position(self, x: float = 1.0, /) -> None: ...
+
+    def of_wrong_default(self, x: bool = 3) -> None: ...
+
+    def of_callback(self, x: float, done: Callable[[], None] = print) -> None: ...
+
+    def of_anything(self, x: Any) -> None: ...
+
+    def of_nowhere(self, x: Nowhere = 1.5) -> None: ...  # noqa: F821 - as foreign code has it
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("of_literal", [("gear", "integer", (1, 2, 3), 2)]),
+        ("of_mixed", "its parameter gear is Literal[1, 'two']"),
+        ("of_union", [("x", "number", (), None)]),
+        ("of_annotated", [("x", "number", (), None)]),
+        ("of_position", "its parameter x cannot be given by name"),
+        ("of_optional_position", []),
+        ("of_wrong_default", []),
+        ("of_callback", [("x", "number", (), None)]),
+        ("of_anything", [("x", "number", (), None)]),
+        ("of_nowhere", [("x", "number", (), 1.5)]),
+    ],
+)
+def test_a_method_is_taken_with_what_a_lab_file_can_hold_or_left_out_with_the_reason(method, expected):
+    """RUN-13"""
+    if isinstance(expected, str):
+        with pytest.raises(Unfit) as told:
+            arguments_of(getattr(Ways, method), "")
+        assert str(told.value).replace("typing.", "") == expected
+        return
+    found = arguments_of(getattr(Ways, method), "")
+    assert [(one.name, one.type, one.choices, one.default) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("validator", "values", "expected"),
+    [
+        ("strict_range", [0, 5], ("number", 0.0, 5.0, ())),
+        ("strict_range", [5, 0, 3], ("number", 0.0, 5.0, ())),
+        ("strict_range", [0, float("inf")], ("number", None, None, ())),
+        ("strict_range", ["a", None], ("number", None, None, ())),
+        ("strict_discrete_set", {"CW": "+", "CCW": "-"}, ("text", None, None, ("CW", "CCW"))),
+        ("strict_discrete_set", {3, 1, 2}, ("integer", None, None, (1, 2, 3))),
+        ("strict_discrete_set", [1, 2.5], ("number", None, None, (1.0, 2.5))),
+        ("strict_discrete_set", [True, False], ("boolean", None, None, ())),
+        ("strict_discrete_set", ["a", 1], ("number", None, None, ())),
+        ("strict_discrete_set", range(1000), ("number", None, None, ())),
+        ("strict_discrete_set", "abc", ("number", None, None, ())),
+    ],
+)
+def test_a_validator_gives_limits_or_choices_where_a_lab_file_can_hold_them(validator, values, expected):
+    """RUN-13"""
+    from pymeasure.instruments import Instrument, validators
+
+    class Thing(Instrument):
+        gain = Instrument.control("G?", "G%s", "Control the gain.", getattr(validators, validator), values)
+
+    found = argument_of_property(Thing, "gain", Thing.gain, Thing.gain.__doc__)
+    assert (found.type, found.low, found.high, found.choices) == expected
 
 
 @pytest.mark.parametrize(
