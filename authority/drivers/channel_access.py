@@ -5,6 +5,7 @@ Which server is asked is said to caproto by `EPICS_CA_ADDR_LIST`, `EPICS_CA_AUTO
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -246,4 +247,6 @@ def _client() -> tuple[Callable[[], _Context], tuple[type[Exception], ...]]:
         raise ModuleNotFoundError(
             "EPICS needs the package caproto: install it with pip install 'jupyter-motorlock[epics]'"
         ) from missing
+    # It tells of each channel of each record that comes or goes; what people need to know is in the readback.
+    logging.getLogger("caproto.ch").setLevel(logging.WARNING)
     return client.Context, (caproto.CaprotoError, OSError)

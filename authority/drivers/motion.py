@@ -59,8 +59,11 @@ class Motion:
             return self._starts != starts
         self._bring_to_rest(starts)
         self._refuse_stopped(stops)
-        at = self._state.shown(self._state.known("RBV")) + self._state.why_paused()
-        raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and was stopped at {at}")
+        at = self._state.shown(self._state.known("RBV"))
+        ended = f"was stopped at {at}{self._state.why_paused()}"
+        if self._state.moving:
+            ended = f"does not obey STOP: it still moves, at {at}"
+        raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and {ended}")
 
     def jog(self, direction: Direction, seconds: float, stops: int) -> None:
         """Move on until `seconds` are over (0: until a stop), but not beyond a soft limit.
@@ -81,8 +84,9 @@ class Motion:
         if not self._ends_in(_REST_S, starts, stops):
             self._bring_to_rest(starts)
         self._refuse_stopped(stops)
-        if ended != "in time":
-            raise MoveFailed(self._why_jog_ended(direction, ended, began=self._starts != starts))
+        began = self._starts != starts
+        if ended != "in time" or not began:
+            raise MoveFailed(self._why_jog_ended(direction, ended, began=began))
 
     def _jog_ends(self, direction: Direction, seconds: float, starts: int, stops: int) -> str:
         """Wait for a reason to end a jog and return it: `stopped`, `by itself`, `in time` or `limit`."""

@@ -4,9 +4,9 @@
 
 serves, in mm, `sim:m1` (0 to 10, 5 mm/s), `sim:m2` (-10 to 20, 10 mm/s) and `sim:slow` (0 to 100, 1 mm/s). Beside each
 record are PVs that arrange the metal: `sim:m1:HardHigh` and `:HardLow` (where the limit switches are), `:HomeSwitch`,
-`:Position` (put there by hand), `:Stuck` (it is told to go and never gets anywhere), `:Slip` (the part of each way that
-it falls short), `:CommError`, `:Problem`, and `:Reset`, by which all is as at the start. What
-the record does, and what it does not, is told in `motor_record`.
+`:Position` (put there by hand), `:Stuck` (it is told to go and never gets anywhere), `:Deaf` (it obeys no stop),
+`:Slip` (the part of each way that it falls short), `:CommError`, `:Problem`, and `:Reset`, by which all is as at the
+start. What the record does, and what it does not, is told in `motor_record`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from motor_record import Axis, MotorRecord
 TICK_S = 0.02
 _EACH_ONE_COUNTS = {"DMOV", "MOVN", "STOP", "MIP"}  # of the others, only the last of a tick is told
 _PUT = {"VAL", "RLV", "TWF", "TWR", "TWV", "HOMF", "HOMR", "JOGF", "JOGR", "STOP", "SPMG", "SYNC", "CNEN", "HLM", "LLM"}
-_ARRANGED = ("hard_high", "hard_low", "home_switch", "position", "slip", "stuck", "comm_error", "problem")
+_ARRANGED = ("hard_high", "hard_low", "home_switch", "position", "slip", "stuck", "deaf", "comm_error", "problem")
 _PUT |= {"VELO", "JVEL", "HVEL", "VBAS", "VMAX", "ACCL", "JAR", "RDBD", "RTRY", "HLSV"}
 
 
@@ -42,6 +42,7 @@ class Motor(PVGroup):
     position = pvproperty(value=0.0, name=":Position", alarm_group="axis")
     slip = pvproperty(value=0.0, name=":Slip", alarm_group="axis")
     stuck = pvproperty(value=0, name=":Stuck", alarm_group="axis")
+    deaf = pvproperty(value=0, name=":Deaf", alarm_group="axis")
     comm_error = pvproperty(value=0, name=":CommError", alarm_group="axis")
     problem = pvproperty(value=0, name=":Problem", alarm_group="axis")
     reset = pvproperty(value=0, name=":Reset", alarm_group="axis")

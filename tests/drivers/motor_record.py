@@ -43,7 +43,7 @@ class Axis:
         self.position, self.velocity = position, 0.0
         self.hard_low, self.hard_high, self.home_switch = hard_low, hard_high, home_switch
         self.powered = True
-        self.stuck = self.comm_error = self.problem = False
+        self.stuck = self.deaf = self.comm_error = self.problem = False
         self.slip = 0.0  # the part of each way that a move falls short
         self._aim: float | None = None
         self._speed, self._accel = 0.0, 1.0
@@ -69,7 +69,8 @@ class Axis:
         self._begin(self.home_switch if ahead else direction * math.inf, abs(speed), accel)
 
     def stop(self) -> None:
-        self._aim = None
+        if not self.deaf:
+            self._aim = None
         self.news = True
 
     def _begin(self, aim: float, speed: float, accel: float) -> None:

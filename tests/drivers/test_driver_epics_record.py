@@ -56,10 +56,10 @@ def test_a_jog_goes_on_for_its_seconds_and_answers_the_position(motor_of, outsid
     """DRV-22"""
     outsider.write(f"{SLOW}:Position", 20.0)
     motor = motor_of(SLOW)
-    motor.check("jog", {"direction": "forward", "seconds": 0.5})
-    forward = motor.jog("forward", seconds=0.5)
-    assert 20.2 < forward < 50
-    assert motor.jog("reverse", 0.1) < forward
+    motor.check("jog", {"direction": "forward", "seconds": 1.0})
+    forward = motor.jog("forward")
+    assert 20.1 < forward < 50
+    assert motor.jog("reverse", 0.5) < forward
     assert not motor.readback().moving
     assert (outsider.read(f"{SLOW}.JOGF"), outsider.read(f"{SLOW}.JOGR")) == (0, 0)
 
@@ -74,6 +74,14 @@ def test_a_jog_that_is_stopped_is_stopped_and_its_button_is_not_left_pressed(mot
         jog.result(WAIT_S)
     assert until(motor, lambda seen: not seen.moving).position < 50
     assert outsider.read(f"{SLOW}.JOGF") == 0
+
+
+def test_a_jog_that_does_not_move_has_failed_and_says_why(motor_of, outsider):
+    """DRV-21, DRV-22"""
+    outsider.write(f"{FAST}.CNEN", 0)
+    motor = motor_of()
+    with pytest.raises(MoveFailed, match=r"^the jog of sim:m1 ended at 0 mm: it is switched off \(CNEN\): enable it$"):
+        motor.jog("forward", 0.1)
 
 
 def test_a_stop_at_the_very_start_of_a_jog_is_not_lost(motor_of, other_thread):
@@ -372,6 +380,17 @@ def test_a_motor_that_is_stuck_is_stopped_at_the_deadline(motor_of, outsider):
     with pytest.raises(MoveFailed, match=r"^sim:m1 was not there after 0.5 s and was stopped at 0 mm$"):
         motor.move_to(3.0)
     assert not motor.readback().moving
+
+
+@pytest.mark.slow
+def test_a_motor_that_obeys_no_stop_is_not_said_to_stand(motor_of, outsider):
+    """DRV-11"""
+    motor = motor_of(SLOW, move_deadline_s=0.5)
+    outsider.write(f"{SLOW}:Deaf", 1)
+    with pytest.raises(MoveFailed, match=r"not there after 0.5 s and does not obey STOP: it still moves, at .* mm$"):
+        motor.move_to(80.0)
+    assert motor.readback().moving
+    outsider.write(f"{SLOW}:Deaf", 0)
 
 
 def test_a_record_lost_during_a_jog_is_told_and_what_was_set_holds_when_it_is_back(motor_of, ioc, other_thread):
