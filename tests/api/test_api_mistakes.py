@@ -45,6 +45,18 @@ VALID: Lab = {
         "flaky": {"driver": "drivers:Flaky", "options": {"place": "/nowhere", "address": "COM1"}},
         "other": {"driver": "drivers:Flaky", "options": {"place": "/nowhere", "address": "COM2"}},
         "ps": {"driver": "simulated-power-supply"},
+        "gauge": {
+            "driver": "serial",
+            "options": {
+                "port": "/dev/ttyNONE",
+                "stop": "STOP",
+                "units": "mm",
+                "low": 0.0,
+                "high": 5.0,
+                "readings": {"position": {"query": "POS?", "type": "number"}},
+                "control": {"go": {"send": "GO {to}", "target": "to", "parameters": {"to": {"type": "number"}}}},
+            },
+        },
         "bell": {
             "driver": "python",
             "options": {
