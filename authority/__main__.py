@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -115,9 +116,11 @@ def _wrap(arguments: argparse.Namespace) -> int:
     from .wrap import CannotWrap, wrap
 
     try:
-        print(wrap(arguments.place), end="")
+        with contextlib.redirect_stdout(sys.stderr):  # what a module says when it is imported is no part of the draft
+            draft = wrap(arguments.place)
     except CannotWrap as error:
         return _mistaken([f"{error}."])
+    print(draft, end="")
     return 0
 
 

@@ -395,6 +395,17 @@ def test_a_validator_gives_limits_or_choices_where_a_lab_file_can_hold_them(vali
     assert (found.type, found.low, found.high, found.choices) == expected
 
 
+def test_what_a_module_says_when_it_is_imported_is_no_part_of_the_draft(tmp_path, monkeypatch, capsys):
+    """RUN-13"""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "print('Welcome!')\nclass Pump:\n    def stop(self) -> None:\n        'Stop it.'\n"
+    (tmp_path / "talkative.py").write_text(source, encoding="utf-8")
+    assert main(["wrap", "talkative:Pump"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "Welcome!\n"
+    assert options_of(printed.out) == {"object": "talkative:Pump", "stop": "stop"}
+
+
 @pytest.mark.parametrize(
     ("text", "units"),
     [
