@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Annotated, Literal, Protocol
 
 from authority.drivers.convert import Mistake
 from authority.drivers.declare import Range
-from authority.drivers.text import LineLost, NoAnswer, TextDriver
+from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
 from authority.drivers.text_table import TextOptions, termination_mistakes
 
 if sys.platform != "win32":
@@ -64,7 +63,7 @@ class Serial(TextDriver):
     @property
     def address(self) -> str | None:
         """The port itself, by whatever name: no two authorities of one machine may drive it."""
-        return f"serial:{os.path.realpath(self._port) if os.path.exists(self._port) else self._port}"
+        return port_address(self._port)
 
 
 class _Port(Protocol):

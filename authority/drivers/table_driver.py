@@ -202,15 +202,22 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
                 self._changed.wait_for(lambda: self._delivered != delivered, timeout=_POLL_S)
 
     def _reading_again(self, name: str) -> Scalar | None:
-        """Return a reading, also when the connection is lost once: a move outlives that."""
+        """Return a reading, also when it fails once, or the connection is lost once: a move outlives that."""
+        lost = False
         try:
             return self._reading(name)
         except DriverUnavailable:
-            try:
+            lost = True
+        except Exception:  # noqa: BLE001 - it is asked again, and fails again if it must
+            lost = False
+        try:
+            if lost:
                 self.open()
-                return self._reading(name)
-            except DriverUnavailable as lost:
-                raise DriverUnavailable(f"{lost}; it may be moving") from lost
+            return self._reading(name)
+        except DriverUnavailable as down:
+            raise DriverUnavailable(f"{down}; it may be moving") from down
+        except Exception as wrong:
+            raise MoveFailed(f"{wrong}; it may be moving") from wrong
 
     def _is_at(self, goal: float | None) -> bool:
         tolerance = self._table.tolerance

@@ -7,6 +7,7 @@ while the line is being put on the wire. A stop takes the second one alone.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -228,6 +229,11 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def _unavailable(self, why: str) -> DriverUnavailable:
         return DriverUnavailable(f"{self._line.name}: {why}")
+
+
+def port_address(port: str) -> str:
+    """Return the address of a serial port: the same by whatever name, and through whatever driver."""
+    return f"serial:{os.path.realpath(port) if os.path.exists(port) else port}"
 
 
 @contextlib.contextmanager

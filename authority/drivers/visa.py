@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Literal, Protocol
 
 from authority.drivers.convert import Mistake
-from authority.drivers.text import LineLost, NoAnswer, TextDriver
+from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
 from authority.drivers.text_table import TextOptions, termination_mistakes
 
 _MISSING = "visa needs the package {name}: install it with pip install 'jupyter-motorlock[visa]'"
@@ -75,8 +75,15 @@ class Visa(TextDriver):
 
     @property
     def address(self) -> str | None:
-        """The resource's name: no two authorities of one machine may drive it."""
-        return f"visa:{self._resource}"
+        """The resource, by whatever spelling: no two authorities of one machine may drive it."""
+        rname = import_module("pyvisa.rname")
+        try:
+            parsed = rname.parse_resource_name(self._resource)
+        except rname.InvalidResourceName:  # a name that a maker's VISA knows
+            return f"visa:{self._resource}"
+        if parsed.interface_type == "ASRL" and parsed.board.startswith("/"):
+            return port_address(parsed.board)
+        return f"visa:{parsed}"
 
 
 class _Resource(Protocol):

@@ -6,8 +6,9 @@ millimetres and seconds; a line may hold several, parted by semicolons, and ends
 
 Faults, by any connection or with `--fault`: `SIM:HANG`, `SIM:TWICE`, `SIM:GARBLE` (an answer never comes, comes twice,
 is none), `SIM:LATE 2` (comes 2 s later) and `SIM:HOLD` (comes at `SIM:OK`) hold for all answers to come, or with a
-query such as `SIM:HANG MOV?` for those to it; `SIM?` names them in any case; `SIM:OK` ends them. `SIM:DROP` closes all
-connections, `SIM:REFUSE 3` also takes none for 3 s. What is ordered is done also while no answer comes.
+query such as `SIM:HANG MOV?` for those to it; `SIM?` names them, and how many are held, in any case; `SIM:OK` ends
+them. `SIM:DROP` closes all connections, `SIM:REFUSE 3` also takes none for 3 s. What is ordered is done also while no
+answer comes.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ class Device:
             case "TEMP?":
                 return "293.150"
             case "SIM?":
-                return " ".join(which for which, _, _ in self._faults) or "OK"
+                held = f" {len(self._held)}" if self._held else ""
+                return (" ".join(which for which, _, _ in self._faults) or "OK") + held
             case "SYST:ERR?":
                 return self.errors.popleft() if self.errors else '0,"No error"'
         raise Undefined(word)

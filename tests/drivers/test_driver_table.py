@@ -215,6 +215,30 @@ def test_a_move_outlives_a_connection_that_is_lost_once():
     assert run(driver, "move_to", position=7.0) == 7.0
 
 
+def test_a_move_outlives_one_answer_that_cannot_be_read():
+    """DRV-33"""
+    driver = desk()
+
+    def garble() -> None:
+        driver.on_ask = lambda: None
+        raise ValueError("#?!")
+
+    driver.on_ask = garble
+    assert run(driver, "move_to", position=7.0) == 7.0
+
+
+def test_a_move_whose_answers_stay_bad_says_that_it_may_be_moving():
+    """DRV-33"""
+    driver = desk()
+
+    def garble() -> None:
+        raise ValueError("#?!")
+
+    driver.on_ask = garble
+    with pytest.raises(MoveFailed, match=r"^#\?!; it may be moving$"):
+        run(driver, "move_to", position=7.0)
+
+
 def test_a_move_whose_device_stays_away_says_that_it_may_still_move():
     """DRV-33"""
     driver = desk()

@@ -144,6 +144,21 @@ def test_a_stop_ends_a_move_as_stopped_and_the_stage_stands(kind, slow):
     driver.close()
 
 
+def test_what_a_stop_overtakes_is_not_sent_any_more(kind, stage):
+    """DRV-34"""
+    driver = driver_of(kind, stage, timeout_s=PATIENCE_S)
+    driver.open()
+    stage.tell("SIM:HOLD POS?")
+    move = InThread(driver, "move_by", distance=90.0)  # it waits for the position that it counts from
+    until(lambda: stage.ask("SIM?") == ["HOLD 1"], "the position is asked")
+    driver.stop()
+    until(lambda: stage.told() == ["stop"], "the stage has the stop")
+    stage.tell("SIM:OK")
+    assert isinstance(move.ended(), MotionStopped)
+    assert stage.told() == ["stop"]
+    driver.close()
+
+
 def test_a_command_whose_device_fell_silent_ends_as_stopped_after_a_stop(kind, slow):
     """DRV-34"""
     driver = driver_of(kind, slow, timeout_s=0.3)

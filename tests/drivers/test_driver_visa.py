@@ -104,6 +104,16 @@ def test_what_cannot_be_read_is_shown(action, sentence):
     driver.close()
 
 
+def test_a_resource_is_one_address_by_whatever_spelling(tmp_path):
+    """DRV-38, STORE-5"""
+    addresses = {supply(name).address for name in ("GPIB::8::INSTR", "gpib0::8", "GPIB0::8::INSTR")}
+    assert addresses == {"visa:GPIB0::8::INSTR"}
+    port = tmp_path / "ttyUSB0"
+    port.touch()
+    (tmp_path / "stage").symlink_to(port)
+    assert supply(f"ASRL{tmp_path}/stage::INSTR").address == f"serial:{port}"
+
+
 def test_an_instrument_that_is_not_there_is_unavailable():
     """DRV-6"""
     with pytest.raises(DriverUnavailable, match=r"^ASRL/dev/no-such-port::INSTR: cannot be opened \("):
