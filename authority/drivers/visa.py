@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Literal, Protocol
@@ -138,6 +139,7 @@ class _VisaLine:
             resource.timeout = milliseconds
             resource.read_termination = o.read_termination
             self._set_serial(resource)
+            _send_at_once(resource)
             self._take_lock(resource)
             if self._clear:
                 resource.clear()
@@ -230,6 +232,17 @@ class _VisaLine:
         if self._resource is None:
             raise LineLost("not connected")
         return self._resource
+
+
+def _send_at_once(resource: object) -> None:
+    """Have a stop not wait on the way until what was sent before is acknowledged (some 40 ms).
+
+    VISA does so by default; pyvisa-py 0.8 does not, and refuses the attribute that says so.
+    """
+    sessions: Mapping[object, object] = getattr(getattr(resource, "visalib", None), "sessions", {})
+    interface = getattr(sessions.get(getattr(resource, "session", None)), "interface", None)
+    if isinstance(interface, socket.socket):
+        interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _imports(name: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -144,6 +146,23 @@ def test_a_stop_ends_a_move_as_stopped_and_the_stage_stands(kind, slow):
     driver.close()
 
 
+def test_what_is_sent_over_a_socket_does_not_wait_on_the_way_for_what_was_sent_before(stage):
+    """DRV-34"""
+    driver = driver_of("visa", stage)
+    driver.open()
+    waits = []
+    for number in map(int, os.listdir("/dev/fd")):
+        try:
+            one = socket.socket(fileno=os.dup(number))
+        except OSError:  # no socket, or the one that lists
+            continue
+        with one:
+            if one.family == socket.AF_INET and one.getpeername()[1] == stage.port:
+                waits.append(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0)
+    assert waits == [False]
+    driver.close()
+
+
 def test_what_a_stop_overtakes_is_not_sent_any_more(kind, stage):
     """DRV-34"""
     driver = driver_of(kind, stage, timeout_s=PATIENCE_S)
@@ -210,6 +229,24 @@ def test_a_late_answer_is_never_taken_for_the_next_ones(kind, stage):
     driver.open()
     assert driver.readback().position == 0.0
     assert run(driver, "ask", words="*IDN") == "motorlock,SCPI stage,0,1"
+    driver.close()
+
+
+def test_a_late_answer_over_a_socket_is_not_even_read_while_the_next_one_is_awaited(stage):
+    """DRV-35"""
+    driver = driver_of("visa", stage, timeout_s=2.0)
+    driver.open()
+    stage.tell("SIM:HOLD TEMP?", "SIM:HOLD *IDN?")
+    with pytest.raises(DriverUnavailable):
+        run(driver, "temperature")
+    driver.open()
+    found: list[object] = []
+    asking = threading.Thread(target=lambda: found.append(run(driver, "ask", words="*IDN")))
+    asking.start()
+    until(lambda: stage.ask("SIM?") == ["HOLD HOLD 2"], "the next question is asked")
+    stage.tell("SIM:OK")  # here come both
+    asking.join(PATIENCE_S)
+    assert found == ["motorlock,SCPI stage,0,1"]
     driver.close()
 
 
