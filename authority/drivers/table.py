@@ -152,7 +152,6 @@ class TableOptions(Struct, frozen=True, kw_only=True):
 def table_mistakes(options: TableOptions, found: list[Mistake]) -> Iterator[Mistake]:
     """Tell what cannot be in a table that was converted with the mistakes `found`; what those spoil is not judged."""
     broken = {mistake.key for mistake in found}
-    whole = not broken
 
     def sound(key: str) -> bool:
         return not any(one == key or one.startswith((f"{key}.", f"{key}[")) for one in broken)
@@ -165,9 +164,14 @@ def table_mistakes(options: TableOptions, found: list[Mistake]) -> Iterator[Mist
         for name, command in commands.items():
             if sound(f"{group}.{name}"):
                 yield from _told(f"{group}.{name}", _command(name, command, options))
-    if whole:
+    if sound("low") and sound("high") and _crossed(options.low, options.high):
+        clause = f"low is {options.low:.12g} and high is {options.high:.12g}, but low must be less than high"
+        yield Mistake("low", clause)
+    if sound("control"):
         yield from _limits(options)
+    if sound("stop"):
         yield from _stop(options)
+    if all("." in key for key in broken):
         yield from options.mistakes()
 
 
@@ -202,7 +206,7 @@ def _reading(name: str, reading: ReadingEntry, options: TableOptions) -> Iterato
     if reading.type != needed:
         yield f'is type = "{reading.type}", but needs type = "{needed}"'
     if name in _OF_POSITION and reading.units not in (None, options.units):
-        yield f"is in {reading.units}, but units of the position is {options.units}: nothing converts them"
+        yield f"is in {reading.units}, but {_units_of_position(options)}: nothing converts them"
     yield from reading.mistakes()
 
 
@@ -236,7 +240,7 @@ def _roles(entry: ControlEntry, options: TableOptions) -> Iterator[str]:
         if parameter.type not in ("number", "integer"):
             yield f"has {role} = {named!r}, which must be a number, not {parameter.type}"
         if role != "velocity" and parameter.units not in (None, options.units):
-            yield f"parameters.{named} is in {parameter.units}, but units of the position is {options.units}"
+            yield f"parameters.{named} is in {parameter.units}, but {_units_of_position(options)}"
     if entry.target is not None and entry.distance is not None:
         yield "has both target and distance: it can be only one of them"
     if entry.distance is not None and "position" not in options.readings:
@@ -254,8 +258,6 @@ def _end(entry: ControlEntry, options: TableOptions) -> Iterator[str]:
 
 def _limits(options: TableOptions) -> Iterator[Mistake]:
     low, high = options.low, options.high
-    if _crossed(low, high):
-        yield Mistake("low", f"low is {low:.12g} and high is {high:.12g}, but low must be less than high")
     commands = options.control.values()
     if (low is not None or high is not None) and not any(one.target or one.distance for one in commands):
         said = 'say target = "PARAMETER" or distance = "PARAMETER" in the control command that moves'
@@ -266,13 +268,17 @@ def _limits(options: TableOptions) -> Iterator[Mistake]:
 
 
 def _stop(options: TableOptions) -> Iterator[Mistake]:
-    moving = [name for name, one in options.control.items() if one.moves]
+    moving = [name for name, one in options.control.items() if isinstance(one, ControlEntry) and one.moves]
     if options.stop is None and options.control:
         said = 'say what stops it, or stop = "" where there is nothing to stop'
         yield Mistake("stop", f"stop is missing, but there are control commands: {said}")
     elif options.stop is not None and not options.stop.strip() and (moving or "moving" in options.readings):
         what = f"control.{moving[0]} moves" if moving else "there is a reading moving"
         yield Mistake("stop", f"stop is empty, but {what}: what moves must have a stop")
+
+
+def _units_of_position(options: TableOptions) -> str:
+    return f"units of the position is {options.units}" if options.units else "units of the position is not said"
 
 
 def _named(what: str, table: Mapping[str, object]) -> str:

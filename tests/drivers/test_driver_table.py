@@ -338,6 +338,24 @@ def test_all_mistakes_are_told_at_once_and_none_for_what_another_one_spoils():
     )
 
 
+def test_a_stop_that_is_missing_is_told_beside_a_word_that_is_misspelt():
+    """DRV-31"""
+    text = SOUND.replace('target = "position"', 'taget = "position"').replace('stop = "halt"\n', "")
+    taget, stop = mistakes(text)
+    assert taget.startswith("control.move_to.taget is no key here")
+    assert stop.startswith("stop is missing, but there are control commands")
+
+
+def test_a_position_in_units_that_nobody_said_is_a_mistake():
+    """DRV-31"""
+    text = SOUND.replace('units = "mm"\n', "").replace(
+        'position = { type = "number" }', 'position = { type = "number", units = "mm" }'
+    )
+    assert mistakes(text) == (
+        "readings.position is in mm, but units of the position is not said: nothing converts them",
+    )
+
+
 def test_what_must_be_a_table_is_said_to_be_one():
     """DRV-31"""
     assert mistakes('stop = ""\ncontrol = 3\n[observe]\nlook = "x"') == (
