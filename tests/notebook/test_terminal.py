@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -44,7 +45,19 @@ def environment(url: str | None) -> dict[str, str]:
 
 
 def motorlock(url: str | None, *words: str) -> Ran:
-    """Type a command where nothing but the light client is installed."""
+    """Type a command, in this process: it speaks with the authority's."""
+    said, wrong = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as env, redirect_stdout(said), redirect_stderr(wrong):
+        for name in [name for name in os.environ if name.startswith("MOTORLOCK_")]:
+            env.delenv(name)
+        for name, value in environment(url).items():
+            env.setenv(name, value)
+        status = main(list(words))
+    return Ran(words, status, said.getvalue(), wrong.getvalue())
+
+
+def light(url: str | None, *words: str) -> Ran:
+    """Type a command where nothing but the light client is installed, as a process of its own."""
     command = [sys.executable, "-c", WITHOUT_THE_EXTRA, *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment(url))
 
@@ -112,7 +125,7 @@ def test_status_says_who_has_what_in_a_line_each_or_all_there_is_to_say(authorit
     ann, bob = authority.person("Ann"), authority.person("Bob")
     ann.acquire()
     bob.acquire(wait=True)
-    first, *others = done(motorlock(authority.url, "status")).splitlines()
+    first, *others = done(light(authority.url, "status")).splitlines()
     assert first.startswith("Ann has stage_x since ")
     assert others == ["stage_y is free.", "ps_abc123 is free.", "scope_123 is free."]
     whole = done(motorlock(None, "status", "stage_x", "--url", authority.url))
@@ -128,7 +141,7 @@ def test_stop_stops_what_another_moves_and_makes_no_session(authority: Authority
     ann.acquire()
     command(authority, ann.session_id, "move_to", position=90)
     sessions = authority.call("GET", "/locks/sessions")["count"]
-    said = done(motorlock(authority.url, "stop", "stage_x", "stage_y", "--reason", "the cable"))
+    said = done(light(authority.url, "stop", "stage_x", "stage_y", "--reason", "the cable"))
     assert said == "stage_x was stopped and stage_y was stopped.\n"
     wait_until(lambda: not authority.status()["readback"]["moving"], "the motor to stand")
     stop = authority.status()["stopped_by"]
@@ -150,7 +163,7 @@ def test_an_authority_that_is_not_there_or_does_not_answer_is_one_sentence_with_
     wire: Wire, words: list[str]
 ) -> None:
     """RUN-17, RUN-18"""
-    gone = refused(motorlock("http://127.0.0.1:1", *words))
+    gone = refused(light("http://127.0.0.1:1", *words))
     wire.cut()
     silent = refused(motorlock(wire.url, *words))
     assert "No motorlock authority answers at http://127.0.0.1:1" in gone
@@ -163,7 +176,7 @@ def test_release_by_force_stops_the_holder_and_tells_both_who_did_it_and_why(aut
     ann = authority.person("Ann")
     ann.acquire()
     command(authority, ann.session_id, "move_to", position=90)
-    said = done(motorlock(authority.url, "release", "stage_x", "--force", "--reason", "Ann went home"))
+    said = done(light(authority.url, "release", "stage_x", "--force", "--reason", "Ann went home"))
     assert said.startswith("stage_x was taken from Ann, who is told that you did it and why.\n")
     loss = authority.status()["last_lost"]
     assert (loss["why"], loss["by"], loss["reason"]) == ("forced", "Eva", "Ann went home")
