@@ -112,7 +112,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""
         with self._turn(), self._telling(entry.get):
             value = as_scalar(self._result(partial(_got, entry.get)), entry.type, self._options.units_of(name))
-        return not value if entry.invert else value
+            if value is None and name == "moving":
+                raise NoAnswer("it answered nothing, so that nobody knows whether it moves")
+        return not value if entry.invert and value is not None else value
 
     def inquire(self, entry: PythonObserve, parameters: Mapping[str, Scalar]) -> object:
         """Carry out an observe command."""
@@ -124,8 +126,8 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         with self._turn():
             self.refuse_stopped(stops)
             losses = self._losses
-            with self._in_call(entry.deadline_s, stops), self._telling(entry.path):
-                result = self._result(partial(_done, entry, parameters), lambda: self._stops != stops)
+            with self._in_call(entry.deadline_s, stops) as is_over, self._telling(entry.path):
+                result = self._result(partial(_done, entry, parameters), is_over)
         if self._await(result, entry, stops, losses):
             return None
         with self._telling(entry.path):
@@ -160,22 +162,29 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             yield False
 
     @contextmanager
-    def _in_call(self, deadline_s: float, stops: int) -> Iterator[None]:
-        """Bound a control command that is in the object, and let a stop that came meanwhile be its outcome."""
+    def _in_call(self, deadline_s: float, stops: int) -> Iterator[Callable[[], bool]]:
+        """Bound a control command that is in the object, and let a stop that came meanwhile be its outcome.
+
+        Gives what tells whether a stop or the deadline came.
+        """
         expired = threading.Event()
+
+        def is_over() -> bool:
+            return self._stops != stops or expired.is_set()
+
         timer = threading.Timer(deadline_s, self._expire, [expired])
         timer.daemon = True
         self._stopped_beside, self._calling = False, True
         timer.start()
         failed: Exception | None = None
         try:
-            yield
+            yield is_over
         except Exception as wrong:  # noqa: BLE001 - raised below, unless a stop has made it
             failed = wrong
         finally:
             timer.cancel()
             self._calling = False
-        if (self._stops != stops or expired.is_set()) and self._stopped_again():
+        if is_over() and self._stopped_again():
             if self._stops != stops:
                 raise MotionStopped(f"stopped{self._at()}") from failed
             raise self._too_late(deadline_s) from failed
@@ -193,7 +202,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
     def _stopped_again(self) -> bool:
         """Stop once more where a stop may have overtaken the order; False when the object has no stop to take."""
-        if not self._stopped_beside:
+        if not self._stopped_beside and not self._options.concurrent:
             return True
         try:
             self.halt()

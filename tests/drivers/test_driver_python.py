@@ -228,6 +228,29 @@ def test_a_stop_that_overtakes_the_order_to_move_is_given_again_behind_it(made, 
     assert stage.stops == 2
 
 
+def test_a_stop_that_comes_right_before_the_order_is_given_again_behind_it(made):
+    """DRV-41"""
+    driver = made(concurrent=True)
+    looked = driver.refuse_stopped
+
+    def overtaken(stops: int) -> None:
+        looked(stops)
+        driver.stop()
+
+    driver.refuse_stopped = overtaken
+    with pytest.raises(MotionStopped):
+        run(driver, "move_to", position=4.0)
+    assert driver._object.stops == 2
+
+
+def test_an_object_that_does_not_say_whether_it_moves_is_not_taken_to_rest(made):
+    """DRV-46"""
+    driver = made()
+    driver._object.is_moving = lambda: None
+    with pytest.raises(CallFailed, match=r"^is_moving: it answered nothing, so that nobody knows whether it moves$"):
+        driver.readback()
+
+
 def test_what_waits_behind_a_call_when_a_stop_comes_is_not_called_any_more(made, other_thread):
     """DRV-43"""
     driver = made()
@@ -581,6 +604,18 @@ def test_a_stop_ends_a_coroutine_that_waits_and_cancels_one_that_does_not_end(lo
         move.result(WAIT_S)
     assert mover.cancelled is stubborn
     assert mover.stops == 2
+
+
+def test_a_coroutine_that_does_not_end_by_its_deadline_is_stopped_cancelled_and_failed():
+    """DRV-43, DRV-47"""
+    driver = build("python", {**LOOPY, "control": {"move_to": {**MOVE, "deadline_s": 0.05}}})
+    assert isinstance(driver, PythonObject)
+    driver.open()
+    driver._object.stubborn = True
+    with pytest.raises(MoveFailed, match=r"^was not done after 0.05 s and was stopped at 0$"):
+        run(driver, "move_to", position=1000.0)
+    assert driver._object.cancelled
+    driver.close()
 
 
 @pytest.mark.parametrize(
