@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import ClassVar, Protocol
 
@@ -23,6 +23,9 @@ class MotionStopped(Exception):
 
 fence_of_command: ContextVar[int] = ContextVar("fence_of_command", default=0)
 """The fence of the control command that a driver is called for: set around the call, for a device that checks it."""
+
+overtaken: ContextVar[Callable[[], bool]] = ContextVar("overtaken", default=lambda: False)
+"""Tells a driver, right before it sends the control command that it is called for, whether a stop came in between."""
 
 
 class Readback(msgspec.Struct, frozen=True):

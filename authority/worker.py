@@ -17,7 +17,7 @@ from typing import Protocol
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
 from .drivers.declare import Command, declared_by
-from .ports import Clock, Driver, DriverUnavailable, MotionStopped, Readback, fence_of_command
+from .ports import Clock, Driver, DriverUnavailable, MotionStopped, Readback, fence_of_command, overtaken
 
 STOP_DEADLINE_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
@@ -190,9 +190,13 @@ class Worker:
         self._over(ordered, outcome, data, error)
 
     def _begin(self, ordered: Ordered, stops: int) -> object:
-        if self._stopping or self.stops != stops:
+        def stopped() -> bool:
+            return self._stopping > 0 or self.stops != stops
+
+        if stopped():
             raise MotionStopped(f"{self.equipment} was stopped before the command began")
         fence_of_command.set(ordered.fence)
+        overtaken.set(stopped)
         return self._declared[ordered.action].run(**ordered.parameters)
 
     def _over(self, ordered: Ordered, outcome: Outcome, data: object, error: str | None) -> None:

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, TypeVar
 from authority.drivers.declare import Declared
 from authority.drivers.parameters import Scalar
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback, overtaken
 
 _POLL_S = 0.05
 _OWN_READINGS = frozenset({"position", "target", "velocity", "moving"})
@@ -128,8 +128,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             self._refuse_outside(entry, parameters, None if self._busy else self._position)
 
     def refuse_stopped(self, stops: int) -> None:
-        """Raise `MotionStopped` where `stop` was called since it had been called `stops` times."""
-        if self._stops != stops:
+        """Raise `MotionStopped` where `stop` was called since it had been called `stops` times, or is about to be."""
+        if self._stops != stops or overtaken.get()():
             raise MotionStopped("stopped before the device had the command")
 
     def _run(self, entry: ControlT, /, **parameters: Scalar) -> object:

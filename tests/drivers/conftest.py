@@ -11,7 +11,7 @@ import epics_server
 import pytest
 from virtual_time import VirtualTime
 
-for neighbour in ("api", "faults"):  # an authority in a process, and the checker of records
+for neighbour in ("api", "faults", "service"):  # an authority in a process, the checker of records, a lab in one loop
     sys.path.append(str(Path(__file__).parents[1] / neighbour))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import tomllib
 
+import fakes
 import pytest
 from desk import Desk
 
 from authority.drivers import DriverMisconfigured, build
-from authority.drivers.declare import declared_by
+from authority.drivers.declare import Declared, declared_by
 from authority.drivers.table_driver import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
 
@@ -201,6 +204,33 @@ def test_what_was_not_sent_when_a_stop_came_is_not_sent_any_more():
     driver.on_ask = driver.stop  # while the position is asked that the distance counts from
     with pytest.raises(MotionStopped, match="before the device had the command"):
         run(driver, "move_by", entry=5.0)
+    assert driver.written == [("stop", None)]
+
+
+def test_what_a_stop_overtakes_between_the_authoritys_look_and_the_drivers_is_not_sent(tmp_path):
+    """STOP-5, DRV-10"""
+    driver = desk()
+    called, go_on = threading.Event(), threading.Event()
+    move_to = driver.declared["move_to"]
+
+    def slowly(**parameters: object) -> object:
+        called.set()
+        assert go_on.wait(20)
+        return move_to.run(**parameters)
+
+    driver.declared = {**driver.declared, "move_to": Declared(move_to.command, slowly)}
+
+    async def stop_in_between() -> None:
+        async with fakes.lab(tmp_path / "store", {fakes.X: driver}) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            call = here.order(ann, 5.0)
+            await fakes.until(called.is_set)
+            assert await here.service.stop(fakes.X, None, "Cem", None)
+            go_on.set()
+            assert (await fakes.reply(call))["outcome"] == "stopped"
+
+    asyncio.run(stop_in_between())
     assert driver.written == [("stop", None)]
 
 
