@@ -44,15 +44,19 @@ class Lane:
     """A daemon thread that does one thing after another: a driver that hangs cannot keep the process from ending."""
 
     def __init__(self, name: str) -> None:
-        """Start the thread."""
+        """Start the thread with its first call: it finds its work there, and need not be woken again for it."""
         self._inbox: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[object], Work] | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._thread: threading.Thread | None = None
+        self._name = name
 
     async def call(self, work: Work) -> object:
         """Run `work` in the thread and return what it returns."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
         self._inbox.put((loop, done, work))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
         return await done
 
     def end(self) -> None:

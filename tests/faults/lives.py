@@ -136,6 +136,11 @@ class Life:
                 assert known.reply == sent.reply, f"{sent.reply!r} is answered otherwise: {known.reply!r}"
         for sent in self.dice.sample(self.run.sent, min(3, len(self.run.sent))):
             self.send(sent)
+        lock = self.here.at().lock
+        if before.running is not None and lock is not None:
+            await self.lets(self.dice.uniform(0.0, 0.4))
+            if not self.over:
+                self.orders(lock.session)  # somebody who does not wait for the stop
 
     # -- its end
 

@@ -22,7 +22,7 @@ FATES = {
     "does it": 20, "is killed before": 1, "is killed on the way": 1, "is killed before the reply": 1,
     "raises before": 2, "raises on the way": 4, "answers late": 4, "hangs": 2, "loses the line": 4,
 }  # fmt: skip
-STOP_FATES = {"does it": 16, "raises": 3, "takes effect late": 3, "is killed before": 1, "is killed after": 1}
+STOP_FATES = {"does it": 16, "raises": 8, "takes effect late": 3, "is killed before": 1, "is killed after": 1}
 
 
 class Metal:
