@@ -150,6 +150,7 @@ def test_a_move_that_somebody_else_ends_has_failed_and_says_where_it_rests(motor
         move.result(WAIT_S)
 
 
+@pytest.mark.slow
 def test_a_motion_ordered_elsewhere_is_seen_and_not_run_over(motor_of, other_thread):
     motor, elsewhere = motor_of("sim:mtr1"), motor_of("sim:mtr1")
     away = 0.0 if motor.position() > 5 else 9.9
@@ -236,6 +237,7 @@ def test_a_server_that_hangs_cannot_be_told_to_stop_and_that_is_said(motor_of, s
         server.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_record_lost_for_long_is_searched_afresh_and_found(server):
     record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=1.0)
     try:

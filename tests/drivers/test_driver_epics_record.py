@@ -104,7 +104,10 @@ def test_a_stop_at_the_very_start_of_a_jog_is_not_lost(motor_of, other_thread):
     assert until(motor, lambda seen: not seen.moving).position < 50
 
 
-@pytest.mark.parametrize(("options", "limit"), [({"prefix": SLOW, "high": 1.6}, "1.6 mm"), ({"prefix": FAST}, "10 mm")])
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [({"prefix": SLOW, "high": 1.6}, "1.6 mm"), pytest.param({"prefix": FAST}, "10 mm", marks=pytest.mark.slow)],
+)
 def test_a_jog_ends_before_the_soft_limit_of_lab_file_or_record(motor_of, options, limit):
     """DRV-22"""
     motor = motor_of(**options)
@@ -327,6 +330,7 @@ def test_a_record_that_is_not_set_to_go_is_not_sent_anything_and_the_sentence_sa
     assert (motor.position(), outsider.read(f"{FAST}.DMOV")) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_move_that_is_paused_is_stopped_at_its_deadline_and_the_sentence_says_that_it_was_paused(
     motor_of, outsider, other_thread
 ):
@@ -357,7 +361,11 @@ def test_a_move_during_which_somebody_says_stop_at_the_record_has_failed_and_say
     ("arranged", "clause"),
     [
         ({f"{FAST}.CNEN": 0}, r"it is switched off \(CNEN\): enable it"),
-        ({f"{FAST}:Slip": 0.9}, r"the record tried again as often as it may and gave up \(MISS\)"),
+        pytest.param(
+            {f"{FAST}:Slip": 0.9},
+            r"the record tried again as often as it may and gave up \(MISS\)",
+            marks=pytest.mark.slow,
+        ),
         ({f"{FAST}:Problem": 1}, r"its controller reports a problem or a stall \(MSTA\)"),
         # The record takes equal limits for what they say; the driver, as older ones do, for none.
         ({f"{FAST}.HLM": 0.5, f"{FAST}.LLM": 0.5}, r"the record refuses to go beyond its soft limits \(LVIO\)"),
