@@ -92,3 +92,34 @@ def test_a_stage_that_moves_on_without_its_cable_is_given_to_nobody_before_it_st
     early = [*facts[:end], facts[second], *facts[end:second], *facts[second + 1 :]]
     with pytest.raises(Wrong, match="overlaps"):  # had it been given sooner, the checker would have said so
         check(early)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["SIM:HANG", "SIM:LATE 1.5", "SIM:TWICE", "SIM:GARBLE"])
+def test_a_stage_that_answers_wrongly_in_a_move_is_stopped_all_the_same_and_told_the_truth_about(
+    bench: Bench, fault: str
+) -> None:
+    """SAFE-1, SAFE-2, SAFE-6, STOP-3, DRV-6"""
+    bench.other_waits()
+    first = Order(bench.holder, X, 99.0)
+    bench.sent.append(first)
+    sender = begun(bench, first)
+    bench.stage.tell(fault)
+    client = bench.process.client()
+    client.call("POST", f"/equipment/{X}/stop", {"user": "Cem"})
+    wait_for(lambda: any(fact["fact"] == "end" for fact in bench.stage.facts))
+    bench.stage.tell("SIM:OK")
+    sender.join(PATIENCE_S)
+    if first.reply is None:
+        outcome_of(bench, first)
+    assert first.reply is not None
+    outcome = json.loads(first.reply)["outcome"]
+    print(f"{fault}: {outcome}")
+    assert outcome in {"stopped", "failed", "done"}
+    assert outcome != "done" or bench.arrived(first)
+    wait_for(lambda: bench.status()["readback"]["connected"])
+    assert bench.status()["session_id"] == bench.holder
+    bench.pass_on()
+    assert outcome_of(bench, bench.order(random.Random(3))) == "done"
+    bench.check()
+    client.close()
