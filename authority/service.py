@@ -67,6 +67,7 @@ class Service:
         self._journal = j.Journal(store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stoppers: dict[EquipmentId, str] = {}
+        self._left_moving: set[EquipmentId] = set()  # by an earlier run, when it was last heard of
         kept = store.load()
         self.seq = kept.seq
         self._load(kept.equipment, kept.sessions, policies)
@@ -91,13 +92,14 @@ class Service:
         for worker in self.workers.values():
             worker.start(self)
         for e in list(self.table.all_equipment()):
-            ours_moves = e.moving and e.lock is not None and e.lock.has_driven
-            may_move = e.running is not None or ours_moves
+            was_running = e.running is not None
             self.apply(m.Recover(equipment=e.id))
-            if may_move:
+            if was_running:
                 self._spawn(self._halt_first(e.id))
             elif e.drain is not None and e.drain.stop_owed:
                 self._spawn(self._halt(e.id, e.drain))
+            elif e.moving and e.lock is not None and e.lock.has_driven:
+                self._left_moving.add(e.id)
         for s in list(self.table.all_sessions()):
             self._agenda.plan(("session", s.id))
         self._spawn(self._keep_house())
@@ -326,6 +328,10 @@ class Service:
             moves = moving or self._may_move(e)
             if e.moving != moves or outside is not None:
                 self.apply(m.Moved(equipment=equipment, moving=moves, outside=outside))
+        if equipment in self._left_moving and self.workers[equipment].readback.connected:
+            self._left_moving.remove(equipment)
+            if moving:
+                self._spawn(self._halt_first(equipment))
         if self.hub:
             view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
             self.hub.publish(Message("progress", msgspec.json.encode(view)))

@@ -131,6 +131,8 @@ class Bench:
         outcome = str(json.loads(body)["outcome"])
         if outcome == "done":
             assert self.arrived(order)
+        elif outcome == "stopped":
+            assert self.begins(order) == began
         elif began:
             assert self.begins(order) == began, "asking again moved it again"
         client.close()

@@ -56,6 +56,6 @@ def test_an_authority_killed_at_any_moment_moves_nothing_twice_and_stops_what_mo
         if number % 3 == 2:
             bench.pass_on()
     print(f"seed {SEED}: {kills} kills, {outcomes}")
-    assert set(outcomes) <= {"done", "unknown"}
+    assert set(outcomes) <= {"done", "unknown", "stopped"}  # stopped: sent before the restart's stop was through
     assert "unknown" in outcomes
     bench.check()

@@ -161,6 +161,25 @@ def test_what_still_moved_after_its_command_had_ended_is_stopped_at_the_start(pa
     asyncio.run(run())
 
 
+def test_what_has_come_to_rest_meanwhile_is_not_stopped_and_takes_the_first_command(path: Path) -> None:
+    """SAFE-4, SAFE-5"""
+
+    async def run() -> None:
+        async with lab(path, {X: Slide()}) as here:
+            here.login(here.person("ann", timeout_s=0.0))
+            await reply(here.order(ANN, 0.0, action="nudge"))
+            await die(here)
+        slide = Slide()
+        async with lab(path, {X: slide}) as again:
+            order = again.order(ANN, 1.0)
+            await until(lambda: slide.moving)
+            slide.arrive()
+            assert (await reply(order))["outcome"] == "done"
+            assert "stop" not in slide.driven()
+
+    asyncio.run(run())
+
+
 def test_every_clock_starts_in_full(path: Path) -> None:
     """LIVE-20, LIVE-5"""
 
