@@ -19,8 +19,8 @@ EXPECTED = {
 @pytest.mark.parametrize("lab", [MORTAL], ids=["mortal"])
 @pytest.mark.parametrize(
     "points",
-    [POINTS[1:5:2], pytest.param([*POINTS, *POINTS, *POINTS], marks=pytest.mark.slow)],
-    ids=["two", "all three times"],
+    [POINTS[1:5:2], pytest.param([*POINTS, *POINTS], marks=pytest.mark.slow)],
+    ids=["two", "all twice"],
 )
 def test_an_authority_killed_at_a_chosen_point_moves_nothing_twice_and_stops_what_moved(
     bench: Bench, points: list[str]
@@ -42,7 +42,7 @@ def test_an_authority_killed_at_a_chosen_point_moves_nothing_twice_and_stops_wha
 
 
 @pytest.mark.parametrize("lab", [VISA], ids=["visa"])
-@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_authority_killed_at_any_moment_moves_nothing_twice_and_stops_what_moved(bench: Bench, kills: int) -> None:
     """SAFE-1, SAFE-2, SAFE-3, SAFE-4, SAFE-6, STORE-4, CMD-9"""
     dice = random.Random(SEED)
