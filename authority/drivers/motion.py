@@ -10,7 +10,7 @@ import time
 
 from authority.drivers.channel_access import Record
 from authority.drivers.motor_state import Direction, MotorState, MoveFailed
-from authority.ports import DriverUnavailable, MotionStopped
+from authority.ports import DriverUnavailable, MotionStopped, overtaken
 
 _START_S = 2.0  # a record that got a new target says within this time that it moves, if it has to move at all
 _REST_S = 5.0  # how long a motor may need to slow down
@@ -157,7 +157,7 @@ class Motion:
             raise DriverUnavailable(f"{self._prefix} was lost during {motion}: it may still be moving")
 
     def _refuse_stopped(self, stops: int) -> None:
-        """End a command during which `stop` was called."""
-        if self.stops != stops:
+        """End a command during which `stop` was called, or was on its way when it began."""
+        if self.stops != stops or overtaken.get()():
             still = ", but is still moving" if self._state.moving else ""
             raise MotionStopped(f"stopped at {self._state.shown(self._state.known('RBV'))}{still}")

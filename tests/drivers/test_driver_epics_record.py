@@ -14,7 +14,7 @@ from epics_motors import WAIT_S, Outsider, motors, until
 from epics_server import EpicsServer
 
 from authority.drivers.epics import EpicsMotor, MoveFailed, VelocityNotTaken
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, overtaken
 
 pytestmark = [
     pytest.mark.epics,
@@ -102,6 +102,22 @@ def test_a_stop_at_the_very_start_of_a_jog_is_not_lost(motor_of, other_thread):
     with pytest.raises(MotionStopped):
         jog.result(WAIT_S)
     assert until(motor, lambda seen: not seen.moving).position < 50
+
+
+@pytest.mark.parametrize(
+    "order", [lambda m: m.move_to(3.0), lambda m: m.jog("forward"), lambda m: m.park()], ids=["move", "jog", "park"]
+)
+def test_a_command_that_a_stop_overtook_on_its_way_here_is_not_sent(motor_of, order):
+    """STOP-5, DRV-10"""
+    motor = motor_of(park_position=2.0)
+    target = motor.readback().target
+    token = overtaken.set(lambda: True)
+    try:
+        with pytest.raises(MotionStopped):
+            order(motor)
+    finally:
+        overtaken.reset(token)
+    assert (motor.readback().target, motor.readback().moving) == (target, False)
 
 
 @pytest.mark.parametrize(
