@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import webbrowser
@@ -87,14 +89,13 @@ def _write(path: Path, content: object) -> None:
 
 
 def _address(children: Children, lab: subprocess.Popen[str], place: Path) -> str:
-    """Wait until JupyterLab has written down where it listens."""
+    """Wait until JupyterLab has written down where it will listen, and listens: it writes first."""
     told = place / "runtime_dir" / f"jpserver-{lab.pid}.json"
     while not ended(lab, within_s=0.1):
-        if told.exists():
-            try:
-                return str(json.loads(told.read_text(encoding="utf-8"))["url"])
-            except json.JSONDecodeError:
-                continue  # it is being written
+        with contextlib.suppress(OSError, json.JSONDecodeError):  # not there yet, being written, not listening
+            written = json.loads(told.read_text(encoding="utf-8"))
+            socket.create_connection(("127.0.0.1", written["port"]), timeout=1).close()
+            return str(written["url"])
     raise children.failed("JupyterLab")
 
 
