@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,9 +87,11 @@ class Lab:
     def _found(self) -> dict[str, Any]:
         assert self._process.poll() is None, (self._place / "lab.log").read_text()
         for file in self._runtime.glob("jpserver-*.json"):
-            text = file.read_text()
-            if text:
-                return dict(json.loads(text))
+            # It may be half written, and is written before the server listens.
+            with contextlib.suppress(json.JSONDecodeError, OSError):
+                found: dict[str, Any] = json.loads(file.read_text())
+                socket.create_connection(("127.0.0.1", found["port"]), timeout=1).close()
+                return found
         return {}
 
     @staticmethod
