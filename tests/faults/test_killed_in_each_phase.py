@@ -57,5 +57,5 @@ def test_an_authority_killed_at_any_moment_moves_nothing_twice_and_stops_what_mo
             bench.pass_on()
     print(f"seed {SEED}: {kills} kills, {outcomes}")
     assert set(outcomes) <= {"done", "unknown", "stopped"}  # stopped: sent before the restart's stop was through
-    assert "unknown" in outcomes
+    assert kills == 1 or "unknown" in outcomes  # one kill by lot may come when the move is over
     bench.check()

@@ -24,7 +24,8 @@ from authority.__main__ import main
 ROOT = Path(__file__).parents[2]
 NOT_LIGHT = ("msgspec", "starlette", "uvicorn", "dotenv", "httptools", "websockets", "uvloop")
 WITHOUT_THE_EXTRA = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background was started to ignore it
 sys.modules.update(dict.fromkeys({NOT_LIGHT}))
 from authority.__main__ import main
 sys.exit(main(sys.argv[1:]))
