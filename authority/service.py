@@ -33,7 +33,7 @@ from .worker import Worker
 
 COMMANDS_KEPT_S = 24 * 3600.0
 HOUSEKEEPING_S = 3600.0
-RETRY_STOP_S = 0.5
+RETRY_STOP_S, LONGEST_RETRY_S = 0.5, 16.0
 
 Key = tuple[Literal["equipment", "session"], str]
 
@@ -345,30 +345,46 @@ class Service:
             # The command may end before the stop is recorded, and says then who stopped it.
             self._stoppers[key] = user
         delivered = await worker.stop()
+        self._record_stop(key, session, user, reason, delivered=delivered)
+        return delivered
+
+    def _record_stop(
+        self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, *, delivered: bool
+    ) -> None:
         e = self.table.equipment(key)
         if self.failure is None and e is not None:
+            moving = self.workers[key].readback.moving or self._may_move(e)
             self.apply(
-                m.Stop(
-                    equipment=key,
-                    session=session,
-                    user=user,
-                    reason=reason,
-                    delivered=delivered,
-                    moving=worker.readback.moving or self._may_move(e),
-                )
+                m.Stop(equipment=key, session=session, user=user, reason=reason, delivered=delivered, moving=moving)
             )
-        return delivered
 
     def _may_move(self, e: Equipment) -> bool:
         """Whether it moved when it was last heard of, and cannot be read now: no lock passes on a guess."""
         return e.moving and not self.workers[e.id].readback.connected
 
     async def _halt(self, key: EquipmentId, drain: Drain | None) -> None:
-        """Stop what was left moving, again and again until the driver takes it or it is no longer wanted."""
-        while not await self.stop(key, None, None, None if drain is None else str(drain.why)):
-            await asyncio.sleep(RETRY_STOP_S)
+        """Stop what was left moving, again and again until the driver takes it or it is no longer wanted.
+
+        A stop that fails like the one before is no event of its own: a device may be off for a weekend.
+        """
+        worker, reason, pause = self.workers[key], None if drain is None else str(drain.why), RETRY_STOP_S
+        delivered = await self.stop(key, None, None, reason)
+        while not delivered:
+            await self._rest_or_return(worker, pause)
             e = self.table.equipment(key)
             if e is None or e.fault is not None or (e.drain is None and not e.moving):
+                return
+            pause = min(2 * pause, LONGEST_RETRY_S)
+            delivered = await worker.stop()
+            if delivered:
+                self._record_stop(key, None, None, reason, delivered=True)
+
+    @staticmethod
+    async def _rest_or_return(worker: Worker, seconds: float) -> None:
+        """Let so much time pass before a stop is tried again, less when the device is back: it may still move."""
+        for _ in range(round(seconds / RETRY_STOP_S)):
+            await asyncio.sleep(RETRY_STOP_S)
+            if worker.readback.connected:
                 return
 
     async def _halt_first(self, key: EquipmentId) -> None:

@@ -80,6 +80,26 @@ def test_the_holder_the_queue_and_the_observers_come_back_as_they_were(path: Pat
     asyncio.run(run())
 
 
+def test_a_stop_that_a_device_cannot_take_is_told_once_and_tried_until_it_does(path: Path) -> None:
+    """STORE-4, STOP-4"""
+
+    async def run() -> None:
+        await left_moving(path)
+        slide = Slide()
+        slide.moving = slide.down = True
+        async with lab(path, {X: slide}, started=False) as again:
+            again.service.start()
+            await until(lambda: slide.calls.count("stop") >= 3)
+            await again.service.settled()
+            assert again.events(X).count("stopped") == 1
+            slide.down = False
+            await until(lambda: not slide.moving and not again.at().moving)
+            await again.service.settled()
+            assert again.events(X).count("stopped") == 2
+
+    asyncio.run(run())
+
+
 def test_what_was_in_flight_is_stopped_at_the_start_and_unknown_and_the_holder_goes_on(path: Path) -> None:
     """STORE-4, CMD-8"""
 
