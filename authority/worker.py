@@ -24,6 +24,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 READ_DEADLINE_S = 2.0
 PROGRESS_S = 0.1
 _MOVING_S, _RESTING_S = 0.05, 0.5
+_QUIET_S, _LONGEST_QUIET_S = 1.0, 60.0
 
 Work = Callable[[], object]
 
@@ -111,6 +112,7 @@ class Worker:
         self._idle.set()
         self._resting_at: float | None = None
         self._goes_outside = False
+        self._quiet_s, self._quiet_until = _QUIET_S, -math.inf
         self._origin: float | None = None
         self._told_at = -math.inf
         self._shown = self.readback
@@ -346,6 +348,12 @@ class Worker:
             if rested is None and not found.moving:
                 self._resting_at = position
             return None
+        if self.read_at < self._quiet_until:
+            return None
+        # What trembles without end is told ever more rarely; where it rests is told in the end.
+        trembles = self.read_at - self._quiet_until < _LONGEST_QUIET_S
+        self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S) if trembles else _QUIET_S
+        self._quiet_until = self.read_at + self._quiet_s
         self._goes_outside, self._resting_at = found.moving, position
         return position
 

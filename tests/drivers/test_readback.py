@@ -177,6 +177,24 @@ def test_what_moves_it_from_outside_is_told_when_it_begins_and_where_it_rests_an
     assert found == pytest.approx(told, abs=0.6 if told[:1] == [0.5] else 0.001)
 
 
+def test_what_trembles_for_hours_is_told_once_a_minute_and_where_it_rests(clock: VirtualTime) -> None:
+    """DRV-8"""
+
+    def trembling(t: float) -> tuple[float, bool]:
+        return (float(int(t / 2) % 2) if t < 3600 else 5.0, False)
+
+    async def run() -> list[float]:
+        worker, listener = Worker(STAGE, Elsewhere(clock, trembling, 0.01), Clock(clock)), Told(clock)
+        worker.start(listener)
+        await asyncio.sleep(3700)
+        await worker.close()
+        return listener.outside
+
+    found = clock.run(run())
+    assert 55 < len(found) < 70
+    assert found[-1] == 5.0
+
+
 def reached_for(clock: VirtualTime, during: Callable[[Worker], object], seconds: float) -> list[float]:
     """When a motor was tried that is down for `seconds`, while `during` happens after 5.2 s."""
 
