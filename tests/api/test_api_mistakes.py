@@ -33,7 +33,7 @@ VALID: Lab = {
     "authority": {
         "host": "127.0.0.1",
         "port": 0,
-        "data": "/tmp/nobody-writes-here",
+        "data": "nobody-writes-here",
         "allowed_hosts": ["motors.lab"],
         "history_days": 30.0,
         "lock_timeout_sec": 60,

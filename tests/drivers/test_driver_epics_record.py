@@ -104,6 +104,11 @@ def test_a_stop_at_the_very_start_of_a_jog_is_not_lost(motor_of, other_thread):
     assert until(motor, lambda seen: not seen.moving).position < 50
 
 
+def test_the_tolerance_says_also_what_is_a_motion_from_outside(motor_of):
+    """DRV-8"""
+    assert motor_of(tolerance=0.05).readback().tolerance == 0.05
+
+
 @pytest.mark.parametrize(
     "order", [lambda m: m.move_to(3.0), lambda m: m.jog("forward"), lambda m: m.park()], ids=["move", "jog", "park"]
 )

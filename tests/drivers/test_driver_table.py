@@ -96,6 +96,12 @@ def test_what_readings_says_is_the_readback():
     assert (shown.position, shown.moving, shown.units, dict(shown.values)) == (3.0, False, "mm", {"humidity": 40.0})
 
 
+def test_the_tolerance_says_also_what_is_a_motion_from_outside():
+    """DRV-8"""
+    assert desk().readback().tolerance == 0.5
+    assert desk(SOUND.replace("tolerance = 0.5", "")).readback().tolerance == 1e-3
+
+
 def test_a_move_ends_when_the_device_rests_and_answers_the_reading():
     """DRV-33"""
     assert run(desk(), "move_to", position=7.0) == 7.0
