@@ -45,6 +45,17 @@ class Readback(msgspec.Struct, frozen=True):
     values: Mapping[str, float | int | bool | str | None] = {}
     error: str | None = None
 
+    def flat(self) -> dict[str, float | bool | str | None]:
+        """Return it as the value of a command `status`."""
+        return {
+            "position": self.position,
+            "units": self.units,
+            "moving": self.moving,
+            "target": self.target,
+            "velocity": self.velocity,
+            **self.values,
+        }
+
 
 class Driver(Protocol):
     """One piece of equipment; commands are methods marked `@control` or `@observe` (`authority.drivers.declare`).

@@ -243,15 +243,7 @@ class EpicsMotor:
     def status(self) -> dict[str, float | bool | str | None]:
         """Answer position, units, whether it moves, velocity, target, limits, limit switches and alarm."""
         self._state.known("RBV")
-        shown = self.readback()
-        return {
-            "position": shown.position,
-            "units": shown.units,
-            "moving": shown.moving,
-            "target": shown.target,
-            "velocity": shown.velocity,
-            **shown.values,
-        }
+        return self.readback().flat()
 
     def _go(self, target_from: Callable[[], float]) -> float:
         stops = self._motion.stops

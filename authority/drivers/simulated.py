@@ -168,15 +168,7 @@ class SimulatedMotor(_Simulated):
     @observe
     def status(self) -> dict[str, float | bool | str | None]:
         """Answer position, units, whether it moves, velocity, target and limits."""
-        shown = self.readback()
-        return {
-            "position": shown.position,
-            "units": shown.units,
-            "moving": shown.moving,
-            "target": shown.target,
-            "velocity": shown.velocity,
-            **shown.values,
-        }
+        return self.readback().flat()
 
     async def _go(self, action: str, told: Mapping[str, object], target_from: Callable[[float], float]) -> float:
         with self._guard:

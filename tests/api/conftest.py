@@ -32,6 +32,12 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield authority
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where files tell `drivers.Flaky` what is wrong with its device."""
+    return tmp_path_factory.mktemp("cable")
+
+
 @pytest.fixture
 def motor(numbers: Iterator[int]) -> str:
     """A motor that nobody has used, with the default policies."""

@@ -11,11 +11,6 @@ from rest_lab import Authority, Person, ok, refused, running, until
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cable")
-
-
-@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Iterator[Authority]:
     text = f"""
     [equipment.stage_x]

@@ -145,6 +145,19 @@ def test_the_readback_says_where_it_goes_how_fast_and_how_much_of_the_way_is_gon
     assert clock.run(run()) == seen
 
 
+def told_outside(clock: VirtualTime, course: Callable[[float], tuple[float, bool]], seconds: float) -> list[float]:
+    """What a worker tells of a motor that somebody else moves, within a tolerance of 0.0101."""
+
+    async def run() -> list[float]:
+        worker, listener = Worker(STAGE, Elsewhere(clock, course, 0.0101), Clock(clock)), Told(clock)
+        worker.start(listener)
+        await asyncio.sleep(seconds)
+        await worker.close()
+        return listener.outside
+
+    return clock.run(run())
+
+
 def ramp(begins: float, speed: float, ends: float) -> Callable[[float], tuple[float, bool]]:
     return lambda t: (speed * (min(max(t, begins), ends) - begins), begins < t < ends)
 
@@ -165,14 +178,7 @@ def test_what_moves_it_from_outside_is_told_when_it_begins_and_where_it_rests_an
 ) -> None:
     """DRV-8"""
 
-    async def run() -> list[float]:
-        worker, listener = Worker(STAGE, Elsewhere(clock, course, 0.0101), Clock(clock)), Told(clock)
-        worker.start(listener)
-        await asyncio.sleep(60)
-        await worker.close()
-        return listener.outside
-
-    found = clock.run(run())
+    found = told_outside(clock, course, 60)
     assert len(found) == len(told)
     assert found == pytest.approx(told, abs=0.6 if told[:1] == [0.5] else 0.001)
 
@@ -183,14 +189,7 @@ def test_what_trembles_for_hours_is_told_once_a_minute_and_where_it_rests(clock:
     def trembling(t: float) -> tuple[float, bool]:
         return (float(int(t / 2) % 2) if t < 3600 else 5.0, False)
 
-    async def run() -> list[float]:
-        worker, listener = Worker(STAGE, Elsewhere(clock, trembling, 0.01), Clock(clock)), Told(clock)
-        worker.start(listener)
-        await asyncio.sleep(3700)
-        await worker.close()
-        return listener.outside
-
-    found = clock.run(run())
+    found = told_outside(clock, trembling, 3700)
     assert 55 < len(found) < 70
     assert found[-1] == 5.0
 

@@ -80,8 +80,8 @@ def test_the_holder_the_queue_and_the_observers_come_back_as_they_were(path: Pat
     asyncio.run(run())
 
 
-def test_a_stop_that_a_device_cannot_take_is_told_once_and_tried_until_it_does(path: Path) -> None:
-    """STORE-4, STOP-4"""
+def test_what_was_in_flight_is_stopped_as_soon_as_a_device_that_is_down_answers_and_told_once(path: Path) -> None:
+    """STORE-4, STOP-4, DRV-7"""
 
     async def run() -> None:
         await left_moving(path)
@@ -96,6 +96,7 @@ def test_a_stop_that_a_device_cannot_take_is_told_once_and_tried_until_it_does(p
             await until(lambda: not slide.moving and not again.at().moving)
             await again.service.settled()
             assert again.events(X).count("stopped") == 2
+            assert again.at().holds(ANN)
 
     asyncio.run(run())
 
@@ -118,23 +119,6 @@ def test_what_was_in_flight_is_stopped_at_the_start_and_unknown_and_the_holder_g
             await until(lambda: slide.moving)
             slide.arrive()
             assert (await reply(order))["outcome"] == "done"
-
-    asyncio.run(run())
-
-
-def test_what_was_in_flight_is_stopped_as_soon_as_a_driver_that_is_down_answers(path: Path) -> None:
-    """STORE-4, DRV-7"""
-
-    async def run() -> None:
-        await left_moving(path)
-        slide = Slide()
-        slide.moving = slide.down = True
-        async with lab(path, {X: slide}, started=False) as again:
-            again.service.start()
-            await until(lambda: slide.calls.count("stop") >= 2)
-            slide.down = False
-            await until(lambda: not slide.moving)
-            assert again.at().holds(ANN)
 
     asyncio.run(run())
 
