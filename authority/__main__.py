@@ -86,9 +86,14 @@ def _serve(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             insist=arguments.no_token,
         )
-        return serve(settings, lambda url: print(f"motorlock authority listening on {url}", flush=True))
+        status = serve(settings, lambda url: print(f"motorlock authority listening on {url}", flush=True))
     except Misconfigured as error:
         return _mistaken(error.mistakes)
+    try:
+        sys.stderr.flush()
+    except OSError:  # a log on a full disk: Python would end with 120 for what it could not write
+        os._exit(status)
+    return status
 
 
 def _check(arguments: argparse.Namespace) -> int:

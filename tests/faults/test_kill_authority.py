@@ -24,6 +24,8 @@ import pytest
 PATIENCE_S = 30.0
 ROUNDS = 10
 MOTORS = ("stage_x", "stage_y")
+# Its log is buffered, as where nobody says otherwise: what a full disk keeps from it is still there at the end.
+_AS_A_SERVICE = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 _READY = "listening on http://"
 _LAB = "".join(
     f'[equipment.{name}]\ndriver = "simulated-motor"\n[equipment.{name}.options]\nvelocity = 40.0\n' for name in MOTORS
@@ -42,7 +44,7 @@ class Process:
     def start(self) -> None:
         arguments = ["serve", "--port", "0", "--config", str(self.home / "lab.toml"), "--data", str(self.home / "data")]
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "authority", *arguments], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "authority", *arguments], stdout=subprocess.PIPE, text=True, env=_AS_A_SERVICE
         )
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
