@@ -24,8 +24,6 @@ import pytest
 PATIENCE_S = 30.0
 ROUNDS = 10
 MOTORS = ("stage_x", "stage_y")
-# Its log is buffered, as where nobody says otherwise: what a full disk keeps from it is still there at the end.
-_AS_A_SERVICE = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 _READY = "listening on http://"
 _LAB = "".join(
     f'[equipment.{name}]\ndriver = "simulated-motor"\n[equipment.{name}.options]\nvelocity = 40.0\n' for name in MOTORS
@@ -42,9 +40,11 @@ class Process:
         self.start()
 
     def start(self) -> None:
+        # Its log is buffered, as where nobody says otherwise: what a full disk keeps from it is still there at the end.
+        as_a_service = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         arguments = ["serve", "--port", "0", "--config", str(self.home / "lab.toml"), "--data", str(self.home / "data")]
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "authority", *arguments], stdout=subprocess.PIPE, text=True, env=_AS_A_SERVICE
+            [sys.executable, "-m", "authority", *arguments], stdout=subprocess.PIPE, text=True, env=as_a_service
         )
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
@@ -392,6 +392,8 @@ def test_a_second_authority_for_the_same_device_says_so_and_ends_with_status_2(t
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
 
     def command(data: str) -> list[str]:
+        # Its log is buffered, as where nobody says otherwise: what a full disk keeps from it is still there at the end.
+        as_a_service = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         arguments = ["serve", "--port", "0", "--config", str(lab), "--data", str(tmp_path / data)]
         return [sys.executable, "-m", "authority", *arguments]
 
