@@ -392,8 +392,6 @@ def test_a_second_authority_for_the_same_device_says_so_and_ends_with_status_2(t
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
 
     def command(data: str) -> list[str]:
-        # Its log is buffered, as where nobody says otherwise: what a full disk keeps from it is still there at the end.
-        as_a_service = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         arguments = ["serve", "--port", "0", "--config", str(lab), "--data", str(tmp_path / data)]
         return [sys.executable, "-m", "authority", *arguments]
 
