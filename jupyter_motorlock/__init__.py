@@ -6,6 +6,7 @@ In a notebook: `%load_ext jupyter_motorlock`, then `stage = %motor_login stage_x
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from jupyter_motorlock.errors import CommandFailed as CommandFailed
@@ -37,6 +38,20 @@ def connect(url: str | None = None, user: str | None = None, token: str | None =
     connection is used; its methods raise `Unreachable` when no authority answers.
     """
     return Connection(KernelSession(url, user=user, token=token))
+
+
+def kernel_session() -> KernelSession:
+    """Return this kernel's session where the extension is loaded, else a new one by the defaults of `connect`.
+
+    Nothing is sent before it is used. A new one is the caller's to `close`; the kernel's ends with the kernel.
+    """
+    ipython = sys.modules.get("IPython")  # who has not imported it is in no notebook
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None:
+        return KernelSession()
+    from jupyter_motorlock import extension
+
+    return extension.session_of(shell) or KernelSession()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 from jupyter_motorlock.completion import matcher
 from jupyter_motorlock.interrupt import stop_after_interrupt
 from jupyter_motorlock.magics import MotorMagics, say
+from jupyter_motorlock.session import KernelSession
 
 KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
 
@@ -26,6 +27,11 @@ class Extension:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         shell.Completer.custom_matchers.append(self._matcher)
+
+    @property
+    def session(self) -> KernelSession:
+        """The kernel's session, which the first use makes."""
+        return self._magics.session
 
     def unload(self) -> None:
         """Take everything off again and end the session, which gives back what it holds."""
@@ -65,6 +71,12 @@ def load(shell: InteractiveShell) -> None:
     """Load the extension into `shell`; a second time changes nothing."""
     if getattr(shell, KEPT_AS, None) is None:
         setattr(shell, KEPT_AS, Extension(shell))
+
+
+def session_of(shell: InteractiveShell) -> KernelSession | None:
+    """Return the session of the shell's kernel; None where the extension is not loaded."""
+    extension: Extension | None = getattr(shell, KEPT_AS, None)
+    return extension.session if extension is not None else None
 
 
 def unload(shell: InteractiveShell) -> None:
