@@ -149,6 +149,7 @@ class ExitHooks:
         config = self._link.told
         if os.getpid() != self._pid or config is None:
             return
+        self._link.held_changed = lambda: None  # what ends now, the kernel after a restart is told of
         try:
             keeper.post(config, "gone", {"reason": reason}, LAST_WORD_S)
         except OSError:

@@ -30,6 +30,7 @@ from jupyter_motorlock.handle import Handle, Handles, login, run
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, read_options, read_span, tokens
 from jupyter_motorlock.panel import Panel
+from jupyter_motorlock.restart import Memory
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.session import KernelSession
 
@@ -62,6 +63,7 @@ class MotorMagics(Magics):
         self.current: KernelSession | None = None
         self._made_for = ("", "", "")
         self._panels: dict[str, Panel] = {}
+        self._memory = Memory(shell)
 
     @_of_words
     def motor_login(self, words: list[str]) -> Handle | Handles:
@@ -264,7 +266,7 @@ class MotorMagics(Magics):
     @_of_words
     def motor_stop(self, words: list[str]) -> None:
         """Stop a motor now, whoever holds it: `%motor_stop [NAME]`; without a name, all that this kernel holds."""
-        session = self.session
+        session = self._connected()  # what became of an earlier kernel has to wait
         names = words or sorted(session.held())
         if not names:
             offered = meant.listed(session.equipment_list())
@@ -285,7 +287,13 @@ class MotorMagics(Magics):
 
     @property
     def session(self) -> KernelSession:
-        """This kernel's session; a changed address or user makes a new one, and is refused while something is held."""
+        """This kernel's session; the first time after a restart says what became of the kernel's locks."""
+        session = self._connected()
+        say(*self._memory.tell(session))
+        return session
+
+    def _connected(self) -> KernelSession:
+        """Return the session; a changed address or user makes a new one, and is refused while something is held."""
         wanted = self.authority_url, self.user, self.token
         if self.current is not None and wanted != self._made_for:
             if held := sorted(self.current.held()):
@@ -298,6 +306,7 @@ class MotorMagics(Magics):
         if self.current is None:
             self._made_for = url, user, token = wanted
             self.current = KernelSession(url or None, user=user or None, token=token or None)
+            self.current.held_changed = partial(self._memory.keep, self.current)
         return self.current
 
     def close(self) -> None:

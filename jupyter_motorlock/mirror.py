@@ -23,13 +23,15 @@ class Mirror:
     """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
 
     `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
-    each equipment, `last_callback_error` what the newest failing `watch` callback raised.
+    each equipment, `last_callback_error` what the newest failing `watch` callback raised. `held_changed` is called
+    after every login, and whenever what the kernel holds is something else than before; it must not raise.
     """
 
     def __init__(self) -> None:
         self.statuses: dict[str, Json] = {}
         self.session_id: str | None = None
         self.last_callback_error: BaseException | None = None
+        self.held_changed: Callable[[], None] = lambda: None
         self._awaited: set[str] = set()
         self._locks: dict[str, Json] = {}
         self._notices: list[tuple[str | None, str]] = []
@@ -70,14 +72,15 @@ class Mirror:
         """This session was granted `lock`."""
         if lock["lock_mode"] == "exclusive":
             with self._knowing:
-                self._locks[lock["equipment_id"]] = lock
+                self._locks = self._locks | {lock["equipment_id"]: lock}
+                self.held_changed()
                 # Who has taken it up knows that it was their turn.
                 self._notices = [said for said in self._notices if said[0] != lock["equipment_id"]]
 
     def let_go(self, equipment_id: str) -> None:
         """This session gave its lock back."""
         with self._knowing:
-            self._locks.pop(equipment_id, None)
+            self._hold({name: lock for name, lock in self._locks.items() if name != equipment_id})
 
     def begin(self, session_id: str) -> None:
         """A session begins."""
@@ -87,7 +90,8 @@ class Mirror:
     def end(self, sentence: str | None) -> None:
         """The session is over; with a `sentence`, the user is told which locks ended with it."""
         with self._knowing:
-            lost, self._locks, self.session_id = ", ".join(sorted(self._locks)), {}, None
+            lost, self.session_id = ", ".join(sorted(self._locks)), None
+            self._hold({})
             if lost and sentence is not None:
                 why = sentence.rstrip(".")
                 self._notice(f"The lock on {lost} ended with this kernel's session ({why}); log in again to go on.")
@@ -136,11 +140,11 @@ class Mirror:
             is_new = ours is None or ours["fence"] < status["fence"]
             if is_new and not status["claimed"] and equipment_id not in self._awaited:
                 self._notice(view.headline(status, me, now=now), turn_on=equipment_id)
-            self._locks[equipment_id] = status  # it has what a lock has
+            self._hold(self._locks | {equipment_id: status})  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
                 self._notice(view.notice(status, me, now=now))
         elif ours is not None:
-            del self._locks[equipment_id]
+            self.let_go(equipment_id)
             self._notice(view.lost(status, me, now=now))
         elif event.get("event") == "observer_lock_released" and event["session_id"] == me:
             because = view.headline(status, me, now=now)
@@ -148,6 +152,11 @@ class Mirror:
             self._notice("" if own else f"Your observer lock on {equipment_id} ended: {because}")
         for asked in view.asks(status, me, now=now):
             self._notice("" if asked in known else asked)
+
+    def _hold(self, locks: dict[str, Json]) -> None:
+        changed, self._locks = locks.keys() != self._locks.keys(), locks
+        if changed:
+            self.held_changed()
 
     def _notice(self, sentence: str, *, turn_on: str | None = None) -> None:
         if sentence:

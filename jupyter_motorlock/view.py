@@ -190,10 +190,15 @@ def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return how `me` lost the lock, where that was the last loss, not undone since, and not its own doing."""
     name, loss = _name(status), _part(status, "last_lost")
     if me and loss.get("session_id") == me and not _holds(status, me) and loss.get("why") not in OWN_DOING:
-        why = _WHY.get(loss["why"], "this kernel's session ended").format(by=loss.get("by") or "somebody")
-        when = f"at {clock(loss.get('at') or '', now)} because {why}{_note(loss, 'reason')}"
+        when = f"at {clock(loss.get('at') or '', now)} because {because(loss)}"
         return f"Your lock on {name} ended {when}; `%motor_login {name}` asks for it again."
     return ""
+
+
+def because(loss: Fields) -> str:
+    """Return why a lock ended: `Bob took it by force (beam time)`."""
+    why = _WHY.get(loss["why"], "this kernel's session ended").format(by=loss.get("by") or "somebody")
+    return f"{why}{_note(loss, 'reason')}"
 
 
 def reading(status: Fields) -> str:
