@@ -6,10 +6,12 @@ under which the authority runs it at most once.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -54,19 +56,30 @@ class Client:
         """Return what there is and who holds it."""
         return self._answer(list, "GET", ("equipment", "list"))
 
-    def command(self, equipment_id: str, body: Json, *, key: str) -> Json:
-        """Run a command and return its end, however long it takes.
+    def command(self, equipment_id: str, body: Json, *, key: str, within_s: float = math.inf) -> Json:
+        """Run a command and return its end, or what is known of it `within_s` seconds later.
 
         Asks again under the same `key` while it runs and when the connection breaks, so that a lost answer never
         means a second move. A command that could not be sent raises `Unreachable` at once; one that may have been
         sent is asked for during `RECONNECT_S` more.
         """
-        path = ("equipment", equipment_id, "command")
-        waiting = body | {"wait_seconds": self.wait_s}
+        return self._end_of("POST", equipment_id, key, within_s, lambda wait: {"json": body | {"wait_seconds": wait}})
+
+    def past_command(self, equipment_id: str, session_id: str, *, key: str, within_s: float = math.inf) -> Json:
+        """Return the end of a command that was sent, or what is known of it `within_s` seconds later; runs nothing."""
+        who = {"session_id": session_id}
+        asked = partial(self._end_of, "GET", equipment_id, key, within_s)
+        return asked(lambda wait: {"params": who | {"wait_seconds": str(wait)}})
+
+    def _end_of(
+        self, method: str, equipment_id: str, key: str, within_s: float, asked: Callable[[float], dict[str, Any]]
+    ) -> Json:
+        path, until = ("equipment", equipment_id, "command"), time.monotonic() + within_s
         give_up: float | None = None
         while True:
+            wait_s = max(0.0, min(self.wait_s, until - time.monotonic()))
             try:
-                response = self._send("POST", path, json=waiting, key=key, patience_s=self.wait_s + COMMAND_MARGIN_S)
+                response = self._send(method, path, key=key, patience_s=wait_s + COMMAND_MARGIN_S, **asked(wait_s))
             except Unreachable as lost:
                 if give_up is None and lost.kind == "no_connection":
                     raise
@@ -77,7 +90,7 @@ class Client:
                 time.sleep(0.2)
                 continue
             answer = self._decoded(dict, response)
-            if response.status_code != 202:
+            if response.status_code != 202 or time.monotonic() >= until:
                 return answer
             give_up = time.monotonic() + RECONNECT_S
 

@@ -5,23 +5,16 @@ It never asks the authority: a completion must not hang, and what was never hear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from jupyter_motorlock.meant import logged_in
+from jupyter_motorlock.options import OPTIONS
 from jupyter_motorlock.session import KernelSession
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
-
-OPTIONS: Mapping[str, Sequence[str]] = {
-    "motor_login": ("--as", "--wait", "--watch", "--note", "--timeout", "--priority", "--no-panel"),
-    "motor_logout": ("--to", "--force"),
-    "motor_ask": ("--within",),
-    "motor_answer": ("--to",),
-    "motor_events": ("--last",),
-}
 
 
 def matcher(session: Callable[[], KernelSession | None]) -> Matcher:
@@ -45,7 +38,7 @@ def suggestions(words: Sequence[str], session: KernelSession | None) -> list[str
     magic, given, known = words[0].lstrip("%"), words[1:], sorted(session.statuses) if session else []
     names = [] if given else known
     if magic != "motor" or session is None:
-        return [*names, *(option for option in OPTIONS.get(magic, ()) if option not in given)]
+        return [*names, *(option.typed for option in OPTIONS.get(magic, ()) if option.typed not in given)]
     named = [word for word in given[:1] if word in known]
     here = named or logged_in(session)
     commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}

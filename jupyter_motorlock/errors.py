@@ -12,20 +12,49 @@ MotorlockError
 ├── Unreachable         no authority answers at the address
 ├── CommandFailed       the command ran and failed, did not run, or its end is unknown
 ├── CommandStopped      somebody, perhaps you, stopped the motion
+│   └── CommandTimedOut     it took longer than the time it was given, and was stopped
+├── StillRuns           the command is not over, and goes on
+├── DryRunRefused       a dry run found lines that would be refused
 └── UsageProblem        a mistyped line or setting
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
 
 
 class MotorlockError(Exception):
-    """Shown as one sentence in a notebook, as a normal exception elsewhere."""
+    """Shown as one sentence in a notebook, as a normal exception elsewhere.
+
+    `became` is what is said of the line of a cell that ended so.
+    """
+
+    became = "failed"
+    _place: tuple[str, str] = ("", "")
+
+    def in_cell(self, line: str, ran: str) -> Self:
+        """Say with the sentence also which line of a cell it was, and what of the cell ran."""
+        self._place = line, ran
+        return self
+
+    def hint(self) -> str:
+        """Return what to type, for a notebook; the sentence is for every kind of client."""
+        return ""
+
+    def __str__(self) -> str:
+        return self._told("")
 
     def _render_traceback_(self) -> list[str]:  # IPython calls this; no import needed
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self._told(self.hint())}"]
+
+    def _told(self, hint: str) -> str:
+        sentence, (line, ran) = super().__str__(), self._place
+        if hint:
+            sentence = f"{sentence.removesuffix('.')} ({hint})."
+        if ran:
+            sentence = f"{sentence.removesuffix('.')}; {ran}."
+        return f"{line}: {sentence}" if line else sentence
 
 
 class Refused(MotorlockError):
@@ -34,6 +63,7 @@ class Refused(MotorlockError):
     `code` is the stable name of the refusal, `status` the HTTP status, `data` every field of the answer.
     """
 
+    became = "refused"
     what_to_type = ""
     codes = frozenset[str]()  # the codes of the authority that are this class
 
@@ -43,13 +73,10 @@ class Refused(MotorlockError):
         self.status = status
         self.data = data
 
-    def _render_traceback_(self) -> list[str]:
-        """Say in a notebook what to type, too: the authority's sentence is for every kind of client."""
+    def hint(self) -> str:
+        """Return what to type, where that is known."""
         name, wait = self.data.get("equipment_id"), " --wait" if self.data.get("holder") else ""
-        hint = self.what_to_type.format(name=name, wait=wait)
-        if not hint or name is None:
-            return super()._render_traceback_()
-        return [f"{type(self).__name__}: {str(self).removesuffix('.')} ({hint})."]
+        return self.what_to_type.format(name=name, wait=wait) if name else ""
 
 
 class EquipmentInUse(Refused):
@@ -105,6 +132,8 @@ class Unreachable(MotorlockError):
     before the answer) or `silent` (no answer in time); after the last two it may have been carried out.
     """
 
+    became = "not known"
+
     def __init__(self, url: str, kind: Literal["no_connection", "broken", "silent"], *, outcome: str = "") -> None:
         super().__init__(
             f"No motorlock authority answers at {url}{outcome}; start it with `motorlock serve`, "
@@ -123,6 +152,24 @@ class CommandFailed(MotorlockError):
 
 class CommandStopped(MotorlockError):
     """A command that ended because the equipment was stopped."""
+
+    became = "stopped"
+
+
+class CommandTimedOut(CommandStopped, TimeoutError):
+    """A command that took longer than the time it was given; its equipment was stopped."""
+
+
+class StillRuns(MotorlockError, TimeoutError):
+    """The time to wait is over and the command is not; it goes on, and can be waited for again."""
+
+
+class DryRunRefused(MotorlockError):
+    """A dry run found lines that would be refused now; `refusals` has the error of each. Nothing was sent."""
+
+    def __init__(self, sentence: str, refusals: Sequence[MotorlockError]) -> None:
+        super().__init__("\n".join([sentence, *(f"  {refusal}" for refusal in refusals)]))
+        self.refusals = refusals
 
 
 class UsageProblem(MotorlockError):

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from jupyter_motorlock import view
-from jupyter_motorlock.errors import CommandStopped, EquipmentInUse, LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_all
+from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
+from jupyter_motorlock.interrupt import clicks_heard, stop_all
 from jupyter_motorlock.lines import Command, unknown_command
 from jupyter_motorlock.rows import Rows
+from jupyter_motorlock.sent import run
 from jupyter_motorlock.session import KernelSession
 
 
@@ -55,21 +56,6 @@ def login(
         except EquipmentInUse as refused:
             raise _in_own_use(refused, session.user) from None
     return Handles(Handle(session, name) for name in names)
-
-
-def run(session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]) -> object:
-    """Send one checked command and return its value; an interrupt stops the equipment.
-
-    Raises `CommandStopped` after an interrupt, and what `KernelSession.command` raises.
-    """
-    with clicks_heard(1):
-        try:
-            return session.command(equipment_id, command.name, parameters)
-        except KeyboardInterrupt:
-            done = stop_after_interrupt(session, [equipment_id] if command.kind == "control" else [])
-            raise CommandStopped(
-                f"You interrupted {command.name} of {equipment_id}; {done or 'nothing was moving'}."
-            ) from None
 
 
 def _in_own_use(refused: EquipmentInUse, user: str) -> EquipmentInUse:

@@ -66,7 +66,12 @@ def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> st
     """
     known = [(name, session.statuses[name]) for name in session.held() if name in session.statuses]
     moving = [name for name, status in known if status["running"] or status["readback"]["moving"]]
+    return stop_and_say(session, sorted({*also, *moving}), INTERRUPTED)
+
+
+def stop_and_say(session: KernelSession, equipment_ids: Iterable[str], reason: str) -> str:
+    """Stop each piece of equipment and return a clause that says what came of it; raises nothing of ours."""
     try:
-        return stop_all(session, sorted({*also, *moving}), INTERRUPTED)
+        return stop_all(session, equipment_ids, reason)
     except MotorlockError as failed:
         return str(failed).removesuffix(".")

@@ -6,21 +6,22 @@ becomes. Whether a value is allowed is the authority's to say.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import math
 import re
 import shlex
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any, NoReturn, SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat
 
 from jupyter_motorlock.errors import UsageProblem
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
+_FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
+_STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
+_INDEX = re.compile(r"-?\d+")
 _COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:^|(?<=\s))#.*""")
 
 
@@ -97,47 +98,13 @@ class Command:
         return {name: _value(self.parameters[name], value) for name, value in given.items()}
 
 
-Call: TypeAlias = tuple[Command, dict[str, object]]
-"""A command and its parameters, ready to be sent."""
+@dataclass(frozen=True)
+class Mistake:
+    """A line of a cell that cannot be sent, and why."""
 
-
-class _Parser(argparse.ArgumentParser):
-    """Reads names and options; `magic` is whose."""
-
-    def __init__(self, magic: str) -> None:
-        super().__init__(magic, add_help=False, allow_abbrev=False)
-        self.add_argument("names", nargs="*")
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageProblem(f"{self.prog}: {message}; {self.prog}? shows how it is written.")
-
-
-def read_login(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options of a `%motor_login` line: `names`, `user`, `no_panel`, and those that `login` takes."""
-    parser = _Parser("%motor_login")
-    parser.add_argument("--as", dest="user")
-    parser.add_argument("--note")
-    parser.add_argument("--timeout", dest="timeout_s", type=int)
-    parser.add_argument("--priority", type=int, default=0)
-    for switch in ("--wait", "--watch", "--no-panel"):
-        parser.add_argument(switch, action="store_true")
-    return vars(parser.parse_args(list(words)))
-
-
-def read_options(magic: str, words: Sequence[str], **defaults: object) -> dict[str, Any]:
-    """Return `names` and the options of a line, each of the type of its default; None is a text."""
-    parser = _Parser(magic)
-    for option, default in defaults.items():
-        parser.add_argument(f"--{option}", type=str if default is None else type(default), default=default)
-    return vars(parser.parse_args(list(words)))
-
-
-def read_span(text: str) -> float | None:
-    """Return a length of time such as `3h`, `1h30min` or `45s` in seconds; None for what is none."""
-    parts = _SPAN.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    typed: str
+    number: int
+    problem: UsageProblem
 
 
 def declared(description: Mapping[str, Any]) -> dict[str, Command]:
@@ -153,46 +120,92 @@ def tokens(line: str) -> list[str]:
         raise UsageProblem("A quotation mark is not closed; close it, or put a \\ before it.") from None
 
 
+def unsilenced(text: str) -> tuple[str, bool]:
+    """Return `text` without the `;` at its end, which silences the value as in IPython, and whether there was one."""
+    before, newline, last = text.rstrip().rpartition("\n")
+    bare = _COMMENT.sub(r"\1", last).rstrip()
+    return (f"{before}{newline}{bare[:-1]}", True) if bare.endswith(";") else (text, False)
+
+
+class _Filler(string.Formatter):
+    """Fills `{name}`, `{name.attribute}` and `{name[index]}`, each with a conversion and a format, and nothing else."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[object, str]:  # noqa: ARG002
+        match = _FIELD.fullmatch(field_name)
+        if match is None:
+            raise ValueError(f"{field_name!r} is no name")
+        path = match[1]
+        try:
+            value = kwargs[path]
+            for attribute, key in _STEP.findall(match[2]):
+                path += f".{attribute}" if attribute else f"[{key}]"
+                if attribute.startswith("_"):
+                    raise UsageProblem(f"{{{path}}} is not filled in: what begins with _ is the object's own.")
+                value = getattr(value, attribute) if attribute else value[int(key) if _INDEX.fullmatch(key) else key]
+        except (LookupError, AttributeError, TypeError):
+            raise UsageProblem(f"{{{path}}} has no value here; define it in a cell above, or correct it.") from None
+        return value, path
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        # A value with units is typed without them.
+        return repr(float(value)) if isinstance(value, float) and not format_spec else format(value, format_spec)
+
+
 def fill(text: str, names: Mapping[str, object]) -> str:
-    """Put values into `{name}`, `{name.attribute}` and `{name[index]}`; no expression is evaluated."""
+    """Put values into `{name}`, `{name.attribute}`, `{name[index]}` and `{name:.3f}`; no expression is evaluated."""
     try:
-        return string.Formatter().vformat(text, (), names)
-    except (LookupError, AttributeError, TypeError):
-        raise UsageProblem(f"{text} has no value here; define it in a cell above, or correct it.") from None
-    except ValueError:
-        raise UsageProblem(f"{text} cannot be filled in; write {{name}}, or double a brace that is meant.") from None
+        return _Filler().vformat(text, (), names)
+    except (ValueError, TypeError) as wrong:
+        how = "write {name}, {name.attribute}, {name[index]} or {name:.3f}, and double a brace that is meant: {{ }}"
+        raise UsageProblem(f"{text} cannot be filled in ({str(wrong).rstrip('.')}); {how}.") from None
 
 
-def read_call(
+@dataclass(frozen=True)
+class Line:
+    """One command as it was typed, with its values filled in; `number` is that of its line in the cell."""
+
+    typed: str
+    command: Command
+    parameters: Mapping[str, object]
+    number: int | None = None
+
+
+def read_line(
     words: Sequence[str], equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
-) -> Call:
+) -> Line:
     """Read one command given as words (`move_to 12.5`, `move_to position=12.5`)."""
     name = fill(words[0], names)
     if name not in commands:
         raise UsageProblem(unknown_command(name, equipment_id, commands))
     positional: list[object] = []
     named: dict[str, object] = {}
+    typed = [name]
     for word in words[1:]:
         match = _NAMED.fullmatch(word)
+        value = fill(match[2] if match else word, names)
+        typed.append(f"{match[1]}={value}" if match else value)
         if match is None:
-            positional.append(fill(word, names))
+            positional.append(value)
         elif match[1] in named:
             raise UsageProblem(f"{name} got {match[1]} twice; give it once.")
         else:
-            named[match[1]] = fill(match[2], names)
-    return commands[name], commands[name].bind(positional, named)
+            named[match[1]] = value
+    return Line(" ".join(typed), commands[name], commands[name].bind(positional, named))
 
 
-def read_cell(body: str, equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]) -> list[Call]:
-    """Read every line of a cell; the first that is wrong raises `UsageProblem` naming its number in the cell."""
-    calls = []
-    for number, line in enumerate(body.splitlines(), start=2):  # line 1 is the %%motor line itself
+def read_cell(
+    body: str, equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
+) -> list[Line | Mistake]:
+    """Read every line of a cell; in the place of a wrong one stands what is wrong with it."""
+    lines: list[Line | Mistake] = []
+    for number, text in enumerate(body.splitlines(), start=2):  # line 1 is the %%motor line itself
+        words: list[str] = []
         try:
-            if words := tokens(line):
-                calls.append(read_call(words, equipment_id, commands, names))
+            if words := tokens(text):
+                lines.append(replace(read_line(words, equipment_id, commands, names), number=number))
         except UsageProblem as problem:
-            raise UsageProblem(f"Line {number}: {problem}") from None
-    return calls
+            lines.append(Mistake(" ".join(words) or text.strip(), number, problem))
+    return lines
 
 
 def unknown_command(name: str, equipment_id: str, commands: Collection[str]) -> str:

@@ -25,10 +25,12 @@ from IPython.core.magic import (
 from traitlets import Unicode
 
 from jupyter_motorlock import meant, view
+from jupyter_motorlock.cells import Cell
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.handle import Handle, Handles, login, run
+from jupyter_motorlock.handle import Handle, Handles, login
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.lines import fill, read_call, read_cell, read_login, read_options, read_span, tokens
+from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
+from jupyter_motorlock.options import read, read_span
 from jupyter_motorlock.panel import Panel
 from jupyter_motorlock.restart import Memory
 from jupyter_motorlock.rows import Rows
@@ -37,13 +39,17 @@ from jupyter_motorlock.session import KernelSession
 Names = Mapping[str, object]
 
 
-def _of_words(method: Callable[[Any, list[str]], object]) -> Callable[..., object]:
-    """Make a line magic of a method that takes the words of the line, with the user's values filled in."""
+def _of_words(method: Callable[..., object]) -> Callable[..., object]:
+    """Make a line magic of a method that takes the words of the line and, by name, the options that it has.
+
+    The user's values are filled in.
+    """
 
     @wraps(method)
     def magic(self: MotorMagics, line: str, local_ns: Names | None = None) -> object:
-        names = self._names_of(local_ns)
-        return method(self, [fill(word, names) for word in _words(line)])
+        filled = partial(fill, names=self._names_of(local_ns))
+        words, given = read(method.__name__, _words(line), filled)
+        return method(self, [filled(word) for word in words], **given)
 
     made: Callable[..., object] = no_var_expand(needs_local_scope(output_can_be_silenced(line_magic(magic))))
     return made
@@ -66,7 +72,7 @@ class MotorMagics(Magics):
         self._memory = Memory(shell)
 
     @_of_words
-    def motor_login(self, words: list[str]) -> Handle | Handles:
+    def motor_login(self, names: list[str], user: str | None, no_panel: bool, **given: Any) -> Handle | Handles:
         """Take control of a motor and return its handle: `stage = %motor_login stage_x`.
 
         ::
@@ -76,16 +82,16 @@ class MotorMagics(Magics):
         The handle has the motor's commands as methods: `stage.move_to(12.5)`. Without a name it takes the only
         motor there is; with several it takes all of them or none: `x, y = %motor_login stage_x stage_y`.
 
-        --as USER     who you are, as others see it
+        --as USER     who you are, as others see it: --as "Ann B"
         --wait        queue behind the holder and return when it is your turn
         --watch       an observer lock: read, but not move
-        --note TEXT   what you need it for; others see it
-        --timeout S   seconds without use after which others may have it; 0 is never
-        --priority N  your place in the queue: a higher number goes before a lower one; 0 is usual
+        --note TEXT   what you need it for; others see it: --note "align the beam"
+        --timeout S   seconds, or a time, without use after which others may have it; 0 is never: --timeout 10min
+        --priority N  your place in the queue: a higher number goes before a lower one; 0 is usual: --priority 1
         --no-panel    show no panel
+
+        For example: stage = %motor_login stage_x --wait --note "align the beam" --timeout 10min
         """
-        given = read_login(words)
-        names, user, no_panel = (given.pop(key) for key in ("names", "user", "no_panel"))
         self.user = user or self.user
         session = self.session
         names = list(dict.fromkeys(names)) or [meant.only_motor(session)]
@@ -101,24 +107,24 @@ class MotorMagics(Magics):
         return handles[0] if len(names) == 1 else handles
 
     @_of_words
-    def motor_logout(self, words: list[str]) -> None:
+    def motor_logout(self, names: list[str], to: str | None, force: str | None) -> None:
         """Give a motor back, or leave its queue.
 
         ::
 
           %motor_logout [NAME ...] [--to USER] [--force REASON]
 
-        --to USER       hand it over to somebody who waits for it
-        --force REASON  take it from whoever has it; it is stopped, and they are told who did it and why
+        --to USER       hand it over to somebody who waits for it: %motor_logout stage_x --to bob
+        --force REASON  take it from whoever has it; it is stopped, and they are told who did it and why:
+                        %motor_logout stage_x --force "the sample is melting"
         """
-        session, given = self.session, read_options("%motor_logout", words, to=None, force=None)
-        if not given["names"] and not meant.logged_in(session):
+        if not names and not meant.logged_in(self.session):
             say("This kernel is not logged in to anything, so there is nothing to give back.")
             return
-        for name in given["names"] or [meant.one(session, [])]:
-            say(self._logout(name, **given))
+        for name in names or [meant.one(self.session, [])]:
+            say(self._logout(name, to, force))
 
-    def _logout(self, name: str, to: str | None, force: str | None, **_: object) -> str:
+    def _logout(self, name: str, to: str | None, force: str | None) -> str:
         session = self.session
         if to is not None:
             draining = session.hand_over(name, to)["state"] == "draining"
@@ -151,18 +157,19 @@ class MotorMagics(Magics):
         say(f"{name} is kept{view.until(kept, _now())}." if kept else f"{name} is no longer kept; idling runs again.")
 
     @_of_words
-    def motor_ask(self, words: list[str]) -> None:
+    def motor_ask(self, words: list[str], within: float) -> None:
         """Wait for a motor without blocking, and ask its holder to yield: `%motor_ask stage_x "five minutes"`.
 
         ::
 
           %motor_ask NAME [REASON] [--within TIME]
 
-        You are told the answer, and your turn, when a later cell ends. TIME is how long the holder has to answer.
+        You are told the answer, and your turn, when a later cell ends.
+
+        --within TIME  how long the holder has to answer, 2min if nothing is said: --within 90s
         """
-        given = read_options("%motor_ask", words, within="2min")
-        (name, *reason), within = given["names"] or [""], read_span(given["within"])
-        if not name or len(reason) > 1 or within is None:
+        name, *reason = words or [""]
+        if not name or len(reason) > 1:
             raise UsageProblem('Say for what you ask, and why: %motor_ask NAME "REASON" --within 2min')
         session = self.session
         meant.commands(session, name)
@@ -173,23 +180,23 @@ class MotorMagics(Magics):
         say(view.headline(status, session.session_id, now=_now()), f"{status['holder']['user']} is asked to yield.")
 
     @_of_words
-    def motor_answer(self, words: list[str]) -> None:
+    def motor_answer(self, words: list[str], to: str | None) -> None:
         """Answer somebody who asks for a motor of yours: `%motor_answer yes`, `no`, or a time such as `10min`.
 
         ::
 
           %motor_answer [NAME] yes | no | TIME [NOTE] [--to USER]
 
-        `yes` hands it over now. A TIME is when you mean to be done; nothing ends your lock then. --to says whom
-        you answer, where several ask.
+        `yes` hands it over now. A TIME is when you mean to be done; nothing ends your lock then.
+
+        --to USER  whom you answer, where several ask: %motor_answer no --to bob
         """
-        given = read_options("%motor_answer", words, to=None)
-        named, rest = meant.named_first(self.session, given["names"])
+        named, rest = meant.named_first(self.session, words)
         answer = rest[0] if rest else ""
         seconds = read_span(answer)
         if (answer not in ("yes", "no") and seconds is None) or len(rest) > 2:
             raise UsageProblem('Answer yes, no or a time: %motor_answer 10min "two more scans"')
-        name, entry = meant.asking(self.session, named, given["to"])
+        name, entry = meant.asking(self.session, named, to)
         what = {"yes": "yield", "no": "no"}.get(answer, "later")
         note = rest[1] if len(rest) > 1 else None
         self.session.answer(name, entry["queue_id"], what, seconds=seconds, note=note)
@@ -219,32 +226,43 @@ class MotorMagics(Magics):
 
         ::
 
-          %motor [NAME] COMMAND [VALUE | PARAMETER=VALUE ...] [-o VAR]
+          %motor [NAME] COMMAND [VALUE | PARAMETER=VALUE ...] [-o VAR] [--timeout TIME] [--no-wait]
 
-          %%motor [NAME] [-o VAR]
+          %%motor [NAME] [-o VAR] [--timeout TIME] [--no-wait]
           move_to 12.5
           position
 
-        A cell has one command a line; all lines are checked before the first one runs, and the last result is the
-        value. `-o VAR` keeps the result, for a cell the list of all results. `{name}`, `{name.attribute}` and
-        `{name[index]}` are replaced by the values of your variables. NAME may be left out when this kernel holds
-        exactly one.
+        A cell has one command a line; all lines are checked before the first one runs. It stops at the first line
+        that fails and says which ran; the last result is the value. NAME may be left out when this kernel holds
+        exactly one. `{name}`, `{name.attribute}`, `{name[index]}` and `{name:.3f}` are replaced by the values of
+        your variables; a brace that is meant is doubled. A `;` at the end shows nothing.
+
+        -o VAR          keep the result, of a cell a list with that of each line that ran: -o results
+        --timeout TIME  stop the motor and fail when one line takes longer; 30 is seconds: --timeout 2min
+        --no-wait       do not wait for the end of the last line; the value has .done and .wait(timeout=None):
+                        move = %motor move_to 80 --no-wait
         """
         session, names = self.session, self._names_of(local_ns)
-        out, words = _output(_words(line))
-        words[:1] = [fill(word, names) for word in words[:1]]
-        value: object = None
+        line, silent = unsilenced(line)
+        words, given = read("motor", tokens(line), partial(fill, names=names))
+        if given["no_wait"] and given["timeout_s"] is not None:
+            raise UsageProblem("What --no-wait does not wait for, --timeout cannot end; leave one of the two out.")
         if cell is None:
+            words[:1] = [fill(word, names) for word in words[:1]]
             name, rest = meant.addressed(session, words)
-            kept = value = run(session, name, *read_call(rest, name, meant.commands(session, name), names))
+            lines: list[Line | Mistake] = [read_line(rest, name, meant.commands(session, name), names)]
         else:
-            name = meant.one(session, words)
-            calls = read_cell(cell, name, meant.commands(session, name), names)
-            kept = results = [run(session, name, *call) for call in calls]
-            value = results[-1] if results else None
-        if out:
-            self._shell.user_ns[out] = kept
-        return value
+            body, ends_silent = unsilenced(cell)
+            silent |= ends_silent
+            name = meant.one(session, [fill(word, names) for word in words])
+            lines = read_cell(body, name, meant.commands(session, name), names)
+        called = Cell(session, name, lines, no_wait=given["no_wait"])
+        try:
+            value = called.run(timeout_s=given["timeout_s"])
+        finally:
+            if given["out"] and (cell is not None or called.results):
+                self._shell.user_ns[given["out"]] = called.results if cell is not None else called.results[0]
+        return None if silent else value
 
     @_of_words
     def motor_status(self, words: list[str]) -> Rows | None:
@@ -255,13 +273,14 @@ class MotorMagics(Magics):
         return _shown(self.session.rows(*words))
 
     @_of_words
-    def motor_events(self, words: list[str]) -> Rows | None:
-        """Show the newest events of a motor: `%motor_events [NAME] [--last N]`; N is 20, and up to 1000.
+    def motor_events(self, words: list[str], last: int) -> Rows | None:
+        """Show the newest events of a motor: `%motor_events [NAME] [--last N]`.
 
         `rows = %motor_events` shows nothing and keeps a row for each event: `pandas.DataFrame(rows)`.
+
+        --last N  how many, up to 1000; 20 is usual: %motor_events stage_x --last 100
         """
-        given = read_options("%motor_events", words, last=20)
-        return _shown(self.session.events(meant.one(self.session, given["names"]), given["last"]))
+        return _shown(self.session.events(meant.one(self.session, words), last))
 
     @_of_words
     def motor_stop(self, words: list[str]) -> None:
@@ -329,19 +348,8 @@ class MotorMagics(Magics):
 
 
 def _words(line: str) -> list[str]:
-    """Return the words of a line; a `;` at its end is IPython's, to silence the value."""
-    return tokens(line.rstrip().removesuffix(";"))
-
-
-def _output(words: list[str]) -> tuple[str, list[str]]:
-    """Take `-o VAR` off the words."""
-    if "-o" not in words:
-        return "", words
-    at = words.index("-o")
-    variable = words[at + 1] if at + 1 < len(words) else ""
-    if not variable.isidentifier():
-        raise UsageProblem("-o needs the name of a variable, for example -o result")
-    return variable, words[:at] + words[at + 2 :]
+    """Return the words of a line, without the `;` that silences its value."""
+    return tokens(unsilenced(line)[0])
 
 
 def _shown(rows: Rows) -> Rows | None:

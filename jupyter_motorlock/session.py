@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import socket
 import threading
@@ -196,19 +197,23 @@ class KernelSession(Link):
 
         Raises `CommandFailed` or `CommandStopped` when it did not do what was asked.
         """
-        key = str(uuid.uuid4())
+        return outcome(self.send(equipment_id, action, parameters, key=str(uuid.uuid4())))
+
+    def send(
+        self,
+        equipment_id: str,
+        action: str,
+        parameters: Mapping[str, object],
+        *,
+        key: str,
+        within_s: float = math.inf,
+    ) -> Json:
+        """Send a command and return its reply at its end, or `within_s` seconds later with the outcome `running`."""
         body: Json = {"command_id": key, "equipment_id": equipment_id, "action": action, "parameters": dict(parameters)}
         body["session_id"] = self.session()
         if lock := self.held().get(equipment_id):
             body["fence"] = lock["fence"]
-        reply = self.client.command(equipment_id, body, key=key)
-        match reply.get("outcome"):
-            case "done":
-                return reply.get("data")
-            case "stopped":
-                raise CommandStopped(reply.get("error") or f"{action} was stopped.")
-            case outcome:
-                raise CommandFailed(reply.get("error") or f"{action} ended as {outcome}.", outcome=str(outcome))
+        return self.client.command(equipment_id, body, key=key, within_s=within_s)
 
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""
@@ -221,6 +226,17 @@ class KernelSession(Link):
 
     def _as_me(self, *path: str, **fields: object) -> Json:
         return self.client.call("POST", *path, body={**fields, "session_id": self.session()})
+
+
+def outcome(reply: Json) -> Any:
+    """Return the value in the reply of a command that is over, or raise what became of it."""
+    match reply.get("outcome"):
+        case "done":
+            return reply.get("data")
+        case "stopped":
+            raise CommandStopped(reply.get("error") or "The command was stopped.")
+        case end:
+            raise CommandFailed(reply.get("error") or f"The command ended as {end}.", outcome=str(end))
 
 
 def _user() -> str:

@@ -1,12 +1,14 @@
 """What a person types is checked against what is declared, before anything is sent."""
 
 import inspect
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
 
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.lines import declared, fill, read_call, read_cell, read_login, tokens
+from jupyter_motorlock.lines import Line, Mistake, declared, fill, read_cell, read_line, tokens
+from jupyter_motorlock.options import read
 
 
 def parameter(name: str, kind: str = "number", **more: object) -> dict[str, object]:
@@ -41,8 +43,8 @@ COMMANDS = declared(
 )
 
 
-def sent(line: str, **names: object) -> dict[str, object]:
-    return read_call(tokens(line), "stage_x", COMMANDS, names)[1]
+def sent(line: str, **names: object) -> Mapping[str, object]:
+    return read_line(tokens(line), "stage_x", COMMANDS, names).parameters
 
 
 def problem(line: str, **names: object) -> str:
@@ -92,23 +94,68 @@ def test_a_mistyped_line_is_answered_by_one_sentence(line: str, sentence: str) -
     assert problem(line) == sentence
 
 
+class Millimetres(float):
+    """A value that shows its unit."""
+
+    def __repr__(self) -> str:
+        return f"{float(self)} mm"
+
+
 def test_names_attributes_and_indexes_are_filled_in_and_nothing_else_is_evaluated() -> None:
-    names = {"p": 1.5, "scan": SimpleNamespace(start=2.5), "xs": [3.5], "d": {"a": 4.5}}
-    assert fill("{p} {scan.start} {xs[0]} {d[a]} {{p}}", names) == "1.5 2.5 3.5 4.5 {p}"
+    """NB-50"""
+    names = {"p": 1.5, "scan": SimpleNamespace(start=2.5), "xs": [3.5, 5.5], "d": {"a": 4.5}}
+    assert fill("{p} {scan.start} {xs[0]} {xs[-1]} {d[a]} {{p}}", names) == "1.5 2.5 3.5 5.5 4.5 {p}"
     assert sent("move_to {p}", p=1.5) == {"position": 1.5}
     assert sent("move_to {d['a']}", d={"a": 4.5}) == {"position": 4.5}
 
 
-@pytest.mark.parametrize("text", ["{p + 1}", "{f()}", "{}", "{0}", "{xs[0}", "{xs[i[0]]}", "{"])
+def test_a_format_and_a_conversion_are_kept() -> None:
+    """NB-50"""
+    assert fill("{p:.3f} {n!r} {p:{width}.1f}", {"p": 1 / 3, "n": "a", "width": 5}) == "0.333 'a'   0.3"
+    assert sent("configure 1 label={run:03d}", run=7) == {"steps": 1, "label": "007"}
+
+
+def test_a_value_with_a_unit_is_filled_in_as_the_number_it_is() -> None:
+    """NB-50"""
+    assert sent("move_to {here}", here=Millimetres(12.5)) == {"position": 12.5}
+
+
+def test_doubled_braces_are_the_braces_of_a_text() -> None:
+    """NB-50"""
+    assert sent("""configure 1 label='{{"a": {p}}}'""", p=2) == {"steps": 1, "label": '{"a": 2}'}
+
+
+@pytest.mark.parametrize(
+    "text", ["{p + 1}", "{f()}", "{}", "{0}", "{xs[0}", "{xs[i[0]]}", "{", "}", '{"a": 1}', "{p!x}", "{f:.3f}", "{p:q}"]
+)
 def test_expressions_in_braces_are_refused(text: str) -> None:
-    with pytest.raises(UsageProblem):
+    """NB-50"""
+    with pytest.raises(UsageProblem, match=r"cannot be filled in .*double a brace that is meant"):
         fill(text, {"p": 1.5, "f": lambda: 1, "xs": [1], "i": [0]})
 
 
-@pytest.mark.parametrize("text", ["{nothing}", "{p.nothing}", "{xs[7]}", "{p[0]}", "{xs[a]}"])
-def test_a_name_without_a_value_never_stays_as_it_is(text: str) -> None:
-    with pytest.raises(UsageProblem, match="has no value here; define it in a cell above, or correct it"):
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("{nothing.more}", "{nothing}"),
+        ("{p.nothing.more}", "{p.nothing}"),
+        ("from {p} to {xs[7]}", "{xs[7]}"),
+        ("{p[0]}", "{p[0]}"),
+        ("{xs[a]}", "{xs[a]}"),
+    ],
+)
+def test_a_name_without_a_value_never_stays_as_it_is_and_is_named(text: str, missing: str) -> None:
+    """NB-50"""
+    with pytest.raises(UsageProblem) as caught:
         fill(text, {"p": 1.5, "xs": [1]})
+    assert str(caught.value) == f"{missing} has no value here; define it in a cell above, or correct it."
+
+
+@pytest.mark.parametrize("text", ["{p.__class__}", "{p.real._secret}"])
+def test_what_begins_with_an_underscore_is_the_objects_own(text: str) -> None:
+    """NB-50"""
+    with pytest.raises(UsageProblem, match=r"is not filled in: what begins with _ is the object's own\.$"):
+        fill(text, {"p": 1.5})
 
 
 def test_a_text_that_looks_like_a_parameter_stays_the_value_it_was_filled_in_for() -> None:
@@ -116,14 +163,19 @@ def test_a_text_that_looks_like_a_parameter_stays_the_value_it_was_filled_in_for
 
 
 def test_a_cell_skips_blank_lines_and_comments() -> None:
-    calls = read_cell("\n# first\nmove_to 1\n\n   home   # then\n", "stage_x", COMMANDS, {})
-    assert [called.name for called, _ in calls] == ["move_to", "home"]
+    lines = read_cell("\n# first\nmove_to {p}\n\n   home   # then\n", "stage_x", COMMANDS, {"p": 1})
+    assert [(line.number, line.typed) for line in lines] == [(4, "move_to 1"), (6, "home")]
 
 
-def test_the_first_wrong_line_of_a_cell_is_named_by_its_number_in_the_cell() -> None:
-    with pytest.raises(UsageProblem) as caught:
-        read_cell("move_to 1\n\nmove_to {x}\nmove_to far", "stage_x", COMMANDS, {})
-    assert str(caught.value) == "Line 4: {x} has no value here; define it in a cell above, or correct it."
+def test_every_wrong_line_of_a_cell_is_found_and_numbered_as_in_the_cell() -> None:
+    """NB-23"""
+    lines = read_cell("move_to 1\n\nmove_to {x}\nmove_to far\nsay 'so", "stage_x", COMMANDS, {})
+    assert [isinstance(line, Line) for line in lines] == [True, False, False, False]
+    assert [(x.number, x.typed, str(x.problem)) for x in lines if isinstance(x, Mistake)] == [
+        (4, "move_to {x}", "{x} has no value here; define it in a cell above, or correct it."),
+        (5, "move_to far", "position must be a number in mm, not 'far'."),
+        (6, "say 'so", "A quotation mark is not closed; close it, or put a \\ before it."),
+    ]
 
 
 def test_a_command_shows_python_its_signature_and_its_help() -> None:
@@ -139,20 +191,52 @@ def test_a_required_parameter_after_an_optional_one_is_given_by_name_in_python()
 
 
 def test_the_options_of_login_are_read_with_quotes_taken_off() -> None:
-    given = read_login(tokens("stage_x --as 'Ann B' --wait --note \"scan over night\" --timeout 0 --no-panel"))
-    assert given == {
-        "names": ["stage_x"],
-        "user": "Ann B",
-        "note": "scan over night",
-        "timeout_s": 0,
-        "priority": 0,
-        "wait": True,
-        "watch": False,
-        "no_panel": True,
-    }
+    """NB-51"""
+    line = "--as 'Ann B' --wait stage_x --note \"scan over night\" stage_y --timeout=10min --no-panel"
+    assert read("motor_login", tokens(line)) == (
+        ["stage_x", "stage_y"],
+        {
+            "user": "Ann B",
+            "note": "scan over night",
+            "timeout_s": 600,
+            "priority": 0,
+            "wait": True,
+            "watch": False,
+            "no_panel": True,
+        },
+    )
 
 
-@pytest.mark.parametrize("line", ["--bogus", "--wa", "--timeout soon", "--note"])
-def test_an_option_that_is_not_there_is_a_usage_problem(line: str) -> None:
-    with pytest.raises(UsageProblem, match=r"^%motor_login: .*; %motor_login\? shows how it is written\.$"):
-        read_login(tokens(line))
+def test_a_negative_number_is_no_option() -> None:
+    """NB-51"""
+    words, given = read("motor", ["-o", "kept", "move_by", "-3", "--timeout", "1.5"])
+    assert (words, given["out"], given["timeout_s"]) == (["move_by", "-3"], "kept", 1.5)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("30s", 30), ("2min", 120), ("1h30min", 5400), ("0", 0)])
+def test_a_time_is_seconds_or_has_its_unit(text: str, seconds: float) -> None:
+    """NB-51"""
+    assert read("motor", ["--timeout", text])[1]["timeout_s"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "sentence"),
+    [
+        ("motor", "--dry", "%motor has no option --dry; it has -o, --timeout, --no-wait."),
+        ("motor", "--tiemout 3", "%motor has no option --tiemout; did you mean --timeout (it has -o, --timeout, "
+         "--no-wait)?"),
+        ("motor_status", "--all", "%motor_status has no option --all; it takes none."),
+        ("motor", "--timeout soon", "--timeout of %motor takes a time such as 30s or 2min, not 'soon'."),
+        ("motor", "--timeout -3", "--timeout of %motor takes a time such as 30s or 2min, not '-3'."),
+        ("motor", "--timeout", "--timeout of %motor takes a time such as 30s or 2min, and none follows it."),
+        ("motor", "-o --no-wait", "-o of %motor takes the name of a variable, and none follows it."),
+        ("motor", "-o 2x", "-o of %motor takes the name of a variable, not '2x'."),
+        ("motor", "--no-wait=yes", "--no-wait of %motor takes no value; write it alone."),
+        ("motor_events", "--last few", "--last of %motor_events takes a whole number, not 'few'."),
+    ],
+)  # fmt: skip
+def test_a_mistyped_option_is_answered_by_what_is_allowed(magic: str, line: str, sentence: str) -> None:
+    """NB-51"""
+    with pytest.raises(UsageProblem) as caught:
+        read(magic, tokens(line))
+    assert str(caught.value) == sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -13,6 +14,8 @@ import psutil  # type: ignore[import-untyped]  # it has no types, and IPython br
 import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
+
+from jupyter_motorlock.options import OPTIONS
 
 ALL = (
     "motor",
@@ -219,9 +222,13 @@ def test_a_cell_stops_at_the_first_line_that_fails(ann: Notebook, authority: Aut
     """NB-7"""
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("%motor move_to 0.5")
-    failed = ann.run("%%motor -o kept\nmove_to 0.25\nmove_to 500\nmove_to 0.75")
-    assert failed.ename == "InvalidRequest"
+    failed = ann.run("%%motor -o kept\nmove_to 0.25\n\nmove_by 500\nmove_to 0.75\n# back\nhome\nposition")
+    assert failed.error == (
+        "InvalidRequest: Line 4 (move_by 500): stage_x: 500.25 mm is outside the limits 0 to 100 mm; it has not moved; "
+        "line 2 ran, lines 5 to 8 did not."
+    )
     assert authority.status()["readback"]["position"] == 0.25
+    assert ann.value("kept") == "[0.25]"
 
 
 def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authority: Authority) -> None:
@@ -229,9 +236,129 @@ def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authori
     ann.value("stage = %motor_login stage_x --no-panel")
     wrong = ann.run("%%motor\nmove_to 0.5\nmove_to {nowhere}")
     assert wrong.error == (
-        "UsageProblem: Line 3: {nowhere} has no value here; define it in a cell above, or correct it."
+        "UsageProblem: Line 3 (move_to {nowhere}): {nowhere} has no value here; define it in a cell above, "
+        "or correct it; no line ran."
     )
     assert [event["event"] for event in authority.events()][-1] == "lock_acquired"
+
+
+def test_a_cell_of_one_line_fails_as_the_line_does(ann: Notebook) -> None:
+    """NB-52"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    assert ann.run("%%motor\nmove_to 500").error == ann.run("%motor move_to 500").error
+
+
+def test_the_error_of_a_line_in_a_cell_keeps_its_class_its_data_and_its_hint(ann: Notebook) -> None:
+    """NB-52"""
+    ann.value("stage = %motor_login stage_x --watch --no-panel")
+    refused = ann.run("%%motor\nposition\nmove_to 1\nposition")
+    assert refused.error == (
+        "LockRequired: Line 3 (move_to 1): You do not hold stage_x; nobody does: log in to it first "
+        "(%motor_login stage_x); line 2 ran, line 4 did not."
+    )
+    assert ann.value("import sys; (sys.last_value.code, sys.last_value.data['equipment_id'])") == (
+        "('lock_required', 'stage_x')"
+    )
+
+
+def test_an_interrupt_of_a_cell_says_which_lines_ran(ann: Notebook, authority: Authority) -> None:
+    """NB-52 NB-10"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    moving = ann.start("%%motor\nmove_to 0.5\nmove_to 100\nhome\nposition")
+    wait_until(lambda: (authority.status()["running"] or {}).get("parameters") == {"position": 100.0}, "line 3 runs")
+    for _ in range(3):
+        ann.interrupt()
+    assert ann.finish(moving).error == (
+        "CommandStopped: Line 3 (move_to 100): You interrupted move_to of stage_x; stage_x was stopped; "
+        "line 2 ran, lines 4 and 5 did not."
+    )
+    assert not authority.status()["readback"]["moving"]
+
+
+def test_a_stop_by_somebody_says_which_lines_ran(ann: Notebook, authority: Authority) -> None:
+    """NB-52"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    moving = ann.start("%%motor\nmove_to 100\nhome")
+    wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
+    authority.person("Bob").stop("the laser is on")
+    stopped = ann.finish(moving).error
+    assert stopped.startswith("CommandStopped: Line 2 (move_to 100): Bob stopped stage_x (stopped at ")
+    assert stopped.endswith("); line 3 did not run.")
+
+
+def test_a_line_that_takes_too_long_is_stopped(ann: Notebook, authority: Authority) -> None:
+    """NB-53"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    late = ann.run("%%motor --timeout 1s\nposition\nmove_to 100\nhome")
+    assert late.error == (
+        "CommandTimedOut: Line 3 (move_to 100): move_to of stage_x took longer than 1 s; stage_x was stopped; "
+        "line 2 ran, line 4 did not."
+    )
+    assert not authority.status()["readback"]["moving"]
+    stopped = [event for event in authority.events() if event["event"] == "stopped"]
+    assert stopped[-1]["reason"] == "move_to took longer than its user allowed"
+    assert ann.value("%motor move_to 0.5 --timeout 2min") == "0.5"
+
+
+def test_what_is_not_waited_for_goes_on_and_can_be_waited_for(ann: Notebook, authority: Authority) -> None:
+    """NB-54"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor move_to 0")
+    shown = ann.value("%%motor --no-wait -o kept\nposition\nmove_to 3")
+    assert shown == "move_to(position=3) of stage_x was sent; .wait() gives its value, .done tells whether it is over."
+    assert authority.status()["readback"]["moving"]
+    assert ann.value("move = kept[1]; kept[0], move.done") == "(0.0, False)"
+    early = ann.run("move.wait(timeout=0.01)")
+    assert (
+        early.error
+        == "StillRuns: move_to(position=3) of stage_x is not over; it goes on, and .wait() waits for it again."
+    )
+    assert ann.value("move.wait(), move.wait(), move.done") == "(3.0, 3.0, True)"
+    assert ann.value("move") == "move_to(position=3) of stage_x is done: 3."
+    moves = [x for x in authority.events() if x["event"] == "command_started" and x["parameters"] == {"position": 3.0}]
+    assert len(moves) == 1
+
+
+def test_waiting_for_what_was_stopped_raises_what_became_of_it(ann: Notebook, authority: Authority) -> None:
+    """NB-54"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("move = %motor move_to 100 --no-wait")
+    authority.person("Bob").stop("the laser is on")
+    stopped = ann.run("move.wait()")
+    assert (stopped.ename, "Bob stopped stage_x" in stopped.error) == ("CommandStopped", True)
+    assert ann.value("move").startswith("move_to(position=100) of stage_x ended as stopped: Bob stopped stage_x")
+
+
+def test_an_interrupt_while_waiting_for_what_was_sent_stops_the_motor(ann: Notebook, authority: Authority) -> None:
+    """NB-54 NB-10"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("move = %motor move_to 100 --no-wait")
+    ann.value("%motor position --no-wait")
+    waiting = ann.start("print('waits')\nmove.wait()")
+    ann.wait_for_text(waiting, "waits")
+    ann.interrupt()
+    assert ann.finish(waiting).error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
+    assert not authority.status()["readback"]["moving"]
+
+
+def test_options_stand_on_the_line_in_any_order_and_exclude_each_other_in_a_sentence(ann: Notebook) -> None:
+    """NB-51"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("longest = 20")
+    assert ann.value("%%motor --timeout {longest}s -o kept stage_x\nmove_to 0.5") == "0.5"
+    assert ann.value("kept") == "[0.5]"
+    assert ann.run("%motor move_to 1 --no-wait --timeout 5").error == (
+        "UsageProblem: What --no-wait does not wait for, --timeout cannot end; leave one of the two out."
+    )
+
+
+@pytest.mark.parametrize("cell", ["%%motor stage_x;\nposition", "%%motor\nposition;  # quiet", "%motor position;"])
+def test_a_semicolon_at_the_end_silences(ann: Notebook, cell: str) -> None:
+    """NB-59"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor position")
+    quiet = ann.run(cell)
+    assert (quiet.status, quiet.value, quiet.stdout, quiet.shown) == ("ok", None, "", [])
 
 
 def test_a_name_is_asked_for_when_two_are_held(ann: Notebook) -> None:
@@ -403,7 +530,7 @@ def test_the_newest_events_are_lines_or_when_they_are_kept_rows(ann: Notebook) -
 def test_events_are_asked_for_by_a_number_that_the_authority_gives(ann: Notebook) -> None:
     """NB-28"""
     assert ann.run("%motor_events stage_x --last 1001").ename == "InvalidRequest"
-    assert ann.run("%motor_events stage_x --last few").error.startswith("UsageProblem: %motor_events: argument --last")
+    assert ann.run("%motor_events stage_x --last few").error.startswith("UsageProblem: --last of %motor_events takes")
     assert ann.run("%motor_events stage_z").ename == "InvalidRequest"
 
 
@@ -468,10 +595,14 @@ def test_each_magic_explains_itself(ann: Notebook, magic: str) -> None:
     assert f"%{magic}" in ann.help(f"%{magic}")
 
 
-def test_the_help_of_login_names_every_option(ann: Notebook) -> None:
-    text = ann.help("%motor_login")
-    for option in ("--as USER", "--wait", "--watch", "--note TEXT", "--timeout S", "--no-panel"):
-        assert text.count(option) == 2, option
+@pytest.mark.parametrize("magic", sorted(OPTIONS))
+def test_the_help_explains_every_option_and_has_an_example(ann: Notebook, magic: str) -> None:
+    """NB-51"""
+    text = ann.help(f"%{magic}")
+    for option in OPTIONS[magic]:
+        assert f"[{option.typed}" in text, option.typed
+        assert re.search(rf"^ *{option.typed}( [A-Z]+)?  +\w", text, re.MULTILINE), option.typed
+        assert option.value is None or re.search(rf"{option.typed} [^A-Z\s]", text), f"no example of {option.typed}"
 
 
 # Completion

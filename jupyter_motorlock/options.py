@@ -1,0 +1,126 @@
+"""The options of every magic: one table, by which lines are read, Tab completes and the help is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from jupyter_motorlock.errors import UsageProblem
+
+_OPTION = re.compile(r"--?[A-Za-z]")  # -3 is a number
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
+
+
+def read_span(text: str) -> float | None:
+    """Return a length of time such as `3h`, `1h30min` or `45s` in seconds; None for what is none."""
+    parts = _SPAN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum((float(number) * _SECONDS[unit] for number, unit in parts), 0.0)
+
+
+def _seconds(text: str) -> float:
+    span = read_span(text if text[-1:].isalpha() else f"{text}s")
+    if span is None:
+        raise ValueError
+    return int(span) if span.is_integer() else span
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier():
+        raise ValueError
+    return text
+
+
+@dataclass(frozen=True)
+class Value:
+    """What an option takes: in words, and how it is read; `read` raises `ValueError`."""
+
+    wanted: str
+    read: Callable[[str], object]
+
+
+TEXT = Value("a text", str)
+NUMBER = Value("a whole number", int)
+TIME = Value("a time such as 30s or 2min", _seconds)
+VARIABLE = Value("the name of a variable", _variable)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: how it is typed, by what name its magic gets it, and what it takes; a switch takes nothing."""
+
+    typed: str
+    name: str
+    value: Value | None = None
+    default: object = None
+
+
+OPTIONS: Mapping[str, tuple[Option, ...]] = {
+    "motor_login": (
+        Option("--as", "user", TEXT),
+        Option("--wait", "wait"),
+        Option("--watch", "watch"),
+        Option("--note", "note", TEXT),
+        Option("--timeout", "timeout_s", TIME),
+        Option("--priority", "priority", NUMBER, 0),
+        Option("--no-panel", "no_panel"),
+    ),
+    "motor_logout": (Option("--to", "to", TEXT), Option("--force", "force", TEXT)),
+    "motor": (
+        Option("-o", "out", VARIABLE),
+        Option("--timeout", "timeout_s", TIME),
+        Option("--no-wait", "no_wait"),
+    ),
+    "motor_ask": (Option("--within", "within", TIME, 120.0),),
+    "motor_answer": (Option("--to", "to", TEXT),),
+    "motor_events": (Option("--last", "last", NUMBER, 20),),
+}
+
+
+def read(magic: str, words: Sequence[str], filled: Callable[[str], str] = str) -> tuple[list[str], dict[str, Any]]:
+    """Return the words of a line that are no options, and the options by name; `filled` puts in the user's values.
+
+    Raises `UsageProblem` with a sentence that says what is allowed.
+    """
+    has = {option.typed: option for option in OPTIONS.get(magic, ())}
+    given = {option.name: option.default if option.value else False for option in has.values()}
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        typed, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
+        option = has.get(typed)
+        if option is None:
+            if _OPTION.match(word):
+                raise UsageProblem(_unknown(magic, typed, list(has)))
+            rest.append(word)
+        elif option.value is None:
+            if equals:
+                raise UsageProblem(f"{typed} of %{magic} takes no value; write it alone.")
+            given[option.name] = True
+        else:
+            given[option.name] = _read(magic, option, option.value, text if equals else next(left, ""), has, filled)
+    return rest, given
+
+
+def _read(
+    magic: str, option: Option, value: Value, text: str, has: Mapping[str, Option], filled: Callable[[str], str]
+) -> object:
+    if not text or text in has:
+        raise UsageProblem(f"{option.typed} of %{magic} takes {value.wanted}, and none follows it.")
+    try:
+        return value.read(filled(text))
+    except ValueError:
+        raise UsageProblem(f"{option.typed} of %{magic} takes {value.wanted}, not {text!r}.") from None
+
+
+def _unknown(magic: str, typed: str, has: Sequence[str]) -> str:
+    if not has:
+        return f"%{magic} has no option {typed}; it takes none."
+    if near := get_close_matches(typed, has, n=1):
+        return f"%{magic} has no option {typed}; did you mean {near[0]} (it has {', '.join(has)})?"
+    return f"%{magic} has no option {typed}; it has {', '.join(has)}."

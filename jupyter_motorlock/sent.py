@@ -1,0 +1,112 @@
+"""One command on its way: sent under a key, waited for, stopped when it is interrupted or takes too long."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from jupyter_motorlock import view
+from jupyter_motorlock.client import Json
+from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, StillRuns
+from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_and_say
+from jupyter_motorlock.lines import Command
+from jupyter_motorlock.session import KernelSession, outcome
+
+
+def run(
+    session: KernelSession,
+    equipment_id: str,
+    command: Command,
+    parameters: Mapping[str, object],
+    *,
+    timeout_s: float | None = None,
+) -> object:
+    """Send one checked command and return its value; an interrupt stops the equipment, and so does its `timeout_s`.
+
+    Raises `CommandStopped` after an interrupt, `CommandTimedOut` after the time, and what `KernelSession.command`
+    raises.
+    """
+    with clicks_heard(1), told_as_stopped(session, equipment_id, command):
+        return send(session, equipment_id, command, parameters, timeout_s=timeout_s)
+
+
+def send(
+    session: KernelSession,
+    equipment_id: str,
+    command: Command,
+    parameters: Mapping[str, object],
+    *,
+    timeout_s: float | None = None,
+) -> object:
+    """Do as `run` does, but let an interrupt through: for one who sends several."""
+    within_s = math.inf if timeout_s is None else timeout_s
+    reply = session.send(equipment_id, command.name, parameters, key=str(uuid.uuid4()), within_s=within_s)
+    if reply.get("outcome") != "running":
+        return outcome(reply)
+    what = [equipment_id] if command.kind == "control" else []
+    done = stop_and_say(session, what, f"{command.name} took longer than its user allowed")
+    long = f"{command.name} of {equipment_id} took longer than {view.duration(within_s)}"
+    raise CommandTimedOut(f"{long}; {done or 'it is waited for no more'}.")
+
+
+@contextmanager
+def told_as_stopped(session: KernelSession, equipment_id: str, command: Command) -> Iterator[None]:
+    """Stop the equipment at an interrupt of the block, and raise `CommandStopped` in its place."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = stop_after_interrupt(session, [equipment_id] if command.kind == "control" else [])
+        told = f"You interrupted {command.name} of {equipment_id}; {done or 'nothing was moving'}."
+        raise CommandStopped(told) from None
+
+
+class Sent:
+    """A command that was sent and not waited for; it goes on whether or not anybody asks for it.
+
+    What is asked bears the command's key, so that it runs once.
+    """
+
+    def __init__(
+        self, session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]
+    ) -> None:
+        """Send it; raises what the authority refuses."""
+        self._session, self._equipment_id, self._command = session, equipment_id, command
+        self._key, self._session_id = str(uuid.uuid4()), session.session()
+        self._typed = f"{command.name}({view.arguments({'parameters': parameters})}) of {equipment_id}"
+        # What changes nothing is over soon, and is not remembered under its key.
+        within_s = 0.0 if command.kind == "control" else math.inf
+        with clicks_heard(1), told_as_stopped(session, equipment_id, command):
+            self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=within_s)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over, well or not, asked now; raises `Unreachable` when nobody answers."""
+        return bool(self._ask(0.0)["outcome"] != "running")
+
+    def wait(self, timeout: float | None = None) -> object:
+        """Return its value at its end, or raise what became of it; an interrupt stops the equipment.
+
+        Raises `StillRuns` when it is not over `timeout` seconds later; it goes on, and can be waited for again.
+        """
+        with clicks_heard(1), told_as_stopped(self._session, self._equipment_id, self._command):
+            reply = self._ask(math.inf if timeout is None else timeout)
+        if reply["outcome"] == "running":
+            raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
+        return outcome(reply)
+
+    def __repr__(self) -> str:
+        match self._reply["outcome"]:
+            case "running":
+                return f"{self._typed} was sent; .wait() gives its value, .done tells whether it is over."
+            case "done":
+                return f"{self._typed} is done: {view.value(self._reply['data'])}."
+            case end:
+                return f"{self._typed} ended as {end}: {str(self._reply['error']).rstrip('.')}."
+
+    def _ask(self, within_s: float) -> Json:
+        if self._reply["outcome"] == "running":
+            ask = self._session.client.past_command
+            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=within_s)
+        return self._reply
