@@ -52,6 +52,9 @@ _NAMES: dict[type[m.Event], str] = {
     m.FaultCleared: "fault_cleared",
     m.MovedOutside: "moved_outside",
 }
+_PLACED = (
+    m.LockAcquired, m.LockEnded, m.CommandStarted, m.CommandFinished, m.Stopped, m.Faulted, m.MovedOutside,
+)  # fmt: skip
 _RELEASED = frozenset({Why.LOGOUT, Why.HANDED_OVER, Why.DOWNGRADED, Why.SESSION_ENDED})
 
 
@@ -93,12 +96,14 @@ def name_of(event: m.Event) -> str:
     return _NAMES[type(event)]
 
 
-def encode_event(event: m.Event, seq: int, timestamp: str) -> bytes:
-    """Return the JSON of a stored event."""
+def encode_event(event: m.Event, seq: int, timestamp: str, readback: Readback | None) -> bytes:
+    """Return the JSON of a stored event; `readback` is what its equipment said last, for the events that say where."""
     head: dict[str, object] = {"seq": seq, "event": name_of(event), "timestamp": timestamp}
     head["equipment_id"] = event.equipment if isinstance(event, m.EquipmentEvent) else None
     head["session_id"] = getattr(event, "session", None)
     head["user"] = getattr(event, "user", None)
+    if readback is not None and isinstance(event, _PLACED):
+        head |= {"position": readback.position, "units": readback.units}
     return msgspec.json.encode(head | _details(event))
 
 

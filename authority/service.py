@@ -207,9 +207,9 @@ class Service:
 
     def _store_event(self, event: m.Event, shown: str) -> None:
         self.seq += 1
-        body = encode_event(event, self.seq, shown)
         batch = self.committer.open()
         key = event.equipment if isinstance(event, m.EquipmentEvent) else None
+        body = encode_event(event, self.seq, shown, None if key is None else self.workers[key].readback)
         session: SessionId | None = getattr(event, "session", None)
         batch.events.append(EventRow(self.seq, event.at, key, session, body))
         if self.hub:

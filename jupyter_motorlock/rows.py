@@ -122,5 +122,5 @@ def _of_event(event: Fields, now: datetime) -> dict[str, object]:
         if isinstance(given, Mapping):
             row |= {f"{key}.{part}": of_part for part, of_part in given.items()}
         elif key not in ("seq", "timestamp", "equipment_id"):
-            row[key] = given
+            row["place" if (event["event"], key) == ("queued", "position") else key] = given
     return row

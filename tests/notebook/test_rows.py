@@ -103,6 +103,13 @@ def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns(
     }
 
 
+def test_a_place_in_the_queue_is_not_in_the_column_of_where_the_motor_was() -> None:
+    """NB-28"""
+    waits, moved = of_events([an_event("queued", position=2), an_event("moved_outside", position=1.5)], now=NOW)
+    assert (waits["place"], moved["position"]) == (2, 1.5)
+    assert "position" not in waits
+
+
 def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date() -> None:
     """NB-28"""
     before = an_event("lock_released", timestamp="2026-11-20T23:59:58+00:00")
