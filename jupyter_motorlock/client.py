@@ -102,6 +102,10 @@ class Client:
             raise self._stranger()
         return response
 
+    def close(self) -> None:
+        """Close this thread's connections; a later call opens new ones."""
+        self._http().close()
+
     # How a call is made
 
     def _answer(self, kind: type[T], method: str, path: Sequence[str], **asked: Any) -> T:

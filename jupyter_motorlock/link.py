@@ -105,6 +105,7 @@ class Link(Mirror):
             self._hooks.remove()
         if feed is not None:
             feed.close()
+        self.client.close()
 
     def _create(self) -> str:
         lease_s = _lease()

@@ -40,10 +40,10 @@ def start_kernel(authority: Authority, tmp_path: Path) -> Iterator[Callable[...,
     """Start kernels of a user, with what else the environment has to say (`MOTORLOCK_URL`: the authority)."""
     started: list[Kernel] = []
 
-    def start(user: str = "ann", **env: str) -> Kernel:
+    def start(user: str = "ann", *, python: str = sys.executable, **env: str) -> Kernel:
         place = {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
         ours = {"MOTORLOCK_URL": authority.url, "MOTORLOCK_USER": user}
-        started.append(Kernel({**os.environ, **place, **ours, **env}))
+        started.append(Kernel({**os.environ, **place, **ours, **env}, python))
         return started[-1]
 
     yield start

@@ -19,6 +19,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
 import requests
 from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 from jupyter_motorlock.feed import SseParser
@@ -166,10 +167,12 @@ class KernelError(AssertionError):
 
 
 class Kernel:
-    """A real kernel, as a notebook has one."""
+    """A real kernel, as a notebook has one, of this Python or of another one."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], python: str = sys.executable) -> None:
         self.manager = KernelManager()
+        argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self.manager._kernel_spec = KernelSpec(argv=argv, language="python")  # as an installed one would be found
         self.manager.start_kernel(env=env)
         self._connect()
 

@@ -8,9 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
 import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
@@ -650,49 +648,3 @@ def test_loading_sends_nothing_and_a_second_time_changes_nothing(ann: Notebook, 
     assert ann.value("len(get_ipython().Completer.custom_matchers)") == "1"
     assert ann.value("[type(c).__name__ for c in get_ipython().configurables].count('MotorMagics')") == "1"
     assert authority.call("GET", "/locks/sessions")["count"] == 0
-
-
-def test_unloading_takes_everything_off_and_ends_the_session(ann: Notebook, authority: Authority) -> None:
-    """NB-22"""
-    ann.value("import threading; before = set(threading.enumerate())")
-    ann.value("stage = %motor_login stage_x")
-    keeper = psutil.Process(ann.kernel.keeper_pid)
-    assert ann.run("%unload_ext jupyter_motorlock").status == "ok"
-    assert authority.status()["state"] == "free"
-    assert authority.call("GET", "/locks/sessions")["count"] == 0
-    wait_until(lambda: not keeper.is_running(), "the keeper has ended")
-    new_threads = "sorted(thread.name for thread in set(threading.enumerate()) - before)"
-    wait_until(lambda: ann.value(new_threads) == "[]", "the threads of the login have ended")
-    assert ann.value("len(get_ipython().Completer.custom_matchers)") == "0"
-    assert ann.value("[type(c).__name__ for c in get_ipython().configurables].count('MotorMagics')") == "0"
-    manager = "get_ipython().magics_manager"
-    assert ann.value(f"[n for kind in {manager}.magics.values() for n in kind if n.startswith('motor')]") == "[]"
-    hooks = "[f.__module__ for f in get_ipython().events.callbacks['pre_run_cell'] + "
-    assert "motorlock" not in ann.value(hooks + "get_ipython().events.callbacks['post_run_cell']]")
-    assert ann.run("%motor_status").status == "error"
-
-
-def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, authority: Authority) -> None:
-    """NB-22"""
-    ann.value("stage = %motor_login stage_x --no-panel")
-    assert ann.run("%reload_ext jupyter_motorlock").status == "ok"
-    assert ann.value("len(get_ipython().Completer.custom_matchers)") == "1"
-    assert authority.status()["state"] == "free"
-    ann.value("stage = %motor_login stage_x --no-panel")
-    assert ann.value("stage.move_to(0.25)") == "0.25"
-    assert ann.kernel.keeper_pid
-
-
-def test_the_address_and_the_user_can_come_from_the_configuration(
-    authority: Authority, start_kernel: Callable[..., Kernel], tmp_path: Path
-) -> None:
-    """WHO-2"""
-    profile = tmp_path / "site" / "profile_default"
-    profile.mkdir(parents=True)
-    (profile / "ipython_config.py").write_text(
-        "c.InteractiveShellApp.extensions = ['jupyter_motorlock']\n"
-        f"c.MotorMagics.authority_url = {authority.url!r}\nc.MotorMagics.user = 'Carol'\n"
-    )
-    kernel = start_kernel(IPYTHONDIR=str(profile.parent), MOTORLOCK_URL="http://127.0.0.1:9")
-    Notebook(kernel, load=False).value("stage = %motor_login stage_x --no-panel")
-    assert authority.status()["holder"]["user"] == "Carol"
