@@ -26,6 +26,8 @@ from jupyter_motorlock.handle import Connection as Connection
 from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.handle import Handles as Handles
 from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.values import Reading as Reading
+from jupyter_motorlock.values import Value as Value
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,6 +10,7 @@ from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line, Mistake
 from jupyter_motorlock.sent import Sent, send, told_as_stopped
 from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.values import Value
 
 LONGEST = 60  # characters of a line that are shown
 
@@ -86,7 +87,8 @@ def text_of(value: object) -> str:
     """Return a value as it is shown: shortened, where it is a structure."""
     if value is None:
         return "done"
-    return short(view.value(value) if type(value) in (bool, float) else str(value))
+    units = f" {value.units}" if isinstance(value, Value) else ""
+    return short(view.value(value) + units if isinstance(value, bool | float) else str(value))
 
 
 def _where(line: Line | Mistake) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from typing import Any, Self
 
-from jupyter_motorlock import view
+from jupyter_motorlock import values, view
 from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, stop_all
 from jupyter_motorlock.lines import Command, unknown_command
@@ -74,7 +74,8 @@ class Handle:
 
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
-    `equipment_id` and `command`; a declared command of such a name is called by `stage.command(name, ...)`.
+    `reading`, `provenance`, `equipment_id` and `command`; a declared command of such a name is called by
+    `stage.command(name, ...)`.
     """
 
     __slots__ = ("_commands", "_session", "equipment_id")
@@ -84,8 +85,8 @@ class Handle:
         self.equipment_id = equipment_id
         self._commands = session.commands(equipment_id)
 
-    def command(self, name: str, *positional: object, **named: object) -> object:
-        """Run the declared command `name` and return its value, in the units it declares."""
+    def command(self, name: str, *positional: object, **named: object) -> Any:
+        """Run the declared command `name` and return its value; a number with a unit is a `Value`, such as 12.5 mm."""
         command = self._declared(name)
         return run(self._session, self.equipment_id, command, command.bind(positional, named))
 
@@ -106,7 +107,25 @@ class Handle:
         """Who holds it, who waits and what it reads, asked now (`Status` in docs/reference/rest.md)."""
         return self._session.status(self.equipment_id)
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
+    @property
+    def reading(self) -> values.Reading:
+        """Position, target and what else the equipment told the authority last; it needs no lock."""
+        return values.reading(self.lock)
+
+    def provenance(self) -> dict[str, str | int | float]:
+        """Return who measures with it now, to be stored with data: plain names with texts and numbers.
+
+        It has `equipment`, `user`, `note`, `since`, `fence`, `lock_id`, `session_id`, `authority`, and `position` in
+        `units` at `time`, except for what there is none of. Raises `LockRequired` where this session does not hold it.
+        """
+        status, now = self.lock, datetime.now().astimezone()
+        if status["state"] != "held" or status["session_id"] != self._session.session_id:
+            so = view.headline(status, self._session.session_id, now=now)
+            refused = f"Without the lock there is no provenance to give: {so}"
+            raise LockRequired(refused, code="not_holder", status=403, data=status)
+        return values.provenance(status, self._session.client.url, now)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
         return self._method(self._declared(name))
@@ -135,8 +154,8 @@ class Handle:
             raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
         return self._commands[name]
 
-    def _method(self, command: Command) -> Callable[..., object]:
-        def call(*positional: object, **named: object) -> object:
+    def _method(self, command: Command) -> Callable[..., Any]:
+        def call(*positional: object, **named: object) -> Any:
             return self.command(command.name, *positional, **named)
 
         call.__name__ = call.__qualname__ = command.name

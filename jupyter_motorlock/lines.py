@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from typing import Any, SupportsFloat
 
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.values import Value
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
@@ -96,6 +97,13 @@ class Command:
             if p["required"] and name not in given:
                 raise UsageProblem(f"{self.name} needs {name}, {_wanted(p)}; write: {self.usage}")
         return {name: _value(self.parameters[name], value) for name, value in given.items()}
+
+    def typed(self, answered: object) -> object:
+        """Return what it answered, as a `Value` where it is declared to return a number with a unit."""
+        returns = self._declared["returns"]
+        if isinstance(answered, int | float) and returns["type"] == "number" and returns["units"]:
+            return Value(answered, returns["units"])
+        return answered
 
 
 @dataclass(frozen=True)

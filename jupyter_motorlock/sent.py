@@ -44,7 +44,7 @@ def send(
     within_s = math.inf if timeout_s is None else timeout_s
     reply = session.send(equipment_id, command.name, parameters, key=str(uuid.uuid4()), within_s=within_s)
     if reply.get("outcome") != "running":
-        return outcome(reply)
+        return command.typed(outcome(reply))
     what = [equipment_id] if command.kind == "control" else []
     done = stop_and_say(session, what, f"{command.name} took longer than its user allowed")
     long = f"{command.name} of {equipment_id} took longer than {view.duration(within_s)}"
@@ -94,7 +94,7 @@ class Sent:
             reply = self._ask(math.inf if timeout is None else timeout)
         if reply["outcome"] == "running":
             raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
-        return outcome(reply)
+        return self._command.typed(outcome(reply))
 
     def __repr__(self) -> str:
         match self._reply["outcome"]:

@@ -98,7 +98,7 @@ def test_the_recipes_for_loading_by_itself_work_as_they_are_written(
     assert authority.call("GET", "/locks/sessions")["count"] == 0
     assert ("%motor_login" in ann.complete("%motor_lo")) == (place == 0)
     ann.value("stage = %motor_login stage_x")
-    assert ann.value("%%motor\nmove_to 0.5") == "0.5"
+    assert ann.value("%%motor\nmove_to 0.5") == "0.5 mm"
     ann.run("%unload_ext jupyter_motorlock")
 
 

@@ -119,7 +119,7 @@ def test_a_day_at_the_bench(stage: StageProcess, authority: Authority, notebooks
     assert "80 mm/s is faster than the limit 50 mm/s; it has not moved." in fails(ann, "z.set_velocity(80)")
     assert "101 mm is outside the limits 0 to 100 mm; it has not moved." in fails(ann, "z.move_to(101)")
     assert "position must be a number in mm, not nan." in fails(ann, "z.move_to(float('nan'))")
-    assert says(ann, "z.set_velocity(20)").strip() == "20.0"
+    assert says(ann, "z.set_velocity(20)").strip() == "20.0 mm/s"
     assert says(ann, "for x in (2, 4): print(z.move_to(x))").split() == ["2.0", "4.0"]
 
     # Bob stops her scan.
@@ -131,7 +131,7 @@ def test_a_day_at_the_bench(stage: StageProcess, authority: Authority, notebooks
     assert "(%motor_resume stage_z)" in fails(ann, "z.move_to(30)")
     assert "nothing moves it until Ann resumes or logs in again" in terminal(authority, "why", "stage_z")
     assert "stage_z takes commands again." in says(ann, "%motor_resume stage_z")
-    assert says(ann, "z.move_to(30)").strip() == "30.0"
+    assert says(ann, "z.move_to(30)").strip() == "30.0 mm"
 
     # Somebody pulls the plug, and puts it back; the stage stands at 0 now.
     stage.kill()
@@ -141,7 +141,7 @@ def test_a_day_at_the_bench(stage: StageProcess, authority: Authority, notebooks
     stage.start()
     wait_until(lambda: reads("connected"), "the stage answers again")
     assert "stage_z was moved from outside, to 0" in says(bob, "%motor_events stage_z --last 3")
-    assert says(ann, "z.move_to(10)").strip() == "10.0"
+    assert says(ann, "z.move_to(10)").strip() == "10.0 mm"
 
     # Ann is done: the stage is parked before Bob has it.
     says(bob, "%motor_ask stage_z 'five minutes of beam'")

@@ -90,8 +90,8 @@ def test_login_shows_one_panel_and_gives_a_handle_that_moves_the_motor(ann: Note
     login = ann.run("stage = %motor_login stage_x --note 'align the beam'")
     assert (login.status, login.panels, login.value, login.stdout) == ("ok", 1, None, "stage_x is yours.\n")
     assert authority.status()["holder"]["note"] == "align the beam"
-    assert ann.value("stage.move_to(1.5)") == "1.5"
-    assert ann.value("stage.position()") == "1.5"
+    assert ann.value("stage.move_to(1.5)") == "1.5 mm"
+    assert ann.value("stage.position()") == "1.5 mm"
     assert ann.run("%motor_logout").stdout == "You gave stage_x back.\n"
     assert authority.status()["state"] == "free"
 
@@ -128,7 +128,7 @@ def test_the_user_is_not_changed_while_something_is_held(ann: Notebook, authorit
         "UsageProblem: This kernel holds stage_x as ann; log out before you change the user or the address."
     )
     assert authority.status()["holder"]["user"] == "ann"
-    assert ann.value("stage.move_to(0.5)") == "0.5"
+    assert ann.value("stage.move_to(0.5)") == "0.5 mm"
 
 
 def test_login_without_a_name_lists_what_there_is_and_who_has_it(ann: Notebook, authority: Authority) -> None:
@@ -182,7 +182,7 @@ def test_an_observer_reads_and_does_not_move(ann: Notebook, authority: Authority
     """NB-4"""
     authority.person("Bob").acquire()
     ann.value("stage = %motor_login stage_x --watch --no-panel")
-    assert float(ann.value("stage.position()")) == float(ann.value("%motor position"))
+    assert ann.value("stage.position()") == ann.value("%motor position")
     assert ann.run("%motor stage_x move_to 1").ename == "LockRequired"
     assert ann.run("%motor_logout").status == "ok"
     assert authority.status()["observer_count"] == 0
@@ -201,19 +201,19 @@ def test_logout_of_one_who_waits_leaves_the_queue(ann: Notebook, authority: Auth
 def test_a_line_takes_values_by_position_or_by_name_and_keeps_the_result(ann: Notebook) -> None:
     """NB-7"""
     ann.value("stage = %motor_login stage_x --no-panel")
-    assert ann.value("%motor stage_x move_to 0.5") == "0.5"
-    assert ann.value("%motor move_to position=0.25 -o kept") == "0.25"
-    assert ann.value("kept") == "0.25"
+    assert ann.value("%motor stage_x move_to 0.5") == "0.5 mm"
+    assert ann.value("%motor move_to position=0.25 -o kept") == "0.25 mm"
+    assert ann.value("kept") == "0.25 mm"
     assert ann.value("%motor position;") == ""
-    assert ann.value("here = %motor position\nhere") == "0.25"
+    assert ann.value("here = %motor position\nhere") == "0.25 mm"
 
 
 def test_a_cell_runs_its_lines_in_order_and_keeps_all_results(ann: Notebook) -> None:
     """NB-7"""
     ann.value("stage = %motor_login stage_x --no-panel\nstep = 0.25")
     cell = "%%motor -o results\n# out and back\nmove_to {step}\n\nmove_by -0.125  # half way back\nposition"
-    assert ann.value(cell) == "0.125"
-    assert ann.value("results") == "[0.25, 0.125, 0.125]"
+    assert ann.value(cell) == "0.125 mm"
+    assert ann.value("results") == "[0.25 mm, 0.125 mm, 0.125 mm]"
 
 
 def test_a_cell_stops_at_the_first_line_that_fails(ann: Notebook, authority: Authority) -> None:
@@ -226,7 +226,7 @@ def test_a_cell_stops_at_the_first_line_that_fails(ann: Notebook, authority: Aut
         "line 2 ran, lines 5 to 8 did not."
     )
     assert authority.status()["readback"]["position"] == 0.25
-    assert ann.value("kept") == "[0.25]"
+    assert ann.value("kept") == "[0.25 mm]"
 
 
 def test_no_line_of_a_cell_runs_when_one_of_them_is_wrong(ann: Notebook, authority: Authority) -> None:
@@ -295,7 +295,7 @@ def test_a_line_that_takes_too_long_is_stopped(ann: Notebook, authority: Authori
     assert not authority.status()["readback"]["moving"]
     stopped = [event for event in authority.events() if event["event"] == "stopped"]
     assert stopped[-1]["reason"] == "move_to took longer than its user allowed"
-    assert ann.value("%motor move_to 0.5 --timeout 2min") == "0.5"
+    assert ann.value("%motor move_to 0.5 --timeout 2min") == "0.5 mm"
 
 
 def test_what_is_not_waited_for_goes_on_and_can_be_waited_for(ann: Notebook, authority: Authority) -> None:
@@ -305,13 +305,13 @@ def test_what_is_not_waited_for_goes_on_and_can_be_waited_for(ann: Notebook, aut
     shown = ann.value("%%motor --no-wait -o kept\nposition\nmove_to 3")
     assert shown == "move_to(position=3) of stage_x was sent; .wait() gives its value, .done tells whether it is over."
     assert authority.status()["readback"]["moving"]
-    assert ann.value("move = kept[1]; kept[0], move.done") == "(0.0, False)"
+    assert ann.value("move = kept[1]; kept[0], move.done") == "(0.0 mm, False)"
     early = ann.run("move.wait(timeout=0.01)")
     assert (
         early.error
         == "StillRuns: move_to(position=3) of stage_x is not over; it goes on, and .wait() waits for it again."
     )
-    assert ann.value("move.wait(), move.wait(), move.done") == "(3.0, 3.0, True)"
+    assert ann.value("move.wait(), move.wait(), move.done") == "(3.0 mm, 3.0 mm, True)"
     assert ann.value("move") == "move_to(position=3) of stage_x is done: 3."
     moves = [x for x in authority.events() if x["event"] == "command_started" and x["parameters"] == {"position": 3.0}]
     assert len(moves) == 1
@@ -343,8 +343,8 @@ def test_options_stand_on_the_line_in_any_order_and_exclude_each_other_in_a_sent
     """NB-51"""
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("longest = 20")
-    assert ann.value("%%motor --timeout {longest}s -o kept stage_x\nmove_to 0.5") == "0.5"
-    assert ann.value("kept") == "[0.5]"
+    assert ann.value("%%motor --timeout {longest}s -o kept stage_x\nmove_to 0.5") == "0.5 mm"
+    assert ann.value("kept") == "[0.5 mm]"
     assert ann.run("%motor move_to 1 --no-wait --timeout 5").error == (
         "UsageProblem: What --no-wait does not wait for, --timeout cannot end; leave one of the two out."
     )
@@ -379,7 +379,7 @@ def test_a_misspelt_name_and_a_misspelt_command_are_told_apart(ann: Notebook) ->
 def test_variables_of_a_function_are_filled_into_a_line(ann: Notebook) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("def go(where):\n    return get_ipython().run_line_magic('motor', 'move_to {where}')")
-    assert ann.value("where = 7; go(0.5)") == "0.5"
+    assert ann.value("where = 7; go(0.5)") == "0.5 mm"
 
 
 def test_a_name_without_a_value_logs_in_to_nothing(ann: Notebook, authority: Authority) -> None:
@@ -390,7 +390,7 @@ def test_a_name_without_a_value_logs_in_to_nothing(ann: Notebook, authority: Aut
 def test_switches_and_texts_reach_the_equipment_as_declared(ann: Notebook, authority: Authority) -> None:
     ann.value("ps = %motor_login ps_abc123 --no-panel")
     ann.value("%%motor\nset_voltage 5\nset_output true")
-    assert ann.value("ps.get_voltage()") == "5.0"
+    assert ann.value("ps.get_voltage()") == "5.0 V"
     started = [event for event in authority.events("ps_abc123") if event["event"] == "command_started"]
     assert [event["parameters"] for event in started][-2:] == [{"voltage": 5.0}, {"enabled": True}]
 

@@ -75,7 +75,7 @@ def test_two_motors_are_taken_together_and_given_back_together(ann: Notebook, au
     """NB-26"""
     login = ann.run("x, y = %motor_login stage_x stage_y --note map")
     assert (login.stdout, login.panels) == ("stage_x and stage_y are yours.\n", 2)
-    assert ann.value("x.move_to(1), y.move_to(2)") == "(1.0, 2.0)"
+    assert ann.value("x.move_to(1), y.move_to(2)") == "(1.0 mm, 2.0 mm)"
     assert ann.run("%motor_logout stage_x stage_y").stdout == "You gave stage_x back.\nYou gave stage_y back.\n"
     assert [authority.call("GET", f"/locks/status/{name}")["state"] for name in ("stage_x", "stage_y")] == ["free"] * 2
 
@@ -98,7 +98,7 @@ def test_one_who_waits_for_two_gets_both_at_once(ann: Notebook, authority: Autho
     cem.release(equipment_id="stage_y")
     assert ann.finish(waiting).stdout == "stage_x and stage_y are yours.\n"
     assert authority.status()["claimed"]
-    assert ann.value("y.move_by(1)") == "1.0" or ann.value("y.position()")
+    assert ann.value("y.move_by(1)") == "1.0 mm" or ann.value("y.position()")
 
 
 def test_a_script_takes_two_or_none_and_gives_both_back(authority: Authority) -> None:

@@ -133,5 +133,5 @@ def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, 
     )
     assert authority.status()["state"] == "free"
     ann.value("stage = %motor_login stage_x --no-panel")
-    assert ann.value("stage.move_to(0.25)") == "0.25"
+    assert ann.value("stage.move_to(0.25)") == "0.25 mm"
     assert ann.kernel.keeper_pid
