@@ -30,7 +30,10 @@ from jupyter_motorlock.values import Reading as Reading
 from jupyter_motorlock.values import Value as Value
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from IPython.core.interactiveshell import InteractiveShell
+    from pandas import DataFrame
 
 
 def connect(url: str | None = None, user: str | None = None, token: str | None = None) -> Connection:
@@ -54,6 +57,17 @@ def kernel_session() -> KernelSession:
     from jupyter_motorlock import extension
 
     return extension.session_of(shell) or KernelSession()
+
+
+def motor_history(*names: str, since: datetime | timedelta | str | None = None, last: int | None = None) -> DataFrame:
+    """Return what happened to `names`, or to all there is, as a `pandas.DataFrame`, oldest first.
+
+    `since` is a time (without a zone a local one) or a span before now such as "8h" or "2d"; `last` is how many of
+    the newest events of each are wanted. With neither it is the last 24 h. The columns are those of docs/history.md;
+    durations are in seconds, positions in `units`. Raises `UsageProblem` for a name that is not there and where
+    pandas is not, `Unreachable` when no authority answers.
+    """
+    return kernel_session().history(*names, since=since, last=last)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_motorlock import values, view
 from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
@@ -14,6 +14,9 @@ from jupyter_motorlock.lines import Command, unknown_command
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.sent import run
 from jupyter_motorlock.session import KernelSession
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class UnknownCommand(UsageProblem, AttributeError):
@@ -74,7 +77,7 @@ class Handle:
 
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
-    `reading`, `provenance`, `equipment_id` and `command`; a declared command of such a name is called by
+    `reading`, `provenance`, `history`, `equipment_id` and `command`; a declared command of such a name is called by
     `stage.command(name, ...)`.
     """
 
@@ -124,6 +127,10 @@ class Handle:
             refused = f"Without the lock there is no provenance to give: {so}"
             raise LockRequired(refused, code="not_holder", status=403, data=status)
         return values.provenance(status, self._session.client.url, now)
+
+    def history(self, *, since: datetime | timedelta | str | None = None, last: int | None = None) -> DataFrame:
+        """Return what happened to it, as `jupyter_motorlock.motor_history` does."""
+        return self._session.history(self.equipment_id, since=since, last=last)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -210,6 +217,12 @@ class Connection:
     def events(self, equipment_id: str, last: int = 20) -> Rows:
         """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
         return self.session.events(equipment_id, last)
+
+    def history(
+        self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
+    ) -> DataFrame:
+        """Return what happened to `names`, or to all there is, as `jupyter_motorlock.motor_history` does."""
+        return self.session.history(*names, since=since, last=last)
 
     def close(self) -> None:
         """End the session: what it holds is released, and it leaves every queue."""

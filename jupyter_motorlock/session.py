@@ -9,8 +9,8 @@ import socket
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from jupyter_motorlock.client import Client, Json
 from jupyter_motorlock.errors import (
@@ -20,10 +20,14 @@ from jupyter_motorlock.errors import (
     LockLost,
     SessionEnded,
     Unreachable,
+    UsageProblem,
 )
 from jupyter_motorlock.lines import Command, declared
 from jupyter_motorlock.link import Link
 from jupyter_motorlock.rows import Rows, of_events, of_statuses
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 DEFAULT_URL = "http://127.0.0.1:8790"
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
@@ -68,6 +72,19 @@ class KernelSession(Link):
         """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
         found = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})
         return of_events(found["events"], now=datetime.now().astimezone())
+
+    def history(
+        self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
+    ) -> DataFrame:
+        """Return what `jupyter_motorlock.motor_history` does, asked by this session."""
+        try:
+            from jupyter_motorlock.extras.history import history  # pandas is in an extra
+        except ModuleNotFoundError as missing:
+            raise UsageProblem(
+                f'A history needs {missing.name}: pip install "jupyter-motorlock[plots]"; '
+                "%motor_events shows the events without it."
+            ) from None
+        return history(self, names, since=since, last=last)
 
     # Locks
 
