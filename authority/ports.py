@@ -14,7 +14,14 @@ class DriverUnavailable(Exception):
 
 
 class OutsideLimits(Exception):
-    """A target beyond what the equipment allows; the text names the target and the limits."""
+    """A target beyond what the equipment allows; the text names the target and the limits.
+
+    `always` says that no position or setting would allow it, so that commands before it cannot help.
+    """
+
+    def __init__(self, text: str, *, always: bool = False) -> None:
+        super().__init__(text)
+        self.always = always
 
 
 class MotionStopped(Exception):
@@ -91,7 +98,10 @@ class Driver(Protocol):
         """Stop all motion now; return when the equipment has the order. Safe to call from any thread, at any time."""
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
-        """Raise `OutsideLimits` for a target the equipment must not be sent to. Never waits: it uses what is cached."""
+        """Raise `OutsideLimits` for a target the equipment must not be sent to. Never waits: it uses what is cached.
+
+        It is also asked beforehand, about commands that may never come: it changes nothing.
+        """
 
 
 class Clock(Protocol):

@@ -414,6 +414,14 @@ class Service:
             raise
         self._journal.trim()
 
+    def weigh(self, *requests: m.Request) -> None:
+        """Decide `requests`, one after another, as `apply` would now, and let nothing of it happen."""
+        table = self.table
+        for request in requests:
+            if self.ending and isinstance(request, m.Control):
+                raise StoreFailed("the authority is ending")
+            table = work_out(table, request, self.clock.now()).table
+
     # what people see
 
     def status(self, key: EquipmentId) -> StatusView:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from authority.options import Options
 from authority.service import Service
 
-from . import equipment, locks, queue
+from . import commands, equipment, locks, queue
 from .doors import House, answered
 from .guard import Guard
 from .identity import SessionIds
@@ -27,7 +27,7 @@ from .switch import Switch
 from .turns import Turns
 from .websocket import PATH, SocketDoor
 
-DOORS = (*equipment.DOORS, *locks.DOORS, *queue.DOORS)
+DOORS = (*equipment.DOORS, *commands.DOORS, *locks.DOORS, *queue.DOORS)
 
 _DEFAULTS = Options()
 

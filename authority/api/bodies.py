@@ -74,6 +74,21 @@ class CommandBody(Struct):
     wait_seconds: Wait = 30.0
 
 
+class AskedCommand(Struct, forbid_unknown_fields=True):
+    """One command that is asked about."""
+
+    action: Name
+    parameters: dict[str, object] = {}
+
+
+class CheckBody(Struct, forbid_unknown_fields=True):
+    """Ask whether commands would be accepted now."""
+
+    commands: Annotated[list[AskedCommand], Meta(min_length=1, max_length=100)]
+    session_id: Annotated[str, Meta(max_length=128)] | None = None
+    fence: int | None = None
+
+
 class StrictActingBody(ActingBody, forbid_unknown_fields=True):
     """Which session acts, on one of our own paths."""
 
@@ -345,6 +360,22 @@ class CommandAnswer(Struct, kw_only=True):
     error: str | None
     timestamp: str
     outcome: Literal["done", "failed", "stopped", "unknown", "not_run", "running"]
+
+
+class CheckedView(Struct):
+    """Whether a command would be accepted now; else the problem, and whether it is one whatever runs before."""
+
+    action: str
+    accepted: bool
+    refusal: dict[str, object] | None
+    always: bool
+
+
+class CheckAnswer(Struct):
+    """Of each command, in their order, whether it would be accepted now."""
+
+    equipment_id: str
+    commands: list[CheckedView]
 
 
 class StopAnswer(Struct):

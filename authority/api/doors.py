@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from authority.committer import StoreFailed
 from authority.core import messages as m
-from authority.core.model import EquipmentId, Session, SessionId
+from authority.core.model import Equipment, EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionIsOver, UnknownEquipment, UnknownSession
 from authority.options import Options
 from authority.service import Service
@@ -85,6 +85,12 @@ class Visit:
             raise UnknownEquipment(EquipmentId(name))
         return EquipmentId(name)
 
+    def equipment(self, key: EquipmentId) -> Equipment:
+        """Return how equipment of this lab stands."""
+        found = self.service.table.equipment(key)
+        assert found is not None
+        return found
+
     def worker(self, key: EquipmentId) -> Worker:
         """Return who calls the driver."""
         return self.service.workers[key]
@@ -104,21 +110,24 @@ class Visit:
 
     def begun(self, name: str) -> Session:
         """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
-        if self.service.table.session(SessionId(name)) is None and not self.house.ids.made(name):
-            now, user = self.service.clock.now(), f"a program at {self.peer}"
-            self.service.apply(
-                m.OpenSession(
-                    session=Session(
-                        id=SessionId(name),
-                        user=user,
-                        client_ip=self.peer,
-                        created_at=now,
-                        last_seen=now,
-                        timeout_s=self.house.options.session_timeout_s,
-                    )
-                )
-            )
+        for request in self.beginning(name):
+            self.service.apply(request)
         return self.acting(name)
+
+    def beginning(self, name: str) -> tuple[m.OpenSession, ...]:
+        """Return what begins a session for an id that the client chose, nothing where it lives or has ended."""
+        if self.service.table.session(SessionId(name)) is not None or self.house.ids.made(name):
+            return ()
+        now = self.service.clock.now()
+        session = Session(
+            id=SessionId(name),
+            user=f"a program at {self.peer}",
+            client_ip=self.peer,
+            created_at=now,
+            last_seen=now,
+            timeout_s=self.house.options.session_timeout_s,
+        )
+        return (m.OpenSession(session=session),)
 
     @property
     def peer(self) -> str:

@@ -80,18 +80,25 @@ class Refused(Exception):
         self.code = code
         self.detail = detail
         self.data = data
+        self.always = True  # whatever commands run before
 
 
 def problem(status: int, code: str, detail: str, data: Mapping[str, object] | None = None) -> Response:
     """Return an `application/problem+json` answer."""
-    body = {
-        "type": f"urn:motorlock:{code}",
-        "title": TITLES.get(status, "Problem"),
-        "status": status,
-        "detail": detail,
-        "code": code,
+    body = body_of(Refused(status, code, detail, **dict(data or {})))
+    return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
+
+
+def body_of(refused: Refused) -> dict[str, object]:
+    """Return a problem's fields."""
+    return {
+        "type": f"urn:motorlock:{refused.code}",
+        "title": TITLES.get(refused.status, "Problem"),
+        "status": refused.status,
+        "detail": refused.detail,
+        "code": refused.code,
+        **refused.data,
     }
-    return Response(msgspec.json.encode(body | dict(data or {})), status, media_type="application/problem+json")
 
 
 def told(refusal: r.Refusal, views: Views, now: float) -> Refused:

@@ -139,7 +139,7 @@ class EpicsMotor:
         connected = self._record.connected
         match action, parameters:
             case "move_to", {"position": float() | int() as position}:
-                self._refuse(position)
+                self._refuse(position, always=True)
             case "move_by", {"distance": float() | int() as distance} if connected:
                 self._refuse(self._from() + distance)
             case "tweak", {"direction": "forward" | "reverse" as direction, "step": float() | int() as step} if (
@@ -147,13 +147,13 @@ class EpicsMotor:
             ):
                 self._refuse(self._tweaked(direction, step))
             case "park", _ if self._park_position is not None:
-                self._refuse(self._park_position)
+                self._refuse(self._park_position, always=True)
             case "jog", {"direction": "forward" | "reverse" as direction} if connected:
                 self._state.refuse_jog(direction)
             case "home", _ if self._home_with is not None:
                 self._state.refuse_faster("home", "HVEL")
             case "set_velocity", {"velocity": float() | int() as velocity}:
-                self._state.refuse_velocity(velocity)
+                self._state.refuse_velocity(velocity, always=True)
 
     @control
     def move_to(self, position: Annotated[float, UnitOf("units")]) -> Annotated[float, UnitOf("units")]:
@@ -280,8 +280,8 @@ class EpicsMotor:
             asked, kept = self._state.shown(velocity, "/s"), self._state.shown(taken, "/s")
             raise VelocityNotTaken(f"{self._prefix} was given the velocity {asked} and took {kept}: look at its limits")
 
-    def _refuse(self, target: float) -> None:
-        self._state.refuse_outside(target)
+    def _refuse(self, target: float, *, always: bool = False) -> None:
+        self._state.refuse_outside(target, always=always)
         if self._velocity is None:
             self._state.refuse_faster("move", "VELO")
         else:

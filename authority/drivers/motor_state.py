@@ -91,25 +91,25 @@ class MotorState:
         """Return the tighter of the lab file's `max_velocity` and the record's `VMAX`; infinity is none."""
         return min(self._max_velocity, self._record.number("VMAX") or math.inf)
 
-    def refuse_outside(self, target: float) -> None:
+    def refuse_outside(self, target: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a target beyond the soft limits."""
         low, high = self.limits()
         if not low <= target <= high:
             limits = f"the limits {low:.12g} to {self.shown(high)}"
-            raise OutsideLimits(f"{self.shown(target)} is outside {limits}")
+            raise OutsideLimits(f"{self.shown(target)} is outside {limits}", always=always)
 
-    def refuse_velocity(self, velocity: float) -> None:
+    def refuse_velocity(self, velocity: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a velocity that nothing may move at."""
         asked = self.shown(velocity, "/s")
         if not 0 < velocity < math.inf:
-            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0")
+            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0", always=always)
         if velocity > self._max_velocity:
-            raise OutsideLimits(f"{asked} is above max_velocity, {self.shown(self._max_velocity, '/s')}")
+            raise OutsideLimits(f"{asked} is above max_velocity, {self.shown(self._max_velocity, '/s')}", always=always)
         most, least = self._record.number("VMAX") or math.inf, self._record.number("VBAS") or 0.0
         if velocity > most:
-            raise OutsideLimits(f"{asked} is above the record's VMAX, {self.shown(most, '/s')}")
+            raise OutsideLimits(f"{asked} is above the record's VMAX, {self.shown(most, '/s')}", always=always)
         if velocity < least:
-            raise OutsideLimits(f"{asked} is below the record's VBAS, {self.shown(least, '/s')}")
+            raise OutsideLimits(f"{asked} is below the record's VBAS, {self.shown(least, '/s')}", always=always)
 
     def refuse_faster(self, what: str, field: str) -> None:
         """Raise `OutsideLimits` where the record's own velocity for `what` is above `max_velocity`."""

@@ -116,7 +116,7 @@ class SimulatedMotor(_Simulated):
         """Refuse a move or a velocity beyond the limits; `move_by` counts from where the motor is now."""
         match action, parameters:
             case "move_to", {"position": float() | int() as position}:
-                self._refuse_outside(position)
+                self._refuse_outside(position, always=True)
             case "move_by", {"distance": float() | int() as distance}:
                 with self._guard:
                     self._refuse_outside(self._now()[0] + distance)
@@ -211,14 +211,15 @@ class SimulatedMotor(_Simulated):
     def _refuse_velocity(self, velocity: float) -> None:
         asked = f"{velocity:.12g} {self.velocity_units}"
         if not 0 < velocity < math.inf:
-            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0")
+            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0", always=True)
         if velocity > self._max_velocity:
-            raise OutsideLimits(f"{asked} is above max_velocity, {self._max_velocity:.12g} {self.velocity_units}")
+            most = f"{self._max_velocity:.12g} {self.velocity_units}"
+            raise OutsideLimits(f"{asked} is above max_velocity, {most}", always=True)
 
-    def _refuse_outside(self, target: float) -> None:
+    def _refuse_outside(self, target: float, *, always: bool = False) -> None:
         if not self._low <= target <= self._high:
             limits = f"the limits {self._low:.12g} to {self._high:.12g} {self.units}"
-            raise OutsideLimits(f"{target:.12g} {self.units} is outside {limits}")
+            raise OutsideLimits(f"{target:.12g} {self.units} is outside {limits}", always=always)
 
 
 def _wrong_places(low: float, high: float, places: Mapping[str, float | None]) -> Iterator[str]:

@@ -175,12 +175,13 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         target, distance = _named(parameters, entry.target), _named(parameters, entry.distance)
         velocity, limit = _named(parameters, entry.velocity), self._table.max_velocity
         if velocity is not None and limit is not None and abs(velocity) > limit:
-            raise OutsideLimits(f"{self._shown(velocity, '/s')} is faster than the limit {self._shown(limit, '/s')}")
+            asked = self._shown(velocity, "/s")
+            raise OutsideLimits(f"{asked} is faster than the limit {self._shown(limit, '/s')}", always=True)
         goal = target
         if distance is not None and origin is not None:
             goal = origin + distance
         if goal is not None and not self._low <= goal <= self._high:
-            raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}")
+            raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}", always=distance is None)
         return goal
 
     def _await_rest(self, entry: ControlT, goal: float | None, stops: int, delivered: int) -> None:

@@ -90,12 +90,14 @@ def test_progress_is_seen_while_it_moves(motor_of, other_thread):
 def test_a_target_outside_the_tighter_limits_never_reaches_the_record(motor_of, options, position, sentence):
     motor = motor_of(**options)
     target = motor.readback().target
-    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$") as refused:
         motor.check("move_to", {"position": position})
+    assert refused.value.always
     with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
         motor.move_to(position)
-    with pytest.raises(OutsideLimits):
+    with pytest.raises(OutsideLimits) as refused:
         motor.check("move_by", {"distance": 100.0})
+    assert not refused.value.always
     assert motor._record.fetch("VAL") == target
 
 

@@ -126,8 +126,9 @@ def test_move_by_counts_from_the_present_position_and_home_goes_home(clock):
 )
 def test_a_target_outside_the_limits_is_refused_before_and_within_the_command(clock, action, parameters, sentence):
     motor = SimulatedMotor(start=60.0, clock=clock)
-    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$") as refused:
         motor.check(action, parameters)
+    assert refused.value.always is (action == "move_to")
     with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
         clock.run(getattr(motor, action)(**parameters))
     assert motor.position() == 60.0
@@ -146,8 +147,9 @@ def test_a_target_outside_the_limits_is_refused_before_and_within_the_command(cl
 def test_a_velocity_beyond_the_limits_is_refused_before_and_within_the_command(velocity, sentence):
     """DRV-13"""
     motor = SimulatedMotor(max_velocity=20.0)
-    with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
+    with pytest.raises(OutsideLimits, match=f"^{sentence}$") as refused:
         motor.check("set_velocity", {"velocity": velocity})
+    assert refused.value.always
     with pytest.raises(OutsideLimits, match=f"^{sentence}$"):
         motor.set_velocity(velocity)
     assert motor.readback().velocity == 10.0

@@ -124,7 +124,7 @@ def test_what_is_beyond_the_limits_is_refused_before_anything_is_sent(action, pa
     for refusing in (lambda: driver.check(action, parameters), lambda: run(driver, action, **parameters)):
         with pytest.raises(OutsideLimits) as refused:
             refusing()
-        assert str(refused.value) == sentence
+        assert (str(refused.value), refused.value.always) == (sentence, action != "move_by")
     assert driver.written == []
 
 
