@@ -170,11 +170,18 @@ class Kernel:
     """A real kernel, as a notebook has one, of this Python or of another one."""
 
     def __init__(self, env: dict[str, str], python: str = sys.executable) -> None:
-        self.manager = KernelManager()
         argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        self.manager._kernel_spec = KernelSpec(argv=argv, language="python")  # as an installed one would be found
-        self.manager.start_kernel(env=env)
-        self._connect()
+        for more in (2, 1, 0):
+            self.manager = KernelManager()
+            self.manager._kernel_spec = KernelSpec(argv=argv, language="python")  # as an installed one would be found
+            self.manager.start_kernel(env=env)
+            try:
+                self._connect()
+                break
+            except RuntimeError:  # it ended at once: somebody has taken one of the ports that were chosen for it
+                self.end()
+                if not more:
+                    raise
 
     def _connect(self) -> None:
         self.client: BlockingKernelClient = self.manager.blocking_client()
