@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_motorlock import values, view
@@ -17,6 +18,9 @@ from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from jupyter_motorlock.extras.bluesky import MotorDevice
+    from jupyter_motorlock.extras.qcodes import MotorParameter
 
 
 class UnknownCommand(UsageProblem, AttributeError):
@@ -77,16 +81,17 @@ class Handle:
 
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
-    `reading`, `provenance`, `history`, `equipment_id` and `command`; a declared command of such a name is called by
-    `stage.command(name, ...)`.
+    `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `equipment_id` and `command`; a declared command of such a
+    name is called by `stage.command(name, ...)`.
     """
 
-    __slots__ = ("_commands", "_session", "equipment_id")
+    __slots__ = ("_commands", "_devices", "_session", "equipment_id")
 
     def __init__(self, session: KernelSession, equipment_id: str) -> None:
         self._session = session
         self.equipment_id = equipment_id
         self._commands = session.commands(equipment_id)
+        self._devices: dict[tuple[str, ...], Any] = {}
 
     def command(self, name: str, *positional: object, **named: object) -> Any:
         """Run the declared command `name` and return its value; a number with a unit is a `Value`, such as 12.5 mm."""
@@ -132,6 +137,23 @@ class Handle:
         """Return what happened to it, as `jupyter_motorlock.motor_history` does."""
         return self._session.history(self.equipment_id, since=since, last=last)
 
+    def bluesky(self, name: str | None = None, *, move: str = "move_to", read: str | None = None) -> MotorDevice:
+        """Return it as a bluesky device, the same one each time: `RE(scan([det], stage.bluesky(), 0, 10, 11))`.
+
+        `name` is what its data are called. The command `move` sets it, and the command `read`, without one the
+        position, tells where it is: `supply.bluesky(move="set_voltage", read="get_voltage")`.
+        """
+        device: MotorDevice = self._device("bluesky", name, move, read)
+        return device
+
+    def qcodes(self, name: str | None = None, *, move: str = "move_to", read: str | None = None) -> MotorParameter:
+        """Return it as a QCoDeS parameter, the same one each time: setting it moves and waits, getting it reads.
+
+        `name`, `move` and `read` are as for `bluesky`.
+        """
+        parameter: MotorParameter = self._device("qcodes", name, move, read)
+        return parameter
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -160,6 +182,21 @@ class Handle:
         if name not in self._commands:
             raise UnknownCommand(unknown_command(name, self.equipment_id, self._commands))
         return self._commands[name]
+
+    def _device(self, extra: str, name: str | None, move: str, read: str | None) -> Any:
+        """Return what the extra makes of it; raises `UsageProblem` where the extra is not installed."""
+        key = (extra, name or "", move, read or "")
+        if key not in self._devices:
+            try:
+                maker = import_module(f"jupyter_motorlock.extras.{extra}")
+            except ModuleNotFoundError as missing:
+                install = f'pip install "jupyter-motorlock[{extra}]"'
+                raise UsageProblem(f"{extra}() needs {missing.name}: {install}.") from None
+            from jupyter_motorlock.extras.axis import Axis
+
+            axis = Axis(self._session, self.equipment_id, move, read)
+            self._devices[key] = maker.device(self, axis, name or self.equipment_id)
+        return self._devices[key]
 
     def _method(self, command: Command) -> Callable[..., Any]:
         def call(*positional: object, **named: object) -> Any:

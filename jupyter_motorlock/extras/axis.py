@@ -1,0 +1,106 @@
+"""One number of a piece of equipment, set by a command and read back: what a scan moves.
+
+Shared by what other programs take for their own kind of device; it needs no package itself.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from jupyter_motorlock import values, view
+from jupyter_motorlock.errors import LockLost, MotorlockError, UsageProblem
+from jupyter_motorlock.lines import Command, unknown_command
+from jupyter_motorlock.session import KernelSession
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the axis is and where it was sent last, in its units, and when that was so, in seconds since 1970."""
+
+    position: float
+    setpoint: float
+    at: float
+
+
+class Axis:
+    """What the command `move` sets, which needs one number, and the observe command `read` reads.
+
+    Without `read` that is the position of the readback. Raises `UsageProblem` where the commands are not like that.
+    """
+
+    def __init__(self, session: KernelSession, equipment_id: str, move: str, read: str | None) -> None:
+        self.session, self.equipment_id = session, equipment_id
+        commands = session.commands(equipment_id)
+        for name in (move, read):
+            if name is not None and name not in commands:
+                has = unknown_command(name, equipment_id, commands).removesuffix(".")
+                raise UsageProblem(f"{has}; say which one sets it and which one reads it: move=NAME, read=NAME.")
+        self.move, self._read = commands[move], read
+        self.parameter = _only_number(self.move, equipment_id)
+        declared = self.move.parameters[self.parameter]
+        self.units: str | None = declared["units"]
+        self._low, self._high = declared["low"], declared["high"]
+        if read is None and self.reading().connected and self.reading().position is None:
+            raise UsageProblem(f"{equipment_id} has no position; say which command reads what {move} sets: read=NAME.")
+
+    def reading(self) -> values.Reading:
+        """Return what the equipment said last, asked of the authority now."""
+        return values.reading(self.session.status(self.equipment_id))
+
+    def place(self) -> Place:
+        """Return where it is now; raises `MotorlockError` where that is not known."""
+        if self._read is not None:
+            here = float(self.session.command(self.equipment_id, self._read, {}))
+            return Place(here, here, time.time())
+        seen = self.reading()
+        if not seen.connected or seen.position is None:
+            why = seen.error or "it tells no position"
+            raise MotorlockError(f"Where {self.equipment_id} is cannot be told now: {why.rstrip('.')}.")
+        target = seen.position if seen.target is None else seen.target
+        return Place(float(seen.position), float(target), time.time() - seen.age_s)
+
+    def limits(self) -> tuple[float | None, float | None]:
+        """Return the lowest and the highest number that it may be set to, as far as it is known; None is no limit."""
+        lows, highs = [self._low], [self._high]
+        if self._read is None:  # the limits in the readback are those of its position
+            told = self.reading().values
+            lows, highs = [*lows, told.get("low")], [*highs, told.get("high")]
+        return (
+            max((low for low in lows if low is not None), default=None),
+            min((high for high in highs if high is not None), default=None),
+        )
+
+    def loss(self) -> LockLost | None:
+        """Return how this session lost its lock, where that may be why a move was stopped."""
+        with suppress(MotorlockError):
+            status, now = self.session.status(self.equipment_id), datetime.now().astimezone()
+            if lost := view.lost(status, self.session.session_id, now=now):
+                return LockLost(lost, code="lock_lost", status=403, data=status)
+        return None
+
+    def bind(self, number: object) -> dict[str, object]:
+        """Return the parameters that set it to `number`; raises `UsageProblem` where it is none."""
+        return self.move.bind((), {self.parameter: number})
+
+    def check(self, number: object) -> None:
+        """Raise `UsageProblem` where it may not be set to `number`."""
+        wanted = float(str(self.bind(number)[self.parameter]))
+        low, high = self.limits()
+        if (low is not None and wanted < low) or (high is not None and wanted > high):
+            units = f" {self.units}" if self.units else ""
+            span = " and ".join(
+                [*([] if low is None else [f"at least {low:g}"]), *([] if high is None else [f"at most {high:g}"])]
+            )
+            raise UsageProblem(f"{self.equipment_id} may not go to {wanted:g}{units}; it may go to {span}{units}.")
+
+
+def _only_number(command: Command, equipment_id: str) -> str:
+    """Return the name of the one number that the command needs."""
+    needed = [name for name, p in command.parameters.items() if p["required"]]
+    if command.kind != "control" or len(needed) != 1 or command.parameters[needed[0]]["type"] != "number":
+        wanted = "only a control command that needs one number can be scanned"
+        raise UsageProblem(f"{equipment_id} cannot be moved by {command.usage}: {wanted}; name another one: move=NAME.")
+    return needed[0]
