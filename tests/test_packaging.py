@@ -72,7 +72,7 @@ def _is_locked(found: Distribution) -> bool:
     return locked().get(_plain(found.name)) == found.version
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/python.md"])
 def test_every_link_and_picture_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
     assert links
@@ -122,7 +122,8 @@ def _run(programs: Path, program: str, *arguments: str, cwd: Path) -> subprocess
 def test_the_wheel_holds_what_is_no_python_too_and_no_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = ["api/page.html", "api/docs.html", "demo_lab.toml", "demo/notebooks/ann.ipynb", "demo/notebooks/bob.ipynb"]
-    assert {*(f"authority/{name}" for name in wanted), "jupyter_motorlock/panel.css"} <= names
+    ours = ["panel.css", "py.typed"]
+    assert {*(f"authority/{name}" for name in wanted), *(f"jupyter_motorlock/{name}" for name in ours)} <= names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {
         "authority",
         "jupyter_motorlock",

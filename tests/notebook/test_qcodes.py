@@ -167,6 +167,5 @@ def test_without_the_extra_the_method_says_what_to_install(authority: Authority)
     command = [sys.executable, "-c", WITHOUT_EXTRAS, authority.url]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert ran.stdout.splitlines() == [
-        f'{name}() needs {name}: pip install "jupyter-motorlock[{name}]".'
-        for name in ("bluesky", "qcodes")
+        f'{name}() needs {name}: pip install "jupyter-motorlock[{name}]".' for name in ("bluesky", "qcodes")
     ], ran.stderr
