@@ -70,6 +70,17 @@ def motor_history(*names: str, since: datetime | timedelta | str | None = None, 
     return kernel_session().history(*names, since=since, last=last)
 
 
+def motor_panel(*names: str) -> object:
+    """Return the live panel of one equipment, of several as rows, or without a name of all there is.
+
+    It is displayed as the value of a cell, and is text where there are no widgets. Raises `Unreachable` when no
+    authority answers, and `InvalidRequest` for a name that is not there.
+    """
+    from jupyter_motorlock.panel import panel_of
+
+    return panel_of(kernel_session(), *names).widget
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext jupyter_motorlock`."""
     from jupyter_motorlock import extension  # IPython is imported where it is there already

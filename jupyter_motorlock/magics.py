@@ -31,7 +31,7 @@ from jupyter_motorlock.handle import Handle, Handles, login
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
 from jupyter_motorlock.options import read, read_span
-from jupyter_motorlock.panel import Panel
+from jupyter_motorlock.panel import panel_of
 from jupyter_motorlock.restart import Memory
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.session import KernelSession
@@ -68,7 +68,6 @@ class MotorMagics(Magics):
         self._shell = shell
         self.current: KernelSession | None = None
         self._made_for = ("", "", "")
-        self._panels: dict[str, Panel] = {}
         self._memory = Memory(shell)
 
     @_of_words
@@ -300,9 +299,26 @@ class MotorMagics(Magics):
         say(f"{name} takes commands again.")
 
     @_of_words
+    def motor_clear_fault(self, words: list[str]) -> None:
+        """Say that a motor at fault stands and may be driven again: `%motor_clear_fault NAME REASON`.
+
+        REASON is what you found and did; everybody is shown it, with your name.
+        """
+        name, reason = words[0] if words else "", " ".join(words[1:])
+        if not reason:
+            raise UsageProblem("Say of what, and what you found and did: %motor_clear_fault NAME REASON")
+        session = self.session
+        meant.commands(session, name)
+        session.clear_fault(name, reason)
+        headline = view.headline(session.status(name), session.session_id, now=_now())
+        say(f"The fault of {name} is cleared. {headline}")
+
+    @_of_words
     def motor_panel(self, words: list[str]) -> None:
-        """Show the live panel of a motor: `%motor_panel [NAME]`."""
-        self._show(meant.one(self.session, words))
+        """Show the live panel of a motor, of several as rows, or of all: `%motor_panel [NAME ...]`."""
+        for name in words:
+            meant.commands(self.session, name)
+        self._show(*words)
 
     @property
     def session(self) -> KernelSession:
@@ -330,9 +346,6 @@ class MotorMagics(Magics):
 
     def close(self) -> None:
         """Take the panels off the page and end the session."""
-        for panel in self._panels.values():
-            panel.close()
-        self._panels.clear()
         if self.current is not None:
             session, self.current = self.current, None
             session.close()
@@ -341,10 +354,7 @@ class MotorMagics(Magics):
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
 
     def _show(self, *names: str) -> None:
-        for name in names:
-            if name not in self._panels:
-                self._panels[name] = Panel(self.session, name)
-            display(self._panels[name].widget)  # type: ignore[no-untyped-call]  # IPython has no types there
+        display(panel_of(self.session, *names).widget)  # type: ignore[no-untyped-call]  # IPython has no types there
 
 
 def _words(line: str) -> list[str]:

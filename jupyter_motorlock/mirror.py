@@ -142,7 +142,7 @@ class Mirror:
                 self._notice(view.headline(status, me, now=now), turn_on=equipment_id)
             self._hold(self._locks | {equipment_id: status})  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
-                self._notice(view.notice(status, me, now=now))
+                self._notice(view.trouble(status, me, now=now))
         elif ours is not None:
             self.let_go(equipment_id)
             self._notice(view.lost(status, me, now=now))

@@ -1,4 +1,4 @@
-"""The panel under a cell: one HTML, two buttons and STOP, kept up to date by the feed.
+"""The panel under a cell, of one equipment or of many, kept up to date by the feed.
 
 One writer under one lock; a message leaves the kernel only when what is shown has changed, because a ticking
 label would keep an idle kernel from being culled. No token enters a widget: its state is saved in notebooks.
@@ -8,48 +8,81 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from importlib.resources import files
 
-import ipywidgets
 from IPython import get_ipython
 
-from jupyter_motorlock import view
+from jupyter_motorlock import deeds, panel_html, panel_widgets, view
 from jupyter_motorlock.errors import MotorlockError
+from jupyter_motorlock.panel_html import Shown
 from jupyter_motorlock.rows import sentence
 from jupyter_motorlock.session import KernelSession
 
-WRITE_EVERY_S = 0.25  # at most this often when only the motion changes, as in a scan
+WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
+WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second
 JUST_AFTER_S = 0.2
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
+LOOK_BACK = 50  # events, among which the newest that are news are found
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
 NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
 
 
-class Panel:
-    """A live panel of one equipment; `widget` is what to display, in a front end without widgets its text."""
+def panel_of(session: KernelSession, *names: str) -> Panel | PanelOfMany:
+    """Return the session's panel of one equipment, or of several, without a name of all there is; made once."""
+    wanted = tuple(dict.fromkeys(names)) or tuple(str(item["id"]) for item in session.equipment_list())
+    if wanted not in session.panels:
+        session.panels[wanted] = Panel(session, *wanted) if len(wanted) == 1 else PanelOfMany(session, *wanted)
+    return session.panels[wanted]
 
-    def __init__(self, session: KernelSession, equipment_id: str) -> None:
+
+class Pace:
+    """Says when the next motion may be written by panels that share it."""
+
+    def __init__(self) -> None:
+        self._free = 0.0
+        self._lock = threading.Lock()
+
+    def wait_s(self, written: float) -> float:
+        """Return how long a panel that was last `written` then has to wait, and keep that moment for it."""
+        with self._lock:
+            now = time.monotonic()
+            due = max(now, self._free, written + WRITE_EVERY_S)
+            self._free = due + WRITE_APART_S
+            return due - now
+
+
+class Panel:
+    """A live panel of one equipment; `widget` is what to display, in a front end without widgets its text.
+
+    With a `pace` it is a row of many.
+    """
+
+    def __init__(self, session: KernelSession, equipment_id: str, *, pace: Pace | None = None) -> None:
         self.equipment_id = equipment_id
         self._session = session
         self._lock = threading.RLock()
         self._status: view.Fields = session.status(equipment_id)
+        self._happened: dict[int, view.Fields] = {}  # by their numbers: what is fetched may be heard, too
         self._received = time.monotonic()
         self._alive = True
         self._said = ""
-        self._seen: view.Shown | None = None
+        self._seen: Shown | None = None
+        self._pace = pace or Pace()
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
         self._looking: threading.Timer | None = None
-        self._face = _Face(self) if _front_end() else None
-        self.widget: object = self._face.box if self._face else self
-        self._show()
-        self._look_at_the_end()
-        self._unwatch = session.watch(self._heard) if self._face else lambda: None
+        self.face = _face(self, row=pace is not None)
+        self.widget: object = self.face.box if self.face else self
+        self._unwatch: Callable[[], None] = lambda: None
+        if self.face:
+            if pace is None:
+                self._remember(*session.newest(equipment_id, LOOK_BACK))
+            self._show()
+            self._look_at_the_end()
+            self._unwatch = session.watch(self._heard)
 
     def __repr__(self) -> str:
         """Return the panel as text."""
@@ -61,26 +94,37 @@ class Panel:
         with self._lock:
             for timer in filter(None, (self._later, self._looking)):
                 timer.cancel()
-            face, self._face = self._face, None
+            face, self.face = self.face, None
         if face:
-            face.close()
+            panel_widgets.close(face.box)
+
+    def rewrite(self) -> None:
+        """Write it again, its digits counted from now, for a view that is about to open."""
+        with self._lock:
+            if self._seen:
+                self._write(self._seen)
 
     def bundle(self, widget: dict[str, object]) -> dict[str, object]:
-        """Return what is displayed: the widget, its digits counted from now, and its text for lesser front ends."""
-        with self._lock:
-            if self._face and self._seen:
-                self._write(self._face, self._seen)
+        """Return what is displayed: the widget, and its text for lesser front ends."""
+        self.rewrite()
         return {**widget, "text/plain": repr(self)}
 
-    def click(self, place: int) -> None:
-        """Do what the button at `place` says, in whatever thread the front end's click arrives."""
+    def click(self, deed: deeds.Deed | None) -> None:
+        """Do what a button says (None: the first one), in whatever thread the front end's click arrives."""
         with self._lock:
-            deeds = self._seen.buttons if self._seen else ()
+            if self._seen is None or self.face is None:
+                return
+            wanted, status, typed = deed or self._seen.likeliest[0], self._status, self.face.typed()
             settled = time.monotonic() - self._settled > SETTLED_S
         if not settled:
             self._say("The button had just changed: click again if you mean it.")
-        elif place < len(deeds):
-            self._attempt(deeds[place])
+            return
+        try:
+            self._say(deeds.do(wanted, self._session, status, typed))
+        except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
+            self._say(str(error) or type(error).__name__)
+        else:
+            self.face.empty()
 
     def stop(self) -> None:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
@@ -92,21 +136,6 @@ class Panel:
             said = f"{said} {error}"
         in_main = threading.current_thread() is threading.main_thread()
         self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
-
-    def _attempt(self, deed: view.Deed) -> None:
-        session = self._session
-        deeds: Mapping[view.Deed, Callable[[str], object]] = {
-            "Request": partial(session.acquire, queue=True),
-            "Claim": session.claim,
-            "Release": session.release,
-            "Leave queue": session.leave,
-            "Resume": session.resume,
-        }
-        try:
-            deeds[deed](self.equipment_id)
-            self._say("")
-        except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
-            self._say(str(error) or type(error).__name__)
 
     def _say(self, text: str) -> None:
         with self._lock:
@@ -120,37 +149,46 @@ class Panel:
             elif equipment_id == self.equipment_id and status is not None:
                 self._status, self._received = status, time.monotonic()
                 self._look_at_the_end()
-                if event and event["event"] == "moved_outside":
-                    self._said = f"{_now():%H:%M:%S} {sentence(event)}."
+                if event:
+                    self._remember(event)
+                    if event["event"] == "moved_outside":
+                        self._said = f"{_now():%H:%M:%S} {sentence(event)}."
             else:
                 return
             self._show()
 
-    def _show(self) -> None:
+    def _remember(self, *events: view.Fields) -> None:
+        known = self._happened | {event["seq"]: event for event in events if panel_html.is_news(event)}
+        self._happened = dict(sorted(known.items())[-panel_html.MOST_EVENTS :])
+
+    def _show(self, *, due: bool = False) -> None:
         with self._lock:
-            if self._face is None:
+            if self.face is None:
                 return
             me, now, before = self._session.session_id, _now(), self._seen
             if before and view.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
-            seen = view.shown(self._status, me, alive=self._alive, said=self._said, now=now)
+            happened = tuple(self._happened.values())
+            seen = panel_html.shown(self._status, me, alive=self._alive, said=self._said, happened=happened, now=now)
             if seen == before:
                 return
-            wait = self._written + WRITE_EVERY_S - time.monotonic()
-            if before and wait > 0 and _same_but_for_motion(seen, before):
-                self._later = self._later or _started(wait, self._show_late)
-            else:
-                self._write(self._face, seen)
+            if before and not due and _same_but_for_motion(seen, before):
+                wait = 0.0 if self._later else self._pace.wait_s(self._written)
+                if wait > 0:
+                    self._later = _started(wait, self._show_late)
+                if self._later:
+                    return
+            self._write(seen)
 
     def _show_late(self) -> None:
         with self._lock:
             self._later = None
-            self._show()
+            self._show(due=True)
 
     def _look_at_the_end(self) -> None:
         """Ask once when the countdown has run out: an offer to others begins without an event."""
         left = view.left_s(self._status, elapsed_s=time.monotonic() - self._received)
-        if left and self._face:
+        if left and self.face:
             self._looking = self._looking or _started(left + JUST_AFTER_S, self._look)
 
     def _look(self) -> None:
@@ -161,14 +199,55 @@ class Panel:
             with suppress(MotorlockError):  # the feed says what is lost
                 self._heard(self.equipment_id, self._session.status(self.equipment_id), None)
 
-    def _write(self, face: _Face, seen: view.Shown) -> None:
-        now = time.monotonic()
-        left = view.left_s(self._status, elapsed_s=now - self._received)
-        face.body.value = view.panel_html(seen, left)
-        if not self._seen or seen.buttons != self._seen.buttons:
-            face.label(seen.buttons)
-            self._settled = now if self._seen else 0.0
+    def _write(self, seen: Shown) -> None:
+        if self.face is None:
+            return
+        now, before = time.monotonic(), self._seen
+        self.face.show(seen, view.left_s(self._status, elapsed_s=now - self._received))
+        if before and _means_another(seen, before):
+            self._settled = now
         self._seen, self._written = seen, now
+
+
+class PanelOfMany:
+    """Several panels as rows of one; `widget` is what to display, in a front end without widgets its text."""
+
+    def __init__(self, session: KernelSession, *names: str) -> None:
+        pace = Pace()
+        self._rows = [Panel(session, name, pace=pace) for name in names]
+        faces = [row.face for row in self._rows if row.face]
+        self._box = panel_widgets.many(faces) if faces else None
+        self.widget: object = self._box or self
+        if self._box:
+            panel_widgets.displayed(self._box, self.bundle)
+
+    def __repr__(self) -> str:
+        """Return the panel as text, a line for each equipment."""
+        return "\n".join(repr(row).splitlines()[0] for row in self._rows)
+
+    def bundle(self, widget: dict[str, object]) -> dict[str, object]:
+        """Return what is displayed: the widget, and its text for lesser front ends."""
+        for row in self._rows:
+            row.rewrite()
+        return {**widget, "text/plain": repr(self)}
+
+    def close(self) -> None:
+        """Stop listening and take the panel off the page."""
+        for row in self._rows:
+            row.close()
+        if self._box:
+            panel_widgets.close(self._box)
+
+
+def _face(panel: Panel, *, row: bool) -> panel_widgets.RowFace | None:
+    """Return the widgets of a panel; None where none can be shown, because this Python is no Jupyter kernel."""
+    if getattr(get_ipython(), "kernel", None) is None:
+        return None
+    if row:
+        return panel_widgets.RowFace(panel)
+    face = panel_widgets.WholeFace(panel)
+    panel_widgets.displayed(face.box, panel.bundle)
+    return face
 
 
 def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
@@ -178,65 +257,15 @@ def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
     return timer
 
 
-def _same_but_for_motion(seen: view.Shown, before: view.Shown) -> bool:
+def _same_but_for_motion(seen: Shown, before: Shown) -> bool:
     still = replace(seen, reading=before.reading, doing=before.doing, fraction=before.fraction, ends=before.ends)
     return replace(still, ends_at=before.ends_at) == before
 
 
-class _Face:
-    """The widgets of one panel."""
-
-    def __init__(self, panel: Panel) -> None:
-        css = files("jupyter_motorlock").joinpath("panel.css").read_text(encoding="utf-8")
-        style, self.body = ipywidgets.HTML(f"<style>{css}</style>"), ipywidgets.HTML()
-        style.layout.display = "none"
-        self._deeds = tuple(ipywidgets.Button() for _ in range(2))
-        for place, button in enumerate(self._deeds):
-            button.add_class("motorlock-deed")
-            button.on_click(lambda _, place=place: panel.click(place))
-        stop = ipywidgets.Button(description="STOP", button_style="danger", icon="stop")
-        stop.tooltip = f"Stop {panel.equipment_id} now, whoever has it"
-        stop.add_class("motorlock-stop")
-        stop.on_click(lambda _: panel.stop())
-        row = ipywidgets.HBox([*self._deeds, stop])
-        row.add_class("motorlock-buttons")
-        self.box = box = ipywidgets.VBox([style, self.body, row])
-        box.add_class("motorlock")
-        _answer_while_busy(box)
-        box._repr_mimebundle_ = lambda **_: panel.bundle(type(box)._repr_mimebundle_(box))
-
-    def label(self, deeds: tuple[view.Deed, ...]) -> None:
-        for place, button in enumerate(self._deeds):
-            button.description = deeds[place] if place < len(deeds) else ""
-            button.layout.visibility = "visible" if place < len(deeds) else "hidden"
-
-    def close(self) -> None:
-        for widget in reversed(list(_tree(self.box))):
-            widget.close()
-
-
-def _answer_while_busy(box: ipywidgets.Widget) -> None:
-    """Let the front end choose the subshell that a click runs in, so that STOP works while a cell runs.
-
-    ipykernel 7.4 instead sends it to the shell that last wrote to the widget: the one busy with the cell.
-    """
-    for widget in _tree(box):
-        if hasattr(widget.comm, "_reply_subshell_for"):
-            widget.comm._reply_subshell_for = None
-
-
-def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
-    yield widget
-    yield widget.layout
-    if hasattr(widget, "style"):
-        yield widget.style
-    for child in getattr(widget, "children", ()):
-        yield from _tree(child)
-
-
-def _front_end() -> bool:
-    """Whether widgets can be shown: this Python is a Jupyter kernel."""
-    return getattr(get_ipython(), "kernel", None) is not None
+def _means_another(seen: Shown, before: Shown) -> bool:
+    """Whether a button now does something else, or the same to somebody else."""
+    known = dict(before.others)
+    return seen.likeliest != before.likeliest or any(known.get(deed, words) != words for deed, words in seen.others)
 
 
 def _now() -> datetime:

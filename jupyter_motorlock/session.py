@@ -29,6 +29,8 @@ from jupyter_motorlock.rows import Rows, of_events, of_statuses
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from jupyter_motorlock.panel import Panel, PanelOfMany
+
 DEFAULT_URL = "http://127.0.0.1:8790"
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
 
@@ -46,6 +48,7 @@ class KernelSession(Link):
         secret = token or os.environ.get("MOTORLOCK_TOKEN") or None
         super().__init__(Client(address, token=secret), user or _user())
         self.known_commands: dict[str, dict[str, Command]] = {}
+        self.panels: dict[tuple[str, ...], Panel | PanelOfMany] = {}  # what is shown by it, and ends with it
 
     # Asking
 
@@ -68,10 +71,16 @@ class KernelSession(Link):
         found = [self.status(name) for name in names or [item["id"] for item in self.equipment_list()]]
         return of_statuses(found, self.session_id, whole=bool(names), now=datetime.now().astimezone())
 
+    def newest(self, equipment_id: str, last: int) -> list[Json]:
+        """Return the newest events of the equipment as the authority tells them, oldest first."""
+        found: list[Json] = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})[
+            "events"
+        ]
+        return found
+
     def events(self, equipment_id: str, last: int = 20) -> Rows:
         """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
-        found = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})
-        return of_events(found["events"], now=datetime.now().astimezone())
+        return of_events(self.newest(equipment_id, last), now=datetime.now().astimezone())
 
     def history(
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
@@ -234,12 +243,29 @@ class KernelSession(Link):
 
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""
-        speaker = {"session_id": self.session_id} if self.session_id else {"user": self.user}
-        return self.client.call("POST", "equipment", equipment_id, "stop", body={**speaker, "reason": reason})
+        asked = {**self._speaker(), "reason": reason}
+        return self.client.call("POST", "equipment", equipment_id, "stop", body=asked)
 
     def resume(self, equipment_id: str) -> Json:
         """Allow control again after somebody else's stop."""
         return self._as_me("equipment", equipment_id, "resume")
+
+    def clear_fault(self, equipment_id: str, reason: str) -> Json:
+        """Say, with or without a session, that equipment at fault stands and may be driven again."""
+        return self.client.call(
+            "POST", "equipment", equipment_id, "clear-fault", body={**self._speaker(), "reason": reason}
+        )
+
+    def close(self) -> None:
+        """End the session for good, with its panels; does not raise when the authority is not there."""
+        if os.getpid() == self._pid:
+            for panel in self.panels.values():
+                panel.close()
+            self.panels.clear()
+        super().close()
+
+    def _speaker(self) -> Json:
+        return {"session_id": self.session_id} if self.session_id else {"user": self.user}
 
     def _as_me(self, *path: str, **fields: object) -> Json:
         return self.client.call("POST", *path, body={**fields, "session_id": self.session()})

@@ -147,8 +147,7 @@ def _release(session: KernelSession, arguments: argparse.Namespace) -> int:
 
 
 def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
-    asked = {"reason": arguments.reason, "user": session.user}
-    session.client.call("POST", "equipment", arguments.name, "clear-fault", body=asked)
+    session.clear_fault(arguments.name, arguments.reason)
     _say(f"The fault of {arguments.name} is cleared. {_headline(session.status(arguments.name))}")
     return 0
 

@@ -1,35 +1,19 @@
-"""What a person is told about one equipment: sentences, plain text for every front end, the panel's HTML.
+"""What a person is told about one equipment: sentences, and the plain text for every front end.
 
 Pure: a `Status` of the authority (docs/reference/rest.md) and the own session id go in, text comes out. A
-status may lack any field; what it lacks is not shown. Text that users chose is escaped in HTML.
+status may lack any field; what it lacks is not shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any, Literal, TypeAlias
 
 Fields: TypeAlias = Mapping[str, Any]
-Deed: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume"]
-COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
-LATE_S = 3  # how long after its end a countdown waits for news before it says so
-LATE = "stale: no word from the authority"
-LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
+Standing: TypeAlias = Literal["free", "mine", "turn", "other", "silent", "draining", "fault", "unknown"]
 OWN_DOING = frozenset({"logout", "handed_over", "downgraded", "upgraded"})
 
-_BADGES: Mapping[str, tuple[str, str]] = {  # how this session stands: what the badge says, and its colour
-    "free": ("free", "free"),
-    "mine": ("yours", "mine"),
-    "turn": ("your turn", "wait"),
-    "other": ("in use", "other"),
-    "silent": ("silent", "wait"),
-    "draining": ("coming to rest", "wait"),
-    "fault": ("fault", "bad"),
-    "unknown": ("unknown", "bad"),
-}
 _WHY: Mapping[str, str] = {
     "forced": "{by} took it by force",
     "idle": "it was not used for longer than its idle time",
@@ -41,53 +25,15 @@ _WHY: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Shown:
-    """All that a panel shows but the ticking digits: where two are equal, nothing need be sent."""
-
-    title: str
-    label: str
-    badge: str
-    tone: str
-    headline: str
-    reading: str
-    doing: str
-    fraction: float | None  # of the way of a move, 0 to 1
-    ends: str
-    ends_at: str
-    notice: str
-    buttons: tuple[Deed, ...]
-
-
-def shown(status: Fields, me: str | None, *, alive: bool = True, said: str = "", now: datetime | None = None) -> Shown:
-    """Return what the panel of `me` shows; `said` answers the last click, `now` has the local zone."""
-    badge, tone = _BADGES[_stand(status, me)] if alive else ("no connection", "bad")
-    title, label = _name(status), status.get("label") or ""
-    return Shown(
-        title=title,
-        label="" if label == title else label,
-        badge=badge,
-        tone=tone,
-        headline=headline(status, me, now=now),
-        reading=reading(status),
-        doing=_doing(status, me, now),
-        fraction=_part(status, "readback").get("fraction"),
-        ends=_ends(status, now),
-        ends_at=(_part(status, "ending").get("at") or "")[:19],  # what the digits cannot show is no change
-        notice=" ".join(text for text in (said, notice(status, me, now=now) if alive else LOST) if text),
-        buttons=buttons(status, me),
-    )
-
-
 def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return one sentence: who has the equipment, since when and why, and where `me` stands in its queue."""
     name, holder, place = _name(status), _part(status, "holder"), standing(status, me)
-    who, since = _who(holder, me), f" since {clock(holder['since'], now)}" if holder.get("since") else ""
+    who, since = person(holder, me), f" since {clock(holder['since'], now)}" if holder.get("since") else ""
     kept = f", kept{until(_part(status, 'kept'), now)}" if status.get("kept") else ""
-    match _stand(status, me):
+    match stand(status, me):
         case "fault":
             why = status.get("fault") or "its state is not known"
-            then = f"look at it, then `motorlock clear-fault {name} --reason TEXT`"
+            then = f"look at it, then %motor_clear_fault {name} REASON (in a terminal motorlock clear-fault)"
             return f"{name} has a fault ({why}) and is given to nobody: {then}."
         case "draining":
             return f"{name} is coming to rest and then passes on from {who}; {place}."
@@ -99,56 +45,69 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
             new = " and has not claimed it yet" if status.get("claimed") is False else ""
             return f"{who}{_note(holder)} has {name}{since}{new}{kept}; {place}."
         case "free":
-            return f"{name} is free{'; you are watching' if _watching(status, me) else ''}."
+            return f"{name} is free{'; you are watching' if observes(status, me) else ''}."
         case _:
             return f"{name}: no word from the authority yet."
 
 
 def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
-    """Return the panel as lines of text, for `%motor_status` and front ends without widgets."""
-    seen, holder, left = shown(status, me, now=now), _part(status, "holder"), left_s(status, elapsed_s=0)
-    lines = [seen.headline]
-    if holder and not _holds(status, me):
+    """Return all that is known as lines of text, for `%motor_status` and front ends without widgets."""
+    holder, left, reads = _part(status, "holder"), left_s(status, elapsed_s=0), reading(status)
+    lines, does, then = [headline(status, me, now=now)], doing(status, me, now), ends(status, now)
+    if holder and not holds(status, me):
         verified = "" if holder.get("user_verified") is True else " (name not verified)"
         client = f" in {holder['client_name']}" if holder.get("client_name") else ""
-        lines.append(f"  holder: {_who(holder, None)}{verified}{client}")
-    if seen.reading:
-        lines.append(f"  reads: {seen.reading}" + (f" ({seen.doing})" if seen.doing else ""))
-    if seen.ends:
-        lines.append(f"  next: {seen.ends}" + ("" if left is None else f" (in {duration(left)})"))
+        lines.append(f"  holder: {person(holder, None)}{verified}{client}")
+    if reads:
+        lines.append(f"  reads: {reads}" + (f" ({does})" if does else ""))
+    if then:
+        lines.append(f"  next: {then}" + ("" if left is None else f" (in {duration(left)})"))
+    lines += [f"  queue {place}: {line}" for place, line in enumerate(waiting(status, me, now=now), start=1)]
+    lines += [f"  {asked}" for asked in asks(status, me, now=now)]
+    if watchers := watching(status, me):
+        lines.append(f"  watching: {', '.join(watchers)}")
+    wrong = trouble(status, me, now=now)
+    return "\n".join([*lines, *([f"  note: {wrong}"] if wrong else [])])
+
+
+def waiting(status: Fields, me: str | None, *, now: datetime | None = None) -> list[str]:
+    """Return a line for each place of the queue: who, why, for what else, how long perhaps, and what they asked."""
+    lines = []
     for entry in _parts(status, "queue"):
         others = " and ".join(x for x in entry.get("equipment_ids", ()) if x != status.get("equipment_id"))
-        waits = [f"with {others}"] if others else []
-        waits += [f"priority {entry['priority']}"] if entry.get("priority") else []
-        lines.append(", ".join([f"  queue {entry['position']}: {_who(entry, me)}{_note(entry)}", *waits]))
-    lines += [f"  {asked}" for asked in asks(status, me, now=now)]
-    if watchers := [_who(watcher, me) for watcher in _parts(status, "observers")]:
-        lines.append(f"  watching: {', '.join(watchers)}")
-    return "\n".join([*lines, *([f"  note: {seen.notice}"] if seen.notice else [])])
+        told = [f"with {others}"] if others else []
+        told += [f"priority {entry['priority']}"] if entry.get("priority") else []
+        told += [f"perhaps {about}"] if (about := _about(entry)) else []
+        told += [_asked(entry["ask"], now)] if entry.get("ask") else []
+        lines.append(", ".join([f"{person(entry, me)}{_note(entry)}", *told]))
+    return lines
 
 
-def buttons(status: Fields, me: str | None) -> tuple[Deed, ...]:
-    """Return what `me` can do now, the likeliest deed first, at most two; stop is always possible."""
-    if _holds(status, me):
-        if _stand(status, me) == "turn":
-            return ("Claim", "Release")
-        stopper = _part(status, "stopped_by")
-        return ("Release", "Resume") if stopper and stopper.get("session_id") != me else ("Release",)
-    if place(status, me):
-        return ("Leave queue",)
-    return ("Request", "Release") if _watching(status, me) else ("Request",)
+def _asked(ask: Fields, now: datetime | None) -> str:
+    match ask.get("answer"):
+        case None:
+            return f"asks{_note(ask, 'reason')}"
+        case "later":
+            return f"answered: at {clock(ask.get('promised_at') or '', now)}{_note(ask)}"
+        case answer:
+            return "not answered" if answer == "unanswered" else f"answered: {answer}{_note(ask)}"
 
 
-def notice(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
+def watching(status: Fields, me: str | None) -> list[str]:
+    """Return who has an observer lock."""
+    return [person(watcher, me) for watcher in _parts(status, "observers")]
+
+
+def trouble(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return what is wrong, for `me`, and what to do about it; nothing when all is well."""
-    name, holder, holds = _name(status), _part(status, "holder"), _holds(status, me)
+    name, holder, mine = _name(status), _part(status, "holder"), holds(status, me)
     if stop := _part(status, "stopped_by"):
-        then = "resume or log in again to go on" if holds else "its holder must resume before it moves again"
+        then = "resume or log in again to go on" if mine else "its holder must resume before it moves again"
         when = f"at {clock(stop.get('at') or '', now)}{_note(stop, 'reason')}"
-        return f"{name} was stopped by {_who(stop, me)} {when}: {then}."
-    if holder.get("suspect") is True and not holds:
-        return f"Nothing is heard of {_who(holder, me)}: whoever asks for {name} gets it at rest."
-    return lost(status, me, now=now) or " ".join(asks(status, me, now=now))
+        return f"{name} was stopped by {person(stop, me)} {when}: {then}."
+    if holder.get("suspect") is True and not mine:
+        return f"Nothing is heard of {person(holder, me)}: whoever asks for {name} gets it at rest."
+    return lost(status, me, now=now)
 
 
 def asks(status: Fields, me: str | None, *, now: datetime | None = None) -> list[str]:
@@ -157,22 +116,22 @@ def asks(status: Fields, me: str | None, *, now: datetime | None = None) -> list
     offered = place(status, me).get("queue_id")
     for entry in _parts(status, "queue"):
         if offered and entry.get("swap_with") == offered:
-            who = _who(entry, me)
+            who = person(entry, me)
             said.append(f"{who} offers to swap places for {name} with you: %motor_swap {name} {who} agrees.")
         ask, mine = _part(entry, "ask"), bool(me) and entry.get("session_id") == me
         match ask.get("answer"):
             case _ if not ask:
                 pass
-            case None if _holds(status, me):
+            case None if holds(status, me):
                 how = "answer with %motor_answer yes, or no, or a time such as 10min"
-                said.append(f"{_who(entry, me)} asks you for {name}{_note(ask, 'reason')}: {how}.")
+                said.append(f"{person(entry, me)} asks you for {name}{_note(ask, 'reason')}: {how}.")
             case "later" if mine:
                 when = clock(ask.get("promised_at") or "", now)
-                said.append(f"{_who(holder, me)} means to be done with {name} at {when}{_note(ask)}.")
+                said.append(f"{person(holder, me)} means to be done with {name} at {when}{_note(ask)}.")
             case "no" if mine:
-                said.append(f"{_who(holder, me)} cannot give {name} up now{_note(ask)}; you keep your place.")
+                said.append(f"{person(holder, me)} cannot give {name} up now{_note(ask)}; you keep your place.")
             case "unanswered" if mine:
-                said.append(f"{_who(holder, me)} did not answer for {name}; you keep your place.")
+                said.append(f"{person(holder, me)} did not answer for {name}; you keep your place.")
     return said
 
 
@@ -189,7 +148,7 @@ def place(status: Fields, me: str | None) -> Fields:
 def lost(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return how `me` lost the lock, where that was the last loss, not undone since, and not its own doing."""
     name, loss = _name(status), _part(status, "last_lost")
-    if me and loss.get("session_id") == me and not _holds(status, me) and loss.get("why") not in OWN_DOING:
+    if me and loss.get("session_id") == me and not holds(status, me) and loss.get("why") not in OWN_DOING:
         when = f"at {clock(loss.get('at') or '', now)} because {because(loss)}"
         return f"Your lock on {name} ended {when}; `%motor_login {name}` asks for it again."
     return ""
@@ -257,73 +216,57 @@ def arguments(fields: Fields) -> str:
     return ", ".join(f"{key}={value(given)}" for key, given in _part(fields, "parameters").items())
 
 
-def panel_html(seen: Shown, left_s: float | None) -> str:
-    """Return the rows; the browser counts down from `left_s` seconds, then says that the time is up."""
-    headline, doing, notice, ends = escape(seen.headline), escape(seen.doing), escape(seen.notice), escape(seen.ends)
-    digits = late = ""
-    if left_s is not None and 0 < left_s < COUNT_S:  # what is due is not late
-        # One set of keyframes for all panels: a negative delay starts each count at its own number.
-        size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
-        digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
-        late = f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
-    return (
-        f'<div class="ml-panel ml-{seen.tone}">'
-        f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
-        f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
-        f'<div class="ml-head" title="{headline}">{headline}</div>'
-        f'<div class="ml-row"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
-        f'<span class="ml-dim" title="{doing}">{doing}</span></div>'
-        f'<div class="ml-way">{_bar(seen.fraction)}</div>'
-        f'<div class="ml-row">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
-        f'<div class="ml-note" role="status" title="{notice}">{notice}</div></div>'
-    )
-
-
-def _bar(fraction: float | None) -> str:
-    return "" if fraction is None else f'<i style="width:{100 * fraction:.1f}%"></i>'
-
-
-def _stand(status: Fields, me: str | None) -> str:
-    """Return how `me` stands to the equipment: a key of `_BADGES`."""
-    holder, state = _part(status, "holder"), status.get("state") or ""
+def stand(status: Fields, me: str | None) -> Standing:
+    """Return how `me` stands to the equipment."""
+    holder, state = _part(status, "holder"), status.get("state")
     if state != "held":
-        return state if state in _BADGES else "unknown"
+        apart: Mapping[object, Standing] = {"free": "free", "draining": "draining", "fault": "fault"}
+        return apart.get(state, "unknown")
     if me and holder.get("session_id") == me:
         return "turn" if status.get("claimed") is False else "mine"
     return "silent" if holder.get("suspect") is True else "other"
 
 
-def _holds(status: Fields, me: str | None) -> bool:
-    return _stand(status, me) in ("mine", "turn")
+def holds(status: Fields, me: str | None) -> bool:
+    """Whether `me` has the exclusive lock."""
+    return stand(status, me) in ("mine", "turn")
 
 
-def _watching(status: Fields, me: str | None) -> bool:
+def observes(status: Fields, me: str | None) -> bool:
+    """Whether `me` has an observer lock."""
     return bool(me) and any(watcher.get("session_id") == me for watcher in _parts(status, "observers"))
 
 
 def standing(status: Fields, me: str | None) -> str:
     """Return where `me` stands: `you are next in the queue`, or how many wait."""
     if mine := place(status, me):
-        minutes = round((mine.get("expected_wait_seconds") or 0) / 60)  # it is an estimate: no seconds
-        about = "" if not minutes else f" (perhaps {f'{minutes} min' if minutes < 120 else f'{minutes // 60} h'})"
+        about = f" (perhaps {about})" if (about := _about(mine)) else ""
         return f"you are {'next' if mine['position'] == 1 else 'number ' + str(mine['position'])} in the queue{about}"
-    if _watching(status, me):
+    if observes(status, me):
         return "you are watching"
     waiting = status.get("queue_length") or 0
     return {0: "nobody waits", 1: "one waits"}.get(waiting, f"{waiting} wait")
 
 
-def _doing(status: Fields, me: str | None, now: datetime | None) -> str:
+def _about(entry: Fields) -> str:
+    """Return the expected wait as what it is, an estimate: no seconds, and nothing below a minute."""
+    minutes = round((entry.get("expected_wait_seconds") or 0) / 60)
+    return "" if not minutes else f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
+def doing(status: Fields, me: str | None, now: datetime | None) -> str:
+    """Return the command that runs and whose it is, else whether it moves, else what is wrong with it."""
     running, readback = _part(status, "running"), _part(status, "readback")
     if running:
         since = f" since {clock(running['started_at'], now)}" if running.get("started_at") else ""
-        return f"{running['action']}({arguments(running)}) by {_who(running, me)}{since}"
+        return f"{running['action']}({arguments(running)}) by {person(running, me)}{since}"
     if readback.get("moving") is True:
         return "moving"
     return "" if readback.get("connected") is False else str(readback.get("error") or "")
 
 
-def _ends(status: Fields, now: datetime | None) -> str:
+def ends(status: Fields, now: datetime | None) -> str:
+    """Return what ends this next, when and unless what."""
     ending = _part(status, "ending")
     if not ending and status.get("state") == "held":
         return "nothing ends this while the command runs" if status.get("running") else "nothing ends this"
@@ -331,7 +274,8 @@ def _ends(status: Fields, now: datetime | None) -> str:
     return f"{text} ({since}{clock(ending['at'], now)})" if ending.get("at") else text
 
 
-def _who(part: Fields, me: str | None) -> str:
+def person(part: Fields, me: str | None) -> str:
+    """Return what a holder, waiter or other user is called."""
     if me and part.get("session_id") == me:
         return "you"
     return part.get("user") or part.get("client_name") or "somebody"

@@ -85,9 +85,10 @@ def test_a_request_from_a_second_notebook_queues_and_a_release_hands_over(
     assert authority.status()["holder"]["user"] == "Bob"
 
 
-def test_a_countdown_that_runs_out_says_stale_only_where_the_kernel_is_dead(
+def test_a_countdown_that_runs_out_is_stale_where_the_kernel_is_silent_and_one_that_ended_is_said_to_have(
     authority: Authority, lab: Lab, open_page: Callable[..., Page], screenshots: Path
 ) -> None:
+    """NB-14 NB-48"""
     login = "stage = %motor_login stage_x --as Ann --timeout"
     ann = OpenNotebook(open_page(lab.write("ann", LOAD, f"{login} 2", f"{login} 6", "1 + 1")))
     ann.run_next()
@@ -97,9 +98,13 @@ def test_a_countdown_that_runs_out_says_stale_only_where_the_kernel_is_dead(
     ann.run_next()
     ann.page.locator(".ml-count").last.wait_for()
     [session] = authority.call("GET", "/locks/sessions")["sessions"]
-    os.kill(int(session["metadata"]["pid"]), signal.SIGKILL)
+    os.kill(int(session["metadata"]["pid"]), signal.SIGSTOP)
     ann.page.locator(".ml-late").last.wait_for(state="visible")
-    ann.page.screenshot(path=screenshots / "panel-dead.png")
+    ann.page.screenshot(path=screenshots / "panel-silent.png")
+    os.kill(int(session["metadata"]["pid"]), signal.SIGKILL)
+    gone = "This kernel has ended and given its locks back: log in again with %motor_login stage_x."
+    ann.page.locator(".ml-gone:visible", has_text=gone).last.wait_for()
+    assert ann.page.locator(".motorlock button:visible, .ml-late:visible").count() == 0
 
 
 def test_the_countdown_ticks_in_the_browser_and_a_lost_authority_is_said(

@@ -66,19 +66,49 @@ class Front:
         """The comm id of the button with this label."""
         return next(comm for comm, model in self.models.items() if model.get("description") == label)
 
+    @property
+    def more(self) -> str:
+        """The HTML behind More."""
+        return next(str(m["value"]) for m in self.models.values() if 'class="ml-rest' in str(m.get("value")))
+
+    def rows(self) -> list[str]:
+        """The HTML of each row of a panel of many."""
+        return [str(m["value"]) for m in self.models.values() if 'class="ml-panel' in str(m.get("value"))]
+
+    def words(self, label: str) -> str:
+        """What the button with this label says that it does."""
+        return str(self.models[self.button(label)]["tooltip"])
+
+    @property
+    def typed(self) -> str:
+        """What stands in the panel's text field."""
+        return str(self.models[self._field()]["value"])
+
+    def type(self, text: str) -> None:
+        """Type into the panel's text field and leave it, as JupyterLab tells it."""
+        self.models[self._field()]["value"] = text
+        self._send(self._field(), {"method": "update", "state": {"value": text}, "buffer_paths": []})
+        self.settle()
+
+    def _field(self) -> str:
+        return next(comm for comm, model in self.models.items() if model.get("_model_name") == "TextModel")
+
     def labels(self) -> list[str]:
         """The labels of the buttons that can be seen."""
         buttons = [model for model in self.models.values() if model.get("_model_name") == "ButtonModel"]
         return [
             str(model["description"])
             for model in buttons
-            if self.models[str(model["layout"]).removeprefix("IPY_MODEL_")].get("visibility") != "hidden"
+            if model["description"]
+            and self.models[str(model["layout"]).removeprefix("IPY_MODEL_")].get("display") != "none"
         ]
 
     def click(self, label: str, *, subshell: str | None = None) -> None:
         """Click the button, in a subshell where one is given, as JupyterLab does."""
-        data = {"method": "custom", "content": {"event": "click"}}
-        message = self.kernel.client.session.msg("comm_msg", {"comm_id": self.button(label), "data": data})
+        self._send(self.button(label), {"method": "custom", "content": {"event": "click"}}, subshell=subshell)
+
+    def _send(self, comm: str, data: dict[str, Any], *, subshell: str | None = None) -> None:
+        message = self.kernel.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
         if subshell is not None:
             message["header"]["subshell_id"] = subshell
         self.kernel.client.shell_channel.send(message)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jupyter_motorlock import view
+from jupyter_motorlock import panel_html, view
 
 # Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
@@ -74,8 +74,8 @@ def test_a_time_is_shown_in_the_zone_of_the_one_who_asks_where_that_is_another_o
 
 def test_a_countdown_counts_on_across_the_change_and_the_end_is_shown_in_the_time_of_the_end() -> None:
     """LIVE-19 IDLE-10 NB-13 NB-14"""
-    before = view.shown(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
-    after = view.shown(HELD, "s-ann", now=at("2026-10-25T01:10:00"))
+    before = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
+    after = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T01:10:00"))
     assert before == after, "nothing has happened, so nothing is written anew"
     assert before.ends == "is released (02:20)"
     assert before.headline.startswith("stage_x is yours since 02:15")

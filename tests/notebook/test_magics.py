@@ -19,6 +19,7 @@ ALL = (
     "motor",
     "motor_answer",
     "motor_ask",
+    "motor_clear_fault",
     "motor_events",
     "motor_keep",
     "motor_login",
@@ -363,7 +364,7 @@ def test_a_name_is_asked_for_when_two_are_held(ann: Notebook) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("other = %motor_login stage_y --no-panel")
     which = "UsageProblem: This kernel is logged in to stage_x and stage_y; say which one is meant."
-    for cell in ("%%motor\nposition", "%motor position", "%motor_logout", "%motor_panel", "%motor_resume"):
+    for cell in ("%%motor\nposition", "%motor position", "%motor_logout", "%motor_resume"):
         assert ann.run(cell).error == which, cell
     assert ann.run("%%motor stage_y\nposition").status == "ok"
     assert ann.run("%motor_stop").stdout == "stage_x was stopped and stage_y was stopped.\n"
@@ -535,7 +536,7 @@ def test_events_are_asked_for_by_a_number_that_the_authority_gives(ann: Notebook
 def test_the_panel_can_be_shown_again(ann: Notebook) -> None:
     """NB-9"""
     ann.value("stage = %motor_login stage_x --no-panel")
-    assert ann.run("%motor_panel").panels == 1
+    assert ann.run("%motor_panel stage_x").panels == 1
     assert ann.run("%motor_panel stage_y").panels == 1
 
 

@@ -19,7 +19,7 @@ from IPython.display import display
 from jupyter_motorlock.panel import Panel
 
 class Telling:
-    session_id, feed_alive, done, error, delivered = "s-ann", True, [], None, True
+    session_id, feed_alive, done, error, delivered, seq = "s-ann", True, [], None, True, 100
     now = {"equipment_id": "stage_x", "state": "held", "claimed": True, "queue": [], "queue_length": 0,
            "holder": {"session_id": "s-ann", "user": "Ann"},
            "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},
@@ -32,9 +32,19 @@ class Telling:
     def status(self, equipment_id):
         return self.now
 
+    def newest(self, equipment_id, last):
+        asked = {"timestamp": "2026-11-21T14:02:00+00:00", "event": "asked", "equipment_id": equipment_id}
+        asked |= {"holder": "Ann", "reason": "<b>"}
+        return [{**asked, "seq": number, "user": f"Bob {number}"} for number in range(1, 8)]
+
     def says(self, **changes):
         self.now = {**self.now, **changes}
-        self.tell("stage_x", self.now, {"event": "any"})
+        self.tell("stage_x", self.now, None)
+
+    def happens(self, event, **fields):
+        self.seq += 1
+        known = {"seq": self.seq, "timestamp": "2026-11-21T14:03:00+00:00", "equipment_id": "stage_x", "user": "Ann"}
+        self.tell("stage_x", self.now, {**known, "event": event, **fields})
 
     def reads(self, position):
         self.says(readback={"position": position, "units": "mm", "moving": True})
@@ -44,11 +54,25 @@ class Telling:
             raise self.error
         self.done.append(deed)
 
-    def acquire(self, equipment_id, *, queue): self._do(f"acquire {queue}")
+    def acquire(self, equipment_id, *, queue=False, note=None, mode="exclusive"):
+        self._do(f"acquire {mode} {queue} {note}")
+        return {"status": "queued"}
+
     def claim(self, equipment_id): self._do("claim")
-    def release(self, equipment_id): self._do("release")
     def leave(self, equipment_id): self._do("leave")
     def resume(self, equipment_id): self._do("resume")
+    def keep(self, equipment_id, seconds, note): self._do(f"keep {seconds} {note}")
+    def hand_over(self, equipment_id, to): self._do(f"hand over {to}")
+    def ask(self, equipment_id, reason): self._do(f"ask {reason}")
+    def swap(self, equipment_id, to): self._do(f"swap {to}")
+    def clear_fault(self, equipment_id, reason): self._do(f"clear {reason}")
+
+    def release(self, equipment_id, *, force=False, reason=None):
+        self._do(f"force {reason}" if force else "release")
+
+    def answer(self, equipment_id, to, answer, *, seconds=None, note=None):
+        self._do(f"answer {to} {answer} {seconds} {note}")
+
     def stop(self, equipment_id):
         self._do("stop")
         return {"delivered": self.delivered}
@@ -198,10 +222,7 @@ def test_a_move_shows_its_target_and_a_bar_and_a_motion_from_outside_is_told(fro
     )
     front.until(lambda: "20.000 → 80 mm" in front.panel, "the target")
     assert '<i style="width:25.0%"></i>' in front.panel
-    front.run(
-        "pushed = {'event': 'moved_outside', 'equipment_id': 'stage_x', 'position': 7.25, 'user': None}\n"
-        "session.tell('stage_x', session.now, pushed)"
-    )
+    front.run("session.happens('moved_outside', position=7.25, user=None)")
     front.until(lambda: "stage_x was moved from outside, to 7.25." in front.panel, "the motion")
 
 
@@ -252,39 +273,128 @@ def test_what_is_wrong_with_a_click_is_shown_in_the_panel_until_it_no_longer_hol
     assert front.printed == ""
 
 
+ASKED = "queue=[{'queue_id': 'q1', 'user': 'Bob', 'position': 1, 'ask': {'answer': None, 'reason': 'beam'}}]"
+BOBS = "holder={'user': 'Bob'}"
+MINE = "queue=[{'session_id': 's-ann', 'position': 1, 'queue_id': 'q2'}, {'queue_id': 'q1', 'swap_with': 'q2'}]"
+
+
 @pytest.mark.parametrize(
-    ("says", "label", "deed"),
+    ("says", "typed", "label", "done"),
     [
-        ("session.says(state='free', holder=None)", "Request", "acquire True"),
-        ("session.says(claimed=False)", "Claim", "claim"),
-        ("session.says()", "Release", "release"),
-        (
-            "session.says(holder={'user': 'Bob'}, queue=[{'session_id': 's-ann', 'position': 1}])",
-            "Leave queue",
-            "leave",
-        ),
-        ("session.says(stopped_by={'user': 'Bob', 'at': 'now'})", "Resume", "resume"),
+        ("state='free', holder=None", "", "Request", ["acquire exclusive True None"]),
+        ("state='free', holder=None", "align", "Request", ["acquire exclusive True align"]),
+        ("claimed=False", "", "Claim", ["claim"]),
+        ("", "", "Release", ["release"]),
+        (f"{BOBS}, {MINE}", "", "Leave queue", ["leave"]),
+        ("stopped_by={'user': 'Bob', 'at': 'now'}", "", "Resume", ["resume"]),
+        ("state='fault', holder=None", "looked at it", "Clear fault", ["clear looked at it"]),
+        ("", "3h overnight scan", "Keep", ["keep 10800.0 overnight scan"]),
+        ("", "0s", "Keep", ["keep 0.0 None"]),
+        ("", "", "Watch only", ["acquire observer False None"]),
+        (ASKED, "", "Yes, hand over", ["answer q1 yield None None"]),
+        (ASKED, "sorry", "No", ["answer q1 no None sorry"]),
+        (ASKED, '10min "two more"', "Later", ["answer q1 later 600.0 two more"]),
+        (ASKED, "", "Hand over", ["hand over q1"]),
+        (BOBS, "five minutes", "Ask", ["acquire exclusive True None", "ask five minutes"]),
+        (BOBS, "", "Watch", ["acquire observer False None"]),
+        (f"{BOBS}, observers=[{{'session_id': 's-ann'}}]", "", "Stop watching", ["release"]),
+        (f"{BOBS}, {MINE}", "", "Swap places", ["swap q1"]),
+        (BOBS, "beam time", "Take by force", ["force beam time"]),
     ],
 )
-def test_a_button_does_what_it_says(front: Front, says: str, label: str, deed: str) -> None:
-    """NB-13"""
-    front.run(f"{says}\n{SETTLED}")
+def test_a_button_does_what_it_says(front: Front, says: str, typed: str, label: str, done: list[str]) -> None:
+    """NB-13 NB-41 NB-42"""
+    front.run(f"session.says({says})\n{SETTLED}")
+    front.type(typed)
     front.click(label)
-    front.run(f"assert session.done == [{deed!r}], session.done")
+    front.run(f"assert session.done == {done!r}, session.done")
+    assert front.typed == "", "what was typed for one deed must not be sent with the next"
+
+
+@pytest.mark.parametrize(
+    ("says", "typed", "label", "told"),
+    [
+        ("", "for a while", "Keep", "such as 3h overnight scan, and press Keep again."),
+        (ASKED, "", "Later", "such as 10min two more scans, and press Later again."),
+        (BOBS, "", "Take by force", "why you take stage_x by force, which Bob is shown"),
+        ("state='fault', holder=None", "", "Clear fault", "what you found and did"),
+    ],
+)
+def test_what_a_deed_lacks_is_said_and_what_was_typed_stays(
+    front: Front, says: str, typed: str, label: str, told: str
+) -> None:
+    """NB-42"""
+    front.run(f"session.says({says})\n{SETTLED}")
+    front.type(typed)
+    front.click(label)
+    front.until(lambda: told in front.panel, "the sentence")
+    front.run("assert session.done == []")
+    assert front.typed == typed
+
+
+def test_a_refused_deed_leaves_what_was_typed(front: Front) -> None:
+    """NB-42"""
+    front.run(f"session.says({BOBS})\n{SETTLED}\nsession.error = ValueError('Bob is the admin.')")
+    front.type("beam time")
+    front.click("Take by force")
+    front.until(lambda: "Bob is the admin." in front.panel, "the refusal")
+    assert front.typed == "beam time"
 
 
 def test_a_button_that_has_just_changed_its_meaning_is_not_obeyed(front: Front) -> None:
-    front.run("session.says(state='free', holder=None)\npanel.click(0)\nassert session.done == []")
+    front.run("session.says(state='free', holder=None)\npanel.click(None)\nassert session.done == []")
     front.settle()
     assert "click again if you mean it" in front.panel
 
 
+def test_a_button_that_now_means_somebody_else_is_not_obeyed(front: Front) -> None:
+    front.run(f"session.says({ASKED})\n{SETTLED}\nsession.says({ASKED.replace('Bob', 'Carl').replace('q1', 'q7')})")
+    front.run("panel.click('Yes, hand over')\nassert session.done == []")
+    assert "click again if you mean it" in front.panel
+    assert front.words("Yes, hand over") == "Yes, hand over stage_x to Carl now"
+
+
 def test_only_the_buttons_that_can_be_used_are_seen(front: Front) -> None:
+    """NB-41"""
     front.settle()
-    assert front.labels() == ["Release", "STOP"]
+    assert front.labels() == ["Release", "STOP", "Keep", "Watch only"]
     front.run("session.says(claimed=False)")
     front.settle()
-    assert front.labels() == ["Claim", "Release", "STOP"]
+    assert front.labels() == ["Claim", "STOP", "Release"]
+
+
+def test_more_shows_the_queue_the_newest_events_and_who_watches(front: Front) -> None:
+    """NB-43 NB-16"""
+    front.run("session.says(observers=[{'user': '<Dora>'}])")
+    assert front.more.count("<li") == 1 + 5
+    assert "Bob 2" not in front.more
+    assert "Bob 3 asks Ann for stage_x (&lt;b&gt;)" in front.more
+    assert "Watching: &lt;Dora&gt;" in front.more
+    front.run("session.happens('stopped', by='Carl', reason='too close')")
+    assert "Bob 3" not in front.more
+    assert "stage_x stopped by Carl (too close)" in front.more
+
+
+def test_a_scan_changes_nothing_behind_more(front: Front) -> None:
+    """NB-43 NB-14"""
+    front.forget()
+    front.run(
+        "for step in range(20):\n"
+        "    session.happens('command_started', action='move_to')\n"
+        "    session.happens('command_finished', action='move_to', outcome='done')"
+    )
+    assert front.updates == []
+    front.run("session.happens('command_finished', action='move_to', outcome='failed', error='limit switch')")
+    assert "stage_x move_to: failed (limit switch)" in front.more
+
+
+def test_an_ask_is_seen_without_opening_more(front: Front) -> None:
+    """NB-42 NB-25"""
+    front.settle()
+    assert "ml-asked" not in front.panel
+    front.run(f"session.says({ASKED})")
+    assert "Bob asks you for stage_x (beam)" in front.panel
+    assert "ml-asked" in front.panel
 
 
 def test_a_panel_shown_again_starts_its_countdown_from_now(front: Front) -> None:

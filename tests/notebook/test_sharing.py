@@ -74,7 +74,7 @@ def until_said(notebook: Notebook, text: str) -> str:
 def test_two_motors_are_taken_together_and_given_back_together(ann: Notebook, authority: Authority) -> None:
     """NB-26"""
     login = ann.run("x, y = %motor_login stage_x stage_y --note map")
-    assert (login.stdout, login.panels) == ("stage_x and stage_y are yours.\n", 2)
+    assert (login.stdout, login.panels) == ("stage_x and stage_y are yours.\n", 1)
     assert ann.value("x.move_to(1), y.move_to(2)") == "(1.0 mm, 2.0 mm)"
     assert ann.run("%motor_logout stage_x stage_y").stdout == "You gave stage_x back.\nYou gave stage_y back.\n"
     assert [authority.call("GET", f"/locks/status/{name}")["state"] for name in ("stage_x", "stage_y")] == ["free"] * 2

@@ -1,0 +1,164 @@
+"""What the panel's buttons do: which deeds fit the state of an equipment, and how each is done.
+
+What a deed needs besides the click, a time, a note or a reason, is what was typed in the panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
+
+from jupyter_motorlock import view
+from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.options import read_span
+from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.view import Fields
+
+Likeliest: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]
+Other: TypeAlias = Literal[
+    "Yes, hand over", "No", "Later", "Keep", "Hand over", "Watch only", "Release", "Swap places",
+    "Ask", "Watch", "Stop watching", "Take by force", "Clear fault",
+]  # fmt: skip
+Deed: TypeAlias = Likeliest | Other
+OTHERS: tuple[Other, ...] = get_args(Other)
+
+_WHAT: Mapping[Deed, str] = {  # each begins with what the button says, for those who hear it and do not see it
+    "Request": "Request {name}, now or when your turn comes",
+    "Claim": "Claim {name}, because it is your turn",
+    "Release": "Release {name} for others",
+    "Leave queue": "Leave queue of {name}",
+    "Resume": "Resume after the stop of {name}: it takes commands again",
+    "Clear fault": "Clear fault of {name}, with the reason written here: what you found and did",
+    "Yes, hand over": "Yes, hand over {name} to {asker} now",
+    "No": "No, {asker} cannot have {name} now",
+    "Later": "Later: {asker} is told the time written here, at which you mean to be done with {name}",
+    "Keep": "Keep {name} for the time written here; others see it with the note behind it",
+    "Hand over": "Hand over {name} to {next}, who is next in the queue",
+    "Watch only": "Watch only: give {name} up and go on reading it",
+    "Swap places": "Swap places with {swapper} in the queue of {name}",
+    "Ask": "Ask {holder} to yield {name}, for the reason written here, and wait in its queue",
+    "Watch": "Watch {name}: read it, but not move it",
+    "Stop watching": "Stop watching {name}",
+    "Take by force": "Take by force {name} from {holder}, who is told who did it and the reason written here",
+}
+_HOW_LONG = "Write for how long under More, such as 3h overnight scan, and press Keep again."
+_WHEN = "Write when you mean to be done, such as 10min two more scans, and press Later again."
+_WHY = "Write under More why you take {name} by force, which {holder} is shown, and press Take by force again."
+_FOUND = "Write under More what you found and did, and press Clear fault again."
+
+
+def likeliest(status: Fields, me: str | None) -> Likeliest:
+    """Return what `me` will most probably want to do now."""
+    stopper = status.get("stopped_by") or {}
+    match view.stand(status, me):
+        case "turn":
+            return "Claim"
+        case "mine":
+            return "Resume" if stopper and stopper.get("session_id") != me else "Release"
+        case state:
+            return "Leave queue" if view.place(status, me) else "Clear fault" if state == "fault" else "Request"
+
+
+def others(status: Fields, me: str | None) -> tuple[Other, ...]:
+    """Return what else `me` can do now."""
+    stand, mine, waiting = view.stand(status, me), view.place(status, me), bool(status.get("queue"))
+    asks, asked = bool(_asker(status)), (mine.get("ask") or {"answer": "no"})["answer"] is None
+    watches, held = view.observes(status, me), stand in ("other", "silent")
+    fits: Mapping[Other, bool] = {
+        "Yes, hand over": asks,
+        "No": asks,
+        "Later": asks,
+        "Keep": stand == "mine",
+        "Hand over": waiting,
+        "Watch only": stand == "mine" and not waiting,
+        "Release": likeliest(status, me) != "Release",
+    }
+    if not view.holds(status, me):
+        fits = {
+            "Swap places": bool(_swapper(status, me)),
+            "Ask": held and not asked,
+            "Watch": not watches and not mine and stand not in ("draining", "unknown"),
+            "Stop watching": watches,
+            "Take by force": held,
+            "Clear fault": stand == "fault" and bool(mine),
+        }
+    return tuple(deed for deed in OTHERS if fits.get(deed))
+
+
+def what(deed: Deed, status: Fields, me: str | None) -> str:
+    """Return what a click does, and to whom."""
+    queue, parts = status.get("queue") or [{}], {"asker": _asker(status), "swapper": _swapper(status, me)}
+    parts |= {"next": queue[0], "holder": status.get("holder") or {}}
+    people = {role: view.person(part, None) for role, part in parts.items()}
+    return _WHAT[deed].format(name=status.get("equipment_id"), **people)
+
+
+def do(deed: Deed, session: KernelSession, status: Fields, typed: str) -> str:
+    """Do the deed, as `status` shows things and with what was `typed`; return what to say of it, often nothing.
+
+    Raises `UsageProblem` where what was typed is missing or wrong, and what the session raises.
+    """
+    name, me, text = status["equipment_id"], session.session_id, typed or None
+    holder = view.person(status.get("holder") or {}, None)
+    match deed:
+        case "Request":
+            session.acquire(name, queue=True, note=text)
+        case "Claim":
+            session.claim(name)
+        case "Release" | "Stop watching":
+            session.release(name)
+        case "Leave queue":
+            session.leave(name)
+        case "Resume":
+            session.resume(name)
+        case "Watch only" | "Watch":
+            session.acquire(name, mode="observer")
+        case "Keep":
+            session.keep(name, *_span(typed, _HOW_LONG))
+        case "Hand over":
+            session.hand_over(name, status["queue"][0]["queue_id"])
+        case "Yes, hand over":
+            session.answer(name, _asker(status)["queue_id"], "yield", note=text)
+        case "No":
+            session.answer(name, _asker(status)["queue_id"], "no", note=text)
+        case "Later":
+            seconds, note = _span(typed, _WHEN)
+            session.answer(name, _asker(status)["queue_id"], "later", seconds=seconds, note=note)
+        case "Ask":
+            if session.acquire(name, queue=True)["status"] == "queued":
+                session.ask(name, text)
+                return f"{holder} is asked to yield {name}."
+        case "Swap places":
+            session.swap(name, _swapper(status, me)["queue_id"])
+        case "Take by force":
+            session.release(name, force=True, reason=_given(typed, _WHY.format(name=name, holder=holder)))
+            return f"{name} was taken from {holder}, who is told that you did it and why."
+        case "Clear fault":
+            session.clear_fault(name, _given(typed, _FOUND))
+    return ""
+
+
+def _asker(status: Fields) -> Fields:
+    """Return the first who asks and has no answer."""
+    asking = (entry for entry in status.get("queue") or () if (entry.get("ask") or {"answer": "no"})["answer"] is None)
+    return next(asking, {})
+
+
+def _swapper(status: Fields, me: str | None) -> Fields:
+    """Return who offers `me` to swap places."""
+    offered = view.place(status, me).get("queue_id")
+    return next((entry for entry in status.get("queue") or () if offered and entry.get("swap_with") == offered), {})
+
+
+def _span(typed: str, wanted: str) -> tuple[float, str | None]:
+    time, _, note = typed.partition(" ")
+    seconds = read_span(time)
+    if seconds is None:
+        raise UsageProblem(wanted)
+    return seconds, note.strip().strip("\"'") or None
+
+
+def _given(typed: str, wanted: str) -> str:
+    if not typed:
+        raise UsageProblem(wanted)
+    return typed

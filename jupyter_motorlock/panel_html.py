@@ -1,0 +1,199 @@
+"""What the panel looks like: all that it shows of one equipment, and the HTML of it, whole or as a row of many.
+
+Pure. Text that users chose is escaped; none of it enters a script: what `panel.js` reads is in data attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from jupyter_motorlock import deeds, view
+from jupyter_motorlock.rows import sentence
+from jupyter_motorlock.view import Fields
+
+COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
+LATE_S = 3  # how long after its end a countdown waits for news before it says so
+LATE = "stale: no word from the authority"
+LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
+GONE = "This kernel has ended and given its locks back: log in again with %motor_login {name}."
+MOST_WAITING = 5  # lines, so that the height does not change
+MOST_EVENTS = 5
+
+_BADGES: Mapping[view.Standing, tuple[str, str]] = {  # how this session stands: what the badge says, and its colour
+    "free": ("free", "free"),
+    "mine": ("yours", "mine"),
+    "turn": ("your turn", "wait"),
+    "other": ("in use", "other"),
+    "silent": ("silent", "wait"),
+    "draining": ("coming to rest", "wait"),
+    "fault": ("fault", "bad"),
+    "unknown": ("unknown", "bad"),
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a panel shows but the ticking digits: where two are equal, nothing need be sent."""
+
+    title: str
+    label: str
+    badge: str
+    tone: str
+    headline: str
+    reading: str
+    doing: str
+    fraction: float | None  # of the way of a move, 0 to 1
+    ends: str
+    ends_at: str
+    notice: str
+    wrong: bool  # what the notice says is more than an ask or its answer
+    asked: bool  # somebody waits for an answer of ours
+    turn: str  # which grant has to be claimed, a word for the browser to remember
+    likeliest: tuple[deeds.Deed, str]
+    others: tuple[tuple[deeds.Deed, str], ...]
+    waiting: tuple[str, ...]
+    watching: tuple[str, ...]
+    happened: tuple[str, ...]
+
+
+def shown(
+    status: Fields,
+    me: str | None,
+    *,
+    alive: bool = True,
+    said: str = "",
+    happened: Sequence[Fields] = (),
+    now: datetime | None = None,
+) -> Shown:
+    """Return what the panel of `me` shows; `said` answers the last click, `happened` are events, `now` has the zone."""
+    stand, title, label = view.stand(status, me), status.get("equipment_id") or "equipment", status.get("label") or ""
+    badge, tone = _BADGES[stand] if alive else ("no connection", "bad")
+    asks, wrong = view.asks(status, me, now=now), view.trouble(status, me, now=now)
+    told = [said, wrong, *asks] if alive else [said, LOST]
+    return Shown(
+        title=title,
+        label="" if label == title else label,
+        badge=badge,
+        tone=tone,
+        headline=view.headline(status, me, now=now),
+        reading=view.reading(status),
+        doing=view.doing(status, me, now),
+        fraction=(status.get("readback") or {}).get("fraction"),
+        ends=view.ends(status, now),
+        ends_at=((status.get("ending") or {}).get("at") or "")[:19],  # what the digits cannot show is no change
+        notice=" ".join(text for text in told if text),
+        wrong=bool(said or wrong) or not alive,
+        asked=view.holds(status, me) and bool(asks),
+        turn=f"{status.get('fence')} {status.get('lock_id')}" if stand == "turn" else "",
+        likeliest=_with_words(deeds.likeliest(status, me), status, me),
+        others=tuple(_with_words(deed, status, me) for deed in deeds.others(status, me)),
+        waiting=tuple(view.waiting(status, me, now=now)),
+        watching=tuple(view.watching(status, me)),
+        happened=tuple(f"{view.clock(event['timestamp'], now)}  {sentence(event)}" for event in happened),
+    )
+
+
+def is_news(event: Fields) -> bool:
+    """Whether More lists the event: what commands did as they should would drive out all else in a scan."""
+    return event["event"] != "command_started" and event.get("outcome") != "done"
+
+
+def whole(seen: Shown, left_s: float | None) -> str:
+    """Return the panel of one; the browser counts down from `left_s` seconds, then says that the time is up."""
+    headline, doing, notice, ends = escape(seen.headline), escape(seen.doing), escape(seen.notice), escape(seen.ends)
+    digits, late = _countdown(left_s)
+    return (
+        f'<div class="ml-panel ml-{seen.tone}{" ml-asked" if seen.asked else ""}">'
+        f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
+        f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
+        f'<div class="ml-head" title="{headline}">{headline}</div>{_gone(seen)}'
+        f'<div class="ml-line"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
+        f'<span class="ml-dim" title="{doing}">{doing}</span></div>{_bar(seen)}'
+        f'<div class="ml-line ml-ends">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
+        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div>{_news(seen)}</div>'
+    )
+
+
+def row(seen: Shown, left_s: float | None) -> str:
+    """Return one of many: two lines, of which the second says what is wrong, where something is."""
+    digits, late = _countdown(left_s)
+    doing, told = escape(seen.doing), escape(seen.notice or seen.headline)
+    kind = "ml-wrong" if seen.wrong else "" if seen.notice else "ml-dim"
+    return (
+        f'<div class="ml-panel ml-{seen.tone}">'
+        f'<div class="ml-line"><b title="{escape(seen.label)}">{escape(seen.title)}</b>'
+        f'<span class="ml-badge">{escape(seen.badge)}</span><span class="ml-pos">{escape(seen.reading)}</span>'
+        f'<span class="ml-dim" title="{doing}">{doing}</span>{digits}{late}</div>{_bar(seen)}'
+        f'<div class="ml-said {kind}" title="{told}">{told}</div>'
+        f"{_gone(seen)}{_news(seen)}</div>"
+    )
+
+
+def more(seen: Shown) -> str:
+    """Return what is read behind More: the queue, the newest events, and who watches."""
+    waiting = [f"{place}. {line}" for place, line in enumerate(seen.waiting, start=1)] or ["Nobody waits."]
+    if len(waiting) > MOST_WAITING:
+        waiting[MOST_WAITING - 1 :] = [f"and {len(waiting) - MOST_WAITING + 1} more"]
+    watching = f"Watching: {', '.join(seen.watching)}" if seen.watching else "Nobody watches."
+    return (
+        f'<div class="ml-rest"><div><b>Queue</b>{_list(waiting)}</div>'
+        f"<div><b>Recent events</b>{_list(seen.happened[-MOST_EVENTS:])}</div>"
+        f'<div class="ml-dim ml-cut" title="{escape(watching)}">{escape(watching)}</div></div>'
+    )
+
+
+def style(css: str, script: str) -> str:
+    """Return what a page has once for each panel: its style, and the script that it starts with."""
+    return f'<style onload="{escape(script)}">{css}</style>'
+
+
+def foot(*, toggle: bool) -> str:
+    """Return what never changes and so stays open, or heard: the way to More, and what is read aloud."""
+    summons = '<span class="ml-summons">: somebody asks you</span>'
+    details = f'<details class="ml-more"><summary>More{summons}</summary></details>' if toggle else ""
+    return f'{details}<div class="ml-aloud" role="status"></div>'
+
+
+NOTIFY = '<button type="button" class="ml-notify" onclick="motorlockNotify(this)" hidden>Notify me</button>'
+
+
+def _with_words(deed: deeds.Deed, status: Fields, me: str | None) -> tuple[deeds.Deed, str]:
+    return deed, deeds.what(deed, status, me)
+
+
+def _countdown(left_s: float | None) -> tuple[str, str]:
+    """Return the digits, and what hides behind them until they have run out."""
+    if left_s is None or not 0 < left_s < COUNT_S:  # what is due is not late
+        return "", ""
+    # One set of keyframes for all panels: a negative delay starts each count at its own number.
+    size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
+    digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
+    return digits, f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
+
+
+def _bar(seen: Shown) -> str:
+    if seen.fraction is None:
+        return '<div class="ml-way"></div>'
+    gone = 100 * seen.fraction
+    value = f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{gone:.0f}" aria-label="Way of the move"'
+    return f'<div class="ml-way" role="progressbar" {value}><i style="width:{gone:.1f}%"></i></div>'
+
+
+def _gone(seen: Shown) -> str:
+    """Return what the style shows in place of all else once the kernel has ended."""
+    return f'<div class="ml-gone">{escape(GONE.format(name=seen.title))}</div>'
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f'<li class="ml-cut" title="{escape(line)}">{escape(line)}</li>' for line in lines)
+    return f'<ul class="ml-list">{items}</ul>'
+
+
+def _news(seen: Shown) -> str:
+    """Return what wakes the browser's part whenever the panel has changed: what to read aloud, and whose turn it is."""
+    data = {"name": seen.title, "said": seen.notice, "turn": seen.turn, "headline": seen.headline}
+    told = " ".join(f'data-{key}="{escape(text)}"' for key, text in data.items())
+    return f'<style class="ml-news" {told} onload="window.motorlockTell?.(this)">.ml-news{{}}</style>'

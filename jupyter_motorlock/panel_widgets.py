@@ -1,0 +1,150 @@
+"""The widgets of the panel: plain ipywidgets, because a kernel cannot bring an extension of its own to the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.resources import files
+from typing import Protocol
+
+import ipywidgets
+
+from jupyter_motorlock import panel_html
+from jupyter_motorlock.deeds import OTHERS, Deed
+from jupyter_motorlock.panel_html import Shown
+
+HINT = "3h overnight scan, or a reason"
+
+
+class Obeys(Protocol):
+    """Whom the buttons of one panel tell of a click, in whatever thread it arrives."""
+
+    equipment_id: str
+
+    def click(self, deed: Deed | None) -> None:
+        """Do a deed; None is the one that the first button names."""
+
+    def stop(self) -> None:
+        """Stop the equipment."""
+
+
+class RowFace:
+    """One row of many: what is so, the likeliest deed and STOP."""
+
+    def __init__(self, panel: Obeys) -> None:
+        self._body = ipywidgets.HTML()
+        self._first = _button("", "motorlock-deed", lambda: panel.click(None))
+        stop = _button("STOP", "motorlock-stop", panel.stop, f"STOP {panel.equipment_id} now, whoever has it")
+        self.box = _box(self._kind, self._parts(panel, self._first, stop), "motorlock-one", *self._classes)
+
+    _kind: type[ipywidgets.Box] = ipywidgets.HBox
+    _classes: tuple[str, ...] = ("motorlock-row",)
+
+    def _parts(self, _panel: Obeys, first: ipywidgets.Button, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
+        return [self._body, first, stop]
+
+    def show(self, seen: Shown, left_s: float | None) -> None:
+        """Show it; widgets send only what is new to them."""
+        deed, words = seen.likeliest
+        self._label("" if deed == "Clear fault" else deed, words)  # a row has no place for the reason
+        self._body.value = panel_html.row(seen, left_s)
+
+    def typed(self) -> str:
+        """Return what was typed for a deed."""
+        return ""
+
+    def empty(self) -> None:
+        """Forget what was typed."""
+
+    def _label(self, text: str, words: str) -> None:
+        self._first.description, self._first.tooltip = text, words if text else None
+
+
+class WholeFace(RowFace):
+    """One panel: all that is so, the likeliest deed, STOP, and the rest behind More."""
+
+    _kind = ipywidgets.VBox
+    _classes = ("motorlock",)
+
+    def _parts(self, panel: Obeys, first: ipywidgets.Button, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
+        self._more = ipywidgets.HTML()
+        self._text = ipywidgets.Text(description="Time, note or reason:", placeholder=HINT, continuous_update=False)
+        self._text.style.description_width = "initial"
+        self._others = {deed: _button(deed, "motorlock-deed", partial(panel.click, deed)) for deed in OTHERS}
+        can = _box(ipywidgets.HBox, list(self._others.values()), "motorlock-can")
+        more = [self._more, self._text, can, ipywidgets.HTML(panel_html.NOTIFY)]
+        foot = ipywidgets.HTML(panel_html.foot(toggle=True))
+        buttons = _box(ipywidgets.HBox, [first, foot, stop], "motorlock-buttons")
+        return [_style(), self._body, buttons, _box(ipywidgets.VBox, more, "motorlock-more")]
+
+    def show(self, seen: Shown, left_s: float | None) -> None:
+        """Show it; widgets send only what is new to them."""
+        self._label(*seen.likeliest)
+        fit = dict(seen.others)
+        for deed, button in self._others.items():
+            button.tooltip = fit.get(deed, button.tooltip)
+            button.layout.display = None if deed in fit else "none"
+        self._more.value = panel_html.more(seen)
+        self._body.value = panel_html.whole(seen, left_s)
+
+    def typed(self) -> str:
+        """Return what was typed for a deed."""
+        return str(self._text.value).strip()
+
+    def empty(self) -> None:
+        """Forget what was typed."""
+        self._text.value = ""
+
+
+def many(rows: Iterable[RowFace]) -> ipywidgets.VBox:
+    """Return the box of the rows."""
+    foot = ipywidgets.HTML(panel_html.foot(toggle=False))
+    return _box(ipywidgets.VBox, [_style(), foot, *(face.box for face in rows)], "motorlock", "motorlock-many")
+
+
+def displayed(box: ipywidgets.Box, bundle: Callable[[dict[str, object]], dict[str, object]]) -> None:
+    """Let `bundle` have the last word on what a display of `box` sends, and let its buttons work while a cell runs.
+
+    The front end chooses the subshell that a click runs in; ipykernel 7.4 instead sends it to the shell that last
+    wrote to the widget: the one busy with the cell.
+    """
+    for widget in _tree(box):
+        if hasattr(widget.comm, "_reply_subshell_for"):
+            widget.comm._reply_subshell_for = None
+    box._repr_mimebundle_ = lambda **_: bundle(type(box)._repr_mimebundle_(box))
+
+
+def close(box: ipywidgets.Box) -> None:
+    """Take it off the page, with all that is in it."""
+    for widget in reversed(list(_tree(box))):
+        widget.close()
+
+
+def _button(label: str, kind: str, click: Callable[[], None], words: str | None = None) -> ipywidgets.Button:
+    button = ipywidgets.Button(description=label, tooltip=words)
+    button.add_class(kind)
+    button.on_click(lambda _: click())
+    return button
+
+
+def _box(kind: type[ipywidgets.Box], children: list[ipywidgets.Widget], *classes: str) -> ipywidgets.Box:
+    box = kind(children)
+    for name in classes:
+        box.add_class(name)
+    return box
+
+
+def _style() -> ipywidgets.HTML:
+    css, script = (files("jupyter_motorlock").joinpath(f"panel.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    style = ipywidgets.HTML(panel_html.style(css, script))
+    style.layout.display = "none"
+    return style
+
+
+def _tree(widget: ipywidgets.Widget) -> Iterable[ipywidgets.Widget]:
+    yield widget
+    yield widget.layout
+    if hasattr(widget, "style"):
+        yield widget.style
+    for child in getattr(widget, "children", ()):
+        yield from _tree(child)

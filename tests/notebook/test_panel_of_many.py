@@ -1,0 +1,133 @@
+"""The panel of many in a real kernel against a real authority, and what is cleared when equipment is at fault."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from front import Front
+from real_lab import Authority, Kernel
+from typed import Notebook, wait_until
+
+import jupyter_motorlock
+from jupyter_motorlock.panel import WRITE_APART_S, WRITE_EVERY_S, Pace
+
+LAB = """
+[equipment.stage_x]
+driver = "simulated-motor"
+[equipment.stage_y]
+driver = "simulated-motor"
+[equipment.press]
+driver = "tests.api.drivers:Flaky"
+stop_seconds = 0.2
+options = {{ place = "{place}" }}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authority with two motors and one that can be jammed and unplugged."""
+    (tmp_path / "lab.toml").write_text(LAB.format(place=tmp_path), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    running = Authority(tmp_path / "data", "--config", str(tmp_path / "lab.toml"))
+    wait_until(lambda: running.status("press")["readback"]["connected"], "the device to answer")
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def kernel(lab: Authority, tmp_path: Path) -> Iterator[Kernel]:
+    place = {"IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    running = Kernel({**os.environ, **place, "MOTORLOCK_URL": lab.url, "MOTORLOCK_USER": "ann"})
+    running.run("%load_ext jupyter_motorlock")
+    yield running
+    running.end()
+
+
+def test_the_panel_without_a_name_shows_a_live_row_for_all_there_is(lab: Authority, kernel: Kernel) -> None:
+    """NB-44 NB-9"""
+    front = Front(kernel)
+    front.run("%motor_panel")
+    front.until(lambda: len(front.rows()) == 3, "the rows")
+    assert front.labels() == ["Request", "STOP"] * 3
+    assert sorted(front.texts[0].splitlines()) == ["press is free.", "stage_x is free.", "stage_y is free."]
+    lab.person("Bob").acquire(equipment_id="stage_y")
+    front.until(lambda: any("Bob has stage_y" in row for row in front.rows()), "the news")
+    front.run("assert get_ipython().magics_manager.registry['MotorMagics'].current.session_id is None")
+    front.run("%unload_ext jupyter_motorlock")
+    front.settle()
+    assert front.closed == set(front.models), "the panel outlived the extension"
+
+
+def test_a_row_has_its_own_buttons_and_says_what_is_wrong_itself(lab: Authority, kernel: Kernel) -> None:
+    """NB-44 NB-13 NB-12"""
+    front = Front(kernel)
+    front.run("%motor_panel stage_y stage_x")
+    assert len(front.rows()) == 2
+    subshell = front.subshell()
+    cell = front.start("import time\nwhile not globals().get('over'): time.sleep(0.01)")
+    front.click("Request", subshell=subshell)
+    front.until(lambda: any("stage_y is yours" in row for row in front.rows()), "the grant while the cell runs")
+    assert lab.status("stage_x")["state"] == "free"
+    front.click("STOP", subshell=subshell)
+    front.until(lambda: any("stop delivered" in row for row in front.rows()), "the stop while the cell runs")
+    kernel.manager.interrupt_kernel()
+    with pytest.raises(AssertionError, match="KeyboardInterrupt"):
+        front.finish(cell)
+
+
+def test_a_name_that_is_not_there_is_answered_by_what_is(lab: Authority, kernel: Kernel) -> None:
+    """NB-44"""
+    ran = Notebook(kernel).run("%motor_panel stage_x stage_z")
+    assert ran.error == "UsageProblem: stage_z is not here; there is stage_x (free), stage_y (free), press (free)."
+    assert ran.panels == 0
+
+
+def test_the_function_shows_the_panel_of_the_kernels_session(lab: Authority, kernel: Kernel) -> None:
+    """NB-44 NB-40"""
+    kernel.run("import jupyter_motorlock\nstage = %motor_login stage_x --no-panel")
+    assert kernel.run("jupyter_motorlock.motor_panel('stage_x')").startswith("stage_x is yours")
+    assert kernel.run("jupyter_motorlock.motor_panel()").splitlines()[0].startswith("stage_x is yours")
+    kernel.run("assert jupyter_motorlock.motor_panel() is jupyter_motorlock.motor_panel()")
+
+
+def test_without_a_notebook_the_panel_is_text(lab: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NB-44 NB-40"""
+    monkeypatch.setenv("MOTORLOCK_URL", lab.url)
+    assert repr(jupyter_motorlock.motor_panel("stage_x")).startswith("stage_x is free.")
+    assert repr(jupyter_motorlock.motor_panel()).count("\n") == 2
+
+
+def test_rows_in_motion_share_one_pace() -> None:
+    """NB-44"""
+    pace, now = Pace(), time.monotonic()
+    assert pace.wait_s(0.0) == 0.0
+    waits = [pace.wait_s(0.0) for _ in range(30)]
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(30 * WRITE_APART_S, abs=WRITE_APART_S)
+    assert 1 / WRITE_APART_S < 17
+    alone = Pace()
+    assert alone.wait_s(now) <= WRITE_EVERY_S
+
+
+def test_a_fault_is_cleared_from_the_notebook_with_a_reason(lab: Authority, kernel: Kernel, tmp_path: Path) -> None:
+    """NB-49"""
+    bob, ann = lab.person("Bob"), Notebook(kernel)
+    bob.acquire(equipment_id="press")
+    crawl = {"command_id": "c", "equipment_id": "press", "action": "crawl", "parameters": {}, "wait_seconds": 0}
+    lab.call("POST", "/equipment/press/command", crawl | {"session_id": bob.session_id})
+    for trouble in ("jammed", "unplugged"):
+        (tmp_path / trouble).touch()
+    bob.leave()
+    wait_until(lambda: lab.status("press")["state"] == "fault", "the fault")
+    assert "%motor_clear_fault press REASON" in ann.run("%motor_status press").stdout
+    lacking = "UsageProblem: Say of what, and what you found and did: %motor_clear_fault NAME REASON"
+    assert ann.run("%motor_clear_fault press").error == lacking
+    said = ann.run("%motor_clear_fault press cable in again").stdout
+    assert said == "The fault of press is cleared. press is free.\n"
+    cleared = lab.events("press")[-1]
+    assert (cleared["event"], cleared["user"], cleared["reason"]) == ("fault_cleared", "ann", "cable in again")
+    assert ann.run('%motor_clear_fault press "again"').ename == "Refused"
