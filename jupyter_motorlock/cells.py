@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from jupyter_motorlock import view
-from jupyter_motorlock.errors import MotorlockError
+from jupyter_motorlock.errors import DryRunRefused, MotorlockError, refusal
 from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line, Mistake
 from jupyter_motorlock.sent import Sent, send, told_as_stopped
@@ -16,7 +16,7 @@ LONGEST = 60  # characters of a line that are shown
 
 
 class Cell:
-    """The lines of one cell for `equipment_id`; `results` has the value of each line that ran, `failed` the error.
+    """The lines of one cell for `equipment_id`; `results` has the value of each line that ran.
 
     With `no_wait` the last line is sent and not waited for: its value is a `Sent`.
     """
@@ -24,23 +24,52 @@ class Cell:
     def __init__(
         self, session: KernelSession, equipment_id: str, lines: Sequence[Line | Mistake], *, no_wait: bool = False
     ) -> None:
-        """Raise what is wrong with the first line that cannot be sent; nothing is sent yet."""
         self.equipment_id = equipment_id
         self.results: list[object] = []
-        self.failed: MotorlockError | None = None
-        self._session, self._no_wait = session, no_wait
         self.lines = [line for line in lines if isinstance(line, Line)]
-        for line in lines:
-            if isinstance(line, Mistake):
-                raise line.problem.in_cell(_where(line), "no line ran")
+        self._mistakes = [line for line in lines if isinstance(line, Mistake)]
+        self._session, self._no_wait = session, no_wait
+
+    def dry_run(self) -> str:
+        """Return that all lines would be accepted now, and which depend on those before them; sends none.
+
+        Raises `DryRunRefused` with what is wrong with each line.
+        """
+        wrong: dict[int, MotorlockError] = {x.number: x.problem.in_cell(_where(x), "") for x in self._mistakes}
+        is_certain = bool(wrong)
+        for line, refused, certain in self._refusals():
+            wrong[line.number or 0] = refused.in_cell(
+                _where(line), "" if certain else "the lines before it may change that"
+            )
+            is_certain |= certain
+        told = [error for _, error in sorted(wrong.items())]
+        heading = _counted(len(self.lines) + len(self._mistakes), len(told))
+        if is_certain:
+            raise DryRunRefused(f"{heading}:", told)
+        return "\n".join([heading + (":" if told else "."), *(f"  {error.shown()}" for error in told)])
+
+    def prepare(self) -> None:
+        """Raise what is wrong with the first line that would be refused whatever runs before it; sends none."""
+        for mistake in self._mistakes:
+            raise mistake.problem.in_cell(_where(mistake), "no line ran")
+        for line, refused, certain in self._refusals() if len(self.lines) > 1 else ():
+            if certain:
+                raise refused.in_cell(_where(line), "no line ran")
+
+    def _refusals(self) -> Iterator[tuple[Line, MotorlockError, bool]]:
+        """Yield the lines that would be refused now, and whether that is certain: nothing runs before the first."""
+        asked = [(line.command.name, line.parameters) for line in self.lines]
+        for line, found in zip(self.lines, self._session.check(self.equipment_id, asked), strict=True):
+            if (problem := found["refusal"]) is not None:
+                yield line, refusal(problem, problem["status"]), found["always"] or line is self.lines[0]
 
     @property
     def running(self) -> Line | None:
-        """The line that runs now."""
-        return None if self.failed or len(self.results) == len(self.lines) else self.lines[len(self.results)]
+        """The line that runs now, or next."""
+        return self.lines[len(self.results)] if len(self.results) < len(self.lines) else None
 
-    def run(self, *, timeout_s: float | None = None, on_change: Callable[[], None] = lambda: None) -> object:
-        """Run the lines up to the first that fails, and return the last value; `on_change` is called after each.
+    def run(self, *, timeout_s: float | None = None, say: Callable[[str], object] = lambda _: None) -> object:
+        """Run the lines up to the first that fails, and return the last value; `say` is told what became of each.
 
         `timeout_s` is how long one line may take. An error says which line it was and which others ran.
         """
@@ -49,33 +78,24 @@ class Cell:
                 try:
                     with told_as_stopped(self._session, self.equipment_id, line.command):
                         self.results.append(self._run(line, timeout_s))
-                        on_change()
+                        say(f"{short(line.typed)}  →  {text_of(self.results[-1])}")
                 except MotorlockError as error:
-                    self.failed = error
-                    raise error.in_cell(*self._told(line)) from None
+                    say(f"{short(line.typed)}  →  {error.became}")
+                    ran, left = self._besides(line)
+                    if left:
+                        say(f"not run: {', '.join(short(one.typed) for one in left)}")
+                    raise error.in_cell(_where(line), _which(ran, left)) if ran or left else error from None
         return self.results[-1] if self.results else None
-
-    def report(self) -> str:
-        """Return what became of each line, as text: one line each, and those that did not run in one."""
-        ran = [f"{short(x.typed)}  →  {text_of(value)}" for x, value in zip(self.lines, self.results, strict=False)]
-        left = self.lines[len(ran) :]
-        if self.failed:
-            ran.append(f"{short(left.pop(0).typed)}  →  {self.failed.became}")
-        return "\n".join(ran + ([f"not run: {', '.join(short(line.typed) for line in left)}"] if left else []))
 
     def _run(self, line: Line, timeout_s: float | None) -> object:
         if self._no_wait and line is self.lines[-1]:
             return Sent(self._session, self.equipment_id, line.command, line.parameters)
         return send(self._session, self.equipment_id, line.command, line.parameters, timeout_s=timeout_s)
 
-    def _told(self, failed: Line) -> tuple[str, str]:
-        """Return which line failed and what else of the cell ran; nothing where it is the only one."""
-        if len(self.lines) == 1:
-            return "", ""
-        ran, left = self.lines[: len(self.results)], self.lines[len(self.results) + 1 :]
-        if not ran:
-            return _where(failed), f"{_numbers(left)} did not run"
-        return _where(failed), f"{_numbers(ran)} ran" + (f", {_numbers(left)} did not" if left else "")
+    def _besides(self, failed: Line) -> tuple[Sequence[Line], Sequence[Line]]:
+        """Return the lines before the one that failed, and those after it."""
+        at = self.lines.index(failed)
+        return self.lines[:at], self.lines[at + 1 :]
 
 
 def short(typed: str) -> str:
@@ -85,14 +105,38 @@ def short(typed: str) -> str:
 
 def text_of(value: object) -> str:
     """Return a value as it is shown: shortened, where it is a structure."""
-    if value is None:
-        return "done"
+    if value is None or isinstance(value, Sent):
+        return "done" if value is None else "sent"
     units = f" {value.units}" if isinstance(value, Value) else ""
     return short(view.value(value) + units if isinstance(value, bool | float) else str(value))
 
 
 def _where(line: Line | Mistake) -> str:
-    return f"Line {line.number} ({short(line.typed)})"
+    return f"Line {line.number} ({short(line.typed)})" if line.number else short(line.typed)
+
+
+def _which(ran: Sequence[Line], left: Sequence[Line]) -> str:
+    if not ran:
+        return f"{_numbers(left)} did not run"
+    return f"{_numbers(ran)} ran" + (f", {_numbers(left)} did not" if left else "")
+
+
+def _counted(lines: int, wrong: int) -> str:
+    """Return how many of so many lines would be accepted."""
+    match lines, lines - wrong:
+        case 0, _:
+            return "There is no command in it; nothing was sent"
+        case 1, good:
+            return f"It would be {'accepted' if good else 'refused'} now; nothing was sent"
+        case _, good:
+            some = (
+                f"All {lines} lines"
+                if good == lines
+                else f"{good} of {lines} lines"
+                if good
+                else f"None of {lines} lines"
+            )
+            return f"{some} would be accepted now; nothing was sent"
 
 
 def _numbers(lines: Sequence[Line]) -> str:

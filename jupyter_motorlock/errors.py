@@ -45,8 +45,12 @@ class MotorlockError(Exception):
     def __str__(self) -> str:
         return self._told("")
 
+    def shown(self) -> str:
+        """Return the sentence with the hint."""
+        return self._told(self.hint())
+
     def _render_traceback_(self) -> list[str]:  # IPython calls this; no import needed
-        return [f"{type(self).__name__}: {self._told(self.hint())}"]
+        return [f"{type(self).__name__}: {self.shown()}"]
 
     def _told(self, hint: str) -> str:
         sentence, (line, ran) = super().__str__(), self._place
@@ -168,7 +172,7 @@ class DryRunRefused(MotorlockError):
     """A dry run found lines that would be refused now; `refusals` has the error of each. Nothing was sent."""
 
     def __init__(self, sentence: str, refusals: Sequence[MotorlockError]) -> None:
-        super().__init__("\n".join([sentence, *(f"  {refusal}" for refusal in refusals)]))
+        super().__init__("\n".join([sentence, *(f"  {refusal.shown()}" for refusal in refusals)]))
         self.refusals = refusals
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial, wraps
 from itertools import pairwise
@@ -32,6 +33,7 @@ from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
 from jupyter_motorlock.options import read, read_span
 from jupyter_motorlock.panel import panel_of
+from jupyter_motorlock.progress import shown
 from jupyter_motorlock.restart import Memory
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.session import KernelSession
@@ -225,9 +227,9 @@ class MotorMagics(Magics):
 
         ::
 
-          %motor [NAME] COMMAND [VALUE | PARAMETER=VALUE ...] [-o VAR] [--timeout TIME] [--no-wait]
+          %motor [NAME] COMMAND [VALUE | PARAMETER=VALUE ...] [-o VAR] [--timeout TIME] [--no-wait] [--dry-run]
 
-          %%motor [NAME] [-o VAR] [--timeout TIME] [--no-wait]
+          %%motor [NAME] [-o VAR] [--timeout TIME] [--no-wait] [--dry-run]
           move_to 12.5
           position
 
@@ -240,6 +242,7 @@ class MotorMagics(Magics):
         --timeout TIME  stop the motor and fail when one line takes longer; 30 is seconds: --timeout 2min
         --no-wait       do not wait for the end of the last line; the value has .done and .wait(timeout=None):
                         move = %motor move_to 80 --no-wait
+        --dry-run       check rights, limits and spelling of all lines, and send none
         """
         session, names = self.session, self._names_of(local_ns)
         line, silent = unsilenced(line)
@@ -256,8 +259,15 @@ class MotorMagics(Magics):
             name = meant.one(session, [fill(word, names) for word in words])
             lines = read_cell(body, name, meant.commands(session, name), names)
         called = Cell(session, name, lines, no_wait=given["no_wait"])
+        if given["dry_run"]:
+            say(called.dry_run())
+            return None
+        called.prepare()
+        quiet = silent or cell is None
+        live = not quiet and bool(lines) and getattr(self._shell, "kernel", None) is not None
         try:
-            value = called.run(timeout_s=given["timeout_s"])
+            with shown(session, called) if live else nullcontext():
+                value = called.run(timeout_s=given["timeout_s"], say=_say_nothing if quiet else say)
         finally:
             if given["out"] and (cell is not None or called.results):
                 self._shell.user_ns[given["out"]] = called.results if cell is not None else called.results[0]
@@ -373,6 +383,10 @@ def _shown(rows: Rows) -> Rows | None:
 
 def _now() -> datetime:
     return datetime.now().astimezone()
+
+
+def _say_nothing(*_sentences: str) -> None:
+    pass
 
 
 def say(*sentences: str) -> None:

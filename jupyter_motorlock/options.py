@@ -75,6 +75,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("-o", "out", VARIABLE),
         Option("--timeout", "timeout_s", TIME),
         Option("--no-wait", "no_wait"),
+        Option("--dry-run", "dry_run"),
     ),
     "motor_ask": (Option("--within", "within", TIME, 120.0),),
     "motor_answer": (Option("--to", "to", TEXT),),

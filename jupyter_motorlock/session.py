@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jupyter_motorlock.panel import Panel, PanelOfMany
 
 DEFAULT_URL = "http://127.0.0.1:8790"
+CHECKED_AT_ONCE = 100  # commands
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
 
 
@@ -236,10 +237,21 @@ class KernelSession(Link):
     ) -> Json:
         """Send a command and return its reply at its end, or `within_s` seconds later with the outcome `running`."""
         body: Json = {"command_id": key, "equipment_id": equipment_id, "action": action, "parameters": dict(parameters)}
-        body["session_id"] = self.session()
-        if lock := self.held().get(equipment_id):
-            body["fence"] = lock["fence"]
-        return self.client.command(equipment_id, body, key=key, within_s=within_s)
+        return self.client.command(equipment_id, body | self._under(equipment_id), key=key, within_s=within_s)
+
+    def check(self, equipment_id: str, commands: Sequence[tuple[str, Mapping[str, object]]]) -> list[Json]:
+        """Ask of each command whether it would be accepted now: `accepted`, `refusal` and `always`. Changes nothing."""
+        asked = [{"action": action, "parameters": dict(parameters)} for action, parameters in commands]
+        found: list[Json] = []
+        for begin in range(0, len(asked), CHECKED_AT_ONCE):
+            body = {"commands": asked[begin : begin + CHECKED_AT_ONCE], **self._under(equipment_id)}
+            found += self.client.call("POST", "equipment", equipment_id, "check", body=body)["commands"]
+        return found
+
+    def _under(self, equipment_id: str) -> Json:
+        """Return for whom a command is sent and, where this kernel holds the equipment, under which fence."""
+        lock = self.held().get(equipment_id)
+        return {"session_id": self.session()} | ({"fence": lock["fence"]} if lock else {})
 
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""

@@ -222,9 +222,9 @@ def test_a_time_is_seconds_or_has_its_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("magic", "line", "sentence"),
     [
-        ("motor", "--dry", "%motor has no option --dry; it has -o, --timeout, --no-wait."),
+        ("motor", "--bogus", "%motor has no option --bogus; it has -o, --timeout, --no-wait, --dry-run."),
         ("motor", "--tiemout 3", "%motor has no option --tiemout; did you mean --timeout (it has -o, --timeout, "
-         "--no-wait)?"),
+         "--no-wait, --dry-run)?"),
         ("motor_status", "--all", "%motor_status has no option --all; it takes none."),
         ("motor", "--timeout soon", "--timeout of %motor takes a time such as 30s or 2min, not 'soon'."),
         ("motor", "--timeout -3", "--timeout of %motor takes a time such as 30s or 2min, not '-3'."),

@@ -13,7 +13,9 @@ import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
+from jupyter_motorlock.lines import Command, Line
 from jupyter_motorlock.options import OPTIONS
+from jupyter_motorlock.progress import bar_of
 
 ALL = (
     "motor",
@@ -249,14 +251,21 @@ def test_a_cell_of_one_line_fails_as_the_line_does(ann: Notebook) -> None:
 
 def test_the_error_of_a_line_in_a_cell_keeps_its_class_its_data_and_its_hint(ann: Notebook) -> None:
     """NB-52"""
-    ann.value("stage = %motor_login stage_x --watch --no-panel")
-    refused = ann.run("%%motor\nposition\nmove_to 1\nposition")
-    assert refused.error == (
-        "LockRequired: Line 3 (move_to 1): You do not hold stage_x; nobody does: log in to it first "
-        "(%motor_login stage_x); line 2 ran, line 4 did not."
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value(
+        "import threading, time\n"
+        "def give_back():\n"
+        "    while not stage.lock['running']: time.sleep(0.01)\n"
+        "    stage.release()\n"
+        "threading.Thread(target=give_back).start()"
+    )
+    refused = ann.run("%%motor\nposition\nmove_to 5\nmove_to 1\nposition")
+    assert re.sub(r"\d+ s ago", "5 s ago", refused.error) == (
+        "LockLost: Line 4 (move_to 1): Your lock on stage_x was released 5 s ago; log in again to go on "
+        "(%motor_login stage_x); lines 2 and 3 ran, line 5 did not."
     )
     assert ann.value("import sys; (sys.last_value.code, sys.last_value.data['equipment_id'])") == (
-        "('lock_required', 'stage_x')"
+        "('lock_lost', 'stage_x')"
     )
 
 
@@ -303,8 +312,12 @@ def test_what_is_not_waited_for_goes_on_and_can_be_waited_for(ann: Notebook, aut
     """NB-54"""
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("%motor move_to 0")
-    shown = ann.value("%%motor --no-wait -o kept\nposition\nmove_to 3")
-    assert shown == "move_to(position=3) of stage_x was sent; .wait() gives its value, .done tells whether it is over."
+    sent = ann.run("%%motor --no-wait -o kept\nposition\nmove_to 3")
+    assert sent.stdout.endswith("\nmove_to 3  →  sent\n")
+    assert (
+        sent.value
+        == "move_to(position=3) of stage_x was sent; .wait() gives its value, .done tells whether it is over."
+    )
     assert authority.status()["readback"]["moving"]
     assert ann.value("move = kept[1]; kept[0], move.done") == "(0.0 mm, False)"
     early = ann.run("move.wait(timeout=0.01)")
@@ -349,6 +362,120 @@ def test_options_stand_on_the_line_in_any_order_and_exclude_each_other_in_a_sent
     assert ann.run("%motor move_to 1 --no-wait --timeout 5").error == (
         "UsageProblem: What --no-wait does not wait for, --timeout cannot end; leave one of the two out."
     )
+
+
+def test_a_cell_with_a_line_beyond_a_limit_moves_nothing(ann: Notebook, authority: Authority) -> None:
+    """NB-56"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    refused = ann.run("%%motor\nmove_to 0.5\nmove_by 0.25\nset_velocity 10\nmove_to 500\nposition")
+    assert (refused.error, refused.stdout, refused.shown) == (
+        "InvalidRequest: Line 5 (move_to 500): stage_x: 500 mm is outside the limits 0 to 100 mm; it has not moved; "
+        "no line ran.",
+        "",
+        [],
+    )
+    assert [event["event"] for event in authority.events()][-1] == "lock_acquired"
+
+
+def test_a_cell_whose_lines_build_on_each_other_is_not_refused_beforehand(ann: Notebook) -> None:
+    """NB-56"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor move_to 0.5")
+    assert ann.value("%%motor\nmove_to 1\nmove_by -0.75\nmove_by 0.25") == "0.5 mm"
+
+
+def test_a_cell_that_may_not_move_reads_nothing_either(ann: Notebook, authority: Authority) -> None:
+    """NB-56"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    authority.person("Bob").stop("the laser is on")
+    refused = ann.run("%%motor\nposition\nmove_to 1\nhome")
+    assert re.fullmatch(
+        r"StoppedBySomebody: Line 3 \(move_to 1\): Bob stopped stage_x \d s ago \(the laser is on\); resume it, "
+        r"or log in again \(%motor_resume stage_x\); no line ran\.",
+        refused.error,
+    )
+
+
+def test_a_dry_run_says_that_all_lines_would_be_accepted_and_sends_none(ann: Notebook, authority: Authority) -> None:
+    """NB-55"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor move_to 0.5")
+    before = authority.events()
+    dry = ann.run("%%motor --dry-run -o never\nmove_to 1\nposition")
+    assert (dry.error, dry.stdout, dry.value, dry.shown) == (
+        "",
+        "All 2 lines would be accepted now; nothing was sent.\n",
+        None,
+        [],
+    )
+    assert ann.run("%motor move_to 1 --dry-run").stdout == "It would be accepted now; nothing was sent.\n"
+    assert ann.run("%%motor --dry-run\nmove_to 1\nmove_by -0.75").stdout == (
+        "1 of 2 lines would be accepted now; nothing was sent:\n"
+        "  Line 3 (move_by -0.75): stage_x: -0.25 mm is outside the limits 0 to 100 mm; it has not moved; "
+        "the lines before it may change that.\n"
+    )
+    assert ann.run("%%motor --dry-run\n# nothing").stdout == "There is no command in it; nothing was sent.\n"
+    assert authority.events() == before
+    assert ann.run("never").ename == "NameError"
+
+
+def test_a_dry_run_says_of_every_line_what_is_wrong(ann: Notebook, authority: Authority) -> None:
+    """NB-55"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    before = authority.events()
+    wrong = ann.run("%%motor --dry-run\nmove_to 1\nmove_to 500\nmvoe_to 3\nmove_to {x}\nposition")
+    assert (wrong.status, wrong.error) == (
+        "error",
+        "DryRunRefused: 2 of 5 lines would be accepted now; nothing was sent:\n"
+        "  Line 3 (move_to 500): stage_x: 500 mm is outside the limits 0 to 100 mm; it has not moved.\n"
+        "  Line 4 (mvoe_to 3): stage_x has no command mvoe_to; did you mean move_to (it has home, move_by, move_to, "
+        "park, position, set_velocity, status)?\n"
+        "  Line 5 (move_to {x}): {x} has no value here; define it in a cell above, or correct it.",
+    )
+    assert authority.events() == before
+    assert ann.run("%motor stage_y move_to 1 --dry-run").error == (
+        "DryRunRefused: It would be refused now; nothing was sent:\n"
+        "  move_to 1: You do not hold stage_y; nobody does: log in to it first (%motor_login stage_y)."
+    )
+
+
+def test_a_running_cell_shows_a_bar_and_leaves_plain_text(ann: Notebook) -> None:
+    """NB-57"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value("%motor move_to 0")
+    began = time.monotonic()
+    ran = ann.run("%%motor\nposition\nmove_to 12.5\nmove_to position=2.5")
+    took = time.monotonic() - began
+    assert ran.stdout == "position  →  0 mm\nmove_to 12.5  →  12.5 mm\nmove_to position=2.5  →  2.5 mm\n"
+    assert (ran.value, ran.shown) == ("2.5 mm", [{"text/plain": ""}])
+    *bars, last = ran.updates
+    assert last == {"text/plain": ""}
+    assert 2 <= len(bars) <= took / 0.25
+    assert re.fullmatch(r"move_to 12\.5: \d+\.\d{3} → 12\.5 mm \(\d+%\)", bars[0]["text/plain"])
+    assert re.search(r'<progress max="1" value="0\.\d{3}" .* aria-label="move_to 12\.5">', bars[0]["text/html"])
+    assert "var(--jp-" in bars[0]["text/html"]
+
+
+def test_a_failed_line_and_those_that_did_not_run_stay_as_plain_text(ann: Notebook, authority: Authority) -> None:
+    """NB-57"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    moving = ann.start("%%motor\nposition\nmove_to 100\nhome\nposition")
+    wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
+    ann.interrupt()
+    stopped = ann.finish(moving)
+    position = stopped.stdout.splitlines()[0]
+    assert stopped.stdout == f"{position}\nmove_to 100  →  stopped\nnot run: home, position\n"
+    assert stopped.updates[-1:] in ([], [{"text/plain": ""}])
+
+
+def test_text_of_users_is_escaped_in_the_bar() -> None:
+    """NB-57 NB-16"""
+    line = Line("say <b>", Command({"name": "say", "kind": "control", "parameters": []}), {})
+    shown = bar_of(line, {"readback": {"fraction": None, "position": 1.0, "units": "<mm>"}})
+    assert shown["text/plain"] == "say <b>: 1.000 <mm>"
+    assert "<b>" not in shown["text/html"]
+    assert "&lt;mm&gt;" in shown["text/html"]
+    assert "value=" not in shown["text/html"]
 
 
 @pytest.mark.parametrize("cell", ["%%motor stage_x;\nposition", "%%motor\nposition;  # quiet", "%motor position;"])

@@ -34,6 +34,7 @@ class Output:
     ename: str = ""
     traceback: list[str] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def error(self) -> str:
@@ -121,6 +122,8 @@ def _taken(out: Output, message: dict[str, Any]) -> bool:
             out.value = content["data"]["text/plain"]
         case "display_data":
             out.shown.append(content["data"])
+        case "update_display_data":
+            out.updates.append(content["data"])
         case "error":
             out.ename, out.traceback = content["ename"], content["traceback"]
         case "status":

@@ -1,0 +1,82 @@
+"""The bar that a running cell shows: it follows the motor, and is gone when the cell ends.
+
+The thread that hears the feed moves it, and only while the cell runs: what a thread prints lands in whichever cell
+ran last, and updates for ever would keep an idle kernel from being culled. It begins and ends as an empty text, so
+that a notebook that is stored is the one that is run again, also for programs that pass over updates, as nbval does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+
+from IPython.core.display_functions import DisplayHandle
+
+from jupyter_motorlock import view
+from jupyter_motorlock.cells import Cell, short
+from jupyter_motorlock.client import Json
+from jupyter_motorlock.interrupt import clicks_heard
+from jupyter_motorlock.lines import Line
+from jupyter_motorlock.session import KernelSession
+
+LEAST_S = 0.25  # before the first update, and between two
+_NOTHING = {"text/plain": ""}
+_ROW = "color:var(--jp-content-font-color1);font-family:var(--jp-code-font-family);font-size:var(--jp-code-font-size)"
+_BAR = "width:16em;max-width:40%;accent-color:var(--jp-brand-color1);vertical-align:middle"
+
+
+@contextmanager
+def shown(session: KernelSession, cell: Cell) -> Iterator[None]:
+    """Show the bar while the block runs the cell."""
+    bar = Bar(cell)
+    unwatch = session.watch(bar.hear)
+    try:
+        yield
+    finally:
+        with clicks_heard(0):
+            unwatch()
+            bar.end()
+
+
+class Bar:
+    """The display of one cell."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._guard = threading.Lock()
+        self._over = False
+        self._is_empty = True
+        self._sent_at = time.monotonic()
+        self._handle = DisplayHandle()  # type: ignore[no-untyped-call]  # IPython has no types there
+        self._handle.display(_NOTHING, raw=True)  # type: ignore[no-untyped-call]
+
+    def hear(self, equipment_id: str | None, status: Json | None, _event: Json | None) -> None:
+        """Show what the feed has told, unless something was shown just before."""
+        with self._guard:
+            line, now = self._cell.running, time.monotonic()
+            is_due = not self._over and now - self._sent_at >= LEAST_S
+            if is_due and equipment_id == self._cell.equipment_id and status is not None and line is not None:
+                self._sent_at, self._is_empty = now, False
+                self._update(bar_of(line, status))
+
+    def end(self) -> None:
+        """Show nothing any more."""
+        with self._guard:
+            self._over = True
+            if not self._is_empty:
+                self._update(_NOTHING)
+
+    def _update(self, data: Mapping[str, str]) -> None:
+        self._handle.update(data, raw=True)  # type: ignore[no-untyped-call]
+
+
+def bar_of(line: Line, status: Json) -> dict[str, str]:
+    """Return a line that runs as a bar with where the motor is, and as text."""
+    fraction, typed = status["readback"]["fraction"], short(line.typed)
+    value, percent = ("", "") if fraction is None else (f' value="{fraction:.3f}"', f" ({fraction:.0%})")
+    text = f"{typed}: {view.reading(status)}{percent}"
+    bar = f'<progress max="1"{value} style="{_BAR}" aria-label="{escape(typed)}"></progress>'
+    return {"text/html": f'<div class="ml-cell" style="{_ROW}">{bar} {escape(text)}</div>', "text/plain": text}
