@@ -20,7 +20,6 @@ from jupyter_motorlock.errors import (
     LockLost,
     SessionEnded,
     Unreachable,
-    UsageProblem,
 )
 from jupyter_motorlock.lines import Command, declared
 from jupyter_motorlock.link import Link
@@ -87,13 +86,8 @@ class KernelSession(Link):
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
     ) -> DataFrame:
         """Return what `jupyter_motorlock.motor_history` does, asked by this session."""
-        try:
-            from jupyter_motorlock.extras.history import history  # pandas is in an extra
-        except ModuleNotFoundError as missing:
-            raise UsageProblem(
-                f'A history needs {missing.name}: pip install "jupyter-motorlock[plots]"; '
-                "%motor_events shows the events without it."
-            ) from None
+        from jupyter_motorlock.extras.history import history  # pandas is loaded when it is needed
+
         return history(self, names, since=since, last=last)
 
     # Locks

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-import pandas
-
 from jupyter_motorlock import meant
 from jupyter_motorlock.client import Client, Json
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.options import read_span
 from jupyter_motorlock.rows import of_events, sentence
 from jupyter_motorlock.session import KernelSession
+
+try:
+    import pandas
+except ModuleNotFoundError as missing:
+    raise not_installed(missing, "plots") from None
 
 PAGE = 1000  # as many events as the authority gives at once
 DEFAULT_SINCE = "24h"

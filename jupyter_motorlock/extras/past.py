@@ -10,11 +10,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
-
-import pandas
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyter_motorlock.extras.history import NOW
+
+if TYPE_CHECKING:
+    import pandas
 
 AUTHORITY = "the authority"  # parks what was left; nobody has it for that
 Fact: TypeAlias = dict[str, Any]
@@ -181,8 +182,8 @@ def _events(history: pandas.DataFrame) -> Iterator[Fact]:
         name: history[name].astype(object).where(history[name].notna(), None).tolist() for name in wanted
     }
     columns["position"] = history["position"].tolist()
-    utc = history["time"].dt.tz_convert("UTC")
-    columns["time"] = ((utc - pandas.Timestamp(0, tz="UTC")) / pandas.Timedelta(seconds=1)).tolist()
+    utc = history["time"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    columns["time"] = (utc.astype("int64") / 1e6).tolist()
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

@@ -13,18 +13,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-import numpy
-import pandas
-from matplotlib import dates, rcParams
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-
 import jupyter_motorlock
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.extras.past import Past, Span, Stop, Stretch
+
+try:
+    import numpy
+    import pandas
+    from matplotlib import dates, rcParams
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+except ModuleNotFoundError as missing:
+    raise not_installed(missing, "plots") from None
 
 History: TypeAlias = "pandas.DataFrame | str | Sequence[str]"
 Since: TypeAlias = "datetime | timedelta | str | None"
