@@ -122,8 +122,7 @@ def _standing(session: KernelSession, name: str) -> Json:
     """Return what events alone do not tell: who has it now, where it is, and between which limits it moves."""
     status = session.status(name)
     holder, readback = status["holder"], status["readback"]
-    targets = [c.parameters["position"] for c in session.commands(name).values() if "position" in c.parameters]
-    limits = next(((x["low"], x["high"]) for x in targets if x["low"] is not None or x["high"] is not None), None)
+    limits = [readback["values"].get(end) for end in ("low", "high")]  # a driver that has limits names them so
     held = holder and {"user": holder["user"], "since": holder["since"], "fence": status["fence"]}
     return {"held": held, "fault_at": status["fault_at"], "limits": limits} | {
         key: readback[key] for key in ("position", "units")

@@ -156,7 +156,7 @@ def _path(events: Iterable[Fact], holds: Sequence[Span]) -> Iterator[Stretch]:
     for event in events:
         kind, at = event["event"], event["time"]
         here = None if math.isnan(event["position"]) else (at, event["position"])
-        if last is not None and here is not None:
+        if last is not None and here is not None and last != here:
             hold = holds[max(0, bisect_right(begins, last[0]) - 1)] if holds else None
             user = hold.user if hold is not None and hold.begin <= last[0] < hold.end else None
             if running is not None:
@@ -166,7 +166,8 @@ def _path(events: Iterable[Fact], holds: Sequence[Span]) -> Iterator[Stretch]:
                 outside = kind == "moved_outside"
                 turn = (last[0], here[1]) if coasts and not outside else (at, last[1])
                 yield Stretch(user, last, turn)
-                yield Stretch(user, turn, here, outside)
+                if turn != here:
+                    yield Stretch(user, turn, here, outside)
         if kind == "command_started":
             running = event
         elif kind == "command_finished" and running is not None and running["command_id"] == event["command_id"]:
