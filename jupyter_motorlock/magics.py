@@ -292,6 +292,27 @@ class MotorMagics(Magics):
         return _shown(self.session.events(meant.one(self.session, words), last))
 
     @_of_words
+    def motor_history(self, names: list[str], since: str | None, last: int | None, plot: bool) -> object:
+        """Return what happened to motors as a DataFrame: `history = %motor_history stage_x`.
+
+        ::
+
+          %motor_history [NAME ...] [--since TIME] [--last N] [--plot]
+
+        Without a name it is of all there is. It needs the extra `plots`: pip install "jupyter-motorlock[plots]".
+
+        --since TIME  a span such as 8h or 2d, or a time such as 2026-11-21T18:00; 24h is usual
+        --last N      the newest N events of each instead: %motor_history stage_x --last 100
+        --plot        show who had it when and where it was, too: %motor_history stage_x --since 8h --plot
+        """
+        history = self.session.history(*names, since=since, last=last)
+        if plot:
+            from jupyter_motorlock.extras.plots import picture  # matplotlib is loaded when it is needed
+
+            display(picture(history))  # type: ignore[no-untyped-call]  # IPython has no types there
+        return history
+
+    @_of_words
     def motor_stop(self, words: list[str]) -> None:
         """Stop a motor now, whoever holds it: `%motor_stop [NAME]`; without a name, all that this kernel holds."""
         session = self._connected()  # what became of an earlier kernel has to wait

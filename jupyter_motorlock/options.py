@@ -80,6 +80,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "motor_ask": (Option("--within", "within", TIME, 120.0),),
     "motor_answer": (Option("--to", "to", TEXT),),
     "motor_events": (Option("--last", "last", NUMBER, 20),),
+    "motor_history": (Option("--since", "since", TEXT), Option("--last", "last", NUMBER), Option("--plot", "plot")),
 }
 
 

@@ -151,10 +151,10 @@ def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
             height = _BAR if alone else _WAIT / len(lanes)
             place = y if alone else y + _BAR / 2 + (number + 0.5) * height
             _bars(ax, spans, place, height, facecolors=[colours.of(x.user) for x in spans], alpha=_FAINT, gid="wait")
-    for y in [len(rows) / 2 - 0.5] if alone else range(len(rows)):
-        faults = [x for x in past.faults if alone or row(x) == y]
-        height = len(rows) if alone else 1.0
-        _bars(ax, faults, y, height, facecolors="none", edgecolors=rcParams["text.color"], gid="fault", **_HATCHED)
+    for number, name in enumerate(past.equipment):
+        faults = [x for x in past.faults if x.equipment == name]
+        place, height = (len(rows) / 2 - 0.5, len(rows)) if alone else (number, 1)
+        _bars(ax, faults, place, height, facecolors="none", edgecolors=rcParams["text.color"], gid="fault", **_HATCHED)
     _stops(ax, [(x, -0.5 if alone else rows.index(x.equipment)) for x in past.stops])
     ax.set_ylim(max(len(rows), 1) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), [_label(x) for x in rows])

@@ -263,3 +263,26 @@ def test_the_package_loads_neither_pandas_nor_matplotlib(authority: Authority, k
     assert notebook.run("stage = %motor_login stage_x --no-panel").status == "ok"
     loaded = "import sys; sorted({'pandas', 'matplotlib'} & {name.partition('.')[0] for name in sys.modules})"
     assert notebook.value(loaded) == "[]"
+
+
+def test_the_magic_has_the_history_as_its_value_and_shows_the_pictures_where_asked(
+    authority: Authority, kernel: Kernel
+) -> None:
+    """NB-86"""
+    notebook = Notebook(kernel)
+    notebook.run("stage = %motor_login stage_x --no-panel\nstage.move_to(1)\nmine = 2")
+    told = notebook.run("told = %motor_history stage_x")
+    assert (told.value, told.shown, told.stdout) == (None, [], "")
+    events = "['lock_acquired', 'command_started', 'command_finished']"
+    assert notebook.value("told.event.tolist()") == events
+    assert notebook.value("all_of_it = %motor_history\nall_of_it.equals(told)") == "True"
+    pictured = notebook.run("%motor_history stage_x --since 8h --plot")
+    assert [sorted(data) for data in pictured.shown] == [["image/png", "text/plain"]]
+    assert pictured.value is not None
+    assert notebook.run("%motor_history stage_x --plot;").value is None
+    assert notebook.value("few = %motor_history stage_x --last {mine}\nlen(few)") == "2"
+    assert "24h is usual" in notebook.help("%motor_history")
+    assert notebook.complete("%motor_history stage_x --") == ["--last", "--plot", "--since"]
+    wrong = notebook.run("%motor_history stage_x --since noon")
+    assert wrong.error.startswith("UsageProblem: Say since when as a span such as 8h or 2d, or as a time")
+    assert notebook.run("%motor_history stage_q").error.startswith("UsageProblem: stage_q is not here; there is")

@@ -23,6 +23,7 @@ ALL = (
     "motor_ask",
     "motor_clear_fault",
     "motor_events",
+    "motor_history",
     "motor_keep",
     "motor_login",
     "motor_logout",
