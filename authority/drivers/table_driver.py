@@ -108,8 +108,13 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             velocity=_number(found.get("velocity")),
             tolerance=self._table.tolerance or Readback().tolerance,
             units=self.units,
-            values={name: value for name, value in found.items() if name not in _OWN_READINGS},
+            values={name: value for name, value in (found | self._limits()).items() if name not in _OWN_READINGS},
         )
+
+    def _limits(self) -> dict[str, Scalar | None]:
+        """Return the limits of the lab file, where no reading has their name."""
+        given = {"low": self._table.low, "high": self._table.high}
+        return {name: limit for name, limit in given.items() if limit is not None and name not in self._readings}
 
     def stop(self) -> None:
         """Stop all motion now; what began before and was not sent yet is not sent any more."""

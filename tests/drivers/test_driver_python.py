@@ -29,6 +29,7 @@ from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Rea
 
 ROOT = Path(__file__).parents[2]
 MOVE = {"call": "move", "target": "position", "parameters": {"position": {"type": "number"}}, "answers": "position"}
+LIMITS: dict[str, float | int | bool | str | None] = {"low": 0.0, "high": 5000.0}
 READINGS = {"position": {"get": "position", "type": "number"}, "moving": {"get": "is_moving", "type": "boolean"}}
 
 
@@ -109,7 +110,7 @@ def test_methods_and_properties_are_commands_where_the_lab_file_names_them_and_n
     assert stage.velocity == 7.0
     assert run(driver, "field") == 1.5
     assert run(driver, "look", seconds=2.0) == {"seconds": 2.0, "gate": "shut"}
-    assert driver.readback() == Readback(position=3.5, moving=False, units="mm")
+    assert driver.readback() == Readback(position=3.5, moving=False, units="mm", values=LIMITS)
     assert (driver.kind, driver.units) == ("motor", "mm")
 
 
@@ -147,7 +148,7 @@ def test_a_reading_may_be_inverted_and_may_have_none_now(made):
     driver = made(readings={"position": position, "moving": done, "field": {"get": "field", "type": "number"}})
     driver._object.field = None
     seen = driver.readback()
-    assert (seen.moving, seen.values) == (False, {"field": None})
+    assert (seen.moving, seen.values) == (False, {"field": None} | LIMITS)
 
 
 def test_while_a_call_moves_the_readback_is_the_last_one_and_says_so(made, other_thread):
@@ -158,12 +159,12 @@ def test_while_a_call_moves_the_readback_is_the_last_one_and_says_so(made, other
     assert driver.readback().moving is False
     move = other_thread.submit(run, driver, "move_to", position=1000.0)
     assert stage.moving_now.wait(WAIT_S)
-    assert driver.readback() == Readback(position=2.0, moving=True, units="mm")
+    assert driver.readback() == Readback(position=2.0, moving=True, units="mm", values=LIMITS)
     waiting = other_thread.submit(run, driver, "look", seconds=1.0)
     stage._halted.set()
     assert move.result(WAIT_S) == 3.0
     assert waiting.result(WAIT_S) == {"seconds": 1.0, "gate": "shut"}
-    assert driver.readback() == Readback(position=3.0, moving=False, units="mm")
+    assert driver.readback() == Readback(position=3.0, moving=False, units="mm", values=LIMITS)
     assert stage.beside == []
 
 

@@ -92,8 +92,8 @@ def test_what_readings_says_is_the_readback():
     """DRV-30"""
     driver = desk(start=3)
     assert driver.kind == "motor"
-    shown = driver.readback()
-    assert (shown.position, shown.moving, shown.units, dict(shown.values)) == (3.0, False, "mm", {"humidity": 40.0})
+    shown, said = driver.readback(), {"humidity": 40.0, "low": 0.0, "high": 100.0}
+    assert (shown.position, shown.moving, shown.units, dict(shown.values)) == (3.0, False, "mm", said)
 
 
 def test_the_tolerance_says_also_what_is_a_motion_from_outside():

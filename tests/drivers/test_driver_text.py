@@ -98,7 +98,11 @@ def test_a_stage_moves_and_answers_where_it_is(driver, stage):
     assert run(driver, "ask", words="*IDN") == "motorlock,SCPI stage,0,1"
     shown = driver.readback()
     assert (shown.position, shown.target, shown.velocity, shown.moving) == (2.0, 2.0, 40.0, False)
-    assert (shown.units, dict(shown.values), driver.kind) == ("mm", {"temperature": 293.15}, "motor")
+    assert (shown.units, dict(shown.values), driver.kind) == (
+        "mm",
+        {"temperature": 293.15, "low": 0.0, "high": 200.0},
+        "motor",
+    )
     assert stage.told() == ["move 5", "move 2", "velocity 40"]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jupyter_motorlock.cells import text_of
 from jupyter_motorlock.lines import declared
 from jupyter_motorlock.values import Value, provenance, reading
 
@@ -54,6 +55,12 @@ def test_numpy_pandas_and_hdf5_take_a_value_for_a_number(tmp_path: Path) -> None
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file.attrs["at"] = HERE
         assert file.attrs["at"] == 12.5
+
+
+def test_a_line_of_a_cell_shows_a_value_rounded_and_with_its_unit() -> None:
+    """NB-70"""
+    assert text_of(Value(0.1 + 0.2, "mm")) == "0.3 mm"
+    assert text_of(0.1 + 0.2) == "0.3"
 
 
 def test_what_is_computed_from_a_value_is_a_plain_float() -> None:
