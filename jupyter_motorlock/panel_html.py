@@ -19,6 +19,7 @@ LATE_S = 3  # how long after its end a countdown waits for news before it says s
 LATE = "stale: no word from the authority"
 LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
 GONE = "This kernel has ended and given its locks back: log in again with %motor_login {name}."
+APART = "This kernel is not reached: nothing here is up to date and no button works; STOP is on the authority's page."
 MOST_WAITING = 5  # lines, so that the height does not change
 MOST_EVENTS = 5
 
@@ -183,8 +184,9 @@ def _bar(seen: Shown) -> str:
 
 
 def _gone(seen: Shown) -> str:
-    """Return what the style shows in place of all else once the kernel has ended."""
-    return f'<div class="ml-gone">{escape(GONE.format(name=seen.title))}</div>'
+    """Return what the style shows in place of all else once the kernel has ended or is not reached."""
+    gone = escape(GONE.format(name=seen.title))
+    return f'<div class="ml-gone">{gone}</div><div class="ml-apart">{escape(APART)}</div>'
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -284,4 +284,26 @@ def test_the_browser_notifies_once_when_it_is_your_turn_and_only_where_it_may(
     bob.wait_panel("It is your turn on stage_x")
     page.wait_for_timeout(300)
     assert page.evaluate("notified") == [], "a reload told it again"
+    again = page.context.new_page()  # in the same browser, for the same notebook and kernel
+    again.goto(page.url.replace("/workspaces/bob/", "/workspaces/again/"))
+    OpenNotebook(again).wait_panel("It is your turn on stage_x")
+    again.wait_for_timeout(300)
+    assert again.evaluate("notified") == [], "a second tab told it again"
     assert page.evaluate("document.title") != "owned"
+
+
+def test_a_panel_whose_kernel_was_shut_down_or_is_not_reached_offers_nothing_and_says_why(
+    lab: Lab, ann: OpenNotebook, screenshots: Path
+) -> None:
+    """NB-48"""
+    gone, apart = (ann.page.locator(f".{kind}:visible") for kind in ("ml-gone", "ml-apart"))
+    buttons, height = ann.page.locator(".motorlock button:visible"), ann.page.evaluate(HEIGHT)
+    assert (gone.count(), apart.count(), buttons.count()) == (0, 0, 2)
+    lab.end_kernels()  # as idle culling does, behind this tab's back
+    apart.wait_for()
+    ann.page.screenshot(path=screenshots / "panel-apart.png")
+    assert (gone.count(), buttons.count()) == (0, 0)
+    ann.page.evaluate("jupyterapp.commands.execute('kernelmenu:shutdown') && null")
+    gone.wait_for()
+    assert (apart.count(), buttons.count()) == (0, 0)
+    assert ann.page.evaluate(HEIGHT) == height
