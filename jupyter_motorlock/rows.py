@@ -78,7 +78,7 @@ def of_events(events: Sequence[Fields], *, now: datetime) -> Rows:
     """Return a row for each event; its text is one line: when, who and what."""
     times = [view.clock(event["timestamp"], now, form="%H:%M:%S") for event in events]
     text = "\n".join(f"{time}  {sentence(event)}" for time, event in zip(times, events, strict=True))
-    return Rows((_of_event(event, now) for event in events), text)
+    return Rows((of_event(event, now) for event in events), text)
 
 
 def sentence(event: Fields) -> str:
@@ -114,7 +114,7 @@ def _of_status(status: Fields, now: datetime) -> dict[str, object]:
     }
 
 
-def _of_event(event: Fields, now: datetime) -> dict[str, object]:
+def of_event(event: Fields, now: datetime) -> dict[str, object]:
     """Return the event in the order in which it is read; what has parts becomes a column for each part."""
     row = {"time": view.moment(event["timestamp"], now), "equipment": event["equipment_id"]}
     row |= {key: event[key] for key in ("event", "user", "session_id")}

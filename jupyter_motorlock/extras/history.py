@@ -14,7 +14,7 @@ from jupyter_motorlock.client import Client, Json
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.options import read_span
-from jupyter_motorlock.rows import of_events, sentence
+from jupyter_motorlock.rows import of_event, sentence
 from jupyter_motorlock.session import KernelSession
 
 try:
@@ -105,9 +105,8 @@ def fetch(client: Client, name: str, since: datetime | None, last: int | None = 
 
 def frame_of(events: Sequence[Json]) -> pandas.DataFrame:
     """Return events as a table with an event's number in the authority (`seq`) as its index."""
-    rows = of_events(events, now=datetime.now(UTC))
-    for row, event in zip(rows, events, strict=True):
-        row["text"] = sentence(event)
+    now = datetime.now(UTC)
+    rows = [of_event(event, now) | {"text": sentence(event)} for event in events]
     index = pandas.Index([event["seq"] for event in events], dtype="int64", name="seq")
     further = sorted({column for row in rows for column in row if column.startswith("parameters.")})
     columns = {column: [row.get(column) for row in rows] for column in (*COLUMNS, *further)}

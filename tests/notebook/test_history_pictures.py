@@ -481,6 +481,64 @@ def test_both_in_one_figure_have_one_legend_and_leave_nothing_in_pyplot(evening:
     subprocess.run([sys.executable, "-c", alone], check=True)
 
 
+def a_night() -> pandas.DataFrame:
+    """Two scans, a beam to be aligned and a handset: what docs/history.md shows."""
+    rest = 5.0
+    at, told = 0.0, []
+
+    def happens(event: str, user: str | None, minutes: float, **more: object) -> None:
+        nonlocal at
+        at += minutes
+        told.append({"event": event, "user": user, "position": rest, "at": at, **more})
+
+    def moves(user: str, to: float, fence: int, pause: float, takes: float, outcome: str = "done") -> None:
+        nonlocal rest
+        command = {"command_id": f"{at:g}", "action": "move_to"}
+        happens("command_started", user, pause, **command, fence=fence, parameters={"position": to})
+        rest = to
+        if outcome == "stopped":
+            happens("stopped", "Ann", takes, by="Ann", delivered=True)
+        happens("command_finished", user, 0 if outcome == "stopped" else takes, **command, outcome=outcome)
+
+    happens("lock_acquired", "Ann", 0, fence=1, note="map of the sample")
+    for step in range(12):
+        moves("Ann", 10.0 + 3 * step, 1, 9, 3)
+    happens("queued", "Cem", 0, queue_id="q", position=1)
+    for step in range(6):
+        moves("Ann", 46.0 + 3 * step, 1, 6, 3)
+    happens("lock_released", "Ann", 5, fence=1, duration_seconds=at * 60)
+    happens("queue_processed", "Cem", 0, queue_id="q", result="granted")
+    happens("lock_acquired", "Cem", 0, fence=2)
+    began = at
+    for step in range(14):
+        moves("Cem", 60.0 - 4 * (step % 7), 2, 7, 4)
+    happens("lock_released", "Cem", 2, fence=2, duration_seconds=(at - began) * 60)
+    rest = 24.0
+    happens("moved_outside", None, 50)
+    happens("lock_acquired", "Bob", 35, fence=3, note="align the beam")
+    began = at
+    moves("Bob", 70.0, 3, 3, 20, "stopped")
+    moves("Bob", 52.0, 3, 15, 12)
+    happens("lock_released", "Bob", 8, fence=3, duration_seconds=(at - began) * 60)
+    history = made(*[{k: v for k, v in event.items() if k != "at"} for event in told], minutes=at)
+    start = pandas.Timestamp("2026-11-21 20:00", tz="tzlocal()")
+    history["time"] = [start + pandas.Timedelta(minutes=float(str(event["at"]))) for event in told]
+    history["time"] = history["time"].astype("datetime64[us, tzlocal()]")
+    history.attrs[NOW]["since"] = start.isoformat()
+    return history
+
+
+def test_a_night_with_three_users_shows_who_had_it_when_and_where_it_was() -> None:
+    """NB-82 NB-83 NB-84"""
+    figure = picture(a_night())
+    kept(figure.axes[0], "history")
+    upper, lower = figure.axes
+    assert rows(upper) == ["Ann", "Bob", "Cem"]
+    assert {x.get_label() for x in lower.lines} >= {"Ann", "Bob", "Cem", "nobody", "moved from outside", "stop"}
+    assert explained(upper) == ["waits", "stop", "moved from outside"]
+    assert len(line(lower, "Ann").get_xdata()) > 30
+
+
 def test_a_picture_shows_itself_as_the_value_of_a_cell(start_kernel: Callable[..., Kernel]) -> None:
     """NB-85 NB-40"""
     notebook = Notebook(start_kernel("ann"))
