@@ -1,49 +1,100 @@
-"""Tab completion of motor names, options, commands and parameters, from what is already known here.
+"""Tab completion of what may be typed into a magic's line and a cell of commands, from what is already known here.
 
 It never asks the authority: a completion must not hang, and what was never heard of is not offered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import TypeAlias
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_motorlock.lines import Command
 from jupyter_motorlock.meant import logged_in
-from jupyter_motorlock.options import OPTIONS
+from jupyter_motorlock.options import OPTIONS, split
 from jupyter_motorlock.session import KernelSession
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
+Found: TypeAlias = Iterable[tuple[str, str]]
+"""What may be typed, and what it is, as the popup labels it."""
+
+_MAGIC = re.compile(r"\s*(?:\w[\w\s,]*=\s*)?(%{0,2})(motor(?:_\w+)?)\s(.*)", re.DOTALL)
+_NAME = re.compile(r"\{(\w*)$")
+_TAKE_SEVERAL = frozenset({"motor_login", "motor_logout", "motor_status", "motor_stop", "motor_panel"})
 
 
-def matcher(session: Callable[[], KernelSession | None]) -> Matcher:
+def matcher(session: Callable[[], KernelSession | None], shell: InteractiveShell) -> Matcher:
     """Return a matcher to put into `Completer.custom_matchers`; `session` returns the kernel's, where it has one."""
 
     def complete_motor_line(context: CompletionContext) -> SimpleMatcherResult:
-        words = f"{context.text_until_cursor}|".split()  # the mark ends the word that is begun
-        begun, cell = words.pop().removesuffix("|"), context.full_text.split("\n")[0]
-        if context.cursor_line > 0 and cell.startswith("%%motor"):
-            words = [*cell.split()[:2], *words]
-        found = suggestions(words, session()) if words and words[0].lstrip("%").startswith("motor") else []
-        texts = [SimpleCompletion(text=text) for text in found if text.startswith(begun)]
+        line, head = context.text_until_cursor, context.full_text.partition("\n")[0]
+        in_cell = context.cursor_line > 0 and head.startswith("%%motor")
+        typed = _MAGIC.fullmatch(f"{head} " if in_cell else line)
+        begun = line.rpartition(" ")[2]
+        found: Found = ()
+        if typed and (name := _NAME.search(line)):
+            begun, found = name[1], _variables(shell)
+        elif typed and in_cell:
+            found = _line(split("motor", typed[3].split())[0], line, session())
+        elif typed:
+            found = _suggestions(typed[2], typed[3], session(), whole_cell=typed[1] == "%%")
+        texts = [SimpleCompletion(text=text, type=kind) for text, kind in found if text.startswith(begun)]
         return SimpleMatcherResult(completions=texts, suppress=bool(texts), matched_fragment=begun)
 
     marked: Matcher = context_matcher(identifier="motorlock")(complete_motor_line)
     return marked
 
 
-def suggestions(words: Sequence[str], session: KernelSession | None) -> list[str]:
-    """Return what may stand after `words`, which begin with the magic."""
-    magic, given, known = words[0].lstrip("%"), words[1:], sorted(session.statuses) if session else []
-    names = [] if given else known
-    if magic != "motor" or session is None:
-        return [*names, *(option.typed for option in OPTIONS.get(magic, ()) if option.typed not in given)]
-    named = [word for word in given[:1] if word in known]
+def _suggestions(magic: str, text: str, session: KernelSession | None, *, whole_cell: bool) -> Found:
+    """Yield what may stand at the end of a magic's line."""
+    before = text.rpartition(" ")[0].split()
+    given, awaited = split(magic, before)
+    if awaited:
+        return  # the value of an option is the user's own
+    if magic == "motor" and not whole_cell:
+        yield from _line([], text if not before else " ".join([*given, text.rpartition(" ")[2]]), session, names=True)
+    elif session is not None and (not given or magic in _TAKE_SEVERAL):
+        yield from ((name, "equipment") for name in sorted(session.statuses) if name not in given)
+    yield from ((option.typed, "option") for option in OPTIONS.get(magic, ()) if option.typed not in before)
+
+
+def _line(named: Sequence[str], line: str, session: KernelSession | None, *, names: bool = False) -> Found:
+    """Yield what may stand at the end of a line of a cell for `named`; with `names` the line may begin with a name."""
+    if session is None:
+        return
+    *before, begun = f"{line}|".split()
+    known = sorted(session.statuses) if names else []
+    if before[:1] and before[0] in known:
+        named, before = before[:1], before[1:]
+        known = []
     here = named or logged_in(session)
     commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}
-    before = given[len(named) :]
     if not before:
-        return [*names, *sorted(commands)]
-    parameters = commands[before[0]].parameters if before[0] in commands else {}
-    return [f"{name}=" for name in parameters if not any(word.startswith(f"{name}=") for word in before)]
+        yield from ((name, "equipment") for name in known)
+        yield from ((name, "command") for name in sorted(commands))
+    elif before[0] in commands:
+        yield from _values(commands[before[0]], before[1:], begun.removesuffix("|"))
+
+
+def _values(command: Command, given: Sequence[str], begun: str) -> Found:
+    """Yield the parameters that are not given yet, and the choices of the one whose turn it is or that is named."""
+    named = {word.partition("=")[0] for word in given if "=" in word}
+    left = [name for name in command.parameters if name not in named][sum("=" not in word for word in given) :]
+    at, equals, _ = begun.partition("=")
+    if equals and at in left:
+        yield from ((f"{at}={choice}", "value") for choice in command.choices(at))
+        return
+    yield from ((choice, "value") for choice in (command.choices(left[0]) if left else ()))
+    yield from ((f"{name}=", "parameter") for name in left)
+
+
+def _variables(shell: InteractiveShell) -> Found:
+    """Yield the user's variables that could be filled in."""
+    for name, value in sorted(shell.user_ns.items()):
+        is_own = not name.startswith("_") and name not in shell.user_ns_hidden
+        if is_own and not callable(value) and not isinstance(value, ModuleType):
+            yield name, "variable"

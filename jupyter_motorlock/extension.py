@@ -22,7 +22,7 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._magics = MotorMagics(shell)
-        self._matcher = matcher(lambda: self._magics.current)
+        self._matcher = matcher(lambda: self._magics.current, shell)
         shell.register_magics(self._magics)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)

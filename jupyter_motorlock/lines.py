@@ -17,8 +17,10 @@ from difflib import get_close_matches
 from typing import Any, SupportsFloat
 
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.options import OPTIONS
 from jupyter_motorlock.values import Value
 
+OF_A_CELL = frozenset(option.typed for option in OPTIONS["motor"])
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
 _STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
@@ -74,6 +76,11 @@ class Command:
         lines = [self._declared["doc"], "", *(f"{n}: {_wanted(p)}; {p['doc']}" for n, p in self.parameters.items())]
         lines += [f"Returns a value in {units}."] if units else []
         return "\n".join([*lines, "It needs the lock." if self.kind == "control" else "It changes nothing."])
+
+    def choices(self, name: str) -> Sequence[str]:
+        """Return what may be typed for a parameter, where that is a few words."""
+        p = self.parameters[name]
+        return [str(choice) for choice in p["choices"] or (("true", "false") if p["type"] == "boolean" else ())]
 
     @property
     def signature(self) -> inspect.Signature:
@@ -163,9 +170,9 @@ def fill(text: str, names: Mapping[str, object]) -> str:
     """Put values into `{name}`, `{name.attribute}`, `{name[index]}` and `{name:.3f}`; no expression is evaluated."""
     try:
         return _Filler().vformat(text, (), names)
-    except (ValueError, TypeError) as wrong:
-        how = "write {name}, {name.attribute}, {name[index]} or {name:.3f}, and double a brace that is meant: {{ }}"
-        raise UsageProblem(f"{text} cannot be filled in ({str(wrong).rstrip('.')}); {how}.") from None
+    except (ValueError, TypeError):
+        how = "a name stands in braces, as in {name}, {name.attribute}, {name[index]} or {name:.3f}, and no expression"
+        raise UsageProblem(f"{text} cannot be filled in: {how}; double a brace that is meant.") from None
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,8 @@ def read_line(
     named: dict[str, object] = {}
     typed = [name]
     for word in words[1:]:
+        if word in OF_A_CELL:
+            raise UsageProblem(f"{word} is an option; write it on the %%motor line.")
         match = _NAMED.fullmatch(word)
         value = fill(match[2] if match else word, names)
         typed.append(f"{match[1]}={value}" if match else value)

@@ -84,6 +84,13 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 }
 
 
+def split(magic: str, words: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the words that are no options nor their values, and whether a value is to follow the last."""
+    takes = {option.typed for option in OPTIONS.get(magic, ()) if option.value}
+    rest = [x for at, x in enumerate(words) if not _OPTION.match(x) and not (at and words[at - 1] in takes)]
+    return rest, bool(words) and words[-1] in takes
+
+
 def read(magic: str, words: Sequence[str], filled: Callable[[str], str] = str) -> tuple[list[str], dict[str, Any]]:
     """Return the words of a line that are no options, and the options by name; `filled` puts in the user's values.
 

@@ -24,7 +24,10 @@ from jupyter_motorlock.session import KernelSession
 
 LEAST_S = 0.25  # before the first update, and between two
 _NOTHING = {"text/plain": ""}
-_ROW = "color:var(--jp-content-font-color1);font-family:var(--jp-code-font-family);font-size:var(--jp-code-font-size)"
+_ROW = (
+    "padding-left:var(--jp-code-padding);color:var(--jp-content-font-color1);"
+    "font-family:var(--jp-code-font-family);font-size:var(--jp-code-font-size)"
+)
 _BAR = "width:16em;max-width:40%;accent-color:var(--jp-brand-color1);vertical-align:middle"
 
 

@@ -130,7 +130,7 @@ def test_doubled_braces_are_the_braces_of_a_text() -> None:
 )
 def test_expressions_in_braces_are_refused(text: str) -> None:
     """NB-50"""
-    with pytest.raises(UsageProblem, match=r"cannot be filled in .*double a brace that is meant"):
+    with pytest.raises(UsageProblem, match=r"cannot be filled in: .*double a brace that is meant"):
         fill(text, {"p": 1.5, "f": lambda: 1, "xs": [1], "i": [0]})
 
 

@@ -746,7 +746,40 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
     assert ann.complete("%motor stage_x pos") == ["position"]
     assert ann.complete("%%motor\nmove_to 1\nho") == ["home"]
     assert ann.complete("%%motor stage_x\nmove_to ") == ["position="]
+    assert ann.complete("%motor move_to 1 --") == ["--dry-run", "--no-wait", "--timeout"]
+    assert ann.complete("%%motor --no-wait st") == ["stage_x", "stage_y"]
+    assert "move_to" not in ann.complete("%%motor mo")
+    assert "stage_y" not in ann.complete("%motor move_to 1 --timeout st")
+    assert ann.complete("stage = %motor_login stage_x st") == ["stage_y"]
     assert ann.complete("stage.mov") == ["move_by", "move_to"] or "stage.move_to" in ann.complete("stage.mov")
+
+
+def test_tab_offers_choices_and_the_users_variables(ann: Notebook) -> None:
+    """NB-58"""
+    ann.value("ps = %motor_login ps_abc123 --no-panel\nimport math\nfar = 5.0\nfast = 2\ndef fun(): pass")
+    assert ann.complete("%%motor ps_abc123\nset_output ") == ["enabled=", "false", "true"]
+    assert ann.complete("%%motor ps_abc123\nset_output enabled=t") == ["enabled=true"]
+    assert ann.complete("%%motor\nset_voltage {f") == ["far", "fast"]
+    assert ann.complete("%motor set_voltage voltage={fa") == ["far", "fast"]
+    assert "voltage=" not in ann.complete("%%motor\nset_voltage 5 vol")
+    assert "math" not in ann.complete("%motor set_voltage {")
+    assert "fun" not in ann.complete("%motor set_voltage {")
+
+
+def test_what_tab_offers_is_labelled(ann: Notebook) -> None:
+    """NB-58"""
+    ann.value("stage = %motor_login stage_x --no-panel\nfar = 5.0")
+    wait_until(lambda: "stage_y" in ann.complete("%motor_login st"), "the feed has told the names")
+    labels = {
+        "%motor move_t": "command",
+        "%motor stage": "equipment",
+        "%motor --t": "option",
+        "%motor move_to po": "parameter",
+        "%motor move_to {fa": "variable",
+        "%%motor\nhom": "command",
+    }
+    for cell, label in labels.items():
+        assert set(ann.labels(cell)) == {label}, cell
 
 
 def test_tab_and_other_cells_never_wait_for_a_hanging_authority(

@@ -94,6 +94,11 @@ class Notebook:
         """Return what Tab offers at the end of `cell`."""
         return list(self._reply(self.kernel.client.complete(cell, len(cell)))["matches"])
 
+    def labels(self, cell: str) -> list[str]:
+        """Return what the popup says of each that Tab offers at the end of `cell`."""
+        reply = self._reply(self.kernel.client.complete(cell, len(cell)))
+        return [found["type"] for found in reply["metadata"]["_jupyter_types_experimental"]]
+
     def help(self, magic: str) -> str:
         """Return what `magic?` shows."""
         reply = self._reply(self.kernel.client.execute(f"{magic}?", allow_stdin=False))
