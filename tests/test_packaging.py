@@ -72,7 +72,7 @@ def _is_locked(found: Distribution) -> bool:
     return locked().get(_plain(found.name)) == found.version
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/python.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/python.md", "docs/notebook.md"])
 def test_every_link_and_picture_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
     assert links

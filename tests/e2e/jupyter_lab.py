@@ -1,23 +1,13 @@
-"""A real JupyterLab process, and notebooks opened in it by a browser."""
+"""Real JupyterLab and Notebook 7 processes, and notebooks opened in them by a browser."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import requests
-from real_lab import PATIENCE_S
-from typed import wait_until
+from served import Server
 
-import jupyter_motorlock
 from jupyter_motorlock.panel import SETTLED_S
 
 if TYPE_CHECKING:
@@ -26,80 +16,48 @@ if TYPE_CHECKING:
 TOO_SOON = "click again if you mean it"
 
 
-class Lab:
-    """JupyterLab on a free port of loopback, with settings of its own."""
+class Lab(Server):
+    """JupyterLab, or with `app="notebook"` Notebook 7, with settings of its own."""
 
-    def __init__(self, place: Path) -> None:
-        self._token = secrets.token_hex()
-        self.notebooks, self._runtime = place / "notebooks", place / "runtime"
-        for folder in (self.notebooks, self._runtime, self._settings(place)):
-            folder.mkdir(parents=True, exist_ok=True)
-        self._set(place, "notification", {"fetchNews": "false", "checkForUpdates": False})  # no toasts
-        self._place = place
+    def __init__(self, place: Path, *options: str, app: str = "jupyterlab", **env: str) -> None:
+        self._is_lab = app == "jupyterlab"
+        self._settings = place / "settings" / "@jupyterlab" / "apputils-extension"
+        self._settings.mkdir(parents=True, exist_ok=True)
+        self._set("notification", {"fetchNews": "false", "checkForUpdates": False})  # no toasts
         own = {
-            "HOME": str(place),
-            "IPYTHONDIR": str(place / "ipython"),
-            "JUPYTER_CONFIG_DIR": str(place / "config"),
-            "JUPYTER_RUNTIME_DIR": str(self._runtime),
             "JUPYTERLAB_SETTINGS_DIR": str(place / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(place / "workspaces"),
-            "PYTHONPATH": str(Path(jupyter_motorlock.__file__).parents[1]),
         }
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-        command += [f"--IdentityProvider.token={self._token}", "--LabApp.expose_app_in_browser=True"]
-        command += [f"--ServerApp.root_dir={self.notebooks}", "--ServerApp.port=0"]
-        self._log = (place / "lab.log").open("wb")
-        self._process = subprocess.Popen(command, env={**os.environ, **own}, stderr=self._log, stdout=self._log)
-        wait_until(self._found, "JupyterLab to start")
-        self.url = str(self._found()["url"])
+        exposed = f"--{'LabApp' if self._is_lab else 'JupyterNotebookApp'}.expose_app_in_browser=True"
+        super().__init__(place, exposed, *options, app=app, **own, **env)
 
     def know(self, authority_url: str) -> None:
         """Tell kernels from now on where the authority is, as a site's configuration does."""
-        profile = self._place / "ipython" / "profile_default"
+        profile = self.place / "ipython" / "profile_default"
         profile.mkdir(parents=True, exist_ok=True)
         (profile / "ipython_config.py").write_text(f"c.MotorMagics.authority_url = {authority_url!r}\n")
 
     def dark(self, *, dark: bool) -> None:
         """Choose the theme; pages opened from now on have it."""
-        self._set(self._place, "themes", {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"})
+        self._set("themes", {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"})
 
-    def write(self, name: str, *cells: str) -> str:
-        """Write a notebook and return the address of a workspace that has it open."""
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    def write(self, name: str, *cells: str, kernel: str = "python3") -> str:
+        """Write a notebook and return the address at which it is open."""
+        spec = {"name": kernel, "display_name": kernel, "language": "python"}
         code: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
         written = [{**code, "id": f"cell-{place}", "source": cell} for place, cell in enumerate(cells)]
-        book = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-        (self.notebooks / f"{name}.ipynb").write_text(json.dumps(book))
-        return f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?reset&token={self._token}"
+        book = {"cells": written, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5}
+        (self.files / f"{name}.ipynb").write_text(json.dumps(book))
+        return self.address(name)
 
-    def end_kernels(self) -> None:
-        """Shut every notebook's kernel down."""
-        headers = {"Authorization": f"token {self._token}"}
-        for session in requests.get(f"{self.url}api/sessions", headers=headers, timeout=PATIENCE_S).json():
-            requests.delete(f"{self.url}api/sessions/{session['id']}", headers=headers, timeout=PATIENCE_S)
+    def address(self, name: str, *, window: str = "") -> str:
+        """Return the address of a notebook, in JupyterLab in the workspace of a window."""
+        if self._is_lab:
+            return f"{self.url}lab/workspaces/{name}{window}/tree/{name}.ipynb?reset&token={self.token}"
+        return f"{self.url}notebooks/{name}.ipynb?token={self.token}"
 
-    def end(self) -> None:
-        """End it and its kernels as Ctrl-C does."""
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE_S)
-        self._log.close()
-
-    def _found(self) -> dict[str, Any]:
-        assert self._process.poll() is None, (self._place / "lab.log").read_text()
-        for file in self._runtime.glob("jpserver-*.json"):
-            # It may be half written, and is written before the server listens.
-            with contextlib.suppress(json.JSONDecodeError, OSError):
-                found: dict[str, Any] = json.loads(file.read_text())
-                socket.create_connection(("127.0.0.1", found["port"]), timeout=1).close()
-                return found
-        return {}
-
-    @staticmethod
-    def _settings(place: Path) -> Path:
-        return place / "settings" / "@jupyterlab" / "apputils-extension"
-
-    def _set(self, place: Path, plugin: str, settings: dict[str, object]) -> None:
-        (self._settings(place) / f"{plugin}.jupyterlab-settings").write_text(json.dumps(settings))
+    def _set(self, plugin: str, settings: dict[str, object]) -> None:
+        (self._settings / f"{plugin}.jupyterlab-settings").write_text(json.dumps(settings))
 
 
 class OpenNotebook:
@@ -107,12 +65,29 @@ class OpenNotebook:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        page.wait_for_function(f"{_KERNEL}?.status === 'idle'")
-        page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-up')")
+        self._arrive("idle")
+
+    def reload(self, *, idle: bool = True) -> None:
+        """Save the notebook and load the page again, with a cell that runs where `idle` is false."""
+        self.save()
+        self.page.reload()
+        self._arrive("idle" if idle else "busy")
+
+    def save(self) -> None:
+        """Save the notebook, and with it what its cells have shown."""
+        self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+
+    def _arrive(self, status: str) -> None:
+        self.page.wait_for_function(f"{_KERNEL}?.status === '{status}'")
+        self.page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-up')")
 
     def run_next(self) -> None:
         """Run the selected cell and select the next, without waiting for the end."""
         self.page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next') && null")
+
+    def select(self, place: int) -> None:
+        """Select the cell at `place`, counted from 0."""
+        self.page.evaluate(f"jupyterapp.shell.currentWidget.content.activeCellIndex = {place}")
 
     def wait_idle(self) -> None:
         """Wait for the kernel to have nothing to do."""

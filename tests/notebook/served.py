@@ -97,12 +97,20 @@ class ServedKernel(Kernel):
         self._connect()
 
     def _connect(self) -> None:
+        wait_until(self._is_ready, "the kernel to answer")
+        self._pid = int(self.run("__import__('os').getpid()"))
+
+    def _is_ready(self) -> bool:
         file = self.server.runtime / f"kernel-{self.id}.json"
         self.client = BlockingKernelClient(connection_file=str(file))
         self.client.load_connection_file()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=PATIENCE_S)
-        self._pid = int(self.run("__import__('os').getpid()"))
+        try:
+            self.client.wait_for_ready(timeout=PATIENCE_S)
+        except RuntimeError:  # its heart does not beat yet
+            self.client.stop_channels()
+            return False
+        return True
 
     @property
     def pid(self) -> int:
