@@ -38,6 +38,9 @@ class Axis:
             if name is not None and name not in commands:
                 has = unknown_command(name, equipment_id, commands).removesuffix(".")
                 raise UsageProblem(f"{has}; say which one sets it and which one reads it: move=NAME, read=NAME.")
+        if read is not None and commands[read].kind != "observe":
+            other = "name an observe command: read=NAME"
+            raise UsageProblem(f"{equipment_id} cannot be read by {read}, a control command; {other}.")
         self.move, self._read = commands[move], read
         self.parameter = _only_number(self.move, equipment_id)
         declared = self.move.parameters[self.parameter]
@@ -64,14 +67,10 @@ class Axis:
 
     def limits(self) -> tuple[float | None, float | None]:
         """Return the lowest and the highest number that it may be set to, as far as it is known; None is no limit."""
-        lows, highs = [self._low], [self._high]
-        if self._read is None:  # the limits in the readback are those of its position
-            told = self.reading().values
-            lows, highs = [*lows, told.get("low")], [*highs, told.get("high")]
-        return (
-            max((low for low in lows if low is not None), default=None),
-            min((high for high in highs if high is not None), default=None),
-        )
+        told = self.reading().values if self._read is None else {}  # those of the readback are its position's
+        lows = [low for low in (self._low, told.get("low")) if isinstance(low, int | float)]
+        highs = [high for high in (self._high, told.get("high")) if isinstance(high, int | float)]
+        return max(lows, default=None), min(highs, default=None)
 
     def loss(self) -> LockLost | None:
         """Return how this session lost its lock, where that may be why a move was stopped."""
@@ -87,20 +86,24 @@ class Axis:
 
     def check(self, number: object) -> None:
         """Raise `UsageProblem` where it may not be set to `number`."""
-        wanted = float(str(self.bind(number)[self.parameter]))
+        wanted = self.bind(number)[self.parameter]
+        assert isinstance(wanted, int | float)  # as it is declared
         low, high = self.limits()
         if (low is not None and wanted < low) or (high is not None and wanted > high):
+            bounds = ((word, limit) for word, limit in (("least", low), ("most", high)) if limit is not None)
+            span = " and ".join(f"at {word} {limit:.12g}" for word, limit in bounds)
             units = f" {self.units}" if self.units else ""
-            span = " and ".join(
-                [*([] if low is None else [f"at least {low:g}"]), *([] if high is None else [f"at most {high:g}"])]
-            )
-            raise UsageProblem(f"{self.equipment_id} may not go to {wanted:g}{units}; it may go to {span}{units}.")
+            raise UsageProblem(f"{self.equipment_id} may not go to {wanted:.12g}{units}; it may go to {span}{units}.")
 
 
 def _only_number(command: Command, equipment_id: str) -> str:
     """Return the name of the one number that the command needs."""
     needed = [name for name, p in command.parameters.items() if p["required"]]
-    if command.kind != "control" or len(needed) != 1 or command.parameters[needed[0]]["type"] != "number":
+    if (
+        command.kind != "control"
+        or len(needed) != 1
+        or command.parameters[needed[0]]["type"] not in ("number", "integer")
+    ):
         wanted = "only a control command that needs one number can be scanned"
         raise UsageProblem(f"{equipment_id} cannot be moved by {command.usage}: {wanted}; name another one: move=NAME.")
     return needed[0]
