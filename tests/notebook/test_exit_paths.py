@@ -132,7 +132,7 @@ def test_a_kernel_that_lives_on_keeps_its_lock(
     mine = authority.status()["session_id"]
     ann.run(LIVES[life])
     forks(kernel)
-    assert ann.value("%motor stage_x move_to 0.25") == "0.25"
+    assert ann.value("%motor stage_x move_to 0.25") == "0.25 mm"
     assert authority.status()["session_id"] == mine
     assert "lock_expired" not in witness.names()
 
