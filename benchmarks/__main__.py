@@ -18,7 +18,7 @@ from statistics import median
 
 import uvloop
 
-from . import decisions, exits, floor, stop
+from . import cells, decisions, exits, floor, stop
 from .kernel import kernel_side
 from .load import Connection, crowd, repeat
 
@@ -249,11 +249,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement and round")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed")
-    parser.add_argument("--only", choices=["stop", "exits"], help="measure this alone")
+    parser.add_argument("--only", choices=["stop", "exits", "cells"], help="measure this alone")
     arguments = parser.parse_args()
+    if arguments.only in (None, "cells"):
+        cells.run(arguments.rounds)
     if arguments.only in (None, "exits"):
         exits.run(arguments.rounds if arguments.only else 1)
-    if arguments.only == "exits":
+    if arguments.only in ("cells", "exits"):
         return
     print(f"{'':<58} {'ours':>9} {'floor':>9} {'':<6} {'ratio':>6} (spread)  target")
     with tempfile.TemporaryDirectory(prefix="motorlock-bench-") as where:

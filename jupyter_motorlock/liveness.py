@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jupyter_motorlock.link import Link
 
 LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
+_BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, False))  # each cell sends both
 
 
 class Keeper:
@@ -33,7 +34,7 @@ class Keeper:
         self._config = dict(config)
         self.pipe_fd = -1
         self._busy = busy
-        self._closed = False
+        self._closed = self._unheard = False
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()  # a signal handler may come while this thread writes
 
@@ -44,6 +45,8 @@ class Keeper:
         """
         with self._lock:
             if self._closed or (self._process is not None and self._process.poll() in (None, keeper.EXIT_OVER)):
+                if self._unheard:  # the pipe was full
+                    self.busy(self._busy)
                 return
             self._close_pipe()
             with contextlib.suppress(OSError), contextlib.ExitStack() as lent:  # if it fails: at the next occasion
@@ -69,7 +72,7 @@ class Keeper:
         """Tell the keeper whether a cell runs; never waits."""
         self._busy = busy
         with self._lock:
-            self._write({"busy": busy})
+            self._send(_BUSY if busy else _IDLE)
 
     def end(self, gone: str | None = None) -> None:
         """Let the keeper end: with nothing to do, or after it has said `gone` in our place."""
@@ -91,8 +94,14 @@ class Keeper:
             os.close(fd)
 
     def _write(self, line: Mapping[str, object]) -> None:
-        with contextlib.suppress(OSError):  # it is dead, which `tend` sees, or stopped with a full pipe
-            os.write(self.pipe_fd, json.dumps(line).encode() + b"\n")
+        self._send(json.dumps(line).encode() + b"\n")
+
+    def _send(self, line: bytes) -> None:
+        try:
+            os.write(self.pipe_fd, line)
+            self._unheard = False
+        except OSError:  # it is dead or stopped with a full pipe, both of which `tend` sees to
+            self._unheard = True
 
 
 def _this_process() -> int:

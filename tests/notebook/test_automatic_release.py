@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
 import pytest
 from real_lab import PATIENCE_S, Authority, Kernel, KernelError, Person, Wire, Witness
+from typed import wait_until
 
 LOGIN = """
 import os, signal, sys, time
@@ -243,6 +244,20 @@ def test_a_kernel_that_cannot_run_python_for_ten_seconds_keeps_the_lock_although
     assert kernel.run(STILL_OURS) == fence
     print(f"held for {time.monotonic() - start:.1f} s without the interpreter")
     assert "session_suspect" not in witness.names()
+
+
+def test_a_stopped_keeper_holds_no_cell_up_and_knows_the_last_state_when_it_goes_on(
+    kernel: Kernel, authority: Authority
+) -> None:
+    """NB-19 LIVE-21"""
+    kernel.run("%load_ext jupyter_motorlock\n%motor_login stage_x --no-panel")
+    keeper = kernel.keeper_pid
+    os.kill(keeper, signal.SIGSTOP)
+    cells = "for _ in range(3000): get_ipython().run_cell('pass', store_history=False)"  # more than a pipe takes
+    kernel.run(cells)
+    os.kill(keeper, signal.SIGCONT)
+    assert kernel.keeper_pid == keeper
+    wait_until(lambda: not authority.status()["holder"]["busy"], "the keeper to know that the kernel is idle")
 
 
 def test_a_killed_keeper_is_replaced(kernel: Kernel, witness: Witness, authority: Authority) -> None:
