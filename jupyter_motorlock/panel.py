@@ -57,14 +57,21 @@ class Pace:
 class Panel:
     """A live panel of one equipment; `widget` is what to display, in a front end without widgets its text.
 
-    With a `pace` it is a row of many.
+    With the `pace` and the first `status` it is a row of many.
     """
 
-    def __init__(self, session: KernelSession, equipment_id: str, *, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        session: KernelSession,
+        equipment_id: str,
+        *,
+        pace: Pace | None = None,
+        status: view.Fields | None = None,
+    ) -> None:
         self.equipment_id = equipment_id
         self._session = session
         self._lock = threading.RLock()
-        self._status: view.Fields = session.status(equipment_id)
+        self._status = status or session.status(equipment_id)
         self._happened: dict[int, view.Fields] = {}  # by their numbers: what is fetched may be heard, too
         self._received = time.monotonic()
         self._alive = True
@@ -74,12 +81,12 @@ class Panel:
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
         self._looking: threading.Timer | None = None
+        if pace is None and _front_end():
+            self._remember(*session.newest(equipment_id, LOOK_BACK))
         self.face = _face(self, row=pace is not None)
         self.widget: object = self.face.box if self.face else self
         self._unwatch: Callable[[], None] = lambda: None
         if self.face:
-            if pace is None:
-                self._remember(*session.newest(equipment_id, LOOK_BACK))
             self._show()
             self._look_at_the_end()
             self._unwatch = session.watch(self._heard)
@@ -114,17 +121,18 @@ class Panel:
         with self._lock:
             if self._seen is None or self.face is None:
                 return
-            wanted, status, typed = deed or self._seen.likeliest[0], self._status, self.face.typed()
+            face, wanted, status = self.face, deed or self._seen.likeliest[0], self._status
+            fits = wanted in {self._seen.likeliest[0], *dict(self._seen.others)}
             settled = time.monotonic() - self._settled > SETTLED_S
-        if not settled:
+        if not (fits and settled):
             self._say("The button had just changed: click again if you mean it.")
             return
         try:
-            self._say(deeds.do(wanted, self._session, status, typed))
+            self._say(deeds.do(wanted, self._session, status, face.typed()))
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             self._say(str(error) or type(error).__name__)
         else:
-            self.face.empty()
+            face.empty()
 
     def stop(self) -> None:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
@@ -213,8 +221,8 @@ class PanelOfMany:
     """Several panels as rows of one; `widget` is what to display, in a front end without widgets its text."""
 
     def __init__(self, session: KernelSession, *names: str) -> None:
-        pace = Pace()
-        self._rows = [Panel(session, name, pace=pace) for name in names]
+        pace, statuses = Pace(), [session.status(name) for name in names]  # all of them are there, or none is shown
+        self._rows = [Panel(session, n, pace=pace, status=x) for n, x in zip(names, statuses, strict=True)]
         faces = [row.face for row in self._rows if row.face]
         self._box = panel_widgets.many(faces) if faces else None
         self.widget: object = self._box or self
@@ -240,14 +248,19 @@ class PanelOfMany:
 
 
 def _face(panel: Panel, *, row: bool) -> panel_widgets.RowFace | None:
-    """Return the widgets of a panel; None where none can be shown, because this Python is no Jupyter kernel."""
-    if getattr(get_ipython(), "kernel", None) is None:
+    """Return the widgets of a panel; None where none can be shown."""
+    if not _front_end():
         return None
     if row:
         return panel_widgets.RowFace(panel)
     face = panel_widgets.WholeFace(panel)
     panel_widgets.displayed(face.box, panel.bundle)
     return face
+
+
+def _front_end() -> bool:
+    """Whether widgets can be shown: this Python is a Jupyter kernel."""
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:

@@ -347,6 +347,13 @@ def test_a_button_that_has_just_changed_its_meaning_is_not_obeyed(front: Front) 
     assert "click again if you mean it" in front.panel
 
 
+def test_a_second_click_on_a_button_that_no_longer_fits_is_not_obeyed(front: Front) -> None:
+    """NB-41"""
+    front.run(f"session.says({ASKED})\n{SETTLED}\nsession.says(queue=[])\npanel.click('Yes, hand over')")
+    front.run("assert session.done == []")
+    assert "click again if you mean it" in front.panel
+
+
 def test_a_button_that_now_means_somebody_else_is_not_obeyed(front: Front) -> None:
     front.run(f"session.says({ASKED})\n{SETTLED}\nsession.says({ASKED.replace('Bob', 'Carl').replace('q1', 'q7')})")
     front.run("panel.click('Yes, hand over')\nassert session.done == []")

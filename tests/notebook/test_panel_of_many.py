@@ -94,6 +94,15 @@ def test_the_function_shows_the_panel_of_the_kernels_session(lab: Authority, ker
     kernel.run("assert jupyter_motorlock.motor_panel() is jupyter_motorlock.motor_panel()")
 
 
+def test_a_panel_that_cannot_be_made_leaves_nothing_behind(lab: Authority, kernel: Kernel) -> None:
+    """NB-44"""
+    front = Front(kernel)
+    make = "import jupyter_motorlock\ntry: jupyter_motorlock.motor_panel('stage_x', 'stage_z')\n"
+    front.run(f"{make}except jupyter_motorlock.InvalidRequest as error: print(error)")
+    assert "stage_z" in front.printed
+    assert front.models == {}
+
+
 def test_without_a_notebook_the_panel_is_text(lab: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """NB-44 NB-40"""
     monkeypatch.setenv("MOTORLOCK_URL", lab.url)
