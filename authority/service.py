@@ -401,6 +401,15 @@ class Service:
         """Return the call recorded under a client's key."""
         return self._journal.find(key)
 
+    def running_call(self, key: str) -> j.Call | None:
+        """Return the call recorded under a client's key since this start, without looking in the store."""
+        return self._journal.get(key)
+
+    def outlasts(self, call: j.Call) -> None:
+        """Remember an observe command that goes on after its answer, until newer calls take its room."""
+        self._journal.open(call)
+        self._journal.trim()
+
     def control(self, call: j.Call, request: m.Control) -> None:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
         if self.ending:

@@ -75,10 +75,8 @@ class Sent:
         self._session, self._equipment_id, self._command = session, equipment_id, command
         self._key, self._session_id = str(uuid.uuid4()), session.session()
         self._typed = f"{command.name}({view.arguments({'parameters': parameters})}) of {equipment_id}"
-        # What changes nothing is over soon, and is not remembered under its key.
-        within_s = 0.0 if command.kind == "control" else math.inf
         with clicks_heard(1), told_as_stopped(session, equipment_id, command):
-            self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=within_s)
+            self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=0.0)
 
     @property
     def done(self) -> bool:
@@ -108,5 +106,5 @@ class Sent:
     def _ask(self, within_s: float) -> Json:
         if self._reply["outcome"] == "running":
             ask = self._session.client.past_command
-            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=within_s)
+            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=0.0)
         return self._reply

@@ -165,11 +165,7 @@ async def _control(v: Visit, key: EquipmentId, declared: Command, session: Sessi
             request = _request(key, declared, session, body.fence, body.command_id, parameters, name=name)
             assert isinstance(request, m.Control)
             v.service.control(call, request)
-    if known is None:
-        return await _wait(v, call, body.wait_seconds)
-    answer = await _wait(v, known, body.wait_seconds)
-    answer.headers.update(_REPLAYED)
-    return answer
+    return await (_wait(v, call, body.wait_seconds) if known is None else _wait_again(v, known, body.wait_seconds))
 
 
 async def past_command(v: Visit) -> Response:
@@ -183,9 +179,7 @@ async def past_command(v: Visit) -> Response:
         raise Refused(404, "unknown_key", detail)
     wait_s = v.query("wait_seconds", b.Wait, 30.0)
     assert isinstance(wait_s, float)
-    answer = await _wait(v, known, wait_s)
-    answer.headers.update(_REPLAYED)
-    return answer
+    return await _wait_again(v, known, wait_s)
 
 
 def _bad_key() -> Refused:
@@ -239,31 +233,59 @@ async def _wait(v: Visit, call: Call, seconds: float) -> Response:
     return _still_runs(call.command_id, call.equipment)
 
 
+async def _wait_again(v: Visit, known: Call, seconds: float) -> Response:
+    answer = await _wait(v, known, seconds)
+    answer.headers.update(_REPLAYED)
+    return answer
+
+
 def _still_runs(command_id: str, equipment: str) -> Response:
     return Response(msgspec.json.encode(_answer(command_id, equipment, "running", None, None)), 202, _JSON)
 
 
 async def _observe(v: Visit, key: EquipmentId, declared: Command, session: SessionId, body: b.CommandBody) -> Response:
     with _in_earnest(v, key, session):
-        parameters = _admitted(v, key, declared, session, None, body.parameters)
-        v.service.apply(_request(key, declared, session, None, body.command_id, parameters))
+        name, digest = _name_and_digest(v, session, body)
+        known = None if digest is None else v.service.running_call(name)
+        if known is not None:
+            _refuse_other_content(known, digest)
+            v.service.apply(m.Seen(session=session))
+        else:
+            parameters = _admitted(v, key, declared, session, None, body.parameters)
+            v.service.apply(_request(key, declared, session, None, body.command_id, parameters))
+    if known is not None:
+        return await _wait_again(v, known, body.wait_seconds)
     await v.service.settled()
     asking: Awaitable[object] = v.worker(key).observe(body.action, parameters)
     if not v.worker(key).answers_at_once(body.action):
         asking = task = asyncio.ensure_future(asking)
         if not (await asyncio.wait({task}, timeout=body.wait_seconds))[0]:
-            # The driver still works on it, and nobody waits for what it will say.
-            task.add_done_callback(lambda late: late.cancelled() or late.exception())
+            call = Call(name, body.command_id, key, digest)
+            if digest is not None:
+                v.service.outlasts(call)
+            # The driver still works on it; who asks again under its key waits for what it will say.
+            task.add_done_callback(lambda _: _conclude(call, task))
             return _still_runs(body.command_id, key)
     try:
-        data = await asking
+        answer = _answer(body.command_id, key, "done", await asking, None)
     except DriverUnavailable as down:
         raise _unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
-        answer = _answer(body.command_id, key, "failed", None, str(failed) or type(failed).__name__)
-    else:
-        answer = _answer(body.command_id, key, "done", data, None)
+        answer = _failed(body.command_id, key, failed)
     return Response(msgspec.json.encode(answer, enc_hook=str), 200, _JSON)
+
+
+def _conclude(call: Call, late: asyncio.Task[object]) -> None:
+    if late.cancelled():  # the authority ends
+        return
+    failed = late.exception()
+    of = call.command_id, call.equipment
+    answer = _failed(*of, failed) if failed is not None else _answer(*of, "done", late.result(), None)
+    call.conclude(msgspec.json.encode(answer, enc_hook=str))
+
+
+def _failed(command_id: str, equipment: str, error: BaseException) -> dict[str, object]:
+    return _answer(command_id, equipment, "failed", None, str(error) or type(error).__name__)
 
 
 def _answer(command_id: str, equipment: str, outcome: str, data: object, error: str | None) -> dict[str, object]:

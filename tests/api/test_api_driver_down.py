@@ -119,6 +119,23 @@ def test_an_observe_command_that_hangs_is_answered_within_wait_seconds(
     until(lambda: ann.command("position", "flaky").status_code == 200, "the driver answers again")
 
 
+def test_an_observe_command_that_outlasts_its_wait_is_waited_for_again_under_its_key_and_not_begun_again(
+    lab: Authority, ann: Person, bob: Person
+) -> None:
+    """CMD-13 CMD-33"""
+    ann.has("flaky")
+    stare = {"action": "stare", "wait_seconds": 0, "command_id": "c"}
+    assert ok(ann.order(stare, "flaky", "k"), 202)["outcome"] == "running"
+    assert ok(ann.order(stare, "flaky", "k"), 202)["outcome"] == "running"
+    refused(ann.order({**stare, "action": "position"}, "flaky", "k"), 422, "idempotency_mismatch")
+    ok(bob.stop("flaky"))  # which ends one stare; a second would go on behind it
+    told = ok(ann.order({**stare, "wait_seconds": 10}, "flaky", "k"))
+    assert (told["outcome"], told["data"]) == ("done", lab.status("flaky")["readback"]["position"])
+    past = {"session_id": ann.session_id, "wait_seconds": "0"}
+    assert ok(lab.get("/equipment/flaky/command", params=past, headers={"Idempotency-Key": "k"})) == told
+    assert ok(ann.order({"action": "position", "wait_seconds": 10}, "flaky"))["outcome"] == "done"
+
+
 def test_a_driver_that_answers_what_is_no_json_harms_only_its_own_command(lab: Authority, ann: Person) -> None:
     """CMD-17 DRV-6"""
     ann.has("flaky")
