@@ -106,5 +106,5 @@ class Sent:
     def _ask(self, within_s: float) -> Json:
         if self._reply["outcome"] == "running":
             ask = self._session.client.past_command
-            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=0.0)
+            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=within_s)
         return self._reply
