@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import CommandFailed as CommandFailed
 from jupyter_motorlock.errors import CommandStopped as CommandStopped
 from jupyter_motorlock.errors import DriverUnavailable as DriverUnavailable
@@ -25,7 +26,6 @@ from jupyter_motorlock.errors import UsageProblem as UsageProblem
 from jupyter_motorlock.handle import Connection as Connection
 from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.handle import Handles as Handles
-from jupyter_motorlock.session import KernelSession
 from jupyter_motorlock.values import Reading as Reading
 from jupyter_motorlock.values import Value as Value
 
@@ -54,7 +54,7 @@ def kernel_session() -> KernelSession:
     shell = ipython.get_ipython() if ipython else None
     if shell is None:
         return KernelSession()
-    from jupyter_motorlock import extension
+    from jupyter_motorlock.notebook import extension
 
     return extension.session_of(shell) or KernelSession()
 
@@ -76,20 +76,20 @@ def motor_panel(*names: str) -> object:
     It is displayed as the value of a cell, and is text where there are no widgets. Raises `Unreachable` when no
     authority answers, and `InvalidRequest` for a name that is not there.
     """
-    from jupyter_motorlock.panel import panel_of
+    from jupyter_motorlock.notebook.panel import panel_of
 
     return panel_of(kernel_session(), *names).widget
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext jupyter_motorlock`."""
-    from jupyter_motorlock import extension  # IPython is imported where it is there already
+    from jupyter_motorlock.notebook import extension  # IPython is imported where it is there already
 
     extension.load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%unload_ext jupyter_motorlock`."""
-    from jupyter_motorlock import extension
+    from jupyter_motorlock.notebook import extension
 
     extension.unload(shell)

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_motorlock import values, view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, stop_all
 from jupyter_motorlock.lines import Command, unknown_command
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.sent import run
-from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:
     from pandas import DataFrame

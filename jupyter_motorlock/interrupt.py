@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.session import KernelSession
 
 INTERRUPTED = "interrupted by its user"  # the reason that others see
 

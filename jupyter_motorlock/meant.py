@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UsageProblem
 from jupyter_motorlock.lines import Command
-from jupyter_motorlock.session import KernelSession
 
 
 def one(session: KernelSession, words: Sequence[str]) -> str:

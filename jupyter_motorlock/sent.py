@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from jupyter_motorlock import view
-from jupyter_motorlock.client import Json
+from jupyter_motorlock.connection.client import Json
+from jupyter_motorlock.connection.session import KernelSession, outcome
 from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, StillRuns
 from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_and_say
 from jupyter_motorlock.lines import Command
-from jupyter_motorlock.session import KernelSession, outcome
 
 
 def run(

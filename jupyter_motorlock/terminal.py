@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from jupyter_motorlock import view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.rows import of_events, of_statuses
-from jupyter_motorlock.session import KernelSession
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -12,7 +12,7 @@ from typing import Any
 from authority.demo.kernels import Person, Ran
 from authority.demo.push import Fields, NothingCame, Push, moment
 from authority.demo.workbench import put_notebooks
-from jupyter_motorlock.client import Client
+from jupyter_motorlock.connection.client import Client
 
 STAGE = "stage_x"
 LOW_MM, HIGH_MM, BOBS_MM = 5.0, 25.0, 12.5  # where the notebooks send the stage

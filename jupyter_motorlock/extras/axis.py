@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jupyter_motorlock import values, view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import LockLost, MotorlockError, UsageProblem
 from jupyter_motorlock.lines import Command, unknown_command
-from jupyter_motorlock.session import KernelSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from bluesky.protocols import (
 )
 from event_model import DataKey
 
-from jupyter_motorlock.client import CONNECT_S, QUICK_S, Json
+from jupyter_motorlock.connection.client import CONNECT_S, QUICK_S, Json
 from jupyter_motorlock.errors import CommandStopped, LockRequired
 from jupyter_motorlock.extras.axis import Axis
 from jupyter_motorlock.interrupt import stop_all

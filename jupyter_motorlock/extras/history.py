@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from jupyter_motorlock import meant
-from jupyter_motorlock.client import Client, Json
+from jupyter_motorlock.connection.client import Client, Json
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.options import read_span
 from jupyter_motorlock.rows import of_event, sentence
-from jupyter_motorlock.session import KernelSession
 
 try:
     import pandas

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-import jupyter_motorlock
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.extras.past import Past, Span, Stop, Stretch
@@ -207,7 +206,9 @@ def _frame(history: History, since: Since, last: int | None) -> pandas.DataFrame
     if isinstance(history, pandas.DataFrame):
         return history
     names = [history] if isinstance(history, str) else history
-    return jupyter_motorlock.motor_history(*names, since=since, last=last)
+    from jupyter_motorlock import motor_history  # the package stands above what it offers
+
+    return motor_history(*names, since=since, last=last)
 
 
 def _one(past: Past, equipment: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from served import Server
 
-from jupyter_motorlock.panel import SETTLED_S
+from jupyter_motorlock.notebook.panel import SETTLED_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

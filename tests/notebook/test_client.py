@@ -13,7 +13,9 @@ import pytest
 from real_lab import PATIENCE_S, Authority, Person, Wire
 from typed import wait_until
 
-from jupyter_motorlock.client import Client
+from jupyter_motorlock.connection.client import Client
+from jupyter_motorlock.connection.mirror import Mirror
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -30,8 +32,6 @@ from jupyter_motorlock.errors import (
     refusal,
 )
 from jupyter_motorlock.handle import login
-from jupyter_motorlock.mirror import Mirror
-from jupyter_motorlock.session import KernelSession
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from real_lab import Authority, Kernel
 from typed import Notebook
 
 import jupyter_motorlock
-from jupyter_motorlock.magics import MotorMagics
+from jupyter_motorlock.notebook.magics import MotorMagics
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
 NOWHERE = "http://127.0.0.1:9"

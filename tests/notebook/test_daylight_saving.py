@@ -8,7 +8,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jupyter_motorlock import panel_html, view
+from jupyter_motorlock import view
+
+# Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
+from jupyter_motorlock.notebook import panel_html
 
 # Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from statuses import ANN, BOB, CARL, a_status, held, waiting
 
-from jupyter_motorlock import deeds
+from jupyter_motorlock.notebook import deeds
 
 ASKING = BOB | {"ask": {"answer": None, "reason": "beam"}}
 ANSWERED = BOB | {"ask": {"answer": "no"}}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_lab import PATIENCE_S, Authority, Person, Wire
 
-from jupyter_motorlock.client import Json
-from jupyter_motorlock.feed import LONGEST_MESSAGE, Message, SseParser
-from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.connection.client import Json
+from jupyter_motorlock.connection.feed import LONGEST_MESSAGE, Message, SseParser
+from jupyter_motorlock.connection.session import KernelSession
 
 STREAM = (
     ": a comment\n\n"

@@ -14,8 +14,8 @@ from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
 from jupyter_motorlock.lines import Command, Line
+from jupyter_motorlock.notebook.progress import bar_of
 from jupyter_motorlock.options import OPTIONS
-from jupyter_motorlock.progress import bar_of
 
 ALL = (
     "motor",

@@ -10,13 +10,13 @@ import pytest
 from front import Front
 from real_lab import Authority, Kernel
 
-from jupyter_motorlock.panel import Panel
-from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.notebook.panel import Panel
 
 # A session that does nothing but tell: what the panel sends can then be counted.
 TELLING = """
 from IPython.display import display
-from jupyter_motorlock.panel import Panel
+from jupyter_motorlock.notebook.panel import Panel
 
 class Telling:
     session_id, feed_alive, done, error, delivered, seq = "s-ann", True, [], None, True, 100

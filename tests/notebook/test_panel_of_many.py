@@ -13,7 +13,7 @@ from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
 import jupyter_motorlock
-from jupyter_motorlock.panel import WRITE_APART_S, WRITE_EVERY_S, Pace
+from jupyter_motorlock.notebook.panel import WRITE_APART_S, WRITE_EVERY_S, Pace
 
 LAB = """
 [equipment.stage_x]

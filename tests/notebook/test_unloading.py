@@ -18,7 +18,7 @@ import comm, ipywidgets, psutil
 def traces():
     "What an extension could leave in this kernel."
     ip = get_ipython()
-    place = pathlib.Path(ip.kernel.parent.abs_connection_file).parent
+    connection = pathlib.Path(ip.kernel.parent.abs_connection_file)
     return {
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "processes": [child.pid for child in psutil.Process().children(recursive=True)],
@@ -32,7 +32,7 @@ def traces():
         "widgets": sorted(ipywidgets.widgets.widget._instances),
         "comms": sorted(comm.get_comm_manager().comms),
         "signals": [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)],
-        "files": sorted(file.name for file in place.glob(".*.motorlock*")),
+        "files": sorted(file.name for file in connection.parent.glob(f".{connection.name}.motorlock*")),
     }
 
 def new():

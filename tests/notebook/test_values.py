@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jupyter_motorlock.cells import text_of
 from jupyter_motorlock.lines import declared
+from jupyter_motorlock.notebook.cells import text_of
 from jupyter_motorlock.values import Value, provenance, reading
 
 HERE = Value(12.5, "mm")

@@ -16,7 +16,7 @@ import requests
 from jupyter_motorlock.errors import MotorlockError, Refused
 
 if TYPE_CHECKING:
-    from jupyter_motorlock.link import Link
+    from jupyter_motorlock.connection.link import Link
 
 FIRST_RETRY_S = 0.1  # well below the 5 s within which a closed connection must be back
 SLOWEST_RETRY_S = 5.0

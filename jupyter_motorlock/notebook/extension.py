@@ -8,10 +8,11 @@ from typing import Any
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-from jupyter_motorlock.completion import matcher
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.interrupt import stop_after_interrupt
-from jupyter_motorlock.magics import MotorMagics, say
-from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.notebook.completion import matcher
+from jupyter_motorlock.notebook.kernel_magics import say
+from jupyter_motorlock.notebook.magics import MotorMagics
 
 KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
 

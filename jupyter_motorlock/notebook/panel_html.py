@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from jupyter_motorlock import deeds, view
+from jupyter_motorlock import view
+from jupyter_motorlock.notebook import deeds
 from jupyter_motorlock.rows import sentence
 from jupyter_motorlock.view import Fields
 

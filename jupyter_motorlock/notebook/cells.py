@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from jupyter_motorlock import view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import DryRunRefused, MotorlockError, refusal
 from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line, Mistake
 from jupyter_motorlock.sent import Sent, send, told_as_stopped
-from jupyter_motorlock.session import KernelSession
 from jupyter_motorlock.values import Value
 
 LONGEST = 60  # characters of a line that are shown

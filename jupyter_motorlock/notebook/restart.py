@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_motorlock import view
-from jupyter_motorlock.client import Json
+from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.errors import Refused
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_motorlock.session import KernelSession
+    from jupyter_motorlock.connection.session import KernelSession
 
 SUFFIX = ".motorlock"
 FORGOTTEN_S = 86_400.0  # a kernel that is not back by then was shut down for good

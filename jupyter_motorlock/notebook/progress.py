@@ -16,11 +16,11 @@ from html import escape
 from IPython.core.display_functions import DisplayHandle
 
 from jupyter_motorlock import view
-from jupyter_motorlock.cells import Cell, short
-from jupyter_motorlock.client import Json
+from jupyter_motorlock.connection.client import Json
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line
-from jupyter_motorlock.session import KernelSession
+from jupyter_motorlock.notebook.cells import Cell, short
 
 LEAST_S = 0.25  # before the first update, and between two
 _NOTHING = {"text/plain": ""}

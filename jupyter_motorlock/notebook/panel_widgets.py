@@ -9,9 +9,9 @@ from typing import Protocol
 
 import ipywidgets
 
-from jupyter_motorlock import panel_html
-from jupyter_motorlock.deeds import OTHERS, Deed
-from jupyter_motorlock.panel_html import Shown
+from jupyter_motorlock.notebook import panel_html
+from jupyter_motorlock.notebook.deeds import OTHERS, Deed
+from jupyter_motorlock.notebook.panel_html import Shown
 
 HINT = "3h overnight scan, or a reason"
 
@@ -135,7 +135,9 @@ def _box(kind: type[ipywidgets.Box], children: list[ipywidgets.Widget], *classes
 
 
 def _style() -> ipywidgets.HTML:
-    css, script = (files("jupyter_motorlock").joinpath(f"panel.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    css, script = (
+        files("jupyter_motorlock.notebook").joinpath(f"panel.{kind}").read_text("utf-8") for kind in ("css", "js")
+    )
     style = ipywidgets.HTML(panel_html.style(css, script))
     style.layout.display = "none"
     return style

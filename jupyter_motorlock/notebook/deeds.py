@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
 from jupyter_motorlock import view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.options import read_span
-from jupyter_motorlock.session import KernelSession
 from jupyter_motorlock.view import Fields
 
 Likeliest: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]

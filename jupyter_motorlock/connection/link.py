@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 
-from jupyter_motorlock.client import Client, Json
+from jupyter_motorlock.connection.client import Client, Json
+from jupyter_motorlock.connection.feed import Feed
+from jupyter_motorlock.connection.liveness import ExitHooks, Keeper
+from jupyter_motorlock.connection.mirror import Callback, Mirror
 from jupyter_motorlock.errors import MotorlockError, Refused, Unreachable, UsageProblem
-from jupyter_motorlock.feed import Feed
-from jupyter_motorlock.liveness import ExitHooks, Keeper
-from jupyter_motorlock.mirror import Callback, Mirror
 
 DEFAULT_LEASE_S = 60.0
 

@@ -15,11 +15,12 @@ from datetime import datetime
 
 from IPython import get_ipython
 
-from jupyter_motorlock import deeds, panel_html, panel_widgets, view
+from jupyter_motorlock import view
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.panel_html import Shown
+from jupyter_motorlock.notebook import deeds, panel_html, panel_widgets
+from jupyter_motorlock.notebook.panel_html import Shown
 from jupyter_motorlock.rows import sentence
-from jupyter_motorlock.session import KernelSession
 
 WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
 WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from jupyter_motorlock import view
-from jupyter_motorlock.client import Json
+from jupyter_motorlock.connection.client import Json
 
 Callback: TypeAlias = Callable[[str | None, Json | None, Json | None], None]
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from jupyter_motorlock import keeper
+from jupyter_motorlock.connection import keeper
 
 if TYPE_CHECKING:
-    from jupyter_motorlock.link import Link
+    from jupyter_motorlock.connection.link import Link
 
 LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, False))  # each cell sends both

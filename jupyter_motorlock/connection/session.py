@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jupyter_motorlock.client import Client, Json
+from jupyter_motorlock.connection.client import Client, Json
+from jupyter_motorlock.connection.link import Link
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -22,13 +23,12 @@ from jupyter_motorlock.errors import (
     Unreachable,
 )
 from jupyter_motorlock.lines import Command, declared
-from jupyter_motorlock.link import Link
 from jupyter_motorlock.rows import Rows, of_events, of_statuses
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from jupyter_motorlock.panel import Panel, PanelOfMany
+    from jupyter_motorlock.notebook.panel import Panel, PanelOfMany
 
 DEFAULT_URL = "http://127.0.0.1:8790"
 CHECKED_AT_ONCE = 100  # commands

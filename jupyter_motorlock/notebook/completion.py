@@ -13,10 +13,10 @@ from typing import TypeAlias
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.lines import Command
 from jupyter_motorlock.meant import logged_in
 from jupyter_motorlock.options import OPTIONS, split
-from jupyter_motorlock.session import KernelSession
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 Found: TypeAlias = Iterable[tuple[str, str]]

@@ -1,0 +1,1 @@
+"""What a person has in a notebook: magics, completion and the panel."""

@@ -1,0 +1,126 @@
+"""How people share: giving back and handing over, promising, asking and answering, swapping places."""
+
+from __future__ import annotations
+
+from IPython.core.magic import magics_class
+
+from jupyter_motorlock import meant, view
+from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.notebook.kernel_magics import KernelMagics, now, of_words, say
+from jupyter_motorlock.options import read_span
+
+
+@magics_class
+class SharingMagics(KernelMagics):
+    """`%motor_logout`, `%motor_keep`, `%motor_ask`, `%motor_answer` and `%motor_swap`."""
+
+    @of_words
+    def motor_logout(self, names: list[str], to: str | None, force: str | None) -> None:
+        """Give a motor back, or leave its queue.
+
+        ::
+
+          %motor_logout [NAME ...] [--to USER] [--force REASON]
+
+        --to USER       hand it over to somebody who waits for it: %motor_logout stage_x --to bob
+        --force REASON  take it from whoever has it; it is stopped, and they are told who did it and why:
+                        %motor_logout stage_x --force "the sample is melting"
+        """
+        if not names and not meant.logged_in(self.session):
+            say("This kernel is not logged in to anything, so there is nothing to give back.")
+            return
+        for name in names or [meant.one(self.session, [])]:
+            say(self._logout(name, to, force))
+
+    def _logout(self, name: str, to: str | None, force: str | None) -> str:
+        session = self.session
+        if to is not None:
+            draining = session.hand_over(name, to)["state"] == "draining"
+            return f"{name} is handed over to {to}{' as soon as it is at rest' if draining else ''}."
+        if force is None and session.leave(name):
+            return f"You left the queue of {name}."
+        reply = session.release(name, force=force is not None, reason=force)
+        if reply.get("status") == "not_locked":
+            nobody = f"Nobody has {name}" if force else f"This kernel is not logged in to {name}"
+            return f"{nobody}, so there is nothing to give back; %motor_status {name} shows who has it."
+        if force is not None:
+            return f"{name} was taken from its holder, who is told that you did it and why."
+        return f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back."
+
+    @of_words
+    def motor_keep(self, words: list[str]) -> None:
+        """Promise until when you need a motor, so that idling does not end it: `%motor_keep 3h "overnight scan"`.
+
+        ::
+
+          %motor_keep [NAME] TIME [NOTE]
+
+        TIME is such as `45min`, `3h` or `1h30min`; `0s` takes the promise back. Others see the time and the note.
+        """
+        named, rest = meant.named_first(self.session, words)
+        name, seconds = named or meant.one(self.session, []), read_span(rest[0]) if rest else None
+        if seconds is None or len(rest) > 2:
+            raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
+        kept = self.session.keep(name, seconds, *rest[1:])["kept"]
+        say(f"{name} is kept{view.until(kept, now())}." if kept else f"{name} is no longer kept; idling runs again.")
+
+    @of_words
+    def motor_ask(self, words: list[str], within: float) -> None:
+        """Wait for a motor without blocking, and ask its holder to yield: `%motor_ask stage_x "five minutes"`.
+
+        ::
+
+          %motor_ask NAME [REASON] [--within TIME]
+
+        You are told the answer, and your turn, when a later cell ends.
+
+        --within TIME  how long the holder has to answer, 2min if nothing is said: --within 90s
+        """
+        name, *reason = words or [""]
+        if not name or len(reason) > 1:
+            raise UsageProblem('Say for what you ask, and why: %motor_ask NAME "REASON" --within 2min')
+        session = self.session
+        meant.commands(session, name)
+        if session.acquire(name, queue=True)["status"] != "queued":
+            say(f"{name} is yours.")
+            return
+        status = session.ask(name, *reason, seconds=within)
+        say(view.headline(status, session.session_id, now=now()), f"{status['holder']['user']} is asked to yield.")
+
+    @of_words
+    def motor_answer(self, words: list[str], to: str | None) -> None:
+        """Answer somebody who asks for a motor of yours: `%motor_answer yes`, `no`, or a time such as `10min`.
+
+        ::
+
+          %motor_answer [NAME] yes | no | TIME [NOTE] [--to USER]
+
+        `yes` hands it over now. A TIME is when you mean to be done; nothing ends your lock then.
+
+        --to USER  whom you answer, where several ask: %motor_answer no --to bob
+        """
+        named, rest = meant.named_first(self.session, words)
+        answer = rest[0] if rest else ""
+        seconds = read_span(answer)
+        if (answer not in ("yes", "no") and seconds is None) or len(rest) > 2:
+            raise UsageProblem('Answer yes, no or a time: %motor_answer 10min "two more scans"')
+        name, entry = meant.asking(self.session, named, to)
+        what = {"yes": "yield", "no": "no"}.get(answer, "later")
+        note = rest[1] if len(rest) > 1 else None
+        self.session.answer(name, entry["queue_id"], what, seconds=seconds, note=note)
+        say(f"{name} is handed over to {entry['user']}." if what == "yield" else f"{entry['user']} is told.")
+
+    @of_words
+    def motor_swap(self, words: list[str]) -> None:
+        """Offer to swap places with somebody who waits too, or agree to their offer: `%motor_swap NAME USER`."""
+        if len(words) != 2:
+            raise UsageProblem("Say for what and with whom: %motor_swap NAME USER")
+        session, (name, user) = self.session, words
+        places = [x["queue_id"] for x in session.status(name)["queue"] if x["user"] == user]
+        if len(places) != 1:
+            raise UsageProblem(f"{'Nobody' if not places else 'More than one'} of that name waits for {name}: {user}.")
+        status = session.swap(name, places[0])
+        if view.place(status, session.session_id)["swap_with"]:
+            say(f"{user} has to agree: %motor_swap {name} {session.user}")
+        else:
+            say(f"You have swapped: {view.standing(status, session.session_id)}.")
