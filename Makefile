@@ -3,13 +3,15 @@
 # make demo EPICS=1       on motor records of an EPICS server (also with HEADLESS=1)
 # make test               the tests that need no browser, and the notebooks
 # make lint               style, types, import contracts
+# make test-browser       the tests that drive a browser
+# make pictures           the same, and the documentation gets the pictures that they take
 # PYTHON=python3.12 chooses the Python that .venv is made with.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint test-browser test-slow
+.PHONY: demo test lint test-browser test-slow pictures
 
 demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 	@$(BIN)/motorlock demo $(if $(HEADLESS),--headless) $(if $(EPICS),--epics)
@@ -26,6 +28,9 @@ lint: .venv/.with-test
 
 test-browser: .venv/.with-long
 	$(PYTEST) -m browser
+
+pictures: test-browser
+	for one in docs/images/*.png; do ! test -f tests/e2e/screenshots/$${one##*/} || cp tests/e2e/screenshots/$${one##*/} $$one; done
 
 test-slow: .venv/.with-long
 	$(PYTEST) -m "slow and not browser"

@@ -84,6 +84,7 @@ def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def lab(shared_lab: Lab, authority: Authority) -> Iterator[Lab]:
     """A JupyterLab whose notebooks find this test's authority."""
     shared_lab.know(authority.url)
+    shared_lab.dark(dark=False)
     yield shared_lab
     shared_lab.end_kernels()
 
