@@ -17,7 +17,7 @@ demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 	@$(BIN)/motorlock demo $(if $(HEADLESS),--headless) $(if $(EPICS),--epics)
 
 test: .venv/.with-test
-	$(PYTEST) --ignore tests/e2e -m "not browser and not slow" -n 4 --dist loadfile
+	$(PYTEST) --ignore tests/e2e -m "not browser and not slow" -n 3 --dist loadfile
 	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 
 lint: .venv/.with-test

@@ -46,18 +46,19 @@ def login(
     """
     new = [name for name in names if name not in session.held()]
     mode = "observer" if watch else "exclusive"
-    with clicks_heard(1):
+    with clicks_heard(1) as raise_if_clicked:
         try:
             reply = session.acquire(*names, mode=mode, queue=wait, note=note, timeout_s=timeout_s, priority=priority)
             if on_answer is not None:
                 on_answer()
             if reply.get("status") == "queued":
-                session.wait_for(*names)
+                session.wait_for(*names, go_on=raise_if_clicked)
         except KeyboardInterrupt:
-            if new and not session.leave(new[0]):  # what came of the request is given back
-                for name in new:
-                    with suppress(LockRequired):
-                        session.release(name)
+            with clicks_heard(0):
+                if new and not session.leave(new[0]):  # what came of the request is given back
+                    for name in new:
+                        with suppress(LockRequired):
+                            session.release(name)
             told = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
             raise MotorlockError(told) from None
         except EquipmentInUse as refused:

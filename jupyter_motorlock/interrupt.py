@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
 
+SWALLOWED_S = 0.5  # one that is heard begins a stop sooner, which then hears no click
 INTERRUPTED = "interrupted by its user"  # the reason that others see
 
 
 @contextmanager
-def clicks_heard(most: int) -> Iterator[None]:
+def clicks_heard(most: int) -> Iterator[Callable[[], None]]:
     """Let the first `most` interrupts of the block raise KeyboardInterrupt; later ones only count.
 
+    Python swallows what is raised while it tidies up an object: a click `SWALLOWED_S` after one that had no effect
+    raises again, and who waits in the block calls what it gives, which raises for a click that was swallowed.
     Signals reach the main thread only, and only it may handle them: elsewhere nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    clicks = 0
+    clicks, raised_at = 0, -SWALLOWED_S
 
     def on_click(_number: int, _frame: FrameType | None) -> None:
-        nonlocal clicks
+        nonlocal clicks, raised_at
         clicks += 1
-        if clicks <= most:
+        if clicks <= most or (most > 0 and time.monotonic() - raised_at > SWALLOWED_S):
+            raised_at = time.monotonic()
+            raise KeyboardInterrupt
+
+    def raise_if_clicked() -> None:
+        if clicks > 0 and most > 0:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, on_click)
     try:
-        yield
+        yield raise_if_clicked
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 

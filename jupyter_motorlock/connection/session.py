@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -117,10 +117,10 @@ class KernelSession(Link):
             self.took(lock)
         return reply
 
-    def wait_for(self, *names: str) -> None:
+    def wait_for(self, *names: str, go_on: Callable[[], None] = lambda: None) -> None:
         """Wait for the queue to grant all of `names`, and claim them; `leave` is the caller's.
 
-        Raises `LockLost` when the place is gone.
+        Raises `LockLost` when the place is gone, and what `go_on` raises, which is asked again and again.
         """
         news = threading.Event()
         hear = self.watch(lambda name, _, event: news.set() if name is None or event else None)
@@ -129,6 +129,7 @@ class KernelSession(Link):
             while not self._are_granted(names):
                 news.wait(LOOK_AGAIN_S)
                 news.clear()
+                go_on()
             for name in names:
                 self.claim(name)
         finally:

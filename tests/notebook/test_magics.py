@@ -13,6 +13,7 @@ import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
+from jupyter_motorlock.interrupt import SWALLOWED_S
 from jupyter_motorlock.lines import Command, Line
 from jupyter_motorlock.notebook.progress import bar_of
 from jupyter_motorlock.options import OPTIONS
@@ -180,6 +181,46 @@ def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: A
             "MotorlockError: You stopped the login to stage_x; you are not in its queue."
         )
         assert authority.status()["queue_length"] == 0
+
+
+SWALLOWED = """
+import signal
+
+class Dies:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # what is raised here, Python tells and forgets
+
+session = get_ipython().magics_manager.registry['MotorMagics'].session
+watch = session.watch
+session.watch = lambda told: Dies() and watch(told)
+"""
+
+
+def test_an_interrupt_that_python_swallows_while_it_tidies_up_leaves_the_queue_too(
+    ann: Notebook, authority: Authority
+) -> None:
+    """NB-4"""
+    authority.person("Bob").acquire()
+    ann.value("%motor_status")
+    ann.value(SWALLOWED)
+    assert ann.run("stage = %motor_login stage_x --wait --no-panel").error == (
+        "MotorlockError: You stopped the login to stage_x; you are not in its queue."
+    )
+    assert authority.status()["queue_length"] == 0
+
+
+def test_a_second_interrupt_stops_the_motor_where_python_swallowed_the_first(
+    ann: Notebook, authority: Authority
+) -> None:
+    """NB-10"""
+    ann.value("stage = %motor_login stage_x --no-panel")
+    ann.value(SWALLOWED)
+    ann.value("send = session.send\nsession.send = lambda *given, **more: Dies() and send(*given, **more)")
+    moving = ann.start("stage.move_to(100)")
+    wait_until(lambda: authority.status()["readback"]["moving"], "it moves")
+    time.sleep(SWALLOWED_S)  # the rule is a length of time
+    ann.interrupt()
+    assert ann.finish(moving).error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
 
 
 def test_an_observer_reads_and_does_not_move(ann: Notebook, authority: Authority) -> None:
@@ -695,7 +736,8 @@ def test_news_that_come_while_a_cell_runs_are_told_at_its_end(ann: Notebook, aut
 def test_news_after_an_error_begin_on_a_line_of_their_own(ann: Notebook, authority: Authority) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.held")
-    running = ann.start("while held():\n    time.sleep(0.01)\nraise ValueError")
+    running = ann.start("print('waits', flush=True)\nwhile held():\n    time.sleep(0.01)\nraise ValueError")
+    ann.wait_for_text(running, "waits")
     authority.person("Bob").release(force=True)
     out = ann.finish(running)
     assert out.ename == "ValueError"
