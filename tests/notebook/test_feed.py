@@ -159,6 +159,7 @@ def test_what_happened_while_the_line_was_broken_is_heard_afterwards_once(
 
 def test_a_login_in_the_place_of_an_ended_session_makes_a_new_one(session: KernelSession, authority: Authority) -> None:
     told = Told(session)
+    told.wait_for_alive(True)  # else what happens first may be in its snapshot
     session.acquire("stage_x")
     first = session.session_id
     assert first is not None
