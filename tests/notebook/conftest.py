@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real_lab import Authority, Kernel, Wire, Witness
+from real_lab import Authority, Kernel, Person, Wire, Witness
 
 sys.path.append(str(Path(__file__).parents[1] / "drivers"))  # a stage in a process of its own
 
@@ -19,6 +19,26 @@ def authority(tmp_path: Path) -> Iterator[Authority]:
     yield running
     if running.process.poll() is None:
         running.end()
+
+
+@pytest.fixture(scope="module")
+def one_authority(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Authority]:
+    """An authority for all tests of a file, with the lab file that stands there as `LAB`."""
+    place, lab = tmp_path_factory.mktemp("authority"), getattr(request.module, "LAB", None)
+    config = []
+    if lab is not None:
+        (place / "lab.toml").write_text(lab, encoding="utf-8")
+        config = ["--config", str(place / "lab.toml")]
+    running = Authority(place / "data", *config)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def bob(authority: Authority) -> Iterator[Person]:
+    somebody = authority.person("Bob")
+    yield somebody
+    somebody.leave()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,17 +21,8 @@ MINE = f"{BEFORE}: your lock on stage_x (overnight scan) ended at "
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority") / "data")
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def bob(authority: Authority) -> Iterator[Person]:
-    somebody = authority.person("Bob")
-    yield somebody
-    somebody.leave()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 def remembered(kernel: Kernel) -> Path:

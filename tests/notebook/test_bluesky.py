@@ -98,12 +98,8 @@ parameters = { position = { type = "number" } }
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    place = tmp_path_factory.mktemp("authority")
-    (place / "lab.toml").write_text(LAB, encoding="utf-8")
-    running = Authority(place / "data", "--config", str(place / "lab.toml"))
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,8 @@ LOGIN = "stage = %motor_login stage_x"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority") / "data")
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def bob(authority: Authority) -> Iterator[Person]:
-    somebody = authority.person("Bob")
-    yield somebody
-    somebody.leave()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
@@ -42,17 +42,8 @@ def new():
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority") / "data")
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def bob(authority: Authority) -> Iterator[Person]:
-    somebody = authority.person("Bob")
-    yield somebody
-    somebody.leave()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture
