@@ -155,11 +155,8 @@ def _request(
 async def _control(v: Visit, key: EquipmentId, declared: Command, session: SessionId, body: b.CommandBody) -> Response:
     with _in_earnest(v, key, session):
         name, digest = _name_and_digest(v, session, body)
-        known = None if digest is None else v.service.find_call(name)
-        if known is not None:
-            _refuse_other_content(known, digest)
-            v.service.apply(m.Seen(session=session))
-        else:
+        known = None if digest is None else _asked_again(v, v.service.find_call(name), session, digest)
+        if known is None:
             parameters = _admitted(v, key, declared, session, body.fence, body.parameters)
             call = Call(name, body.command_id, key, digest)
             request = _request(key, declared, session, body.fence, body.command_id, parameters, name=name)
@@ -215,10 +212,14 @@ def _unavailable(key: str, error: str | None) -> Refused:
     return Refused(503, "driver_unavailable", f"{key} cannot be reached now{why}; locks are kept, try again.")
 
 
-def _refuse_other_content(call: Call, digest: bytes | None) -> None:
-    if call.digest != digest:
-        detail = "This idempotency key came with another command before; send a new key with a new command."
-        raise Refused(422, "idempotency_mismatch", detail)
+def _asked_again(v: Visit, known: Call | None, session: SessionId, digest: bytes) -> Call | None:
+    """Return the call that bears this key already, where there is one: its session is heard, and nothing runs."""
+    if known is not None:
+        if known.digest != digest:
+            detail = "This idempotency key came with another command before; send a new key with a new command."
+            raise Refused(422, "idempotency_mismatch", detail)
+        v.service.apply(m.Seen(session=session))
+    return known
 
 
 async def _wait(v: Visit, call: Call, seconds: float) -> Response:
@@ -246,11 +247,8 @@ def _still_runs(command_id: str, equipment: str) -> Response:
 async def _observe(v: Visit, key: EquipmentId, declared: Command, session: SessionId, body: b.CommandBody) -> Response:
     with _in_earnest(v, key, session):
         name, digest = _name_and_digest(v, session, body)
-        known = None if digest is None else v.service.running_call(name)
-        if known is not None:
-            _refuse_other_content(known, digest)
-            v.service.apply(m.Seen(session=session))
-        else:
+        known = None if digest is None else _asked_again(v, v.service.running_call(name), session, digest)
+        if known is None:
             parameters = _admitted(v, key, declared, session, None, body.parameters)
             v.service.apply(_request(key, declared, session, None, body.command_id, parameters))
     if known is not None:
