@@ -30,7 +30,7 @@ def session_due(table: Table, s: Session) -> float | None:
     dead = None if s.disconnected_at is None else s.disconnected_at + RECONNECT_S
     if not s.suspect:
         return earliest(dead, s.last_seen + s.lease_s)
-    return earliest(dead, None if s.equipment else s.last_seen + FORGET_SILENT_S)
+    return earliest(dead, s.last_seen + FORGET_SILENT_S)
 
 
 def may_be_due(s: Session, now: float) -> bool:

@@ -143,14 +143,27 @@ def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: 
     if step.equipment(names[0]).entry(want.session) is not None:
         return
     for name in names:
-        if len(step.equipment(name).queue) >= QUEUE_LIMIT:
-            raise no.QueueFull(step.equipment(name))
+        _make_room(step, step.equipment(name))
     for name in names:
         e = step.equipment(name)
         heir = None if e.drain is None else e.drain.heir
         position = 1 + sum(1 for x in e.queue if x.priority >= want.priority or x.queue_id == heir)
         step.tell(m.Queued, name, want, entry=want, position=position)
     _refuse_deadlock(step, r.session)
+
+
+def _make_room(step: Step, e: Equipment) -> None:
+    """Let the entry that was silent longest leave a full queue; refuse where nobody in it is silent."""
+    if len(e.queue) < QUEUE_LIMIT:
+        return
+    silent_since = {}
+    for entry in e.queue:
+        session = step.session(entry.session)
+        if session.suspect:
+            silent_since[entry] = session.last_seen
+    if not silent_since:
+        raise no.QueueFull(e)
+    step.leave_all(e.id, min(silent_since, key=silent_since.__getitem__), "silent")
 
 
 def _refuse_another_entry(step: Step, session: SessionId, names: tuple[EquipmentId, ...]) -> None:

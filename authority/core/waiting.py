@@ -61,7 +61,8 @@ def next_at(table: Table, e: Equipment, now: float = AT_ONCE) -> tuple[Entry | N
         at = _obtainable_at(table, e.id, entry, now, known)
         if at is not None and (best[1] is None or at < best[1]):
             best = entry, at
-        if not entry.group:
+        # An entry for this equipment alone is passed only where it may not pass a group itself.
+        if not entry.group and (at is not None or _unblocked_at(table, e.id, entry, now) is None):
             break
     return best
 
@@ -78,6 +79,27 @@ def _obtainable_at(
 def _worked_out(
     table: Table, key: EquipmentId, entry: Entry, now: float, known: dict[str, float | None]
 ) -> float | None:
+    at = _unblocked_at(table, key, entry, now)
+    if at is None:
+        return None
+    passes = False
+    for name in entry.group or (key,):
+        for ahead in awake(table, _equipment(table, name)):
+            if ahead.queue_id == entry.queue_id:
+                break
+            if ahead.mode is entry.mode is Mode.OBSERVER:
+                continue
+            first = _obtainable_at(table, name, ahead, now, known)
+            if first is None and not ahead.group and _unblocked_at(table, name, ahead, now) is None:
+                return None
+            if first is not None and first <= at:
+                return None
+            passes = True
+    return None if passes and _would_close_a_cycle(table, _equipment(table, key), entry) else at
+
+
+def _unblocked_at(table: Table, key: EquipmentId, entry: Entry, now: float) -> float | None:
+    """When no lock and no fault keeps `entry` waiting, whoever is ahead; None: not before something happens."""
     at = now
     for name in entry.group or (key,):
         e = _equipment(table, name)
@@ -88,18 +110,7 @@ def _worked_out(
             if due is None:
                 return None
             at = max(at, due)
-    passes = False
-    for name in entry.group or (key,):
-        for ahead in awake(table, _equipment(table, name)):
-            if ahead.queue_id == entry.queue_id:
-                break
-            if ahead.mode is entry.mode is Mode.OBSERVER:
-                continue
-            first = _obtainable_at(table, name, ahead, now, known) if ahead.group else now
-            if first is not None and first <= at:
-                return None
-            passes = True
-    return None if passes and _would_close_a_cycle(table, _equipment(table, key), entry) else at
+    return at
 
 
 def connected(table: Table, e: Equipment) -> tuple[EquipmentId, ...]:

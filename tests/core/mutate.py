@@ -151,12 +151,24 @@ MUTATIONS = (
         "                pass\n",
     ),
     Mutation("group granted in part", "step.py", "in enumerate(names):", "in enumerate(names[:1]):"),
-    Mutation("group reserves", "waiting.py", "        if not entry.group:\n            break\n", "        break\n"),
+    Mutation("group reserves", "waiting.py", "if not entry.group and (at is not None or ", "if (at is not None or "),
     Mutation(
         "obtainable group passed",
         "waiting.py",
-        "first = _obtainable_at(table, name, ahead, now, known) if ahead.group else now",
-        "first = None if ahead.group else now",
+        "first = _obtainable_at(table, name, ahead, now, known)",
+        "first = None if ahead.group else _obtainable_at(table, name, ahead, now, known)",
+    ),
+    Mutation(
+        "entry kept from passing is not passed",
+        "waiting.py",
+        "(at is not None or _unblocked_at(table, e.id, entry, now) is None)",
+        "True",
+    ),
+    Mutation(
+        "silent session forgotten only when it has nothing",
+        "clocks.py",
+        "return earliest(dead, s.last_seen + FORGET_SILENT_S)",
+        "return earliest(dead, None if s.equipment else s.last_seen + FORGET_SILENT_S)",
     ),
     Mutation(
         "claim of one claims only one", "control.py", "for name in lock.group or (e.id,):", "for name in (e.id,):"

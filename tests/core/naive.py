@@ -135,7 +135,7 @@ class Naive:
                 return self._end(name, dead=False)
         elif s.closed_at is not None and self.now >= s.closed_at + 5:  # LIVE-3
             return self._end(name, dead=True)
-        elif s.suspect and not self._has_anything(name) and self.now >= s.seen + 86400:  # LIVE-13
+        elif s.suspect and self.now >= s.seen + 86400:  # LIVE-13
             return self._end(name, dead=False)
         elif not s.suspect and self.now >= s.seen + 60:  # LIVE-6
             s.suspect = True
@@ -145,15 +145,6 @@ class Naive:
     def _works(self, name: str) -> bool:
         commands = [c for e in self.e.values() for c in [e.running, *e.behind] if c]
         return self.s[name].streams["feed"] > 0 or any(session == name for _, session in commands)
-
-    def _has_anything(self, name: str) -> bool:
-        return any(
-            (e.lock and e.lock.session == name)
-            or name in e.observers
-            or self._entry(e, name)
-            or (e.running and e.running[1] == name)
-            for e in self.e.values()
-        )
 
     def _due(self, e: E) -> bool:
         before = self._look(e)
@@ -298,21 +289,25 @@ class Naive:
         return False
 
     def _gettable(self, w: W) -> bool:
-        if self.s[w.session].suspect:
+        if self.s[w.session].suspect or self._is_blocked(w):
             return False
-        passes_group = False
+        passes_another = False
         for e in [self.e[name] for name in w.names]:
-            if e.fault and w.mode == "exclusive":  # LOSS-13
-                return False
-            if self._blocks(e, w.session, w.mode) and self._yields(e) is None:
-                return False
             for ahead in self._ahead(e, w):
                 if self.s[ahead.session].suspect or ahead.mode == w.mode == "observer":  # LIVE-12, QUEUE-8
                     continue
-                if len(ahead.names) == 1 or self._gettable(ahead):  # QUEUE-2, GROUP-2
+                if self._gettable(ahead) or (len(ahead.names) == 1 and self._is_blocked(ahead)):  # QUEUE-2
                     return False
-                passes_group = True
-        return not (passes_group and self._would_wait_for_itself(w))  # GROUP-9
+                passes_another = True  # GROUP-2, GROUP-11
+        return not (passes_another and self.would_wait_for_itself(w))  # GROUP-9
+
+    def _is_blocked(self, w: W) -> bool:
+        for e in [self.e[name] for name in w.names]:
+            if e.fault and w.mode == "exclusive":  # LOSS-13
+                return True
+            if self._blocks(e, w.session, w.mode) and self._yields(e) is None:
+                return True
+        return False
 
     def _give(self, w: W) -> None:
         for name in w.names:
@@ -365,7 +360,7 @@ class Naive:
     def has_cycle(self) -> bool:
         return any(self._waits_for_itself(name) for name in self.s)
 
-    def _would_wait_for_itself(self, w: W) -> bool:
+    def would_wait_for_itself(self, w: W) -> bool:
         """Whether giving `w` what it waits for would close a cycle, tried on a copy."""
         if w.mode == "observer":
             return False
@@ -602,7 +597,7 @@ class Naive:
             raise No("cannot_hand_over")
         queue = list(e.queue)
         e.queue = [w, *(x for x in queue if x is not w)]
-        if self._would_wait_for_itself(w):
+        if self.would_wait_for_itself(w):
             e.queue = queue
             raise No("would_deadlock")
         e.lock.heir = w

@@ -17,6 +17,7 @@ from .given import (
     EVE,
     X,
     Y,
+    Z,
     acquire,
     activity,
     beat,
@@ -258,14 +259,33 @@ def test_nothing_passes_on_between_the_silent():
     assert (lab.holder, lab.waiting) == (ANN, [BOB])
 
 
-def test_a_silent_session_that_has_nothing_is_forgotten_after_a_day():
+def test_a_silent_session_ends_after_a_day_with_all_it_holds_watches_and_waits_for():
     """LIVE-13"""
-    lab = given(acquire(ANN), watch(BOB, Y), acquire(DAN, wait=True))
+    lab = given(acquire(ANN), watch(BOB, Y), acquire(CEM, wait=True), acquire(DAN, Z))
     lab.until(FORGET_SILENT_S - 1, beating=[DAN])
-    assert lab.lives(CEM)
-    lab.do(release(DAN)) if lab.holder == DAN else None
+    assert (lab.holder, lab.waiting) == (ANN, [CEM])
     lab.until(FORGET_SILENT_S, beating=[DAN])
-    assert (lab.lives(CEM), lab.lives(BOB)) == (False, True)
+    assert [lab.lives(name) for name in (ANN, BOB, CEM, DAN)] == [False, False, False, True]
+    assert (lab.holders, lab.queues, lab.y.observers) == ((None, None, DAN), ([], [], []), ())
+
+
+def test_who_never_comes_back_after_a_restart_ends_a_day_after_it():
+    """LIVE-13, LIVE-20"""
+    lab = given(acquire(ANN), acquire(BOB, wait=True))
+    lab.restart(after=HOUR)
+    lab.until(HOUR + FORGET_SILENT_S - 1, beating=[])
+    assert (lab.holder, lab.waiting) == (ANN, [BOB])
+    lab.until(HOUR + FORGET_SILENT_S, beating=[])
+    assert (lab.holder, lab.waiting, lab.lives(ANN)) == (None, [], False)
+
+
+def test_who_speaks_within_the_day_has_all_it_had():
+    """LIVE-13, LIVE-7"""
+    lab = given(acquire(ANN))
+    lab.until(FORGET_SILENT_S - 1, beating=[])
+    lab.do(beat(ANN))
+    lab.until(FORGET_SILENT_S + HOUR)
+    assert (lab.holder, lab.session(ANN).suspect) == (ANN, False)
 
 
 def test_a_suspended_kernel_whose_keeper_beats_is_not_silent():

@@ -31,6 +31,7 @@ from .given import (
     leave,
     leave_group,
     release,
+    watch,
 )  # fmt: skip
 
 
@@ -203,3 +204,58 @@ def test_one_who_is_held_back_and_asks_again_keeps_the_entry():
     before = lab.x.queue
     assert kinds(lab.do(acquire(CEM, wait=True, again=1))) == []
     assert lab.x.queue == before
+
+
+# -- passing an entry that may not pass a group
+
+
+def behind_one_held_back() -> Lab:
+    """`x` is free; Bob's group waits for `y`, Cem, who waits for `y` too, may not pass it; Dan is behind him."""
+    lab = given(acquire(ANN, Y), acquire(EVE), group(BOB, X, Y, wait=True))
+    for request in (acquire(CEM, wait=True), acquire(CEM, Y, wait=True), acquire(DAN, wait=True)):
+        lab.do(request)
+    return lab
+
+
+def test_who_is_behind_an_entry_that_may_not_pass_a_group_is_granted_what_it_could_have():
+    """GROUP-11, QUEUE-7"""
+    lab = behind_one_held_back()
+    assert kinds(lab.do(release(EVE))) == ["LockEnded", "QueueLeft", "LockAcquired"]
+    assert lab.holders == (DAN, ANN, None)
+    assert lab.queues == ([BOB, CEM], [BOB, CEM], [])
+
+
+def test_a_newcomer_overtakes_nobody_who_could_have_the_lock():
+    """GROUP-11, QUEUE-4"""
+    lab = behind_one_held_back()
+    lab.do(release(EVE))
+    lab.refuses(acquire(FAY), EquipmentInUse)
+
+
+def test_of_two_behind_an_entry_that_may_not_pass_the_one_who_would_wait_for_themselves_stays():
+    """GROUP-11, GROUP-9"""
+    lab = given(acquire(ANN, Y), acquire(EVE), group(BOB, X, Y, wait=True))
+    for waiter in (CEM, DAN):
+        lab.do(acquire(waiter, wait=True))
+        lab.do(acquire(waiter, Y, wait=True))
+    lab.do(acquire(FAY, wait=True))
+    lab.do(release(EVE))
+    assert lab.holders == (FAY, ANN, None)
+    assert lab.waiting == [BOB, CEM, DAN]
+
+
+def test_who_may_not_pass_a_group_is_served_before_those_behind_once_it_may():
+    """GROUP-11, GROUP-9"""
+    lab = behind_one_held_back()
+    lab.do(leave(CEM, Y))
+    lab.do(release(EVE))
+    assert lab.holders == (CEM, ANN, None)
+    assert lab.waiting == [BOB, DAN]
+
+
+def test_who_looks_waits_behind_who_waits_for_a_fault_to_be_cleared():
+    """GROUP-11, LOSS-13: an entry is passed because it may not pass a group, not because it cannot be served yet."""
+    lab = given(acquire(ANN), control(ANN), acquire(BOB, wait=True), watch(CEM, wait=True), release(ANN, stop=True))
+    lab.until(20.0)
+    assert lab.x.fault is not None
+    assert (lab.waiting, lab.observing) == ([BOB, CEM], [])

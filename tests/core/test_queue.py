@@ -6,7 +6,15 @@ import pytest
 
 from authority.core import messages as m
 from authority.core.model import QUEUE_LIMIT, Mode, Policy, SessionId, Why
-from authority.core.refusals import EquipmentInUse, LockLost, NoLock, QueueFull, StoppedBySomebody, UnknownEntry
+from authority.core.refusals import (
+    EquipmentInUse,
+    LockLost,
+    NoLock,
+    QueueFull,
+    StoppedBySomebody,
+    UnknownEntry,
+    WouldDeadlock,
+)
 
 from .given import (
     ANN,
@@ -14,6 +22,8 @@ from .given import (
     CEM,
     DAN,
     EVE,
+    KERNELS,
+    Lab,
     X,
     Y,
     acquire,
@@ -27,6 +37,7 @@ from .given import (
     force,
     given,
     gone,
+    group,
     kinds,
     leave,
     observe,
@@ -173,6 +184,53 @@ def test_a_queue_has_a_limit():
         lab.do(acquire(waiter.id, wait=True))
     assert lab.refuses(acquire(BOB, wait=True), QueueFull).code == "queue_full"
     assert len(lab.x.queue) == 100
+
+
+def full_queue(*, silent: tuple[int, ...]) -> Lab:
+    """Ann holds `x`; a hundred wait, of whom those have been silent, the later in the tuple the longer."""
+    lab = given(acquire(ANN))
+    waiters = [SessionId(f"waiter-{n}") for n in range(QUEUE_LIMIT)]
+    for waiter in waiters:
+        lab.do(m.OpenSession(session=session(waiter, keeper=True)))
+        lab.do(acquire(waiter, wait=True))
+    for place in reversed(silent):
+        lab.until(lab.now + 1, beating=KERNELS)
+        lab.do(beat(waiters[place]))
+    awake = [waiter for n, waiter in enumerate(waiters) if n not in silent]
+    lab.until(lab.now + 100, beating=(*KERNELS, *awake))
+    return lab
+
+
+def test_a_full_queue_gives_up_who_was_silent_longest():
+    """QUEUE-21"""
+    lab = full_queue(silent=(3, 50, 7))
+    assert len(lab.x.queue) == QUEUE_LIMIT
+    left = the(m.QueueLeft, lab.do(acquire(BOB, wait=True)))
+    assert (left.session, left.result) == ("waiter-7", "silent")
+    lab.do(acquire(CEM, wait=True))
+    assert (len(lab.x.queue), lab.waiting[-2:]) == (QUEUE_LIMIT, [BOB, CEM])
+    assert "waiter-50" not in lab.waiting
+    assert "waiter-3" in lab.waiting
+
+
+def test_a_silent_group_leaves_all_its_queues_for_who_asks_at_a_full_one():
+    """QUEUE-21, GROUP-8"""
+    lab = full_queue(silent=())
+    last = SessionId("waiter-99")
+    lab.do(acquire(ANN, Y))
+    lab.do(leave(last))
+    lab.do(group(last, X, Y, wait=True))
+    lab.until(lab.now + 100, beating=[name for name in (*KERNELS, *lab.waiting) if name != last])
+    lab.do(acquire(BOB, wait=True))
+    assert (lab.waiting[-1], lab.queues[1]) == (BOB, [])
+
+
+def test_who_may_not_queue_for_another_reason_takes_nobodys_place():
+    """QUEUE-21, LOCK-7"""
+    lab = full_queue(silent=(3,))
+    lab.do(acquire(DAN, Y))
+    lab.do(acquire(ANN, Y, wait=True))
+    lab.refuses(acquire(DAN, wait=True), WouldDeadlock)
 
 
 def test_who_leaves_the_head_of_the_queue_lets_the_observers_behind_in():
