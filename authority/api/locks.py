@@ -272,8 +272,9 @@ def gone(v: Visit) -> b.SessionEndAnswer:
 
 def _end(v: Visit, session: Session, why: Why, reason: str | None) -> int:
     held = sum(1 for key in session.equipment if _has_lock(_equipment(v, key), session.id))
-    v.service.apply(m.EndSession(session=session.id, why=why, reason=reason))
-    return held
+    events = v.service.apply(m.EndSession(session=session.id, why=why, reason=reason))
+    kept = sum(1 for event in events if isinstance(event, m.HolderGone))
+    return held - kept
 
 
 def _has_lock(e: Equipment, session: SessionId) -> bool:
