@@ -1,4 +1,4 @@
-"""Runs the notebooks against an authority of their own, with the demonstration lab.
+"""Runs the notebooks against an authority of their own, with the demonstration lab, in the environment of the tests.
 
 nbval starts a notebook's kernel before any fixture runs, so the authority is started with the test session.
 """
@@ -9,8 +9,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from environment import pytest_configure, pytest_unconfigure
+
+__all__ = ["pytest_configure", "pytest_unconfigure"]
 
 AUTHORITY = pytest.StashKey[subprocess.Popen[str]]()
 DATA = pytest.StashKey[tempfile.TemporaryDirectory[str]]()

@@ -54,10 +54,10 @@ class MortalStage:
         self._dies("after the order")
         while True:
             present, moving = self._ask("POS?;MOV?")
+            if abs(float(present) - origin) > abs(position - origin) / 2:
+                self._dies("on the way")  # or there, where a busy machine asks no earlier
             if moving == "0":
                 break
-            if abs(float(present) - origin) > abs(position - origin) / 2:
-                self._dies("on the way")
             time.sleep(0.01)
         if abs(float(present) - position) > 1e-3:
             raise MotionStopped(f"stopped at {present} mm")

@@ -32,8 +32,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
-    here = [str(Path(jupyter_motorlock.__file__).parents[1]), sysconfig.get_path("purelib")]
-    (packages / "here.pth").write_text("\n".join(here))
+    here = [str(Path(jupyter_motorlock.__file__).parents[1]), *(path for path in sys.path if "site-packages" in path)]
+    (packages / "here.pth").write_text("\n".join(here), encoding="utf-8")
     return place
 
 
