@@ -22,6 +22,8 @@ __all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]
 _COMMANDED = ("STOP", "JOGF", "JOGR", "TWF", "TWR")
 _UNKNOWN_SPEED_DEADLINE_S = 600.0
 _DEADLINE_FACTOR, _DEADLINE_MARGIN_S = 2.0, 10.0
+_LEAST_WAY = 0.99  # of a resolution: what is nearer than that, a record need not move for
+_LEAST_PART = 0.25  # of its way: a motor that went less was not moved, whatever the tolerance
 
 
 class VelocityNotTaken(Exception):
@@ -33,9 +35,10 @@ class EpicsMotor:
 
     `prefix` is the record's name. `low` and `high` are limits beside the record's own, in the record's units, as is
     `park_position`. `velocity` (units per second) is written to `VELO` before a move where it differs; nothing is moved
-    faster than `max_velocity`. A move that ends further than `tolerance` from its target has failed. `move_deadline_s`
-    bounds a move; by default it is twice the time that distance and velocity need, and 10 s. `home_with` names the
-    field that starts homing: without it `home` refuses, since a record without a home switch would drive into its end.
+    faster than `max_velocity`. A move that ends further than `tolerance` from its target has failed; by default that is
+    the record's own deadband, `RDBD`, and at least its resolution. `move_deadline_s` bounds a move; by default it is
+    twice the time that distance and velocity need, and 10 s. `home_with` names the field that starts homing: without it
+    `home` refuses, since a record without a home switch would drive into its end.
     """
 
     kind: ClassVar[str] = "motor"
@@ -48,7 +51,7 @@ class EpicsMotor:
         high: float | None = None,
         velocity: float | None = None,
         units: str | None = None,
-        tolerance: float = 0.01,
+        tolerance: float | None = None,
         move_deadline_s: float | None = None,
         connect_timeout_s: float = 5.0,
         home_with: Literal["HOMF", "HOMR"] | None = None,
@@ -85,6 +88,11 @@ class EpicsMotor:
     def units(self) -> str | None:
         """The unit of the position: the lab file's, else the record's `EGU` once it is connected."""
         return self._units or self._record.text("EGU")
+
+    @property
+    def tolerance(self) -> float:
+        """How far from its target a move may end: the lab file's, else the record's own deadband."""
+        return self._tolerance or self._state.deadband
 
     @property
     def velocity_units(self) -> str | None:
@@ -125,7 +133,7 @@ class EpicsMotor:
             position=record.number("RBV"),
             target=record.number("VAL"),
             velocity=record.number("VELO"),
-            tolerance=self._tolerance,
+            tolerance=self.tolerance,
             units=self.units,
             values=values | {name: value for name, value in given.items() if value is not None},
         )
@@ -205,12 +213,14 @@ class EpicsMotor:
         direction = self._state.home_direction(field)
         self._state.refuse_start(direction)
         self._state.refuse_faster("home", "HVEL")
-        began = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
+        moved = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
         at = self._state.shown(self._record.fetch("RBV"))
-        if not began:
+        if not moved and (self._state.switched_off() or not self._state.stands_at_home()):
             self._record.put(field, 0)  # left pressed, it would begin whenever the record lets it
             why = self._state.why_not_there(direction, target_kept=False)
             raise MoveFailed(f"{self._prefix} did not begin to home and rests at {at}: {why}")
+        if trouble := self._state.controller_trouble():
+            raise MoveFailed(f"{self._prefix} rests at {at} and has not found its home: {trouble}")
         if (switch := self._state.switch_hit(direction)) and not self._state.found_home():
             raise MoveFailed(f"{self._prefix} ran onto its {switch} at {at} and has not found its home switch")
         return self._record.fetch("RBV")
@@ -261,16 +271,26 @@ class EpicsMotor:
 
     def _arrive(self, field: str, value: float, target: float, stops: int) -> float:
         """Start a move to `target`, wait for its end, and return where it is; `MoveFailed` where that is elsewhere."""
-        direction, before = self._direction(target) or "forward", self._record.number("VAL")
-        began = self._motion.run(field, value, self._time_for(target), stops)
+        direction = self._direction(target) or "forward"
+        origin = self._state.known("RBV")
+        target_before = self._record.number("VAL")
+        self._motion.run(field, value, self._time_for(target), stops)
         final = self._record.fetch("RBV")
-        if abs(final - target) <= self._tolerance:
-            return final
-        kept = self._record.fetch("VAL") == before
-        why = self._state.why_not_there(direction, target_kept=kept)
-        rests = "rests" if began else "did not begin to move and rests"
-        at, aim = self._state.shown(final), self._state.shown(target)
-        raise MoveFailed(f"{self._prefix} {rests} at {at}, not at {aim}: {why}")
+        has_way = not self._state.is_at(target, origin, _LEAST_WAY * self._state.resolution)
+        spoilt = self._state.motion_trouble() if has_way else None
+        at = self._state.shown(final)
+        fell_short = has_way and abs(final - origin) < _LEAST_PART * abs(target - origin)
+        if fell_short or not self._state.is_at(target, final, self._within()):
+            kept = self._record.fetch("VAL") == target_before
+            why = self._state.why_not_there(direction, target_kept=kept)
+            raise MoveFailed(f"{self._prefix} rests at {at}, not at {self._state.shown(target)}: {why}")
+        if spoilt is not None:
+            raise MoveFailed(f"{self._prefix} rests at {at}, but {spoilt}")
+        return final
+
+    def _within(self) -> float:
+        """Return how near its target a move has to end: one whose motor is off now has to be where the record says."""
+        return min(self.tolerance, self._state.deadband) if self._state.switched_off() else self.tolerance
 
     def _take(self, velocity: float) -> None:
         """Write a velocity and see that the record took it: it forces one between VBAS and VMAX without a word."""
@@ -294,7 +314,7 @@ class EpicsMotor:
     def _from(self) -> float:
         """Return what `move_by` counts from: the last target while the motor is there, so that errors do not add up."""
         position, target = self._state.known("RBV"), self._state.known("VAL")
-        return target if abs(target - position) <= self._tolerance else position
+        return target if self._state.is_at(target, position, self.tolerance) else position
 
     def _tweaked(self, direction: Direction, step: float) -> float:
         """Return where the record's own tweak goes: it counts from its last target, wherever it is."""

@@ -16,6 +16,7 @@ _START_S = 2.0  # a record that got a new target says within this time that it m
 _REST_S = 5.0  # how long a motor may need to slow down
 _STOP_AGAIN_S = 0.25
 _LOOK_S = 0.1
+_LEAST_STEPS = 10  # of a jog that must be seen in the position: a shorter one may all go into accelerating
 
 
 class Motion:
@@ -26,7 +27,8 @@ class Motion:
         self._prefix = prefix
         self.stops = 0  # how often `stop` was called
         self.last_moving = False  # what the record said last
-        self._starts = 0  # how often it began to move
+        self._starts = 0  # how often it began a motion, which need not have moved anything
+        self._turns = 0  # how often its controller began to move
         self._placed_at = 0.0  # when it last told its position
 
     def attach(self, record: Record, state: MotorState) -> None:
@@ -38,6 +40,8 @@ class Motion:
         if field == "DMOV":
             self.last_moving = self._record.number("DMOV") == 0
             self._starts += self.last_moving
+        elif field == "MOVN":
+            self._turns += self._record.number("MOVN") == 1
         elif field == "RBV":
             self._placed_at = time.monotonic()
 
@@ -50,13 +54,15 @@ class Motion:
         self._record.fetch("DMOV")  # the answer comes after what was sent before it on the same connection
 
     def run(self, field: str, value: float, deadline_s: float, stops: int) -> bool:
-        """Write what starts a motion and return when it has ended by itself: whether it had begun at all."""
+        """Write what starts a motion and return when it has ended by itself: whether anything was seen to move."""
         with self._record.changed:
             starts = self._starts
+            turns = self._turns
+            origin = self._record.number("RBV")
         self._refuse_stopped(stops)
         self._record.put(field, value)
         if self._ends_in(deadline_s, starts, stops):
-            return self._starts != starts
+            return self._turns != turns or self._record.number("RBV") != origin
         self._bring_to_rest(starts)
         self._refuse_stopped(stops)
         at = self._state.shown(self._state.known("RBV"))
@@ -73,6 +79,7 @@ class Motion:
         button = "JOGF" if direction == "forward" else "JOGR"
         with self._record.changed:
             starts = self._starts
+            origin = self._state.known("RBV")
         self._refuse_stopped(stops)
         try:
             self._record.put(button, 1)
@@ -84,7 +91,7 @@ class Motion:
         if not self._ends_in(_REST_S, starts, stops):
             self._bring_to_rest(starts)
         self._refuse_stopped(stops)
-        began = self._starts != starts
+        began = self._starts != starts and self._has_left(origin, seconds)
         if ended != "in time" or not began:
             raise MoveFailed(self._why_jog_ended(direction, ended, began=began))
 
@@ -104,6 +111,12 @@ class Motion:
                     return "limit"
                 self._record.changed.wait(min(_LOOK_S, seconds - gone) if seconds else _LOOK_S)
         return "stopped"
+
+    def _has_left(self, origin: float, seconds: float) -> bool:
+        """Whether a jog of some seconds has left its origin, where its way is long enough for the position to show."""
+        shown = _LEAST_STEPS * self._state.resolution
+        way = (self._record.number("JVEL") or 0.0) * seconds
+        return 0 < way <= shown or not self._state.is_at(origin, self._record.fetch("RBV"), self._state.resolution)
 
     def _why_jog_ended(self, direction: Direction, ended: str, *, began: bool) -> str:
         at = self._state.shown(self._record.fetch("RBV"))

@@ -14,6 +14,7 @@ from authority.ports import OutsideLimits
 WATCHED = (
     *("VAL", "RBV", "DMOV", "MOVN", "EGU", "HLM", "LLM", "HLS", "LLS", "LVIO", "MISS", "DIR", "TWV"),
     *("VELO", "JVEL", "HVEL", "JAR", "VBAS", "VMAX", "SPMG", "CNEN", "MSTA", "SEVR", "STAT"),
+    *("RDBD", "MRES", "ERES", "UEIP"),
 )
 
 Direction = Literal["forward", "reverse"]
@@ -25,9 +26,14 @@ _STATUSES = (
 )
 _INVALID = 3
 _SWITCHED = ("Stop", "Pause")  # of SPMG: the record does not move
-_AT_HOME, _HOMED, _STALLED, _PROBLEM, _HAS_ENABLE = 0x88, 0x4000, 0x40, 0x200, 0x800
+_AT_HOME, _HOMED, _STALLED, _PROBLEM, _HAS_ENABLE, _SILENT = 0x88, 0x4000, 0x40, 0x200, 0x800, 0x1000
+_ROUNDING = 1e-12  # of a position, relative: the record computes it from steps, an offset and a resolution
 _JOG_MARGIN_S = 1.0  # the record itself ends a jog when a soft limit is nearer than one second's way
 _REACTION_S = 0.25
+_NOBODY = (
+    "nobody stopped it here: look for a limit switch, a stop at the record, a motor that is switched off or slips, "
+    "or a deadband (SPDB) larger than the way"
+)
 
 
 class MoveFailed(Exception):
@@ -79,6 +85,23 @@ class MotorState:
     def alarm_status(self) -> str | None:
         """What the alarm is about, such as comm or high; None without one."""
         return None if self.alarm == "none" else _word(_STATUSES, self._record.number("STAT"))
+
+    @property
+    def resolution(self) -> float:
+        """The smallest way that the position shows: a step, or the encoder's where the record goes by it."""
+        motor_step = abs(self._record.number("MRES") or 0.0)
+        encoder_step = abs(self._record.number("ERES") or 0.0) if self._record.number("UEIP") else 0.0
+        return max(motor_step, encoder_step)
+
+    @property
+    def deadband(self) -> float:
+        """Within what the record itself takes a target for reached: its retry deadband, at least the resolution."""
+        return max(self._record.number("RDBD") or 0.0, self.resolution)
+
+    def is_at(self, target: float, position: float, tolerance: float) -> bool:
+        """Whether a position is a target, but for the rounding of numbers."""
+        rounding = _ROUNDING * max(abs(target), abs(position))
+        return abs(position - target) <= tolerance + rounding
 
     def limits(self) -> tuple[float, float]:
         """Return the tighter of the lab file's and the record's soft limits; an infinity is none."""
@@ -165,6 +188,10 @@ class MotorState:
         forward = (field == "HOMF") == (self._record.number("DIR") != 1)
         return "forward" if forward else "reverse"
 
+    def stands_at_home(self) -> bool:
+        """Whether the controller says that it is at home now."""
+        return bool(int(self._record.fetch("MSTA")) & _AT_HOME)
+
     def found_home(self) -> bool:
         """Whether the controller says that it is at home, or was homed."""
         return bool(int(self._record.fetch("MSTA")) & (_AT_HOME | _HOMED))
@@ -185,14 +212,30 @@ class MotorState:
             return "the record refuses to go beyond its soft limits (LVIO)"
         if switched := self._switched():
             return f"it was set to {switched} (SPMG)"
-        state = int(self._record.fetch("MSTA"))
-        if state & _HAS_ENABLE and not self._record.fetch("CNEN"):
+        if self.switched_off():
             return "it is switched off (CNEN): enable it"
-        if state & (_PROBLEM | _STALLED):
-            return "its controller reports a problem or a stall (MSTA)"
+        return self.motion_trouble() or _NOBODY
+
+    def motion_trouble(self) -> str | None:
+        """Return what spoils a move wherever it ended, as a clause; asks the record for what is true now."""
+        if trouble := self.controller_trouble():
+            return trouble
         if self._record.fetch("MISS"):
             return "the record tried again as often as it may and gave up (MISS)"
-        return "nobody stopped it here: look for a limit switch, a stop at the record or a motor that is switched off"
+        return None
+
+    def controller_trouble(self) -> str | None:
+        """Return what the controller says to be wrong, as a clause; asks the record for what is true now."""
+        state = int(self._record.fetch("MSTA"))
+        if state & _SILENT:
+            return "its controller does not answer, so nobody knows where it is (MSTA)"
+        if state & (_PROBLEM | _STALLED):
+            return "its controller reports a problem or a stall (MSTA)"
+        return None
+
+    def switched_off(self) -> bool:
+        """Whether the controller can be switched off and is; some are so whenever they rest."""
+        return bool(int(self._record.fetch("MSTA")) & _HAS_ENABLE) and not self._record.fetch("CNEN")
 
     def why_paused(self) -> str:
         """Return the end of a sentence about a motion that takes too long: empty, or that SPMG holds it."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import epics_server
 import pytest
+from epics_motors import FAST, SLOW, Outsider, motors
 from virtual_time import VirtualTime
+
+from authority.drivers.epics import EpicsMotor
 
 for neighbour in ("api", "faults", "service"):  # an authority in a process, the checker of records, a lab in one loop
     sys.path.append(str(Path(__file__).parents[1] / neighbour))
@@ -32,3 +35,33 @@ def closing() -> Iterator[ThreadPoolExecutor]:
     """Threads in which the tests of a module close what takes its time to close."""
     with ThreadPoolExecutor() as threads:
         yield threads
+
+
+@pytest.fixture(scope="module")
+def someone(ioc: epics_server.EpicsServer) -> Iterator[Outsider]:
+    """A client of the server of motor records that knows nothing of the authority."""
+    someone = Outsider()
+    yield someone
+    someone.close()
+
+
+@pytest.fixture
+def outsider(someone: Outsider) -> Outsider:
+    """That client, with the motor records as they are at the start."""
+    for record in (FAST, SLOW):
+        someone.write(f"{record}:Reset", 1)
+    return someone
+
+
+@pytest.fixture
+def motor_of(outsider: Outsider, closing: ThreadPoolExecutor) -> Iterator[Callable[..., EpicsMotor]]:
+    """What makes and opens a motor of the motor records, by default of `FAST`."""
+    with motors(FAST, closing) as make:
+        yield make
+
+
+@pytest.fixture
+def other_thread() -> Iterator[ThreadPoolExecutor]:
+    """Where a test lets a move run while it does something else."""
+    with ThreadPoolExecutor() as pool:
+        yield pool

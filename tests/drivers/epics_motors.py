@@ -10,6 +10,7 @@ from authority.drivers.channel_access import _end
 from authority.drivers.epics import EpicsMotor
 from authority.ports import Readback
 
+FAST, SLOW = "sim:m1", "sim:slow"  # 0 to 10 mm at 5 mm/s, and 0 to 100 mm at 1 mm/s
 WAIT_S = 30  # how long a condition is waited for: a bound for a broken run, not a time that is measured
 
 

@@ -65,7 +65,7 @@ class Axis:
         self._begin(math.copysign(math.inf, speed), abs(speed), accel)
 
     def home(self, direction: int, speed: float, accel: float) -> None:
-        ahead = (self.home_switch - self.position) * direction > 0
+        ahead = (self.home_switch - self.position) * direction >= 0
         self._begin(self.home_switch if ahead else direction * math.inf, abs(speed), accel)
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class MotorRecord:
 
     POSTED = (
         "VAL DVAL RLV TWF TWR HOMF HOMR JOGF JOGR STOP SPMG LSPG SYNC CNEN HLM LLM DHLM DLLM VELO JVEL HVEL VBAS VMAX "
-        "TWV RBV DRBV DIFF RCNT MISS MSTA TDIR HLS LLS MOVN LVIO MIP DMOV"
+        "TWV RDBD MRES RBV DRBV DIFF RCNT MISS MSTA TDIR HLS LLS MOVN LVIO MIP DMOV"
     )
 
     def __init__(self, axis: Axis, *, low: float, high: float, velocity: float, accl: float) -> None:

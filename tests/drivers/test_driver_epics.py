@@ -38,12 +38,6 @@ def motor_of(server: EpicsServer, closing: ThreadPoolExecutor) -> Iterator[Calla
         yield make
 
 
-@pytest.fixture
-def other_thread() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
 def test_a_move_answers_the_position_where_it_arrived(motor_of):
     """DRV-9"""
     motor = motor_of()

@@ -125,6 +125,7 @@ def test_home_goes_to_the_home_switch_and_its_button_comes_back(record, axis):
 
 
 def test_home_without_a_switch_on_its_way_runs_onto_the_limit_switch(record):
+    record.axis.home_switch = -0.5
     record.put("HOMF", 1)
     record.pass_time(5.0)
     assert (record.rbv, record.hls, record.homf, record.dmov) == (11.0, 1, 0, 1)
