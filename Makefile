@@ -3,6 +3,7 @@
 # make demo EPICS=1       on motor records of an EPICS server (also with HEADLESS=1)
 # make test               the tests that need no browser, and the notebooks
 # make lint               style, types, import contracts
+# make pins               fails where a locked version was yanked; asks the package index
 # make test-browser       the tests that drive a browser
 # make pictures           the same, and the documentation gets the pictures that they take
 # PYTHON=python3.12 chooses the Python that .venv is made with.
@@ -12,7 +13,7 @@ BIN := .venv/bin
 # This is what must be so before Python starts; of the rest, tests/environment.py takes care.
 PYTEST := LC_ALL=C.UTF-8 $(BIN)/python -E -m pytest
 
-.PHONY: demo test test-anywhere lint test-browser test-slow pictures
+.PHONY: demo test test-anywhere lint pins test-browser test-slow pictures
 
 demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 	@$(BIN)/motorlock demo $(if $(HEADLESS),--headless) $(if $(EPICS),--epics)
@@ -36,6 +37,9 @@ lint: .venv/.with-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pins: .venv/.made
+	$(BIN)/python .ci/yanked_pins.py constraints.txt
 
 test-browser: .venv/.with-long
 	$(PYTEST) -m browser

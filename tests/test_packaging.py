@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -66,6 +67,42 @@ def test_the_locked_versions_are_for_the_oldest_python_that_the_project_takes() 
     asking = {_plain(one.name): one.metadata.get("Requires-Python") for one in distributions() if _is_locked(one)}
     assert len(asking) > 40
     assert {name: python for name, python in asking.items() if oldest not in SpecifierSet(python or "")} == {}
+
+
+@pytest.mark.parametrize("is_yanked", [True, False])
+def test_a_locked_version_that_was_yanked_is_named_with_its_reason(tmp_path: Path, is_yanked: bool) -> None:
+    """NB-87"""
+    _put_into_index(tmp_path / "index", yanked="it breaks re" if is_yanked else None)
+    pins = tmp_path / "constraints.txt"
+    pins.write_text("# of a test\nlittle==1.0\n", encoding="utf-8")
+    only_this_index = {"PIP_INDEX_URL": (tmp_path / "index").as_uri(), "PIP_CONFIG_FILE": os.devnull}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | only_this_index
+    command = [sys.executable, str(ROOT / ".ci" / "yanked_pins.py"), str(pins)]
+    looked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env)
+    said = "little==1.0 was yanked (it breaks re); lock another.\n" if is_yanked else ""
+    assert (looked.returncode, looked.stderr) == (int(is_yanked), said)
+
+
+def _put_into_index(index: Path, *, yanked: str | None) -> None:
+    """Make a package index with one release of one package."""
+    name, facts = "little-1.0-py3-none-any.whl", "little-1.0.dist-info"
+    page = index / "little"
+    page.mkdir(parents=True)
+    with zipfile.ZipFile(page / name, "w") as wheel:
+        wheel.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: little\nVersion: 1.0\n")
+        wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{facts}/RECORD", "")
+    mark = "" if yanked is None else f' data-yanked="{yanked}"'
+    (page / "index.html").write_text(f'<!DOCTYPE html><a href="{name}"{mark}>{name}</a>', encoding="utf-8")
+
+
+def test_a_notebook_is_exported_with_the_locked_versions(tmp_path: Path) -> None:
+    """NB-87"""
+    book = ROOT / "notebooks" / "01-first-move.ipynb"
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", str(tmp_path), str(book)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    assert "move_to" in (tmp_path / "01-first-move.html").read_text(encoding="utf-8")
 
 
 def _is_locked(found: Distribution) -> bool:
