@@ -10,11 +10,13 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 
 from msgspec import structs
 
 from . import keys
 from .core.model import EquipmentId, How, Policy
+from .driver_calls import call_at_once
 from .drivers.declare import Command, Parameter, declared_by
 from .drivers.parameters import Returns, described
 from .ports import Driver, OutsideLimits, Readback
@@ -111,7 +113,7 @@ def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
     for far in (_FAR, -_FAR):
         with suppress(Exception):  # a driver that is not open may know nothing yet
             try:
-                driver.check(command.name, others | {one.name: far})
+                call_at_once(partial(driver.check, command.name, others | {one.name: far}))
             except OutsideLimits as refused:
                 said = _SAID.search(str(refused))
                 found = found or (said[1] if said else "limits of the driver")

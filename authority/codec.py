@@ -256,7 +256,7 @@ class Views:
         r = known.readback
         return ReadbackView(
             connected=r.connected,
-            moving=r.moving,
+            moving=r.moving is True,
             position=r.position,
             target=r.target,
             velocity=r.velocity,

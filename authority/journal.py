@@ -1,4 +1,8 @@
-"""What became of each control command, so that asking again with the same key never runs it twice."""
+"""What became of each control command, so that asking again with the same key never runs it twice.
+
+Memory and disk are bounded in bytes: the newest replies are in memory, and a result that is too large for the disk is
+recorded without its data, with a sentence that says so.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ from collections import OrderedDict
 
 import msgspec
 
+from .core.messages import CommandFinished
+from .core.model import Outcome
 from .ports import CommandRow, Store
 
 KEPT_IN_MEMORY = 10_000
+KEPT_BYTES_IN_MEMORY = 32 * 2**20
+MOST_KEPT_RESULT_BYTES = 64 * 2**10
 
 
 class Call:
@@ -21,7 +29,7 @@ class Call:
         self.command_id = command_id
         self.equipment = equipment
         self.digest = digest
-        self.data: object = None
+        self.data: msgspec.Raw | None = None
         self.stops = 0
         self.reply: bytes | None = None
         self.over = asyncio.Event()
@@ -46,6 +54,7 @@ class Journal:
         """Begin with what the store knows."""
         self._store = store
         self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._bytes = 0  # of the replies of these calls
 
     def find(self, key: str) -> Call | None:
         """Return the call recorded under a client's key, of this run or of an earlier one."""
@@ -65,13 +74,23 @@ class Journal:
         """Remember a call that was accepted."""
         self._calls[call.key] = call
 
+    def conclude(self, call: Call, reply: bytes) -> None:
+        """Let who waits have the reply: it is on disk, as far as it is kept there."""
+        if self._calls.get(call.key) is call:
+            self._bytes += len(reply)
+        call.data = None
+        call.conclude(reply)
+        self.trim()
+
     def get(self, key: str) -> Call | None:
         """Return a call of this run."""
         return self._calls.get(key)
 
     def drop(self, key: str) -> None:
         """Forget a call: it was refused, or it has no client's key and is over."""
-        self._calls.pop(key, None)
+        call = self._calls.pop(key, None)
+        if call is not None and call.reply is not None:
+            self._bytes -= len(call.reply)
 
     def abandon(self) -> None:
         """Let nobody wait for a reply that will never be written; what they then ask for says why."""
@@ -80,14 +99,48 @@ class Journal:
 
     def trim(self) -> None:
         """Keep memory bounded: the oldest calls that are over go; the store still has those that bear a key."""
-        while len(self._calls) > KEPT_IN_MEMORY:
-            key, call = next(iter(self._calls.items()))
-            if not call.over.is_set():
-                self._calls.move_to_end(key)
-                return
-            del self._calls[key]
+        if not self._is_too_much():
+            return
+        for call in list(self._calls.values()):
+            if call.over.is_set():
+                self.drop(call.key)
+                if not self._is_too_much():
+                    return
+
+    def _is_too_much(self) -> bool:
+        return len(self._calls) > KEPT_IN_MEMORY or self._bytes > KEPT_BYTES_IN_MEMORY
 
 
 def row(call: Call, at: float, reply: bytes | None) -> CommandRow | None:
     """Return what the store keeps of a call, if it bears a client's key."""
     return None if call.digest is None else CommandRow(call.key, call.digest, at, reply)
+
+
+def reply(call: Call, event: CommandFinished, timestamp: str) -> bytes:
+    """Return the reply to a command, byte for byte as it is answered now and whenever it is asked for again."""
+    return _encoded(call, event, timestamp, call.data if event.outcome is Outcome.DONE else None, event.error)
+
+
+def kept_reply(call: Call, event: CommandFinished, timestamp: str, whole: bytes) -> bytes:
+    """Return what of a reply is kept on disk: all of it, or where its data is too large, a sentence in their place."""
+    if call.data is None or len(call.data) <= MOST_KEPT_RESULT_BYTES:
+        return whole
+    sentence = (
+        f"{call.equipment} has done it, but its answer of {len(call.data)} bytes is not kept any more: what is larger "
+        f"than {MOST_KEPT_RESULT_BYTES} bytes is only for who waits for it"
+    )
+    return _encoded(call, event, timestamp, None, sentence)
+
+
+def _encoded(call: Call, event: CommandFinished, timestamp: str, data: msgspec.Raw | None, error: str | None) -> bytes:
+    return msgspec.json.encode(
+        {
+            "command_id": call.command_id,
+            "equipment_id": call.equipment,
+            "success": event.outcome is Outcome.DONE,
+            "data": data,
+            "error": error,
+            "timestamp": timestamp,
+            "outcome": event.outcome,
+        }
+    )

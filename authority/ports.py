@@ -39,10 +39,14 @@ class Readback(msgspec.Struct, frozen=True):
     """What the equipment says of itself, cached by the authority and shown to every user.
 
     `position`, `target` and `tolerance`, within which a motor at rest is where it was, are in `units`; `velocity`, in
-    `units` per second, is that of a move, not the present one.
+    `units` per second, is that of a move, not the present one. Each is None where it is not known.
+
+    `moving` is None where the driver cannot say: the authority then takes it for moving while a control command of its
+    own runs and, after that or a stop, until the position has stood still for half a second. False is a promise that
+    it rests: by it a lock passes on.
     """
 
-    moving: bool = False
+    moving: bool | None = None
     connected: bool = True
     position: float | None = None
     target: float | None = None

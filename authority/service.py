@@ -29,7 +29,7 @@ from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
 from .wire import StatusView
-from .worker import Worker
+from .worker import StopResult, Worker
 
 COMMANDS_KEPT_S = 24 * 3600.0
 HOUSEKEEPING_S = 3600.0
@@ -128,7 +128,7 @@ class Service:
 
     def _is_active(self, key: EquipmentId) -> bool:
         e = self.table.equipment(key)
-        return e is not None and (e.moving or e.running is not None or self.workers[key].readback.moving)
+        return e is not None and (e.moving or e.running is not None or self.workers[key].readback.moving is True)
 
     # deciding
 
@@ -258,11 +258,11 @@ class Service:
             if record is None:
                 return
             call = j.Call(event.key, event.command_id, event.equipment, record.digest)
-        told = reply(call, event, shown)
-        record = j.row(call, event.at, told)
+        whole = j.reply(call, event, shown)
+        record = j.row(call, event.at, j.kept_reply(call, event, shown, whole))
         if record is not None:
             self.committer.open().commands.append(record)
-        self.committer.then(partial(call.conclude, told))
+        self.committer.then(partial(self._journal.conclude, call, whole))
         if call.digest is None:
             self._journal.drop(call.key)
 
@@ -309,7 +309,14 @@ class Service:
     # what workers tell
 
     def finished(
-        self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
+        self,
+        equipment: EquipmentId,
+        key: str,
+        outcome: Outcome,
+        data: msgspec.Raw | None,
+        error: str | None,
+        *,
+        moving: bool,
     ) -> None:
         """Take the end of a command from its worker."""
         call = self._journal.get(key)
@@ -338,24 +345,33 @@ class Service:
 
     # stop
 
-    async def stop(self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None) -> bool:
+    async def stop(
+        self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None
+    ) -> StopResult:
         """Stop the equipment: the driver first, the journal after. Returns whether the driver took it in time."""
         worker = self.workers[key]
         if user is not None:
             # The command may end before the stop is recorded, and says then who stopped it.
             self._stoppers[key] = user
-        delivered = await worker.stop()
-        self._record_stop(key, session, user, reason, delivered=delivered)
-        return delivered
+        result = await worker.stop()
+        self._record_stop(key, session, user, reason, result)
+        return result
 
     def _record_stop(
-        self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, *, delivered: bool
+        self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, result: StopResult
     ) -> None:
         e = self.table.equipment(key)
         if self.failure is None and e is not None:
-            moving = self.workers[key].readback.moving or self._may_move(e)
             self.apply(
-                m.Stop(equipment=key, session=session, user=user, reason=reason, delivered=delivered, moving=moving)
+                m.Stop(
+                    equipment=key,
+                    session=session,
+                    user=user,
+                    reason=reason,
+                    delivered=result.delivered,
+                    error=result.error,
+                    moving=self.workers[key].readback.moving is True or self._may_move(e),
+                )
             )
 
     def _may_move(self, e: Equipment) -> bool:
@@ -367,17 +383,19 @@ class Service:
 
         A stop that fails like the one before is no event of its own: a device may be off for a weekend.
         """
-        worker, reason, pause = self.workers[key], None if drain is None else str(drain.why), RETRY_STOP_S
-        delivered = await self.stop(key, None, None, reason)
-        while not delivered:
+        worker = self.workers[key]
+        reason = None if drain is None else str(drain.why)
+        pause = RETRY_STOP_S
+        result = await self.stop(key, None, None, reason)
+        while not result.delivered:
             await self._rest_or_return(worker, pause)
             e = self.table.equipment(key)
             if e is None or e.fault is not None or (e.drain is None and not e.moving):
                 return
             pause = min(2 * pause, LONGEST_RETRY_S)
-            delivered = await worker.stop()
-            if delivered:
-                self._record_stop(key, None, None, reason, delivered=True)
+            result = await worker.stop()
+            if result.delivered:
+                self._record_stop(key, None, None, reason, result)
 
     @staticmethod
     async def _rest_or_return(worker: Worker, seconds: float) -> None:
@@ -409,6 +427,10 @@ class Service:
         """Remember an observe command that goes on after its answer, until newer calls take its room."""
         self._journal.open(call)
         self._journal.trim()
+
+    def conclude(self, call: j.Call, reply: bytes) -> None:
+        """Let who waits for an observe command have its reply."""
+        self._journal.conclude(call, reply)
 
     def control(self, call: j.Call, request: m.Control) -> None:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
@@ -488,20 +510,3 @@ class Service:
 
 async def _stop(worker: Worker) -> None:
     await worker.stop()
-
-
-def reply(call: j.Call, event: m.CommandFinished, timestamp: str) -> bytes:
-    """Return the reply to a command, byte for byte as it is answered now and whenever it is asked for again."""
-    done = event.outcome is Outcome.DONE
-    return msgspec.json.encode(
-        {
-            "command_id": call.command_id,
-            "equipment_id": call.equipment,
-            "success": done,
-            "data": call.data if done else None,
-            "error": event.error,
-            "timestamp": timestamp,
-            "outcome": event.outcome,
-        },
-        enc_hook=str,
-    )

@@ -9,83 +9,55 @@ import asyncio
 import contextlib
 import inspect
 import math
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from queue import SimpleQueue
+from collections.abc import Coroutine, Iterator, Mapping
+from functools import partial
 from typing import Protocol
+
+import msgspec
 
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
+from .driver_calls import Lane, call_at_once, call_driver
+from .driver_values import plain_readback, plain_result, plain_text
 from .drivers.declare import Command, declared_by
-from .ports import Clock, Driver, DriverUnavailable, MotionStopped, Readback, fence_of_command, overtaken
+from .motion_seen import OutsideMotion, StillPosition
+from .ports import Clock, Driver, MotionStopped, Readback, fence_of_command, overtaken
 
 STOP_DEADLINE_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 READ_DEADLINE_S = 2.0
 PROGRESS_S = 0.1
 _MOVING_S, _RESTING_S = 0.05, 0.5
-_QUIET_S, _LONGEST_QUIET_S = 1.0, 60.0
-
-Work = Callable[[], object]
 
 
 class Told(Protocol):
     """Whom a worker tells what its equipment does."""
 
     def finished(
-        self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
+        self,
+        equipment: EquipmentId,
+        key: str,
+        outcome: Outcome,
+        data: msgspec.Raw | None,
+        error: str | None,
+        *,
+        moving: bool,
     ) -> None:
-        """A command is over."""
+        """A command is over; `data` is the JSON of what it answered."""
 
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """The readback has changed."""
 
 
-class Lane:
-    """A daemon thread that does one thing after another: a driver that hangs cannot keep the process from ending."""
+class StopResult(msgspec.Struct, frozen=True):
+    """Whether the driver has taken a stop; if not, `error` says why in one sentence."""
 
-    def __init__(self, name: str) -> None:
-        """Start the thread with its first call: it finds its work there, and need not be woken again for it."""
-        self._inbox: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[object], Work] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._name = name
+    delivered: bool
+    error: str | None = None
 
-    async def call(self, work: Work) -> object:
-        """Run `work` in the thread and return what it returns."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[object] = loop.create_future()
-        self._inbox.put((loop, done, work))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
-        return await done
-
-    def end(self) -> None:
-        """Let the thread end once it has done what it was given."""
-        self._inbox.put(None)
-
-    def _work(self) -> None:
-        while (task := self._inbox.get()) is not None:
-            loop, done, work = task
-            result: object = None
-            error: BaseException | None = None
-            try:
-                result = work()
-            except BaseException as raised:  # noqa: BLE001 - it belongs to whoever awaits
-                error = raised
-            try:
-                loop.call_soon_threadsafe(_settle, done, result, error)
-            except RuntimeError:  # the loop has ended
-                return
-
-
-def _settle(done: asyncio.Future[object], result: object, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(result)
-    else:
-        done.set_exception(error)
+    def __bool__(self) -> bool:
+        """Whether it was delivered."""
+        return self.delivered
 
 
 class Worker:
@@ -95,11 +67,11 @@ class Worker:
         """Take charge of `driver`; nothing is called before `start`."""
         self.equipment = equipment
         self.driver = driver
-        self.kind: str = driver.kind
+        self.kind = plain_text(driver.kind)
         self.label = label or equipment
         self._declared = declared_by(driver)
         self.commands: dict[str, Command] = {name: one.command for name, one in self._declared.items()}
-        self.readback = Readback(connected=False, error="not connected yet")
+        self.readback = Readback(connected=False, moving=False, error="not connected yet")
         self.read_at = clock.now()
         self._clock = clock
         self._control = Lane(f"{equipment}-control") if driver.blocking else None
@@ -110,9 +82,8 @@ class Worker:
         self._running: str | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._resting_at: float | None = None
-        self._goes_outside = False
-        self._quiet_s, self._quiet_until = _QUIET_S, -math.inf
+        self._outside = OutsideMotion()
+        self._still = StillPosition()
         self._origin: float | None = None
         self._told_at = -math.inf
         self._shown = self.readback
@@ -136,7 +107,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(STOP_DEADLINE_S):
-                await self._in(self._reader, self.driver.close)
+                await call_driver(self._reader, self.driver.close, _nothing)
         except Exception:  # noqa: BLE001 - the process ends; nothing can be done about a driver that will not
             return
         finally:
@@ -162,12 +133,6 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _in(self, lane: Lane | None, work: Work) -> object:
-        if lane is not None:
-            return await lane.call(work)
-        result = work()
-        return await result if inspect.iscoroutine(result) else result
-
     def run(self, ordered: Ordered, stops: int) -> None:
         """Begin a control command, unless a stop came since it was accepted, when `self.stops` was `stops`.
 
@@ -181,13 +146,17 @@ class Worker:
 
     async def _run(self, ordered: Ordered, stops: int) -> None:
         delivered = self._delivered
-        outcome, data, error = Outcome.DONE, None, None
+        outcome = Outcome.DONE
+        data: msgspec.Raw | None = None
+        error: str | None = None
         try:
-            data = await self._in(self._control, lambda: self._begin(ordered, stops))
+            data = await call_driver(self._control, partial(self._begin, ordered, stops), plain_result)
         except MotionStopped as stopped:
-            outcome, error = Outcome.STOPPED, str(stopped) or f"{self.equipment} was stopped"
+            outcome = Outcome.STOPPED
+            error = str(stopped) or f"{self.equipment} was stopped"
         except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
-            outcome, error = Outcome.FAILED, _sentence(failed)
+            outcome = Outcome.FAILED
+            error = str(failed)
         # A stop on its way may be what ended it, and ends what waits behind it before the next can begin.
         await self._no_stop.wait()
         if self._delivered != delivered:
@@ -205,13 +174,12 @@ class Worker:
         overtaken.set(stopped)
         return self._declared[ordered.action].run(**ordered.parameters)
 
-    def _over(self, ordered: Ordered, outcome: Outcome, data: object, error: str | None) -> None:
+    def _over(self, ordered: Ordered, outcome: Outcome, data: msgspec.Raw | None, error: str | None) -> None:
         # A driver that cannot be read may still move: the lock must not pass on a guess.
-        moving = self.readback.moving or not self.readback.connected
+        moving = self.readback.moving is True or not self.readback.connected
         self._running = None
         self._idle.set()
-        # What still moves by our order comes to rest elsewhere, and nobody moved it there.
-        self._resting_at = None if moving else self.readback.position
+        self._outside.command_ended(msgspec.structs.replace(self.readback, moving=moving))
         if self._told is not None:
             self._told.finished(self.equipment, ordered.key, outcome, data, error, moving=moving)
         self._wake.set()
@@ -220,22 +188,27 @@ class Worker:
         """Whether an observe command has its result without any waiting."""
         return self._observe is None and not inspect.iscoroutinefunction(self._declared[action].run)
 
-    async def observe(self, action: str, parameters: Mapping[str, object]) -> object:
-        """Run an observe command and return its result; raises what the driver raises."""
-        return await self._in(self._observe, lambda: self._declared[action].run(**parameters))
+    def check(self, action: str, parameters: Mapping[str, object]) -> None:
+        """Ask the driver whether a command may be sent; raises `OutsideLimits`, `DriverFailed` if it cannot say."""
+        call_at_once(partial(self.driver.check, action, parameters))
 
-    async def stop(self) -> bool:
-        """Stop all motion; return whether the driver took the order within its deadline."""
+    async def observe(self, action: str, parameters: Mapping[str, object]) -> msgspec.Raw:
+        """Run an observe command and return the JSON of its result; raises as `call_driver` does."""
+        return await call_driver(self._observe, partial(self._declared[action].run, **parameters), plain_result)
+
+    async def stop(self) -> StopResult:
+        """Stop all motion; return whether the driver took the order within its deadline, and why not."""
         deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
         with self.stopping():
-            delivered = await self._deliver(deadline)
-            self._delivered += delivered
-            if delivered:
+            result = await self._deliver(deadline)
+            if result.delivered:
+                self._delivered += 1
+                self._still.begin_anew(self._clock.now())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
                         await self._read()
         self._wake.set()
-        return delivered
+        return result
 
     @contextlib.contextmanager
     def stopping(self) -> Iterator[None]:
@@ -251,25 +224,29 @@ class Worker:
             if not self._stopping:
                 self._no_stop.set()
 
-    async def _deliver(self, deadline: float) -> bool:
+    async def _deliver(self, deadline: float) -> StopResult:
         lane = Lane(f"{self.equipment}-stop") if self.driver.blocking else None
         try:
             async with asyncio.timeout_at(deadline):
-                await self._in(lane, self.driver.stop)
-        except Exception:  # noqa: BLE001 - late or failed, it was not delivered
-            return False
+                await call_driver(lane, self.driver.stop, _nothing)
+        except TimeoutError:
+            return StopResult(False, f"no answer within {STOP_DEADLINE_S:g} s")
+        except Exception as failed:  # noqa: BLE001 - whatever a driver raises, the stop was not delivered
+            return StopResult(False, str(failed))
         finally:
             if lane is not None:
                 lane.end()
-        return True
+        return StopResult(True)
 
     @property
     def fraction(self) -> float | None:
         """How much of the way our command has gone, 0 to 1; None where that cannot be told."""
-        r, origin = self.readback, self._origin
-        if self._running is None or origin is None or r.position is None or r.target is None or r.target == origin:
+        origin = self._origin
+        position = self.readback.position
+        target = self.readback.target
+        if self._running is None or origin is None or position is None or target is None or target == origin:
             return None
-        return round(min(1.0, max(0.0, (r.position - origin) / (r.target - origin))), 4)
+        return round(min(1.0, max(0.0, (position - origin) / (target - origin))), 4)
 
     def seek(self) -> None:
         """Try at once to reach equipment that is down: somebody wants it."""
@@ -304,60 +281,47 @@ class Worker:
 
     async def _open(self) -> None:
         try:
-            await self._in(self._reader, self.driver.open)
+            await call_driver(self._reader, self.driver.open, _nothing)
         except Exception as failed:  # noqa: BLE001 - it is tried again
-            self._take(Readback(connected=False, moving=self.readback.moving, error=_sentence(failed)))
+            self._take(Readback(connected=False, error=str(failed)))
 
     async def _read(self) -> None:
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
-                found = await self._in(self._reader, self.driver.readback)
-        except DriverUnavailable as down:
-            found = Readback(connected=False, moving=self.readback.moving, error=_sentence(down))
+                found = await call_driver(self._reader, self.driver.readback, plain_readback)
         except TimeoutError:
-            found = Readback(connected=False, moving=self.readback.moving, error="the driver does not answer")
+            found = Readback(connected=False, error="the driver does not answer")
         except Exception as failed:  # noqa: BLE001 - a driver's fault is what the readback says
-            found = Readback(connected=False, moving=self.readback.moving, error=_sentence(failed))
-        if isinstance(found, Readback):
-            self._take(found)
+            found = Readback(connected=False, error=str(failed))
+        self._take(found)
 
     def _take(self, found: Readback) -> None:
-        self.readback = found
         self.read_at = self._clock.now()
-        outside = self._moved_outside(found)
+        found = msgspec.structs.replace(found, moving=self._moves(found))
+        self.readback = found
+        outside = self._outside.seen(found, self.read_at) if self._running is None else None
         if self._told is not None and (outside is not None or self._is_news(found)):
-            self._told_at, self._shown = self.read_at, found
-            self._told.read(self.equipment, moving=found.moving, outside=outside)
+            self._told_at = self.read_at
+            self._shown = found
+            self._told.read(self.equipment, moving=found.moving is True, outside=outside)
+
+    def _moves(self, found: Readback) -> bool:
+        """Return whether it moves, also where the driver cannot say: nothing that may move is told as resting."""
+        if found.moving is not None:
+            return found.moving
+        if not found.connected:
+            return self.readback.moving is True  # as it was when it was last heard of
+        still_goes = self._still.moves(found, self.read_at)
+        if self._running is not None:
+            self._still.begin_anew(self.read_at)
+            return True
+        return still_goes
 
     def _is_news(self, found: Readback) -> bool:
         """Whether a readback is to be told now: what it says has changed, and mere progress waits for its turn."""
         begins_or_ends = (found.moving, found.connected) != (self._shown.moving, self._shown.connected)
         return begins_or_ends or (found != self._shown and self.read_at - self._told_at >= PROGRESS_S)
 
-    def _moved_outside(self, found: Readback) -> float | None:
-        """Return the position if it was reached with no command of ours: when that begins, and once at rest again.
 
-        It is compared with where it rested, not with the last readback: noise tells nothing, and a slow drift does.
-        """
-        position, rested = found.position, self._resting_at
-        if self._running is not None or not found.connected or position is None:
-            return None
-        goes_on = self._goes_outside and found.moving
-        self._goes_outside = goes_on
-        if rested is None or goes_on or abs(position - rested) <= found.tolerance:
-            if rested is None and not found.moving:
-                self._resting_at = position
-            return None
-        if self.read_at < self._quiet_until:
-            return None
-        # What trembles without end is told ever more rarely; where it rests is told in the end.
-        trembles = self.read_at - self._quiet_until < _LONGEST_QUIET_S
-        self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S) if trembles else _QUIET_S
-        self._quiet_until = self.read_at + self._quiet_s
-        self._goes_outside, self._resting_at = found.moving, position
-        return position
-
-
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _nothing(result: object) -> None:
+    """Take nothing of what a method returns that has nothing to say."""

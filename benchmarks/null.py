@@ -34,7 +34,7 @@ class NullMotor:
 
     def readback(self) -> Readback:
         """At rest, always."""
-        return Readback(position=0.0, units="mm")
+        return Readback(moving=False, position=0.0, units="mm")
 
     def stop(self) -> None:
         """There is nothing to stop."""

@@ -56,7 +56,7 @@ class BellMotor:
 
     def readback(self) -> Readback:
         """At rest, always."""
-        return Readback(position=0.0, units="mm")
+        return Readback(moving=False, position=0.0, units="mm")
 
     def stop(self) -> None:
         """Ring."""

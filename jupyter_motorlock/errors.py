@@ -147,7 +147,10 @@ class Unreachable(MotorlockError):
 
 
 class CommandFailed(MotorlockError):
-    """A command that did not do what was asked; `outcome` is `failed`, `unknown` or `not_run`."""
+    """A command that did not do what was asked; `outcome` is `failed`, `unknown` or `not_run`.
+
+    It is `done` where the command was carried out and its answer is not kept any more.
+    """
 
     def __init__(self, sentence: str, *, outcome: str) -> None:
         super().__init__(sentence)

@@ -57,15 +57,20 @@ def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str |
     with clicks_heard(0):
         for equipment_id in equipment_ids:
             try:
-                if session.stop(equipment_id, reason).get("delivered", True):
+                reply = session.stop(equipment_id, reason)
+                if reply.get("delivered", True):
                     done.append(f"{equipment_id} was stopped")
                 else:
-                    failed.append(f"{equipment_id} did not take the stop")
+                    failed.append(f"{equipment_id} did not take the stop{_because(reply.get('error'))}")
             except MotorlockError as error:
-                failed.append(f"the stop did not reach {equipment_id} ({str(error).rstrip('.')})")
+                failed.append(f"the stop did not reach {equipment_id}{_because(error)}")
     if failed:
         raise MotorlockError(" and ".join(done + failed) + ": use the equipment's own emergency stop.")
     return " and ".join(done)
+
+
+def _because(why: object) -> str:
+    return f" ({str(why).rstrip('.')})" if why else ""
 
 
 def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> str:

@@ -379,12 +379,13 @@ class CheckAnswer(Struct):
 
 
 class StopAnswer(Struct):
-    """Whether the driver took the stop in time."""
+    """Whether the driver took the stop in time; `error` says why not."""
 
     success: bool
     equipment_id: str
     delivered: bool
     outcome: Literal["stopped", "stop_not_delivered"]
+    error: str | None
 
 
 class DoneAnswer(Struct):

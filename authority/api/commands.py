@@ -17,6 +17,7 @@ from authority.core import messages as m
 from authority.core.control import permit_control, permit_observe
 from authority.core.model import EquipmentId, Session, SessionId
 from authority.core.refusals import LockLost, LockRequired, ObserveRequired, Refusal
+from authority.driver_calls import DriverFailed
 from authority.drivers.declare import Command, InvalidParameters, bind
 from authority.journal import Call
 from authority.ports import DriverUnavailable, OutsideLimits
@@ -112,7 +113,7 @@ def _admitted(
         permit_control(e, session, fence)
     try:
         parameters: dict[str, object] = dict(bind(declared, given, key))
-        worker.driver.check(declared.name, parameters)
+        worker.check(declared.name, parameters)
     except InvalidParameters as error:
         raise Refused(422, "invalid", str(error), errors=error.errors) from None
     except OutsideLimits as error:
@@ -120,6 +121,9 @@ def _admitted(
         refused = Refused(422, "outside_limits", detail)
         refused.always = error.always
         raise refused from None
+    except (DriverFailed, DriverUnavailable) as failed:
+        detail = f"{key}: the driver cannot say whether {declared.name} is allowed ({failed}); it has not moved."
+        raise Refused(503, "driver_unavailable", detail) from None
     if not worker.readback.connected:
         raise _unavailable(key, worker.readback.error)
     return parameters
@@ -254,7 +258,7 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, session: Sessi
     if known is not None:
         return await _wait_again(v, known, body.wait_seconds)
     await v.service.settled()
-    asking: Awaitable[object] = v.worker(key).observe(body.action, parameters)
+    asking: Awaitable[msgspec.Raw] = v.worker(key).observe(body.action, parameters)
     if not v.worker(key).answers_at_once(body.action):
         asking = task = asyncio.ensure_future(asking)
         if not (await asyncio.wait({task}, timeout=body.wait_seconds))[0]:
@@ -262,7 +266,7 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, session: Sessi
             if digest is not None:
                 v.service.outlasts(call)
             # The driver still works on it; who asks again under its key waits for what it will say.
-            task.add_done_callback(lambda _: _conclude(call, task))
+            task.add_done_callback(lambda _: _conclude(v, call, task))
             return _still_runs(body.command_id, key)
     try:
         answer = _answer(body.command_id, key, "done", await asking, None)
@@ -270,16 +274,16 @@ async def _observe(v: Visit, key: EquipmentId, declared: Command, session: Sessi
         raise _unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
         answer = _failed(body.command_id, key, failed)
-    return Response(msgspec.json.encode(answer, enc_hook=str), 200, _JSON)
+    return Response(msgspec.json.encode(answer), 200, _JSON)
 
 
-def _conclude(call: Call, late: asyncio.Task[object]) -> None:
+def _conclude(v: Visit, call: Call, late: asyncio.Task[msgspec.Raw]) -> None:
     if late.cancelled():  # the authority ends
         return
     failed = late.exception()
     of = call.command_id, call.equipment
     answer = _failed(*of, failed) if failed is not None else _answer(*of, "done", late.result(), None)
-    call.conclude(msgspec.json.encode(answer, enc_hook=str))
+    v.service.conclude(call, msgspec.json.encode(answer))
 
 
 def _failed(command_id: str, equipment: str, error: BaseException) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 from starlette.responses import Response
@@ -95,10 +96,11 @@ async def stop(v: Visit) -> b.StopAnswer:
             session = None
     peer = v.request.client.host if v.request.client is not None else "unknown"
     user = session.user if session is not None else body.user or f"somebody at {peer}"
-    delivered = await v.service.stop(key, None if session is None else session.id, user, body.reason)
+    result = await v.service.stop(key, None if session is None else session.id, user, body.reason)
     with suppress(StoreFailed):  # the driver has the order, whatever becomes of its record
         await v.service.settled()
-    return b.StopAnswer(delivered, key, delivered, "stopped" if delivered else "stop_not_delivered")
+    outcome: Literal["stopped", "stop_not_delivered"] = "stopped" if result.delivered else "stop_not_delivered"
+    return b.StopAnswer(result.delivered, key, result.delivered, outcome, result.error)
 
 
 def resume(v: Visit) -> b.DoneAnswer:

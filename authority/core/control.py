@@ -109,7 +109,8 @@ def stop(step: Step, r: m.Stop) -> None:
     step.emit(
         m.Stopped(
             at=step.now, equipment=e.id, session=r.session, user=r.user, by=r.user, reason=r.reason,
-            delivered=r.delivered, moving=r.moving, blocks=held_by_another and r.user is not None,
+            delivered=r.delivered, error=r.error, moving=r.moving,
+            blocks=held_by_another and r.user is not None,
         )
     )  # fmt: skip
 

@@ -173,7 +173,10 @@ class Finish(Request, frozen=True, kw_only=True):
 
 
 class Stop(Request, frozen=True, kw_only=True):
-    """A stop has been given to the driver; `user` None means that the authority itself ordered it."""
+    """A stop has been given to the driver; `user` None means that the authority itself ordered it.
+
+    `error` is why it was not delivered.
+    """
 
     equipment: EquipmentId
     delivered: bool
@@ -181,6 +184,7 @@ class Stop(Request, frozen=True, kw_only=True):
     session: SessionId | None = None
     user: str | None = None
     reason: str | None = None
+    error: str | None = None
 
 
 class Resume(OfLock, frozen=True, kw_only=True):
@@ -410,11 +414,15 @@ class CommandFinished(EquipmentEvent, frozen=True, kw_only=True):
 
 
 class Stopped(EquipmentEvent, frozen=True, kw_only=True):
-    """A stop was given to the driver. `blocks`: the holder must resume before the next control command."""
+    """A stop was given to the driver. `blocks`: the holder must resume before the next control command.
+
+    `error` is why it was not delivered, in one sentence.
+    """
 
     by: str | None
     reason: str | None
     delivered: bool
+    error: str | None
     moving: bool
     blocks: bool
 

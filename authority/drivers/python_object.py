@@ -106,7 +106,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
                 self._last, self._last_at = super().readback(), time.monotonic()
                 return self._last
         stale = None if time.monotonic() - self._last_at < _STALE_S else _STALE
-        return replace(self._last, moving=self._last.moving or self._calling, error=stale)
+        return replace(self._last, moving=True if self._calling else self._last.moving, error=stale)
 
     def ask(self, name: str, entry: PythonReading) -> Scalar | None:
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""

@@ -277,7 +277,9 @@ class SimulatedPowerSupply(_Simulated):
 
     def readback(self) -> Readback:
         """Return the setpoints and whether the output is on."""
-        return Readback(values={"voltage": self._voltage, "current": self._current, "output": self._output})
+        return Readback(
+            moving=False, values={"voltage": self._voltage, "current": self._current, "output": self._output}
+        )
 
     def stop(self) -> None:
         """Turn the output off."""
@@ -334,7 +336,7 @@ class SimulatedOscilloscope(_Simulated):
 
     def readback(self) -> Readback:
         """Return the timebase in seconds per division."""
-        return Readback(values={"timebase": self._timebase})
+        return Readback(moving=False, values={"timebase": self._timebase})
 
     def stop(self) -> None:
         """Do nothing: an oscilloscope only looks."""

@@ -281,6 +281,8 @@ class KernelSession(Link):
 def outcome(reply: Json) -> Any:
     """Return the value in the reply of a command that is over, or raise what became of it."""
     match reply.get("outcome"):
+        case "done" if reply.get("error"):  # it was carried out, and its answer is not kept any more
+            raise CommandFailed(reply["error"], outcome="done")
         case "done":
             return reply.get("data")
         case "stopped":

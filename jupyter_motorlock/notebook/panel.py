@@ -139,8 +139,11 @@ class Panel:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
         said = NOT_DELIVERED.format(name=self.equipment_id)
         try:
-            if self._session.stop(self.equipment_id)["delivered"]:
+            reply = self._session.stop(self.equipment_id)
+            if reply["delivered"]:
                 said = f"{_now():%H:%M:%S} stop delivered."
+            elif reply.get("error"):
+                said = f"{said} The driver says: {reply['error']}"
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             said = f"{said} {error}"
         in_main = threading.current_thread() is threading.main_thread()

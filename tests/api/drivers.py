@@ -40,7 +40,7 @@ class Flaky:
         self._reach()
         if (self._place / "pushed").exists():
             self._position = float((self._place / "pushed").read_text(encoding="utf-8"))
-        return Readback(position=self._position, units="mm")
+        return Readback(moving=False, position=self._position, units="mm")
 
     def stop(self) -> None:
         """Stop, or hang."""

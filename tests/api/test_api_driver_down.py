@@ -72,10 +72,13 @@ def test_a_driver_that_was_down_is_opened_again_until_it_answers_and_the_lock_is
 
 
 def test_a_stop_that_cannot_be_delivered_says_so(lab: Authority, bob: Person, unplugged: Path) -> None:
-    """STOP-4"""
+    """STOP-4, STOP-20"""
     answer = ok(bob.stop("flaky"))
     assert (answer["success"], answer["delivered"], answer["outcome"]) == (False, False, "stop_not_delivered")
-    assert lab.events("flaky")[-1]["delivered"] is False
+    assert answer["error"] == "the cable is out"
+    event = lab.events("flaky")[-1]
+    assert (event["delivered"], event["error"]) == (False, "the cable is out")
+    until(lambda: '"delivered":false,"error":"the cable is out"' in lab.log, "the log says why")
 
 
 def test_a_stop_is_answered_also_while_the_driver_hangs_in_it(lab: Authority, bob: Person, place: Path) -> None:

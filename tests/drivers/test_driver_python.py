@@ -21,8 +21,9 @@ import pytest
 import pyvisa.errors
 from bench import WAIT_S, Stage
 
+from authority.driver_values import MOST_VALUES, NoAnswer, plain
 from authority.drivers import DriverMisconfigured, build
-from authority.drivers.answers import MOST_VALUES, NoAnswer, as_scalar, as_type, plain
+from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.python_object import CallFailed, PythonObject
 from authority.drivers.table_driver import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback

@@ -151,11 +151,12 @@ def test_stop_stops_what_another_moves_and_makes_no_session(authority: Authority
 
 
 def test_a_stop_that_the_driver_does_not_take_is_said_loudly(press: Authority, tmp_path: Path) -> None:
-    """RUN-18"""
+    """RUN-18, STOP-20"""
     (tmp_path / "jammed").touch()
     said = refused(motorlock(press.url, "stop", "press"))
     assert said == (
-        "motorlock: STOP NOT DELIVERED: press did not take the stop: use the equipment's own emergency stop."
+        "motorlock: STOP NOT DELIVERED: press did not take the stop (no answer within 1 s): "
+        "use the equipment's own emergency stop."
     )
 
 

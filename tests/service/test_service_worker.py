@@ -6,6 +6,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes import Lab, Press, Slide, VirtualClock, X, Y, lab, reply, until
 
@@ -49,7 +50,7 @@ def test_an_observe_command_runs_beside_a_control_command_in_a_thread_of_its_own
         async with lab(path, {X: press}) as here:
             call = here.order(holder(here), 5.0)
             await until(lambda: press.moving)
-            assert await here.workers[X].observe("where", {}) == 0.0
+            assert msgspec.json.decode(await here.workers[X].observe("where", {})) == 0.0
             assert not call.over.is_set()
             assert await here.workers[X].stop()
             threads = press.threads
@@ -110,7 +111,8 @@ def test_a_stop_that_hangs_is_told_as_not_delivered_and_the_next_one_is_tried_al
         async with lab(path, {X: press}) as here:
             holder(here)
             press.hangs |= {"stop"}
-            assert await asyncio.gather(*(here.service.stop(X, None, "Cem", None) for _ in range(2))) == [False, False]
+            both = await asyncio.gather(*(here.service.stop(X, None, "Cem", None) for _ in range(2)))
+            assert [stop.delivered for stop in both] == [False, False]
             press.hangs.clear()
             assert await here.service.stop(X, None, "Cem", None)
             await here.service.settled()
@@ -129,7 +131,7 @@ def test_two_stops_at_once_are_both_delivered(path: Path) -> None:
             call = here.order(holder(here), 5.0)
             await until(lambda: press.moving)
             both = await asyncio.gather(*(here.service.stop(X, None, name, None) for name in ("Bob", "Cem")))
-            assert both == [True, True]
+            assert [stop.delivered for stop in both] == [True, True]
             assert (await reply(call))["outcome"] == "stopped"
 
     asyncio.run(run())
@@ -181,7 +183,7 @@ def test_what_was_accepted_before_a_stop_never_begins_though_the_running_command
             press.arrive()
             await until(lambda: not press.moving)
             third = here.order(ann, 3.0)
-            assert await stopping is False
+            assert not (await stopping).delivered
             assert (await reply(first))["outcome"] == "done", "the stop was not delivered: the move arrived"
             assert (await reply(second))["outcome"] == "stopped"
             assert (await reply(third))["outcome"] == "stopped", "it came while the stop was on its way"

@@ -1,0 +1,75 @@
+"""What one readback after another tells of motion: whether it moves, and whether somebody else moved it."""
+
+from __future__ import annotations
+
+import math
+
+from .ports import Readback
+
+STILL_S = 0.5
+_QUIET_S = 1.0
+_LONGEST_QUIET_S = 60.0
+
+
+class StillPosition:
+    """Tells motion from the position, for a driver that cannot say whether it moves: it rests once it stood still."""
+
+    def __init__(self) -> None:
+        self._position: float | None = None
+        self._since = -math.inf
+
+    def begin_anew(self, now: float) -> None:
+        """Take it for moving until it has stood still from now on."""
+        self._since = now
+
+    def moves(self, found: Readback, now: float) -> bool:
+        """Take a position and return whether the equipment has not yet stood there for long enough."""
+        position = found.position
+        if position is None:
+            return False
+        known = self._position
+        if known is None or abs(position - known) > found.tolerance:
+            self._position = position
+            if known is not None:
+                self._since = now
+        return now - self._since < STILL_S
+
+
+class OutsideMotion:
+    """Notices motion with no command of ours.
+
+    A position is compared with where the equipment rested, not with the last readback: noise tells nothing, and a slow
+    drift does.
+    """
+
+    def __init__(self) -> None:
+        self._rested_at: float | None = None
+        self._goes_on = False
+        self._quiet_s = _QUIET_S
+        self._quiet_until = -math.inf
+
+    def command_ended(self, found: Readback) -> None:
+        """Begin from where a command of ours left it; what still moves by our order, nobody else moved."""
+        self._rested_at = None if found.moving else found.position
+
+    def seen(self, found: Readback, now: float) -> float | None:
+        """Return the position if it was reached with no command of ours: when that begins, and once at rest again."""
+        position = found.position
+        if not found.connected or position is None:
+            return None
+        goes_on = self._goes_on and found.moving is True
+        self._goes_on = goes_on
+        rested = self._rested_at
+        if rested is None or goes_on or abs(position - rested) <= found.tolerance:
+            if rested is None and not found.moving:
+                self._rested_at = position
+            return None
+        if now < self._quiet_until:
+            return None
+        # What trembles without end is told ever more rarely; where it rests is told in the end.
+        trembles = now - self._quiet_until < _LONGEST_QUIET_S
+        self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S) if trembles else _QUIET_S
+        self._quiet_until = now + self._quiet_s
+        self._goes_on = found.moving is True
+        self._rested_at = position
+        return position
