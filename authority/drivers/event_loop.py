@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from authority.driver_values import sentence_of
+
 _POLL_S = 0.02
 _GRACE_S = 1.0
 
@@ -58,5 +60,8 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _awaited(work: Callable[[], object]) -> object:
-    result = work()
-    return await result if inspect.isawaitable(result) else result
+    try:
+        result = work()
+        return await result if inspect.isawaitable(result) else result
+    except (SystemExit, KeyboardInterrupt) as ending:  # it would end the loop, and with it every call to come
+        raise RuntimeError(f"it raised {type(ending).__name__}: {sentence_of(ending)}") from None

@@ -135,7 +135,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         self._give_way()
         return self._read(entry, self._ask_line(filled(entry.query, parameters, _scales(entry.parameters))))
 
-    def ask(self, name: str, entry: TextReading) -> Scalar:
+    def ask(self, name: str, entry: TextReading) -> Scalar | None:
         """Ask for a reading."""
         self._give_way()
         answer = self._read(entry, self._ask_line(entry.query.format()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
@@ -20,7 +19,7 @@ from authority.drivers.table import (
 )
 from authority.drivers.template import forbidden, template_mistakes
 
-Answer = float | int | bool | str | list[float]
+Answer = float | int | bool | str | None | list[float | None]
 text_answer = Literal["number", "integer", "boolean", "text", "list"]
 
 _TRUE, _FALSE = frozenset({"1", "ON", "TRUE", "YES"}), frozenset({"0", "OFF", "FALSE", "NO"})
@@ -150,7 +149,7 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
 
 
 def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_name, text: str) -> Answer:
-    """Return an answer as its type; raises `BadAnswer`."""
+    """Return an answer as its type, None for a number that the device does not know; raises `BadAnswer`."""
     found = text.strip()
     if entry.parse is not None:
         match = re.fullmatch(entry.parse, found)
@@ -162,11 +161,11 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
             case "boolean":
                 return _boolean(entry, found)
             case "number":
-                return _finite(found) / (entry.per_unit or 1.0)
+                return _scaled(entry, found)
             case "integer":
                 return _whole(found)
             case "list":
-                return [_finite(one) / (entry.per_unit or 1.0) for one in found.split(",")] if found else []
+                return [_scaled(entry, one) for one in found.split(",")] if found else []
             case _:
                 return found
     except ValueError:
@@ -192,15 +191,21 @@ def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:
     raise ValueError(word)
 
 
-def _finite(word: str) -> float:
+def _scaled(entry: TextReading | TextObserve | TextControl, word: str) -> float | None:
+    number = _known(word)
+    return None if number is None else number / (entry.per_unit or 1.0)
+
+
+def _known(word: str) -> float | None:
+    """Return a number, None where the device says that it is none or without end."""
     number = float(word)
-    if not math.isfinite(number) or abs(number) >= _SCPI_NO_NUMBER:
-        raise ValueError(word)
-    return number
+    return number if abs(number) < _SCPI_NO_NUMBER else None
 
 
-def _whole(word: str) -> int:
-    number = _finite(word)
+def _whole(word: str) -> int | None:
+    number = _known(word)
+    if number is None:
+        return None
     if number != int(number):
         raise ValueError(word)
     return int(number)
