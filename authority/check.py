@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -58,7 +58,8 @@ def _described(one: Apparatus, read: Readback | None) -> Iterator[str]:
         yield f"  {command.kind:<9} {_call(command, limits)}"
     for key, value in _set(one.policy).items():
         yield f"  policy    {key} = {value}"
-    yield from (f"  warning   {text}" for text in [*_unbounded(one, limits, read), *_risks(one.policy)])
+    told = [*_unbounded(one, limits, read), *_warnings_of(one.driver), *_risks(one.policy)]
+    yield from (f"  warning   {text}" for text in told)
 
 
 def _reading(read: Readback) -> str:
@@ -133,6 +134,12 @@ def _unbounded(one: Apparatus, limits: dict[str, str | None], read: Readback | N
     if limits and not any(limits.values()):
         known = f", as far as is known before {one.id} is reached" if read is None or not read.connected else ""
         yield f"nothing bounds {' and '.join(limits)}{known}: give limits, or be sure of the device's own"
+
+
+def _warnings_of(driver: Driver) -> Iterable[str]:
+    """Return what the driver itself thinks may be regretted; not every driver has an opinion."""
+    own: Callable[[], Iterable[str]] | None = getattr(driver, "warnings", None)
+    return own() if callable(own) else ()
 
 
 def _set(policy: Policy) -> dict[str, str]:

@@ -11,6 +11,7 @@ __all__ = [
     "NoSuch",
     "assign",
     "attribute",
+    "called_with",
     "can_be_read",
     "can_be_set",
     "imported",
@@ -20,6 +21,8 @@ __all__ = [
     "refuse_unmakeable",
     "refuse_unsettable",
 ]
+
+_HANDED_ON = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
 class NoSuch(Exception):
@@ -44,14 +47,14 @@ def imported(place: str) -> Callable[..., object]:
 def refuse_unmakeable(make: Callable[..., object], args: Sequence[object], arguments: Mapping[str, object]) -> None:
     """Raise `NoSuch` where `make` cannot be called so."""
     try:
-        inspect.signature(make).bind(*args, **arguments)
-    except ValueError:
+        signature = called_with(make)
+    except (TypeError, ValueError):
         return  # it does not say what it takes
+    try:
+        signature.bind(*args, **arguments)
     except TypeError as wrong:
         name = getattr(make, "__qualname__", "it")
-        raise NoSuch(
-            f"{name}{inspect.signature(make)} cannot be made with args and arguments as given: {wrong}"
-        ) from wrong
+        raise NoSuch(f"{name}{signature} cannot be made with args and arguments as given: {wrong}") from wrong
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -111,13 +114,24 @@ def refuse_unfit(made: object, path: str, names: Iterable[str]) -> None:
     if not callable(method):
         raise NoSuch(f"{where} is {type(method).__name__}, no method")
     try:
-        signature = inspect.signature(method)
+        signature = called_with(method)
     except (TypeError, ValueError):
         return  # such as one written in C: calling it will tell
     try:
         signature.bind(**dict.fromkeys(names))
     except TypeError as wrong:
         raise NoSuch(f"{where}{signature} cannot be called with ({', '.join(names)}): {wrong}") from wrong
+
+
+def called_with(method: Callable[..., object]) -> inspect.Signature:
+    """Return what a method takes when it is called.
+
+    One that wraps another takes what it says itself, whatever `functools.wraps` says of it, as QCoDeS's `set` does;
+    only one that hands on all that it is given takes what the wrapped one takes.
+    """
+    own = inspect.signature(method, follow_wrapped=False)
+    hands_on = {one.kind for one in own.parameters.values()} >= _HANDED_ON
+    return inspect.signature(method) if hands_on else own
 
 
 def can_be_set(found: property) -> bool:

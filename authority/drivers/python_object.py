@@ -186,7 +186,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             self._calling = False
         if is_over() and self._stopped_again():
             if self._stops != stops:
-                raise MotionStopped(f"stopped{self._at()}") from failed
+                raise MotionStopped(self._stopped_now()) from failed
             raise self._too_late(deadline_s) from failed
         if failed is not None:
             raise failed
@@ -221,7 +221,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             while not pending.done() and self._stops == stops and self._losses == losses and time.monotonic() < until:
                 self._changed.wait(_POLL_S)
         if self._stops != stops:
-            raise MotionStopped(f"stopped{self._at()}")
+            raise MotionStopped(self._stopped_now())
         if self._losses != losses:
             raise DriverUnavailable(f"lost during {entry.path}: {self._lost}")
         if not pending.done():
@@ -236,6 +236,13 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _stopped_now(self) -> str:
+        """Return where a stop ended a call, and that it did not end the motion, where the object says so."""
+        moving = False
+        with suppress(Exception):  # what cannot be read now is left out of the sentence
+            moving = "moving" in self._readings and self._reading("moving") is True
+        return f"stopped{self._at()}{', but is still moving' if moving else ''}"
 
     def _at(self) -> str:
         try:

@@ -47,6 +47,12 @@ class SerialOptions(TextOptions, frozen=True, kw_only=True):
         yield from termination_mistakes(self.read_termination, self.write_termination)
         if not self.port.strip():
             yield Mistake("port", "port is empty, but must be a port such as /dev/ttyUSB0 or COM3")
+        if "://" in self.port:
+            yield Mistake(
+                "port",
+                f"port is {self.port!r}, but must be a port of this machine such as /dev/ttyUSB0: a device behind a "
+                'network is reached by visa, with resource = "TCPIP::HOST::PORT::SOCKET"',
+            )
         try:
             import_module("serial")
         except ImportError:

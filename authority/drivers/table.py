@@ -18,6 +18,7 @@ from authority.drivers.parameters import Scalar, fit, type_name
 answer_name = Literal["number", "integer", "boolean", "text", "object", "list", "nothing"]
 
 _OF_POSITION = ("position", "target")
+_NEEDED_FOR_REST = "a reading moving, or a reading position and a tolerance, by which to see that it rests"
 _TYPES = {"position": "number", "target": "number", "velocity": "number", "moving": "boolean"}
 
 
@@ -100,8 +101,8 @@ class ControlEntry(CommandEntry, frozen=True, kw_only=True):
     """A command that changes the equipment.
 
     `target`, `distance` and `velocity` name the parameter that is one, so that the limits hold for it. With
-    `until = "rest"` the command ends when the reading `moving` says so, and one that takes longer than `deadline_s`
-    seconds is stopped and has failed. With `answers` it answers that reading.
+    `until = "rest"` the command ends when the device rests, and one that takes longer than `deadline_s` seconds is
+    stopped and has failed. With `answers` it answers that reading.
     """
 
     target: str | None = None
@@ -122,7 +123,8 @@ class TableOptions(Struct, frozen=True, kw_only=True):
 
     `stop` is what stops all motion, in the words of the driver. Left out it is a mistake where there is any control
     command; empty it says that there is nothing to stop, which is refused where something moves. A move that ends
-    further than `tolerance` from its target has failed. A device may take `start_s` seconds to say that it moves.
+    further than `tolerance` from its target has failed. A device may take `start_s` seconds to say that it moves. One
+    without a reading `moving` rests once its position has changed by no more than `tolerance` for `settle_s` seconds.
     """
 
     kind: str = "instrument"
@@ -132,6 +134,7 @@ class TableOptions(Struct, frozen=True, kw_only=True):
     max_velocity: Annotated[float, Range(0)] | None = None
     tolerance: Annotated[float, Range(0)] | None = None
     start_s: Annotated[float, Range(0, 60)] = 0.5
+    settle_s: Annotated[float, Range(0.01, 600)] = 1.0
     stop: str | None = None
     readings: Mapping[str, ReadingEntry] = {}
     control: Mapping[str, ControlEntry] = {}
@@ -140,6 +143,16 @@ class TableOptions(Struct, frozen=True, kw_only=True):
     def mistakes(self) -> Iterator[Mistake]:
         """Say what cannot be in the driver's own further options; each driver that has some adds to it."""
         yield from ()
+
+    @property
+    def tells_rest(self) -> bool:
+        """Whether anybody can tell from the readings when the device rests."""
+        return "moving" in self.readings or self.settles
+
+    @property
+    def settles(self) -> bool:
+        """Whether rest is told from the position alone."""
+        return "moving" not in self.readings and "position" in self.readings and self.tolerance is not None
 
     def units_of(self, reading: str) -> str | None:
         """Return the unit of a reading: its own, else that of positions where it is one."""
@@ -248,8 +261,9 @@ def _roles(entry: ControlEntry, options: TableOptions) -> Iterator[str]:
 
 
 def _end(entry: ControlEntry, options: TableOptions) -> Iterator[str]:
-    if entry.until is not None and "moving" not in options.readings:
-        yield 'has until = "rest", which needs a reading moving'
+    motion = _motion(entry)
+    if motion is not None and not options.tells_rest:
+        yield f"has {motion}, which needs {_NEEDED_FOR_REST}"
     if entry.answers is not None and entry.answers not in options.readings:
         yield f"has answers = {entry.answers!r}, but {_named('reading', options.readings)}"
     if entry.answers is not None and entry.type is not None:
@@ -260,11 +274,36 @@ def _limits(options: TableOptions) -> Iterator[Mistake]:
     low, high = options.low, options.high
     commands = options.control.values()
     if (low is not None or high is not None) and not any(one.target or one.distance for one in commands):
-        said = 'say target = "PARAMETER" or distance = "PARAMETER" in the control command that moves'
+        said = (
+            'say target = "PARAMETER" or distance = "PARAMETER" in the control command that moves, or give the '
+            "parameter limits of its own, as in parameters = { voltage = { low = 0, high = 30 } }"
+        )
         yield Mistake("low" if low is not None else "high", f"low and high hold for no command: {said}")
     if options.max_velocity is not None and not any(one.velocity for one in commands):
-        said = 'say velocity = "PARAMETER" in the control command that sets it'
+        said = 'say velocity = "PARAMETER" in the control command that sets it, or give the parameter a high of its own'
         yield Mistake("max_velocity", f"max_velocity holds for no command: {said}")
+
+
+def table_warnings(options: TableOptions) -> Iterator[str]:
+    """Say what is allowed in a table and may be regretted, a sentence each."""
+    if "position" in options.readings and options.control and not options.tells_rest:
+        yield (
+            "it has a position and no reading moving: a motion is told as rest; add that reading, or a tolerance, by "
+            "which rest is told from the position"
+        )
+    if options.tolerance is None and "position" in options.readings:
+        unchecked = [name for name, one in options.control.items() if one.until and (one.target or one.distance)]
+        if unchecked:
+            yield f"{' and '.join(unchecked)} is done wherever it comes to rest: give a tolerance"
+
+
+def _motion(entry: ControlEntry) -> str | None:
+    """Return the key by which a command sets something in motion, None where it does not."""
+    if entry.until is not None:
+        return 'until = "rest"'
+    if entry.target is not None:
+        return "a target"
+    return "a distance" if entry.distance is not None else None
 
 
 def _stop(options: TableOptions) -> Iterator[Mistake]:

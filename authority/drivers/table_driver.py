@@ -9,16 +9,19 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from authority.drivers.declare import Declared
 from authority.drivers.parameters import Scalar
-from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of
+from authority.drivers.settling import Settling
+from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of, table_warnings
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback, overtaken
 
 _POLL_S = 0.05
+_LEAST_PART = 0.1  # of the tolerance: a shorter way need not be seen in the position
+_ROUNDING = 1e-6  # of a position, relative: devices tell theirs in so many digits
 _OWN_READINGS = frozenset({"position", "target", "velocity", "moving"})
 
 ControlT = TypeVar("ControlT", bound=ControlEntry)
@@ -63,12 +66,18 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         self._stops = 0  # how often `stop` was called
         self._delivered = 0  # how often the device had the order
         self._busy = False
+        self._moving_by_order = False  # a command that moves the device is being carried out
         self._position: float | None = None
+        self._settling = Settling(options.tolerance or 0.0, options.settle_s) if options.settles else None
 
     @property
     @abstractmethod
     def address(self) -> str | None:
         """What must not be driven by two authorities of one machine, or None."""
+
+    def warnings(self) -> Iterator[str]:
+        """Say what the lab file allows and may regret, a sentence each."""
+        yield from table_warnings(self._table)
 
     @abstractmethod
     def open(self) -> None:
@@ -101,8 +110,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Ask for every reading and return them."""
         found = {name: self.ask(name, entry) for name, entry in self._readings.items()}
         position = self._position = _number(found.get("position"))
+        moving = found.get("moving") is True if self._settling is None else self._settling.moves_at(position)
         return Readback(
-            moving=found.get("moving") is True,
+            moving=moving or self._moving_by_order,
             position=position,
             target=_number(found.get("target")),
             velocity=_number(found.get("velocity")),
@@ -141,19 +151,22 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         with self._changed:
             stops, delivered = self._stops, self._delivered
         self._busy = True
+        self._moving_by_order = entry.moves
         try:
-            origin = self._origin() if entry.distance else None
+            origin = self._origin() if entry.distance else self._position
             goal = self._refuse_outside(entry, parameters, origin)
+            if self._settling is not None and entry.moves:
+                self._settling.begin(self._table.start_s)
             answer = self._order(entry, parameters, stops)
             if entry.until == "rest":
-                self._await_rest(entry, goal, stops, delivered)
+                self._await_rest(entry, _Way(origin, goal), stops, delivered)
             return answer if entry.answers is None else self._reading(entry.answers)
         except (DriverUnavailable, MoveFailed) as failed:
             if self._delivered != delivered:
                 raise MotionStopped(f"stopped, but {failed}") from failed
             raise
         finally:
-            self._busy = False
+            self._busy = self._moving_by_order = False
 
     def _origin(self) -> float:
         position = _number(self._reading("position"))
@@ -189,23 +202,31 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}", always=distance is None)
         return goal
 
-    def _await_rest(self, entry: ControlT, goal: float | None, stops: int, delivered: int) -> None:
+    def _await_rest(self, entry: ControlT, way: _Way, stops: int, delivered: int) -> None:
         began = time.monotonic()
         started = False
         while True:
-            moving = self._reading_again("moving") is True
+            moving = self._moves()
             started = started or moving
             gone = time.monotonic() - began
             if self._delivered != delivered:
-                still = ", but is still moving" if moving else ""
-                raise MotionStopped(f"stopped{self._where()}{still}")
-            if not moving and (started or gone >= self._table.start_s or self._is_at(goal)):
-                return self._refuse_elsewhere(goal, stops)
+                raise MotionStopped(self._stopped(moving=moving and self._settling is None))
+            if not moving and (started or gone >= self._table.start_s or self._is_at(way.goal)):
+                return self._refuse_elsewhere(way, stops, seen_moving=started and self._settling is None)
             if gone >= entry.deadline_s:
                 self.halt()
                 raise MoveFailed(f"was not at rest after {entry.deadline_s:.12g} s and was stopped{self._where()}")
             with self._changed:
                 self._changed.wait_for(lambda: self._delivered != delivered, timeout=_POLL_S)
+
+    def _moves(self) -> bool:
+        if self._settling is None:
+            return self._reading_again("moving") is True
+        return self._settling.moves_at(_number(self._reading_again("position")))
+
+    def _stopped(self, *, moving: bool) -> str:
+        """Return where a stop ended a motion, and that it did not, where the device says so."""
+        return f"stopped{self._where()}{', but is still moving' if moving else ''}"
 
     def _reading_again(self, name: str) -> Scalar | None:
         """Return a reading, also when it fails once, or the connection is lost once: a move outlives that."""
@@ -232,15 +253,28 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         position = _number(self._reading("position"))
         return position is not None and abs(position - goal) <= tolerance
 
-    def _refuse_elsewhere(self, goal: float | None, stops: int) -> None:
-        if goal is None or self._table.tolerance is None or "position" not in self._readings or self._is_at(goal):
+    def _refuse_elsewhere(self, way: _Way, stops: int, *, seen_moving: bool) -> None:
+        """Raise `MoveFailed` where a move ended away from its goal, or nothing moved though there was a way to go."""
+        if way.goal is None or "position" not in self._readings:
+            return
+        at_goal = self._table.tolerance is None or self._is_at(way.goal)
+        stood_still = not seen_moving and self._has_way(way) and _number(self._reading("position")) == way.origin
+        if at_goal and not stood_still:
             return
         if self._stops != stops:
             raise MotionStopped(f"stopped{self._where()}")
+        aim = self._shown(way.goal)
         raise MoveFailed(
-            f"rests{self._where()}, not at {self._shown(goal)}, and nobody stopped it here: look for a limit switch, "
-            "a stop at the device or a motor that is switched off"
+            f"rests{self._where()}, not at {aim}, and nobody stopped it here: look for a limit switch, a stop at the "
+            "device or a motor that is switched off"
         )
+
+    def _has_way(self, way: _Way) -> bool:
+        """Whether a move leads far enough away for the position to show that it was made."""
+        if way.goal is None or way.origin is None:
+            return False
+        shown = _LEAST_PART * (self._table.tolerance or 0.0) + _ROUNDING * max(abs(way.goal), abs(way.origin))
+        return abs(way.goal - way.origin) > shown
 
     def _where(self) -> str:
         position = _number(self._reading("position")) if "position" in self._readings else None
@@ -255,6 +289,13 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
 
     def _shown(self, number: float, per: str = "") -> str:
         return f"{number:.12g} {self.units}{per}" if self.units else f"{number:.12g}"
+
+
+class _Way(NamedTuple):
+    """Where a move began and where it leads, None where that is not known."""
+
+    origin: float | None
+    goal: float | None
 
 
 def _named(parameters: Mapping[str, object], name: str | None) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from authority.drivers.object_paths import called_with
 from authority.drivers.parameters import Scalar, type_name
 from authority.wrap.docstrings import parameter_lines, type_in, type_of_value_in, units_in
 
@@ -44,7 +45,7 @@ def arguments_of(method: Callable[..., object], text: str) -> tuple[Argument, ..
     One that may be left away and that a lab file cannot hold is left away.
     """
     try:
-        _, *given = inspect.signature(method).parameters.values()
+        _, *given = called_with(method).parameters.values()
     except (TypeError, ValueError) as wrong:
         raise Unfit("its parameters cannot be seen") from wrong
     given = [one for one in given if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from authority.drivers.declare import OF_EVERY_DRIVER
+from authority.drivers.python_options import UNDECIDED
 from authority.wrap.arguments import Argument
 from authority.wrap.members import Entry, LeftOut, Members, members_of
 from authority.wrap.parts import attributes_of, parts_of
@@ -99,9 +100,9 @@ def _constructor(cls: type, name: str) -> Iterator[str]:
     if not given:
         return
     yield from comment(f"It is made as {cls.__name__}({', '.join(map(_as_written, given))})")
-    needed = {one.name: "?" for one in given if _is_needed(one)}
+    needed = {one.name: UNDECIDED for one in given if _is_needed(one)}
     if _framework(cls).prefixed:
-        needed |= {"prefix": "?", "name": name}
+        needed |= {"prefix": UNDECIDED, "name": name}
     if needed:
         values = ", ".join(f"{key_of(one)} = {toml(value)}" for one, value in needed.items())
         yield f"arguments = {{ {values} }}  # TODO: what are they?"

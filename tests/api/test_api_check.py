@@ -83,6 +83,8 @@ units = "mm"
 high = 100.0
 max_velocity = 50.0
 stop = "STOP"
+[equipment.z.options.readings]
+moving = {{ query = "MOV?", type = "boolean" }}
 [equipment.z.options.control.go]
 send = "GO {{to}} {{speed}}"
 target = "to"

@@ -558,6 +558,39 @@ def test_what_the_object_has_not_is_told_when_it_is_made_and_it_is_made_once(cha
     driver.close()
 
 
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_an_object_moves_while_a_move_of_ours_is_in_it_or_awaited_whatever_it_says_itself(
+    made, other_thread, concurrent
+):
+    """DRV-65"""
+    begin = {**MOVE, "call": "begin"}
+    readings = {**READINGS, "moving": {"get": "resting", "type": "boolean"}}
+    bench.Promising.resting = False  # it never says that it moves
+    try:
+        driver = made(object="bench:Promising", concurrent=concurrent, control={"move_to": begin}, readings=readings)
+        assert not driver.readback().moving
+        move = other_thread.submit(run, driver, "move_to", position=3.0)
+        until(lambda: hasattr(driver._object, "status") and bool(driver._object.status._callbacks))
+        assert driver.readback().moving
+        driver._object.status.finish()
+        move.result(WAIT_S)
+        assert not driver.readback().moving
+    finally:
+        del bench.Promising.resting
+
+
+def test_a_stop_that_does_not_stop_the_object_says_that_it_is_still_moving(made, other_thread):
+    """DRV-65"""
+    driver = made(object="bench:Promising", control={"move_to": {**MOVE, "call": "begin"}})
+    move = other_thread.submit(run, driver, "move_to", position=3.0)
+    until(lambda: hasattr(driver._object, "status") and bool(driver._object.status._callbacks))
+    driver._object.moving_now.set()
+    driver.stop()
+    with pytest.raises(MotionStopped, match=r"^stopped at 0 mm, but is still moving$"):
+        move.result(WAIT_S)
+    assert driver.readback().moving
+
+
 def test_a_coroutine_is_refused_where_the_lab_file_does_not_say_asyncio(made):
     """DRV-47"""
     driver = made()
@@ -573,6 +606,8 @@ LOOPY = {
     "open": "connect",
     "kind": "motor",
     "stop": "stop",
+    "tolerance": 0.01,
+    "settle_s": 0.01,
     "readings": {"position": {"get": "get_position", "type": "number"}},
     "control": {"move_to": MOVE},
 }

@@ -116,6 +116,10 @@ def test_a_mistake_in_the_options_of_serial_is_one_sentence(monkeypatch):
         "data_bits needs one of 5, 6, 7, 8; you gave 9.",
     ]
     assert mistakes(port=" ") == ["port is empty, but must be a port such as /dev/ttyUSB0 or COM3."]
+    assert mistakes(port="socket://127.0.0.1:4001") == [
+        "port is 'socket://127.0.0.1:4001', but must be a port of this machine such as /dev/ttyUSB0: a device behind a "
+        'network is reached by visa, with resource = "TCPIP::HOST::PORT::SOCKET".'
+    ]
     monkeypatch.setitem(sys.modules, "serial", None)
     assert mistakes(port="COM3") == [
         "serial needs the package pyserial: install it with pip install 'jupyter-motorlock[serial]'."

@@ -49,6 +49,22 @@ parameters = { velocity = { type = "number" } }
 type = "object"
 parameters = { channel = { type = "integer", default = 1, choices = [1, 2] } }
 """
+SILENT = """
+kind = "motor"
+units = "mm"
+tolerance = 0.5
+start_s = 0
+settle_s = 0.05
+stop = "halt"
+[readings]
+position = { type = "number" }
+[control.move_to]
+register = "goal"
+target = "position"
+until = "rest"
+answers = "position"
+parameters = { position = { type = "number" } }
+"""  # of a device that does not say whether it moves
 
 
 def desk(text: str = SOUND, **more: object) -> Desk:
@@ -180,6 +196,88 @@ def test_a_move_that_takes_too_long_is_stopped_and_has_failed():
     with pytest.raises(MoveFailed, match=r"was not at rest after 0\.01 s and was stopped at \d+ mm"):
         run(driver, "move_to", position=90.0)
     assert driver.written[-1] == ("stop", None)
+
+
+def test_a_move_that_moves_nothing_has_failed_whatever_the_tolerance():
+    """DRV-64"""
+    for text in (SOUND, SOUND.replace("tolerance = 0.5", "")):
+        driver = desk(text, start=5)
+        driver.stuck_at = 5.0
+        driver.readback()
+        with pytest.raises(MoveFailed, match=r"^rests at 5 mm, not at 5\.4 mm, and nobody stopped it here"):
+            run(driver, "move_to", position=5.4)
+    assert run(driver, "move_to", position=5.000001) == 5.0  # too little a way to be seen in a position
+    within = desk(start=5)
+    within.stuck_at = 5.0
+    within.readback()
+    assert run(within, "move_to", position=5.05) == 5.0  # no tenth of the tolerance
+
+
+def test_a_short_move_that_the_device_says_it_made_is_done():
+    """DRV-64: its position need not show so little a way."""
+    driver = desk(start=5)
+    driver.readback()
+    driver.never_rests = True
+    driver.on_ask = lambda: setattr(driver, "never_rests", driver.position == 5.0 and not driver.written)
+    driver.stuck_at = 5.0
+    answers = iter([True, False, False])
+    asked = driver.ask
+    driver.ask = lambda name, entry: next(answers, False) if name == "moving" else asked(name, entry)
+    assert run(driver, "move_to", position=5.4) == 5.0
+
+
+def test_a_device_that_says_no_moving_rests_when_its_position_has_settled():
+    """DRV-63"""
+    driver = desk(SILENT)
+    asked = driver.ask
+
+    def ask(name: str, entry: object) -> float | bool:
+        asked("moving", entry)  # by which it goes one further
+        return asked(name, entry)
+
+    driver.ask = ask
+    assert run(driver, "move_to", position=4.0) == 4.0
+    driver.stuck_at = 6.0
+    with pytest.raises(MoveFailed, match=r"^rests at 6 mm, not at 9 mm, and nobody stopped it here"):
+        run(driver, "move_to", position=9.0)
+
+
+def test_a_device_that_says_no_moving_moves_until_it_has_settled_also_after_a_stop_that_did_nothing():
+    """DRV-63"""
+    driver = desk(SILENT.replace("settle_s = 0.05", "settle_s = 600"))
+    assert driver.readback().moving
+    driver.stop()
+    driver.position += 1
+    assert driver.readback().moving
+
+
+def test_a_device_moves_while_a_command_of_ours_that_moves_it_is_carried_out():
+    """DRV-65"""
+    driver = desk(SOUND.replace('until = "rest"', ""))
+    seen = []
+    perform = driver.perform
+
+    def look(*arguments: object) -> object:
+        seen.append(driver.readback().moving)
+        return perform(*arguments)
+
+    driver.perform = look
+    run(driver, "set_velocity", velocity=1.0)
+    run(driver, "move_to", position=0.0)
+    assert seen == [False, True]
+    assert driver.readback().moving is False
+
+
+def test_what_is_allowed_and_may_be_regretted_is_told():
+    """RUN-30"""
+    assert list(desk().warnings()) == []
+    assert list(desk(SILENT).warnings()) == []
+    (unchecked,) = desk(SOUND.replace("tolerance = 0.5", "")).warnings()
+    assert unchecked == "move_to and move_by is done wherever it comes to rest: give a tolerance"
+    (unseen,) = desk(
+        'stop = ""\n[readings]\nposition = { type = "number" }\n[control.lamp]\nregister = "lamp"'
+    ).warnings()
+    assert unseen.startswith("it has a position and no reading moving: a motion is told as rest; ")
 
 
 def test_a_move_that_ends_elsewhere_has_failed():
@@ -337,21 +435,35 @@ def test_limits_that_hold_for_no_command_are_a_mistake():
     text = SOUND.replace('target = "position"', "").replace('distance = "entry"', "").replace('velocity = "', 'doc = "')
     assert mistakes(text) == (
         'low and high hold for no command: say target = "PARAMETER" or distance = "PARAMETER" in the control command '
-        "that moves",
-        'max_velocity holds for no command: say velocity = "PARAMETER" in the control command that sets it',
+        "that moves, or give the parameter limits of its own, as in parameters = { voltage = { low = 0, high = 30 } }",
+        'max_velocity holds for no command: say velocity = "PARAMETER" in the control command that sets it, or give '
+        "the parameter a high of its own",
     )
 
 
-def test_a_reading_moving_is_needed_to_wait_for_rest_and_a_position_for_a_distance():
-    """DRV-31"""
+REST = "a reading moving, or a reading position and a tolerance, by which to see that it rests"
+
+
+def test_a_reading_by_which_to_see_rest_is_needed_and_a_position_for_a_distance():
+    """DRV-31, DRV-63"""
     text = SOUND.replace("moving = {", "shaking = {").replace('position = { type = "number" }', "")
     assert mistakes(text) == (
-        "control.move_to has until = \"rest\", which needs a reading moving",
+        f"control.move_to has until = \"rest\", which needs {REST}",
         "control.move_to has answers = 'position', but its readings are shaking, humidity",
         "control.move_by has a distance, which needs a reading position to count from",
-        "control.move_by has until = \"rest\", which needs a reading moving",
+        f"control.move_by has until = \"rest\", which needs {REST}",
         "control.move_by has answers = 'position', but its readings are shaking, humidity",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "what"), [("target", "a target"), ("distance", "a distance")])
+def test_what_moves_needs_a_reading_by_which_to_see_that_it_rests_also_where_nothing_waits_for_it(key, what):
+    """DRV-63"""
+    text = SILENT.replace('until = "rest"', "").replace("target", key)
+    desk(text)
+    for lacking in ("tolerance = 0.5", 'position = { type = "number" }'):
+        told = mistakes(text.replace(lacking, "").replace('answers = "position"', ""))
+        assert told[-1] == f"control.move_to has {what}, which needs {REST}"
 
 
 def test_all_mistakes_are_told_at_once_and_none_for_what_another_one_spoils():

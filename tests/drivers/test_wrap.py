@@ -137,6 +137,11 @@ def options_of(draft: str) -> dict[str, object]:
     return entry["options"]
 
 
+def decided(draft: str) -> str:
+    """A draft in which somebody has written what the object is made with."""
+    return draft.replace('"?"', '"COM1"')
+
+
 def load_draft(draft: str, place: Path):
     """Load a draft as the lab file it is."""
     path = place / "lab.toml"
@@ -156,9 +161,19 @@ def test_a_draft_cannot_be_used_before_somebody_has_decided_the_stop(tmp_path):
     draft = wrap("oven:Oven")
     with pytest.raises(Misconfigured, match=r"stop is missing, but there are control commands"):
         load_draft(draft, tmp_path)
-    decided = draft.replace("# TODO: the stop must", 'stop = ""\n# the stop must')
-    (oven,) = load_draft(decided, tmp_path).apparatus
-    assert oven.driver.address == "oven:Oven(port='?')"
+    stoppable = draft.replace("# TODO: the stop must", 'stop = ""\n# the stop must')
+    (oven,) = load_draft(decided(stoppable), tmp_path).apparatus
+    assert oven.driver.address == "oven:Oven(port='COM1')"
+
+
+def test_a_draft_cannot_be_used_before_somebody_has_decided_what_the_object_is_made_with(tmp_path):
+    """RUN-31"""
+    sentence = r'arguments\.port is "\?", as a draft has it: write what the object is made with\.$'
+    with pytest.raises(Misconfigured, match=sentence):
+        load_draft(wrap("oven:SafeOven"), tmp_path)
+    by_place = wrap("oven:SafeOven").replace('arguments = { port = "?" }', 'args = ["?"]')
+    with pytest.raises(Misconfigured, match=r'args\[0\] is "\?", as a draft has it'):
+        load_draft(by_place, tmp_path)
 
 
 def test_a_method_that_is_plainly_a_stop_is_proposed_and_no_command(tmp_path):
@@ -168,7 +183,7 @@ def test_a_method_that_is_plainly_a_stop_is_proposed_and_no_command(tmp_path):
     options = options_of(draft)
     assert "stop" not in options["control"]
     assert "abort" in options["control"]
-    assert load_draft(draft, tmp_path).apparatus[0].id == "safe_oven"
+    assert load_draft(decided(draft), tmp_path).apparatus[0].id == "safe_oven"
 
 
 def test_a_method_that_may_be_a_stop_is_only_named():
@@ -207,9 +222,9 @@ def test_a_draft_of_a_class_that_works_works():
         "pymeasure.instruments.toptica:IBeamSmart",
     ],
 )
-def test_drafts_of_pymeasures_classes_load_once_the_stop_is_decided(place, tmp_path):
-    """RUN-13"""
-    draft = wrap(place)
+def test_drafts_of_pymeasures_classes_load_once_arguments_and_stop_are_decided(place, tmp_path):
+    """RUN-13, RUN-31"""
+    draft = decided(wrap(place))
     options = options_of(draft)
     assert options["close"] == "adapter.close"
     if "stop" not in options:
@@ -283,6 +298,7 @@ def test_a_draft_of_ophyds_motor_is_printed_by_the_command_line_and_checked(tmp_
     assert options["control"]["move"]["parameters"]["wait"] == {"type": "boolean", "default": True}
     assert options["observe"]["user_readback"]["get"] == "user_readback.get"
     assert "set_user_readback" not in options["control"]
+    lab.write_text(decided(lab.read_text(encoding="utf-8")), encoding="utf-8")
     checked = subprocess.run([*command, "check", str(lab)], env=env, capture_output=True, text=True, timeout=120)
     assert checked.returncode == 0, checked.stderr
 
@@ -466,6 +482,6 @@ def test_every_instrument_class_of_pymeasure_gives_a_draft_that_loads():
         }
     assert len(places) > 150
     for place in sorted(places):
-        options = options_of(wrap(place))
+        options = options_of(decided(wrap(place)))
         options.setdefault("stop", "shutdown")
         assert build("python", options).declared, place
