@@ -108,6 +108,11 @@ class Driver(Protocol):
         """
 
 
+def can_stop(driver: Driver) -> bool:
+    """Whether a stop can end a command of the driver: one with `has_stop = False` has nothing to stop."""
+    return bool(getattr(driver, "has_stop", True))
+
+
 class Clock(Protocol):
     """Monotonic time in seconds that counts on from the wall time of the process's start."""
 

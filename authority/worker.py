@@ -21,7 +21,7 @@ from .driver_calls import Lane, call_at_once, call_driver
 from .driver_values import plain_readback, plain_result, plain_text
 from .drivers.declare import Command, declared_by
 from .motion_seen import OutsideMotion, StillPosition
-from .ports import Clock, Driver, MotionStopped, Readback, fence_of_command, overtaken
+from .ports import Clock, Driver, MotionStopped, Readback, can_stop, fence_of_command, overtaken
 
 STOP_DEADLINE_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
@@ -202,7 +202,7 @@ class Worker:
         with self.stopping():
             result = await self._deliver(deadline)
             if result.delivered:
-                self._delivered += 1
+                self._delivered += can_stop(self.driver)
                 self._still.begin_anew(self._clock.now())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):

@@ -135,8 +135,8 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
     def halt(self) -> None:
         """Call the object's stop, beside a call that does not end at once; raises `DriverUnavailable`."""
-        path = self._options.stop or ""
-        if not path.strip():
+        path = self._options.stop
+        if path is None or not self.has_stop:  # after a deadline, too
             return
         with self._turn(_STOP_WAITS_S) as free:
             made = self._object
@@ -197,7 +197,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             self.halt()
 
     def _too_late(self, deadline_s: float) -> MoveFailed:
-        stopped = f" and was stopped{self._at()}" if self._options.stop else ""
+        stopped = f" and was stopped{self._at()}" if self.has_stop else ""
         return MoveFailed(f"was not done after {deadline_s:.12g} s{stopped}")
 
     def _stopped_again(self) -> bool:

@@ -288,13 +288,13 @@ def table_warnings(options: TableOptions) -> Iterator[str]:
     """Say what is allowed in a table and may be regretted, a sentence each."""
     if "position" in options.readings and options.control and not options.tells_rest:
         yield (
-            "it has a position and no reading moving: a motion is told as rest; add that reading, or a tolerance, by "
-            "which rest is told from the position"
+            "it has a position and no reading moving: after half a second of standing still it is taken for resting; "
+            "add that reading, or a tolerance and settle_s, by which rest is told from the position"
         )
     if options.tolerance is None and "position" in options.readings:
         unchecked = [name for name, one in options.control.items() if one.until and (one.target or one.distance)]
         if unchecked:
-            yield f"{' and '.join(unchecked)} is done wherever it comes to rest: give a tolerance"
+            yield f"a move is done wherever it comes to rest ({', '.join(unchecked)}): give a tolerance"
 
 
 def _motion(entry: ControlEntry) -> str | None:

@@ -71,6 +71,11 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         self._settling = Settling(options.tolerance or 0.0, options.settle_s) if options.settles else None
 
     @property
+    def has_stop(self) -> bool:
+        """Whether there is anything to stop: the lab file says `stop = ""` where there is not."""
+        return bool((self._table.stop or "").strip())
+
+    @property
     @abstractmethod
     def address(self) -> str | None:
         """What must not be driven by two authorities of one machine, or None."""
@@ -110,9 +115,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Ask for every reading and return them."""
         found = {name: self.ask(name, entry) for name, entry in self._readings.items()}
         position = self._position = _number(found.get("position"))
-        moving = found.get("moving") is True if self._settling is None else self._settling.moves_at(position)
         return Readback(
-            moving=moving or self._moving_by_order,
+            moving=self._moving_by_order or self._seen_moving(found, position),
             position=position,
             target=_number(found.get("target")),
             velocity=_number(found.get("velocity")),
@@ -121,6 +125,12 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             values={name: value for name, value in (found | self._limits()).items() if name not in _OWN_READINGS},
         )
 
+    def _seen_moving(self, found: Mapping[str, Scalar | None], position: float | None) -> bool | None:
+        """Return whether the device moves, None where its readings cannot tell."""
+        if self._settling is not None:
+            return self._settling.moves_at(position)
+        return found["moving"] is True if "moving" in found else None
+
     def _limits(self) -> dict[str, Scalar | None]:
         """Return the limits of the lab file, where no reading has their name."""
         given = {"low": self._table.low, "high": self._table.high}
@@ -128,6 +138,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
 
     def stop(self) -> None:
         """Stop all motion now; what began before and was not sent yet is not sent any more."""
+        if not self.has_stop:
+            return
         with self._changed:
             self._stops += 1
         self.halt()

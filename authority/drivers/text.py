@@ -145,7 +145,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def halt(self) -> None:
         """Send the stop at once; only a device that cannot listen while it is asked makes it wait for the answer."""
-        if not self._options.stop:
+        if self._options.stop is None or not self.has_stop:  # after a deadline, too
             return
         self._no_stop.clear()
         try:

@@ -65,6 +65,13 @@ until = "rest"
 answers = "position"
 parameters = { position = { type = "number" } }
 """  # of a device that does not say whether it moves
+LAMP = """
+stop = ""
+[readings]
+position = { type = "number" }
+[control.lamp]
+register = "lamp"
+"""  # of a device that has nothing to stop
 
 
 def desk(text: str = SOUND, **more: object) -> Desk:
@@ -273,11 +280,10 @@ def test_what_is_allowed_and_may_be_regretted_is_told():
     assert list(desk().warnings()) == []
     assert list(desk(SILENT).warnings()) == []
     (unchecked,) = desk(SOUND.replace("tolerance = 0.5", "")).warnings()
-    assert unchecked == "move_to and move_by is done wherever it comes to rest: give a tolerance"
-    (unseen,) = desk(
-        'stop = ""\n[readings]\nposition = { type = "number" }\n[control.lamp]\nregister = "lamp"'
-    ).warnings()
-    assert unseen.startswith("it has a position and no reading moving: a motion is told as rest; ")
+    assert unchecked == "a move is done wherever it comes to rest (move_to, move_by): give a tolerance"
+    (unseen,) = desk(LAMP).warnings()
+    assert unseen.startswith("it has a position and no reading moving: after half a second of standing still ")
+    assert desk(LAMP).readback().moving is None
 
 
 def test_a_move_that_ends_elsewhere_has_failed():
@@ -300,6 +306,32 @@ def test_a_stop_during_a_move_ends_it_as_stopped():
     with pytest.raises(MotionStopped, match=r"^stopped at 0 mm"):
         run(driver, "move_to", position=90.0)
     assert driver.written == [("goal", 90.0), ("stop", None)]
+
+
+def test_a_command_of_a_device_with_nothing_to_stop_is_never_told_as_stopped(tmp_path):
+    """DRV-66"""
+    driver = desk(LAMP)
+    called = threading.Event()
+    go_on = threading.Event()
+
+    def slowly(*_: object) -> object:
+        called.set()
+        assert go_on.wait(20)
+
+    driver.perform = slowly
+
+    async def stop_in_between() -> None:
+        async with fakes.lab(tmp_path / "store", {fakes.X: driver}) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            call = here.order(ann, 0.0, action="lamp")
+            await fakes.until(called.is_set)
+            assert await here.service.stop(fakes.X, None, "Cem", None)
+            go_on.set()
+            assert (await fakes.reply(call))["outcome"] == "done"
+
+    asyncio.run(stop_in_between())
+    assert driver.written == []
 
 
 def test_what_was_not_sent_when_a_stop_came_is_not_sent_any_more():
