@@ -12,6 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # This is what must be so before Python starts; of the rest, tests/environment.py takes care.
 PYTEST := LC_ALL=C.UTF-8 $(BIN)/python -E -m pytest
+SHARED_OUT := -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-anywhere lint pins test-browser test-slow pictures
 
@@ -20,13 +21,13 @@ demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 
 test: .venv/.with-test
 	@failed=0; \
-	$(PYTEST) --ignore tests/e2e -m "not browser and not slow" -n 3 --dist loadfile || failed=1; \
+	$(PYTEST) --ignore tests/e2e -m "not browser and not slow" $(SHARED_OUT) || failed=1; \
 	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks || failed=1; \
 	exit $$failed
 
 # What depends most on the machine, the user and the hour: .ci/hostile runs it where all of them are against it.
 test-anywhere: .venv/.with-test
-	$(PYTEST) -n 3 --dist loadfile -m "not slow and not browser" tests/test_environment.py tests/test_tutorial.py \
+	$(PYTEST) $(SHARED_OUT) -m "not slow and not browser" tests/test_environment.py tests/test_tutorial.py \
 	tests/test_python_page.py tests/test_demo.py tests/api/test_api_check.py tests/api/test_api_configuration.py \
 	tests/api/test_api_secrets.py tests/drivers/test_check_a_stage.py tests/drivers/test_check_a_record.py \
 	tests/notebook/test_configuration.py tests/notebook/test_history.py tests/notebook/test_newcomer.py \

@@ -22,7 +22,8 @@ from authority.core.model import Policy, Role
 from authority.core.refusals import LockLost
 
 SEEDS, PORTION = 100, 20
-PORTIONS = range(0, SEEDS, PORTION)
+FIRST_PORTION, *OTHER_PORTIONS = range(0, SEEDS, PORTION)
+PORTIONS = [FIRST_PORTION, *(pytest.param(first, marks=pytest.mark.slow) for first in OTHER_PORTIONS)]
 IDLE_S, RECONNECT_S, TURN_S, MINUTE_S = 300.0, 5.0, 240.0, 60.0
 
 Play = Callable[[Trial], Awaitable[None]]

@@ -177,6 +177,7 @@ with connect("http://127.0.0.1:8790").lock("stage_x") as stage:
 """
 
 
+@pytest.mark.slow
 def test_an_editor_is_told_the_types(tmp_path: Path) -> None:
     """NB-73"""
     (tmp_path / "scan.py").write_text(EDITOR, encoding="utf-8")
