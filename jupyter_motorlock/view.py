@@ -24,6 +24,13 @@ _WHY: Mapping[str, str] = {
     "fault": "the equipment went into fault",
 }
 
+_ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to the holder
+    "claim": "passes to the next in the queue unless you claim it",
+    "idle": "is released unless you use it",
+    "offer": "may be taken over by whoever asks unless you use it",
+    "turn": "passes to the next in the queue: your turn is over then",
+}
+
 
 def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return one sentence: who has the equipment, since when and why, and where `me` stands in its queue."""
@@ -53,7 +60,7 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
 def plain(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return all that is known as lines of text, for `%motor_status` and front ends without widgets."""
     holder, left, reads = _part(status, "holder"), left_s(status, elapsed_s=0), reading(status)
-    lines, does, then = [headline(status, me, now=now)], doing(status, me, now), ends(status, now)
+    lines, does, then = [headline(status, me, now=now)], doing(status, me, now), ends(status, me, now)
     if holder and not holds(status, me):
         verified = "" if holder.get("user_verified") is True else " (name not verified)"
         client = f" in {holder['client_name']}" if holder.get("client_name") else ""
@@ -265,13 +272,23 @@ def doing(status: Fields, me: str | None, now: datetime | None) -> str:
     return "" if readback.get("connected") is False else str(readback.get("error") or "")
 
 
-def ends(status: Fields, now: datetime | None) -> str:
+def ends(status: Fields, me: str | None, now: datetime | None) -> str:
     """Return what ends this next, when and unless what."""
     ending = _part(status, "ending")
     if not ending and status.get("state") == "held":
-        return "nothing ends this while the command runs" if status.get("running") else "nothing ends this"
-    text, since = ending.get("text") or "", "since " if ending.get("in_seconds") == 0 else ""
+        return f"nothing ends this{_in_use(status)}"
+    text = ending.get("text") or ""
+    if holds(status, me):
+        text = _ENDS_MINE.get(ending.get("what") or "", text)
+    since = "since " if ending.get("in_seconds") == 0 else ""
     return f"{text} ({since}{clock(ending['at'], now)})" if ending.get("at") else text
+
+
+def _in_use(status: Fields) -> str:
+    """Return for how long no clock runs: what a cell does between two commands does not change that."""
+    if _part(status, "holder").get("busy") is True:
+        return " while the cell runs"
+    return " while the command runs" if status.get("running") else ""
 
 
 def person(part: Fields, me: str | None) -> str:

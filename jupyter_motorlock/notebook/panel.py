@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +29,6 @@ JUST_AFTER_S = 0.2
 SETTLED_S = 0.5  # a button that changed its meaning less than this ago is not obeyed
 LOOK_BACK = 50  # events, among which the newest that are news are found
 BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the authority's page then."
-NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
 
 
 def panel_of(session: KernelSession, *names: str) -> Panel | PanelOfMany:
@@ -77,6 +77,8 @@ class Panel:
         self._received = time.monotonic()
         self._alive = True
         self._said = ""
+        self._mark = uuid.uuid4().hex
+        self._answers = 0
         self._seen: Shown | None = None
         self._pace = pace or Pace()
         self._written = self._settled = 0.0
@@ -137,7 +139,7 @@ class Panel:
 
     def stop(self) -> None:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
-        said = NOT_DELIVERED.format(name=self.equipment_id)
+        said = panel_html.NOT_DELIVERED.format(name=self.equipment_id)
         try:
             reply = self._session.stop(self.equipment_id)
             if reply["delivered"]:
@@ -152,6 +154,7 @@ class Panel:
     def _say(self, text: str) -> None:
         with self._lock:
             self._said = text
+            self._answers += 1
             self._show()
 
     def _heard(self, equipment_id: str | None, status: view.Fields | None, event: view.Fields | None) -> None:
@@ -181,7 +184,10 @@ class Panel:
             if before and view.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
             happened = tuple(self._happened.values())
-            seen = panel_html.shown(self._status, me, alive=self._alive, said=self._said, happened=happened, now=now)
+            seen = panel_html.shown(
+                self._status, me, alive=self._alive, said=self._said, mark=self._mark, answers=self._answers,
+                happened=happened, now=now,
+            )  # fmt: skip
             if seen == before:
                 return
             if before and not due and _same_but_for_motion(seen, before):

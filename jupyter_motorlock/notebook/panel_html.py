@@ -21,6 +21,7 @@ LATE = "stale: no word from the authority"
 LOST = "No word from the authority: what is shown here may be out of date; the connection is tried again."
 GONE = "This kernel has ended and given its locks back: log in again with %motor_login {name}."
 APART = "This kernel is not reached: nothing here is up to date and no button works; STOP is on the authority's page."
+NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
 MOST_WAITING = 5  # lines, so that the height does not change
 MOST_EVENTS = 5
 
@@ -59,6 +60,10 @@ class Shown:
     waiting: tuple[str, ...]
     watching: tuple[str, ...]
     happened: tuple[str, ...]
+    floats: bool  # STOP stays in view
+    mark: str  # of the panel, the same in all its views
+    answers: int  # how many clicks were answered
+    answer: str  # to the newest of them
 
 
 def shown(
@@ -67,6 +72,8 @@ def shown(
     *,
     alive: bool = True,
     said: str = "",
+    mark: str = "",
+    answers: int = 0,
     happened: Sequence[Fields] = (),
     now: datetime | None = None,
 ) -> Shown:
@@ -84,7 +91,7 @@ def shown(
         reading=view.reading(status),
         doing=view.doing(status, me, now),
         fraction=(status.get("readback") or {}).get("fraction"),
-        ends=view.ends(status, now),
+        ends=view.ends(status, me, now),
         ends_at=((status.get("ending") or {}).get("at") or "")[:19],  # what the digits cannot show is no change
         notice=" ".join(text for text in told if text),
         wrong=bool(said or wrong) or not alive,
@@ -95,6 +102,10 @@ def shown(
         waiting=tuple(view.waiting(status, me, now=now)),
         watching=tuple(view.watching(status, me)),
         happened=tuple(f"{view.clock(event['timestamp'], now)}  {sentence(event)}" for event in happened),
+        floats=view.holds(status, me) or _is_moving(status),
+        mark=mark,
+        answers=answers,
+        answer=said if answers else "",
     )
 
 
@@ -111,11 +122,12 @@ def whole(seen: Shown, left_s: float | None) -> str:
         f'<div class="ml-panel ml-{seen.tone}{" ml-asked" if seen.asked else ""}">'
         f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
         f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
-        f'<div class="ml-head" title="{headline}">{headline}</div>{_gone(seen)}'
-        f'<div class="ml-line"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
+        f'<div class="ml-words"><div class="ml-head" title="{headline}">{headline}</div>'
+        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div></div>{_gone(seen)}'
+        f'<div class="ml-line ml-read"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
         f'<span class="ml-dim" title="{doing}">{doing}</span></div>{_bar(seen)}'
         f'<div class="ml-line ml-ends">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
-        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div>{_news(seen)}</div>'
+        f"{_news(seen)}</div>"
     )
 
 
@@ -155,11 +167,19 @@ def style(css: str, script: str) -> str:
 def foot(*, toggle: bool) -> str:
     """Return what never changes and so stays open, or heard: the way to More, and what is read aloud."""
     summons = '<span class="ml-summons">: somebody asks you</span>'
-    details = f'<details class="ml-more"><summary>More{summons}</summary></details>' if toggle else ""
+    details = f'<details class="ml-more"><summary>More{summons}</summary></details>{_DOCK}' if toggle else ""
     return f'{details}<div class="ml-aloud" role="status"></div>'
 
 
+_DOCK = (
+    '<button type="button" class="ml-dock" onclick="motorlockDock(this)" hidden '
+    'title="Show this panel a second time beside the notebook, where it does not scroll away">Dock</button>'
+)
 NOTIFY = '<button type="button" class="ml-notify" onclick="motorlockNotify(this)" hidden>Notify me</button>'
+
+
+def _is_moving(status: Fields) -> bool:
+    return bool(status.get("running")) or (status.get("readback") or {}).get("moving") is True
 
 
 def _with_words(deed: deeds.Deed, status: Fields, me: str | None) -> tuple[deeds.Deed, str]:
@@ -198,5 +218,7 @@ def _list(lines: Iterable[str]) -> str:
 def _news(seen: Shown) -> str:
     """Return what wakes the browser's part whenever the panel has changed: what to read aloud, and whose turn it is."""
     data = {"name": seen.title, "said": seen.notice, "turn": seen.turn, "headline": seen.headline}
+    data |= {"mark": seen.mark, "floats": "yes" if seen.floats else ""}
+    data |= {"answers": str(seen.answers), "answer": seen.answer}
     told = " ".join(f'data-{key}="{escape(text)}"' for key, text in data.items())
     return f'<style class="ml-news" {told} onload="window.motorlockTell?.(this)">.ml-news{{}}</style>'

@@ -96,6 +96,28 @@ class WholeFace(RowFace):
         self._text.value = ""
 
 
+class BarFace:
+    """The bar of a running cell, with the STOP of its motor."""
+
+    def __init__(self, equipment_id: str, stop: Callable[[], None]) -> None:
+        self._text = ipywidgets.HTML()
+        button = _button("STOP", "motorlock-stop", stop, f"STOP {equipment_id} now")
+        button.layout = ipywidgets.Layout(width="auto", height="24px")
+        button.style = ipywidgets.ButtonStyle(button_color="#b3261e", text_color="#fff", font_weight="bold")
+        self.box = _box(ipywidgets.HBox, [self._text, button], "motorlock-bar")
+        self.box.layout.align_items = "center"
+
+    def show(self, html: str) -> None:
+        """Show a text."""
+        self._text.value = html
+
+    def bundle(self) -> dict[str, object]:
+        """Return what is displayed."""
+        answer_clicks_in_subshells(self.box)
+        found: dict[str, object] = self.box._repr_mimebundle_()
+        return found
+
+
 def many(rows: Iterable[RowFace]) -> ipywidgets.VBox:
     """Return the box of the rows."""
     foot = ipywidgets.HTML(panel_html.foot(toggle=False))
@@ -103,7 +125,13 @@ def many(rows: Iterable[RowFace]) -> ipywidgets.VBox:
 
 
 def displayed(box: ipywidgets.Box, bundle: Callable[[dict[str, object]], dict[str, object]]) -> None:
-    """Let `bundle` have the last word on what a display of `box` sends, and let its buttons work while a cell runs.
+    """Let `bundle` have the last word on what a display of `box` sends, and let its buttons work while a cell runs."""
+    answer_clicks_in_subshells(box)
+    box._repr_mimebundle_ = lambda **_: bundle(type(box)._repr_mimebundle_(box))
+
+
+def answer_clicks_in_subshells(box: ipywidgets.Box) -> None:
+    """Let the buttons of `box` work while a cell runs.
 
     The front end chooses the subshell that a click runs in; ipykernel 7.4 instead sends it to the shell that last
     wrote to the widget: the one busy with the cell.
@@ -111,7 +139,6 @@ def displayed(box: ipywidgets.Box, bundle: Callable[[dict[str, object]], dict[st
     for widget in _tree(box):
         if hasattr(widget.comm, "_reply_subshell_for"):
             widget.comm._reply_subshell_for = None
-    box._repr_mimebundle_ = lambda **_: bundle(type(box)._repr_mimebundle_(box))
 
 
 def close(box: ipywidgets.Box) -> None:

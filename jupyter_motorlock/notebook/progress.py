@@ -1,4 +1,4 @@
-"""The bar that a running cell shows: it follows the motor, and is gone when the cell ends.
+"""The bar that a running cell shows: it follows the motor, has its STOP, and is gone when the cell ends.
 
 The thread that hears the feed moves it, and only while the cell runs: what a thread prints lands in whichever cell
 ran last, and updates for ever would keep an idle kernel from being culled. It begins and ends as an empty text, so
@@ -18,8 +18,10 @@ from IPython.core.display_functions import DisplayHandle
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.errors import MotorlockError
 from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line
+from jupyter_motorlock.notebook import panel_html, panel_widgets
 from jupyter_motorlock.notebook.cells import Cell, short
 
 LEAST_S = 0.25  # before the first update, and between two
@@ -34,7 +36,7 @@ _BAR = "width:16em;max-width:40%;accent-color:var(--jp-brand-color1);vertical-al
 @contextmanager
 def shown(session: KernelSession, cell: Cell) -> Iterator[None]:
     """Show the bar while the block runs the cell."""
-    bar = Bar(cell)
+    bar = Bar(session, cell)
     unwatch = session.watch(bar.hear)
     try:
         yield
@@ -47,11 +49,12 @@ def shown(session: KernelSession, cell: Cell) -> Iterator[None]:
 class Bar:
     """The display of one cell."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, session: KernelSession, cell: Cell) -> None:
+        self._session = session
         self._cell = cell
         self._guard = threading.Lock()
         self._over = False
-        self._is_empty = True
+        self._face: panel_widgets.BarFace | None = None
         self._sent_at = time.monotonic()
         self._handle = DisplayHandle()  # type: ignore[no-untyped-call]  # IPython has no types there
         self._handle.display(_NOTHING, raw=True)  # type: ignore[no-untyped-call]
@@ -62,17 +65,35 @@ class Bar:
             line, now = self._cell.running, time.monotonic()
             is_due = not self._over and now - self._sent_at >= LEAST_S
             if is_due and equipment_id == self._cell.equipment_id and status is not None and line is not None:
-                self._sent_at, self._is_empty = now, False
-                self._update(bar_of(line, status))
+                self._sent_at = now
+                self._show(bar_of(line, status))
 
     def end(self) -> None:
         """Show nothing any more."""
         with self._guard:
             self._over = True
-            if not self._is_empty:
+            if self._face is not None:
                 self._update(_NOTHING)
+                panel_widgets.close(self._face.box)
 
-    def _update(self, data: Mapping[str, str]) -> None:
+    def stop(self) -> None:
+        """Stop the motor; the error of the line says who stopped it, the bar only what went wrong."""
+        try:
+            is_delivered = self._session.stop(self._cell.equipment_id)["delivered"]
+        except MotorlockError:
+            is_delivered = False
+        with self._guard:
+            if not is_delivered and not self._over and self._face is not None:
+                self._face.show(escape(panel_html.NOT_DELIVERED.format(name=self._cell.equipment_id)))
+
+    def _show(self, data: Mapping[str, str]) -> None:
+        is_new = self._face is None
+        self._face = self._face or panel_widgets.BarFace(self._cell.equipment_id, self.stop)
+        self._face.show(data["text/html"])
+        if is_new:
+            self._update({**self._face.bundle(), "text/plain": data["text/plain"]})
+
+    def _update(self, data: Mapping[str, object]) -> None:
         self._handle.update(data, raw=True)  # type: ignore[no-untyped-call]
 
 

@@ -38,6 +38,20 @@ def test_a_bar_follows_the_motor_and_text_stays(
     ann.page.screenshot(path=screenshots / f"cell-ended-{'dark' if dark else 'light'}.png")
 
 
+def test_stop_at_the_bar_stops_the_motor_while_the_cell_runs(
+    authority: Authority, lab: Lab, open_page: Callable[..., Page]
+) -> None:
+    """NB-89 NB-57"""
+    ann = OpenNotebook(open_page(lab.write("ann", LOGIN, "%%motor\nmove_to 95\nposition", "1 + 1")))
+    ann.run_next()
+    ann.wait_idle()
+    ann.run_next()
+    ann.page.get_by_role("button", name="STOP", exact=True).click()
+    ann.page.locator(".jp-OutputArea-output", has_text="CommandStopped").wait_for()
+    assert float(authority.status()["readback"]["position"]) < 70, "the click waited for the cell"
+    assert ann.page.locator(".motorlock-bar").count() == 0, "the bar outlives its cell"
+
+
 def test_the_popup_of_tab_says_what_each_is(
     authority: Authority, lab: Lab, open_page: Callable[..., Page], screenshots: Path
 ) -> None:

@@ -93,7 +93,7 @@ def test_a_countdown_that_runs_out_is_stale_where_the_kernel_is_silent_and_one_t
     ann = OpenNotebook(open_page(lab.write("ann", LOAD, f"{login} 2", f"{login} 6", "1 + 1")))
     ann.run_next()
     ann.run_next()
-    ann.wait_panel("unless Ann uses it (since")
+    ann.wait_panel("unless you use it (since")
     assert ann.page.locator(".ml-late").count() == 0
     ann.run_next()
     ann.page.locator(".ml-count").last.wait_for()

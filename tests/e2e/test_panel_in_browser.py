@@ -203,7 +203,7 @@ def test_every_control_is_reached_and_used_by_keyboard(authority: Authority, ann
     for _ in range(7):
         reached.append(page.evaluate("(document.activeElement.ariaLabel || document.activeElement.textContent)"))
         keys.press("Tab")
-    assert reached[:3] == ["Release", "More: somebody asks you", "STOP stage_x"]
+    assert reached[:4] == ["Release", "More: somebody asks you", "Dock", "STOP stage_x"]
     page.locator(".ml-more > summary").focus()
     keys.press("Enter")
     page.locator(".motorlock-more").wait_for()
@@ -298,7 +298,7 @@ def test_a_panel_whose_kernel_was_shut_down_or_is_not_reached_offers_nothing_and
     """NB-48"""
     gone, apart = (ann.page.locator(f".{kind}:visible") for kind in ("ml-gone", "ml-apart"))
     buttons, height = ann.page.locator(".motorlock button:visible"), ann.page.evaluate(HEIGHT)
-    assert (gone.count(), apart.count(), buttons.count()) == (0, 0, 2)
+    assert (gone.count(), apart.count(), buttons.count()) == (0, 0, 3)
     lab.end_kernels()  # as idle culling does, behind this tab's back
     apart.wait_for()
     ann.page.screenshot(path=screenshots / "panel-apart.png")

@@ -80,7 +80,7 @@ def test_a_countdown_counts_on_across_the_change_and_the_end_is_shown_in_the_tim
     before = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
     after = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T01:10:00"))
     assert before == after, "nothing has happened, so nothing is written anew"
-    assert before.ends == "is released (02:20)"
+    assert before.ends == "is released unless you use it (02:20)"
     assert before.headline.startswith("stage_x is yours since 02:15")
     left = [view.left_s(HELD, elapsed_s=minutes * 60.0) for minutes in (0, 29, 31, 49, 51)]
     assert left == [3000.0, 1260.0, 1140.0, 60.0, 0.0]

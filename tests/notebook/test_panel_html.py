@@ -18,6 +18,18 @@ def test_an_end_without_a_clock_has_no_time() -> None:
     assert "ml-count" not in panel_html.whole(panel_html.shown(kept, "s-ann", now=NOW), None)
 
 
+def test_a_countdown_of_ones_own_says_you_and_does_not_change_between_the_commands_of_a_cell() -> None:
+    """NB-90"""
+    offer = held(ending=IDLE | {"what": "offer", "text": "may be taken over by whoever asks unless Ann uses it"})
+    mine = "may be taken over by whoever asks unless you use it (14:32)"
+    assert panel_html.shown(offer, "s-ann", now=NOW).ends == mine
+    assert panel_html.shown(offer, "s-bob", now=NOW).ends == mine.replace("you use", "Ann uses")
+    in_a_cell = held() | {"holder": ANN | {"busy": True}}
+    between = panel_html.shown(in_a_cell, "s-ann", now=NOW).ends
+    assert between == "nothing ends this while the cell runs"
+    assert panel_html.shown(in_a_cell | {"running": {"action": "home"}}, "s-ann", now=NOW).ends == between
+
+
 @pytest.mark.parametrize(
     ("changes", "next_"),
     [({}, "nothing ends this"), ({"running": {"action": "home"}}, "nothing ends this while the command runs")],
@@ -30,7 +42,7 @@ def test_where_no_clock_runs_that_is_said(changes: dict[str, object], next_: str
 def test_what_is_due_is_not_late() -> None:
     due = held(ending=IDLE | {"in_seconds": 0.0})
     seen = panel_html.shown(due, "s-ann", now=NOW)
-    assert seen.ends == "released unless used (since 14:32)"
+    assert seen.ends == "is released unless you use it (since 14:32)"
     assert panel_html.LATE not in panel_html.whole(seen, 0.0)
 
 

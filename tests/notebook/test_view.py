@@ -82,7 +82,7 @@ def test_the_plain_form_tells_everything_the_panel_tells() -> None:
     assert view.plain(status, "s-ann", now=NOW).splitlines() == [
         "stage_x is yours since 14:02 (scan over night); 2 wait.",
         "  reads: 12.500 mm (move_to(position=80, wait=on) by you)",
-        "  next: released unless used (14:32) (in 4 min 12 s)",
+        "  next: is released unless you use it (14:32) (in 4 min 12 s)",
         "  queue 1: Bob",
         "  queue 2: Carl (align)",
         "  watching: Dora",

@@ -35,6 +35,7 @@ class Output:
     traceback: list[str] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
+    bars: list[str] = field(default_factory=list)
 
     @property
     def error(self) -> str:
@@ -129,6 +130,8 @@ def _taken(out: Output, message: dict[str, Any]) -> bool:
             out.shown.append(content["data"])
         case "update_display_data":
             out.updates.append(content["data"])
+        case "comm_msg" if "ml-cell" in str(content["data"].get("state", {}).get("value")):
+            out.bars.append(content["data"]["state"]["value"])
         case "error":
             out.ename, out.traceback = content["ename"], content["traceback"]
         case "status":
