@@ -15,7 +15,7 @@ from typed import wait_until
 
 from jupyter_motorlock.connection.client import Client
 from jupyter_motorlock.connection.mirror import Mirror
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.connection.session import KernelSession, outcome
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -213,6 +213,14 @@ def test_a_command_in_flight_when_the_authority_dies_is_told_as_unknown(
         session.command("stage_x", "move_to", {"position": 100.0})
     falling.join(PATIENCE_S)
     assert caught.value.outcome == "unknown"
+
+
+def test_an_answer_that_is_not_kept_any_more_is_an_error_and_not_none() -> None:
+    """CMD-40"""
+    assert outcome({"outcome": "done", "data": 3, "error": None}) == 3
+    with pytest.raises(CommandFailed, match=r"^it is not kept any more$") as caught:
+        outcome({"outcome": "done", "data": None, "error": "it is not kept any more"})
+    assert caught.value.outcome == "done"
 
 
 def _once_it_runs(session: KernelSession, act: Callable[[], object]) -> threading.Thread:

@@ -136,6 +136,10 @@ def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date(
         (an_event("stopped", by="Bob", delivered=True), "stage_x stopped by Bob"),
         (an_event("stopped", by=None, delivered=False), "STOP of stage_x by the authority was NOT DELIVERED"),
         (
+            an_event("stopped", by="Bob", reason="smoke", delivered=False, error="the cable is out"),
+            "STOP of stage_x by Bob was NOT DELIVERED (the cable is out)",
+        ),
+        (
             an_event("stopped", by=None, reason="gone", delivered=True),
             "stage_x stopped by the authority (the kernel is gone)",
         ),
