@@ -12,7 +12,7 @@ from jupyter_motorlock import values, view
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, stop_all
-from jupyter_motorlock.lines import Command, unknown_command
+from jupyter_motorlock.lines import Command, python_name, unknown_command
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.sent import run
 
@@ -83,7 +83,8 @@ class Handle:
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
     `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `equipment_id` and `command`; a declared command of such a
-    name is called by `stage.command(name, ...)`.
+    name is called by `stage.command(name, ...)`. A name that is a word of Python's own gets a `_` at its end:
+    `mono.move_to(lambda_=633)`.
     """
 
     __slots__ = ("_commands", "_devices", "_session", "equipment_id")
@@ -94,7 +95,7 @@ class Handle:
         self._commands = session.commands(equipment_id)
         self._devices: dict[tuple[str, ...], Any] = {}
 
-    def command(self, name: str, *positional: object, **named: object) -> Any:
+    def command(self, name: str, /, *positional: object, **named: object) -> Any:
         """Run the declared command `name` and return its value; a number with a unit is a `Value`, such as 12.5 mm."""
         command = self._declared(name)
         return run(self._session, self.equipment_id, command, command.bind(positional, named))
@@ -158,10 +159,11 @@ class Handle:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self._method(self._declared(name))
+        written = {python_name(declared, self._commands): declared for declared in self._commands}
+        return self._method(self._declared(written.get(name, name)))
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._commands})
+        return sorted({*super().__dir__(), *(python_name(name, self._commands) for name in self._commands)})
 
     def __repr__(self) -> str:
         known, now = self._session.statuses.get(self.equipment_id), datetime.now().astimezone()

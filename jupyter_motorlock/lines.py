@@ -7,6 +7,7 @@ becomes. Whether a value is allowed is the authority's to say.
 from __future__ import annotations
 
 import inspect
+import keyword
 import math
 import re
 import shlex
@@ -84,9 +85,13 @@ class Command:
 
     @property
     def signature(self) -> inspect.Signature:
-        """What Python shows for `stage.move_to?`, and how values are given their names."""
+        """What Python shows for `stage.move_to?`, and how values are given their names.
+
+        A parameter whose name is a word of Python's own, such as `lambda`, is `lambda_` there.
+        """
         parameters: list[inspect.Parameter] = []
-        for name, p in self.parameters.items():
+        for declared_name, p in self.parameters.items():
+            name = python_name(declared_name, self.parameters)
             # Python has no required parameter after an optional one that could be positional.
             by_name = p["required"] and any(before.default is not before.empty for before in parameters)
             kind = inspect.Parameter.KEYWORD_ONLY if by_name else inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -96,10 +101,15 @@ class Command:
 
     def bind(self, positional: Sequence[object], named: Mapping[str, object]) -> dict[str, object]:
         """Return the parameters to send, or raise `UsageProblem` saying how the command is written."""
+        written = {python_name(name, self.parameters): value for name, value in named.items()}
+        if len(written) < len(named):
+            raise UsageProblem(f"{self.name} got a parameter twice; write: {self.usage}")
         try:
-            given = self.signature.bind_partial(*positional, **named).arguments
+            bound = self.signature.bind_partial(*positional, **written).arguments
         except TypeError as wrong:
             raise UsageProblem(f"{self.name}: {wrong}; write: {self.usage}") from None
+        names = {python_name(name, self.parameters): name for name in self.parameters}
+        given = {names[name]: value for name, value in bound.items()}
         for name, p in self.parameters.items():
             if p["required"] and name not in given:
                 raise UsageProblem(f"{self.name} needs {name}, {_wanted(p)}; write: {self.usage}")
@@ -111,6 +121,16 @@ class Command:
         if isinstance(answered, int | float) and returns["type"] == "number" and returns["units"]:
             return Value(answered, returns["units"])
         return answered
+
+
+def python_name(name: str, declared_names: Collection[str]) -> str:
+    """Return how Python code writes a declared name: a word of Python's own gets a `_` at its end."""
+    if not keyword.iskeyword(name):
+        return name
+    written = f"{name}_"
+    while written in declared_names:
+        written += "_"
+    return written
 
 
 @dataclass(frozen=True)

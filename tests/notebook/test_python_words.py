@@ -1,0 +1,73 @@
+"""Parameters and commands whose names are words of Python's own, against a real authority."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+from real_lab import Authority
+
+import jupyter_motorlock
+from jupyter_motorlock import UsageProblem
+from jupyter_motorlock.handle import Handle
+from jupyter_motorlock.lines import read_line
+
+LAB = """
+[equipment.mono]
+driver = "python"
+[equipment.mono.options]
+object = "types:SimpleNamespace"
+arguments = { nm = 500.0 }
+stop = ""
+readings.nm = { get = "nm", type = "number" }
+[equipment.mono.options.control.go_to]
+set = "nm"
+answers = "nm"
+parameters.lambda = { type = "number", units = "nm" }
+[equipment.mono.options.control.import]
+set = "nm"
+answers = "nm"
+parameters.name = { type = "number" }
+"""
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    place = tmp_path_factory.mktemp("authority")
+    (place / "lab.toml").write_text(LAB, encoding="utf-8")
+    running = Authority(place / "data", "--config", str(place / "lab.toml"))
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def mono(authority: Authority) -> Iterator[Handle]:
+    with jupyter_motorlock.connect(authority.url, user="ann") as lab:
+        yield lab.lock("mono")
+
+
+def test_a_parameter_called_by_a_word_of_python_is_written_with_an_underscore_in_python(mono: Handle) -> None:
+    """DRV-67"""
+    assert mono.go_to(lambda_=633) == 633.0
+    assert mono.go_to(632.8) == 632.8
+    assert mono.command("go_to", **{"lambda": 600}) == 600.0
+    assert str(inspect.signature(mono.go_to)) == "(lambda_: float)"
+    with pytest.raises(UsageProblem, match=r"^go_to got a parameter twice; write: go_to LAMBDA$"):
+        mono.go_to(lambda_=633, **{"lambda": 600})
+
+
+def test_a_parameter_called_by_a_word_of_python_is_typed_as_it_is_declared(mono: Handle) -> None:
+    """DRV-67"""
+    for words in (["go_to", "lambda=633"], ["go_to", "633"]):
+        assert read_line(words, "mono", mono._commands, {}).parameters == {"lambda": 633.0}
+    with pytest.raises(UsageProblem, match=r"^go_to needs lambda, a number in nm; write: go_to LAMBDA$"):
+        read_line(["go_to"], "mono", mono._commands, {})
+
+
+def test_a_command_called_by_a_word_of_python_and_a_parameter_called_name_can_be_given(mono: Handle) -> None:
+    """DRV-67"""
+    assert mono.import_(name=510) == 510.0
+    assert mono.command("import", name=520) == 520.0
+    assert {"go_to", "import_"} <= set(dir(mono))
+    assert "import" not in dir(mono)
