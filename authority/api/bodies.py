@@ -343,7 +343,7 @@ class DeviceStatusAnswer(Struct, kw_only=True):
 
 
 class ReadingsAnswer(Struct):
-    """The last readback as numbers."""
+    """The last readback as numbers; each stands beside `readings`, too, unless it is called as one of these fields."""
 
     equipment_id: str
     readings: dict[str, object]

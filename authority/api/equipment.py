@@ -74,14 +74,15 @@ def device_status(v: Visit) -> b.DeviceStatusAnswer:
     )
 
 
-def readings(v: Visit) -> b.ReadingsAnswer:
-    """Tell the last readback as numbers."""
+def readings(v: Visit) -> Response:
+    """Tell the last readback as numbers, and each beside `readings` too, where LabLink's control panel looks for it."""
     key = v.equipment_id
     seen = v.service.views.readback(v.worker(key))
     values: dict[str, object] = dict(seen.values)
     if seen.position is not None:
         values = {"position": seen.position, **values}
-    return b.ReadingsAnswer(key, values, seen.age_seconds)
+    answer: dict[str, object] = msgspec.to_builtins(b.ReadingsAnswer(key, values, seen.age_seconds))
+    return Response(msgspec.json.encode(values | answer), headers=_JSON)
 
 
 async def stop(v: Visit) -> b.StopAnswer:

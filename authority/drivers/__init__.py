@@ -25,8 +25,8 @@ _GROUP = "motorlock.drivers"
 _OWN = MappingProxyType(
     {
         "simulated-motor": "authority.drivers.simulated:SimulatedMotor",
-        "simulated-power-supply": "authority.drivers.simulated:SimulatedPowerSupply",
-        "simulated-oscilloscope": "authority.drivers.simulated:SimulatedOscilloscope",
+        "simulated-power-supply": "authority.drivers.simulated_instruments:SimulatedPowerSupply",
+        "simulated-oscilloscope": "authority.drivers.simulated_instruments:SimulatedOscilloscope",
         "epics-motor": "authority.drivers.epics:EpicsMotor",
         "python": "authority.drivers.python_object:PythonObject",
         "visa": "authority.drivers.visa:Visa",

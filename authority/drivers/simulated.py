@@ -1,6 +1,6 @@
-"""Simulated equipment that is true in time: a motor, a power supply and an oscilloscope.
+"""A simulated motor that is true in time.
 
-What they show is computed from the clock when it is asked for; nothing ticks.
+What it shows is computed from the clock when it is asked for; nothing ticks.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
-from authority.drivers.declare import Range, Unit, UnitOf, control, observe
+from authority.drivers.declare import Range, UnitOf, control, observe
 from authority.drivers.parameters import refuse_options
 from authority.drivers.record import How, MotorRecord
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 
 
-class _Simulated:
-    """What all of them share: there is nothing to connect to, and it goes on when nobody looks."""
+class Simulated:
+    """What all simulated equipment shares: there is nothing to connect to, and it goes on when nobody looks."""
 
     @property
     def address(self) -> str | None:
@@ -37,7 +37,7 @@ class NoParkPosition(Exception):
     """`park` was called, and the lab file gives no `park_position`; the text says so."""
 
 
-class SimulatedMotor(_Simulated):
+class SimulatedMotor(Simulated):
     """A linear motor that needs the time a real one would, between soft limits.
 
     `low`, `high`, `home_position`, `park_position` and `start` are positions in `units`, `velocity` and `max_velocity`
@@ -262,115 +262,3 @@ class _Move:
     def _wake(self, position: float) -> None:
         if not self.ended.done():
             self.ended.set_result(position)
-
-
-class SimulatedPowerSupply(_Simulated):
-    """A power supply of 30 V and 5 A; without a load it delivers exactly what is set."""
-
-    kind: ClassVar[str] = "power_supply"
-    blocking: ClassVar[bool] = False
-
-    def __init__(self) -> None:
-        self._voltage = 0.0
-        self._current = 0.0
-        self._output = False
-
-    def readback(self) -> Readback:
-        """Return the setpoints and whether the output is on."""
-        return Readback(
-            moving=False, values={"voltage": self._voltage, "current": self._current, "output": self._output}
-        )
-
-    def stop(self) -> None:
-        """Turn the output off."""
-        self._output = False
-
-    def check(self, action: str, parameters: Mapping[str, object]) -> None:
-        """Allow all: the declared ranges say what may be set."""
-
-    @control
-    def set_voltage(self, voltage: Annotated[float, Unit("V"), Range(0, 30)]) -> Annotated[float, Unit("V")]:
-        """Set the voltage and answer it."""
-        self._voltage = voltage
-        return self._voltage
-
-    @control
-    def set_current(self, current: Annotated[float, Unit("A"), Range(0, 5)]) -> Annotated[float, Unit("A")]:
-        """Set the current limit and answer it."""
-        self._current = current
-        return self._current
-
-    @control
-    def set_output(self, enabled: bool) -> bool:
-        """Turn the output on or off and answer which it is."""
-        self._output = enabled
-        return self._output
-
-    @observe
-    def get_voltage(self) -> Annotated[float, Unit("V")]:
-        """Answer the voltage that is set."""
-        return self._voltage
-
-    @observe
-    def get_current(self) -> Annotated[float, Unit("A")]:
-        """Answer the current limit that is set."""
-        return self._current
-
-    @observe
-    def get_status(self) -> dict[str, float | bool]:
-        """Answer the voltage in V, the current in A and whether the output is on."""
-        return {"voltage": self._voltage, "current": self._current, "output": self._output}
-
-
-class SimulatedOscilloscope(_Simulated):
-    """An oscilloscope of four channels, each with a steady sine: channel n has n kHz and n V of amplitude."""
-
-    kind: ClassVar[str] = "oscilloscope"
-    blocking: ClassVar[bool] = False
-
-    _SAMPLES: ClassVar[int] = 1000
-    _DIVISIONS: ClassVar[int] = 10
-
-    def __init__(self) -> None:
-        self._timebase = 1e-3
-
-    def readback(self) -> Readback:
-        """Return the timebase in seconds per division."""
-        return Readback(moving=False, values={"timebase": self._timebase})
-
-    def stop(self) -> None:
-        """Do nothing: an oscilloscope only looks."""
-
-    def check(self, action: str, parameters: Mapping[str, object]) -> None:
-        """Allow all: the declared ranges say what may be set."""
-
-    @observe
-    def get_waveform(self, channel: Annotated[int, Range(1, 4)]) -> dict[str, int | float | list[float]]:
-        """Answer one screen of a channel: `dt_s` between samples, and `samples_v` in V."""
-        dt = self._timebase * self._DIVISIONS / self._SAMPLES
-        step = 2 * math.pi * self._frequency(channel) * dt
-        samples = [channel * math.sin(step * index) for index in range(self._SAMPLES)]
-        return {"channel": channel, "dt_s": dt, "samples_v": samples}
-
-    @observe
-    def get_measurement(self, channel: Annotated[int, Range(1, 4)]) -> dict[str, int | float]:
-        """Answer a channel's frequency in Hz, and peak to peak, RMS and mean in V."""
-        return {
-            "channel": channel,
-            "frequency_hz": self._frequency(channel),
-            "peak_to_peak_v": 2.0 * channel,
-            "rms_v": channel / math.sqrt(2),
-            "mean_v": 0.0,
-        }
-
-    @control
-    def set_timebase(
-        self, timebase: Annotated[float, Unit("s"), Range(1e-9, 50), "seconds per division"]
-    ) -> Annotated[float, Unit("s")]:
-        """Set the time that one division of the screen shows and answer it."""
-        self._timebase = timebase
-        return self._timebase
-
-    @staticmethod
-    def _frequency(channel: int) -> float:
-        return 1000.0 * channel

@@ -114,3 +114,31 @@ def test_after_its_session_has_ended_it_simply_acquires_again(clients: tuple[Cli
         ours.command("ps_abc123", "set_voltage", voltage=1)
     assert ours.release("ps_abc123")["status"] == "not_locked"
     assert ours.acquire("ps_abc123")["status"] == "locked"
+
+
+def test_its_control_panel_names_the_channel_in_each_command_and_reads_the_supply_at_the_top(
+    clients: tuple[Client, Client],
+) -> None:
+    """DRV-68"""
+    panel, _ = clients
+    panel.acquire("ps_abc123")
+    assert panel.command("ps_abc123", "set_voltage", voltage=12.0, channel=1)["data"] == 12.0
+    assert panel.command("ps_abc123", "set_current", current=1.5, channel=1)["data"] == 1.5
+    assert panel.command("ps_abc123", "get_voltage", channel=1)["data"] == 12.0
+    assert panel.command("ps_abc123", "get_current", channel=1)["data"] == 1.5
+
+    def shown() -> tuple[object, ...]:
+        whole = panel.get("/equipment/ps_abc123/readings").json()
+        names = ("voltage_set", "voltage_actual", "current_set", "current_actual", "output_enabled")
+        assert {name: whole[name] for name in names} == {name: whole["readings"][name] for name in names}
+        return tuple(whole[name] for name in names)
+
+    assert panel.command("ps_abc123", "set_output", enabled=False, channel=1)["data"] is False
+    assert shown() == (12.0, 0.0, 1.5, 0.0, False)
+    assert panel.command("ps_abc123", "set_output", enabled=True, channel=1)["data"] is True
+    assert shown() == (12.0, 12.0, 1.5, 0.0, True)
+    found = panel.command("ps_abc123", "get_status", channel=1)["data"]
+    assert found == {"voltage": 12.0, "current": 1.5, "output": True}
+    with pytest.raises(requests.HTTPError, match="422"):
+        panel.command("ps_abc123", "set_output", enabled=False, channel=2)
+    panel.command("ps_abc123", "set_output", enabled=False)

@@ -19,7 +19,7 @@ def own_module(tmp_path, monkeypatch):
     (tmp_path / "our_lab.py").write_text(
         "from authority.drivers.declare import control\n"
         "from authority.drivers.parameters import BadOptions\n"
-        "from authority.drivers.simulated import SimulatedPowerSupply\n"
+        "from authority.drivers.simulated_instruments import SimulatedPowerSupply\n"
         "class Heater(SimulatedPowerSupply):\n"
         "    def __init__(self, port: str, *, baud: int = 9600, log=None, factor: float | None = None) -> None:\n"
         "        super().__init__()\n"

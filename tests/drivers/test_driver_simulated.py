@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from authority.drivers.declare import bind, commands_of
-from authority.drivers.simulated import NoParkPosition, SimulatedMotor, SimulatedOscilloscope, SimulatedPowerSupply
+from authority.drivers.simulated import NoParkPosition, SimulatedMotor
+from authority.drivers.simulated_instruments import SimulatedOscilloscope, SimulatedPowerSupply
 from authority.ports import Driver, MotionStopped, OutsideLimits
 
 
@@ -223,7 +224,10 @@ def test_the_power_supply_answers_what_was_set_and_a_stop_turns_it_off():
     assert (supply.get_voltage(), supply.get_current()) == (12.5, 0.5)
     assert supply.get_status() == {"voltage": 12.5, "current": 0.5, "output": True}
     supply.stop()
-    assert supply.readback().values == {"voltage": 12.5, "current": 0.5, "output": False}
+    as_lablink = {"voltage_set": 12.5, "voltage_actual": 0.0, "current_set": 0.5, "current_actual": 0.0}
+    assert supply.readback().values == {
+        "voltage": 12.5, "current": 0.5, "output": False, **as_lablink, "output_enabled": False,
+    }  # fmt: skip
 
 
 def test_the_oscilloscope_shows_one_screen_of_a_sine():

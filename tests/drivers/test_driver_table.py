@@ -549,7 +549,7 @@ def test_an_option_of_a_drivers_own_may_be_a_table(tmp_path, monkeypatch):
     (tmp_path / "our_tables.py").write_text(
         "from collections.abc import Mapping\n"
         "import msgspec\n"
-        "from authority.drivers.simulated import SimulatedPowerSupply\n"
+        "from authority.drivers.simulated_instruments import SimulatedPowerSupply\n"
         "class Channel(msgspec.Struct):\n"
         "    gain: float\n"
         "    names: list[str] = []\n"

@@ -563,7 +563,10 @@ def test_switches_and_texts_reach_the_equipment_as_declared(ann: Notebook, autho
     ann.value("%%motor\nset_voltage 5\nset_output true")
     assert ann.value("ps.get_voltage()") == "5.0 V"
     started = [event for event in authority.events("ps_abc123") if event["event"] == "command_started"]
-    assert [event["parameters"] for event in started][-2:] == [{"voltage": 5.0}, {"enabled": True}]
+    assert [event["parameters"] for event in started][-2:] == [
+        {"voltage": 5.0, "channel": 1},
+        {"enabled": True, "channel": 1},
+    ]
 
 
 # Stop
@@ -800,7 +803,7 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
 def test_tab_offers_choices_and_the_users_variables(ann: Notebook) -> None:
     """NB-58"""
     ann.value("ps = %motor_login ps_abc123 --no-panel\nimport math\nfar = 5.0\nfast = 2\ndef fun(): pass")
-    assert ann.complete("%%motor ps_abc123\nset_output ") == ["enabled=", "false", "true"]
+    assert ann.complete("%%motor ps_abc123\nset_output ") == ["channel=", "enabled=", "false", "true"]
     assert ann.complete("%%motor ps_abc123\nset_output enabled=t") == ["enabled=true"]
     assert ann.complete("%%motor\nset_voltage {f") == ["far", "fast"]
     assert ann.complete("%motor set_voltage voltage={fa") == ["far", "fast"]
