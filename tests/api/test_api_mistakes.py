@@ -53,6 +53,7 @@ VALID: Lab = {
                 "units": "mm",
                 "low": 0.0,
                 "high": 5.0,
+                "tolerance": 0.1,
                 "readings": {"position": {"query": "POS?", "type": "number"}},
                 "control": {"go": {"send": "GO {to}", "target": "to", "parameters": {"to": {"type": "number"}}}},
             },
