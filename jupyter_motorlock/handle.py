@@ -254,9 +254,12 @@ class Connection:
         """Return who has what, as a row for each of `names`, or for all there is: `pandas.DataFrame(lab.rows())`."""
         return self.session.rows(*names)
 
-    def events(self, equipment_id: str, last: int = 20) -> Rows:
-        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
-        return self.session.events(equipment_id, last)
+    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> Rows:
+        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each.
+
+        With `ids` the rows have those of sessions, locks, places and commands, too.
+        """
+        return self.session.events(equipment_id, last, ids=ids)
 
     def history(
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None

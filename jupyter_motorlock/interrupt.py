@@ -13,7 +13,7 @@ from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
 
 SWALLOWED_S = 0.5  # one that is heard begins a stop sooner, which then hears no click
-INTERRUPTED = "interrupted by its user"  # the reason that others see
+INTERRUPTED = "the cell that moved it was interrupted"  # the reason that others see
 
 
 @contextmanager

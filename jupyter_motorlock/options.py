@@ -79,7 +79,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
     ),
     "motor_ask": (Option("--within", "within", TIME, 120.0),),
     "motor_answer": (Option("--to", "to", TEXT),),
-    "motor_events": (Option("--last", "last", NUMBER, 20),),
+    "motor_events": (Option("--last", "last", NUMBER, 20), Option("--ids", "ids")),
     "motor_history": (Option("--since", "since", TEXT), Option("--last", "last", NUMBER), Option("--plot", "plot")),
 }
 

@@ -56,6 +56,9 @@ _WHY: Mapping[str, str] = {  # why a lock ended, as the authority's page says it
 }
 
 
+IDS = frozenset({"session_id", "lock_id", "queue_id", "command_id"})
+
+
 class Rows(list[dict[str, object]]):
     """Rows that show themselves as the text that tells the same."""
 
@@ -74,11 +77,32 @@ def of_statuses(statuses: Sequence[Fields], me: str | None, *, whole: bool, now:
     return Rows((_of_status(status, now) for status in statuses), text)
 
 
-def of_events(events: Sequence[Fields], *, now: datetime) -> Rows:
-    """Return a row for each event; its text is one line: when, who and what."""
-    times = [view.clock(event["timestamp"], now, form="%H:%M:%S") for event in events]
-    text = "\n".join(f"{time}  {sentence(event)}" for time, event in zip(times, events, strict=True))
-    return Rows((of_event(event, now) for event in events), text)
+def of_events(events: Sequence[Fields], *, now: datetime, ids: bool = False) -> Rows:
+    """Return a row for each event, with `ids` those of sessions and locks, too; the text tells their `acts`."""
+    told = [f"{view.clock(event['timestamp'], now, form='%H:%M:%S')}  {sentence(event)}" for event in acts(events)]
+    rows = [of_event(event, now) for event in events]
+    if not ids:
+        rows = [{name: given for name, given in row.items() if name not in IDS} for row in rows]
+    return Rows(rows, "\n".join(told))
+
+
+def acts(events: Iterable[Fields]) -> list[Fields]:
+    """Return the events without those that tell an act again.
+
+    Who is granted something has left its queue, and who takes it up at once has no more than what was granted.
+    """
+    found: list[Fields] = []
+    before: dict[object, Fields] = {}  # by equipment
+    for event in events:
+        equipment_id = event.get("equipment_id")
+        last = before.get(equipment_id, {})
+        before[equipment_id] = event
+        is_left = event["event"] == "queue_processed" and event.get("result") in ("granted", "direct")
+        is_claimed = (event["event"], last.get("event")) == ("lock_claimed", "lock_acquired")
+        if is_left or (is_claimed and event["user"] == last["user"]):
+            continue
+        found.append(event)
+    return found
 
 
 def sentence(event: Fields) -> str:

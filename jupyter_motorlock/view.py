@@ -109,7 +109,7 @@ def trouble(status: Fields, me: str | None, *, now: datetime | None = None) -> s
     """Return what is wrong, for `me`, and what to do about it; nothing when all is well."""
     name, holder, mine = _name(status), _part(status, "holder"), holds(status, me)
     if stop := _part(status, "stopped_by"):
-        then = "resume or log in again to go on" if mine else "its holder must resume before it moves again"
+        then = "resume or log in again to go on" if mine else f"{_holder(status)} must resume before it moves again"
         when = f"at {clock(stop.get('at') or '', now)}{_note(stop, 'reason')}"
         return f"{name} was stopped by {person(stop, me)} {when}: {then}."
     if holder.get("suspect") is True and not mine:
@@ -296,6 +296,11 @@ def person(part: Fields, me: str | None) -> str:
     if me and part.get("session_id") == me:
         return "you"
     return part.get("user") or part.get("client_name") or "somebody"
+
+
+def _holder(status: Fields) -> str:
+    """Return the holder by name, as one speaks to somebody else."""
+    return person(status["holder"], None) if status.get("holder") else "its holder"
 
 
 def _note(part: Fields, key: str = "note") -> str:

@@ -7,16 +7,28 @@ overtake the feed, so a lock is only taken away by news at least as new as its f
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.client import Json
 
 Callback: TypeAlias = Callable[[str | None, Json | None, Json | None], None]
 
+Topic: TypeAlias = Literal["turn", "stop", "loss", "ask", "end"]
+
 MOST_NOTICES = 50
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the user has to be told, about what."""
+
+    topic: Topic
+    equipment_id: str
+    sentence: str
 
 
 class Mirror:
@@ -34,7 +46,8 @@ class Mirror:
         self.held_changed: Callable[[], None] = lambda: None
         self._awaited: set[str] = set()
         self._locks: dict[str, Json] = {}
-        self._notices: list[tuple[str | None, str]] = []
+        self._notices: list[Notice] = []
+        self._told = ""
         self._watchers: list[Callback] = []
         self._knowing = threading.RLock()
 
@@ -48,8 +61,16 @@ class Mirror:
     def take_notices(self) -> list[str]:
         """Return the sentences to show at the next cell boundary, once each."""
         with self._knowing:
-            taken, self._notices = self._notices, []
-        return [sentence for _, sentence in taken]
+            taken = self._notices
+            self._notices = []
+            self._told = ""
+        return [notice.sentence for notice in taken]
+
+    def forget_notices(self, told: str) -> None:
+        """Forget the notices that `told` says, also those that come before the notices are taken."""
+        with self._knowing:
+            self._told = told
+            self._notices = [notice for notice in self._notices if notice.sentence not in told]
 
     def watch(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(equipment_id, status, event)` in the feed's thread after each change; returns the way out.
@@ -75,7 +96,7 @@ class Mirror:
                 self._locks = self._locks | {lock["equipment_id"]: lock}
                 self.held_changed()
                 # Who has taken it up knows that it was their turn.
-                self._notices = [said for said in self._notices if said[0] != lock["equipment_id"]]
+                self._withdraw("turn", lock["equipment_id"])
 
     def let_go(self, equipment_id: str) -> None:
         """This session gave its lock back."""
@@ -94,7 +115,9 @@ class Mirror:
             self._hold({})
             if lost and sentence is not None:
                 why = sentence.rstrip(".")
-                self._notice(f"The lock on {lost} ended with this kernel's session ({why}); log in again to go on.")
+                self._notice(
+                    "end", "", f"The lock on {lost} ended with this kernel's session ({why}); log in again to go on."
+                )
 
     # Written by the feed
 
@@ -139,25 +162,36 @@ class Mirror:
         if status["state"] == "held" and status["session_id"] == me:
             is_new = ours is None or ours["fence"] < status["fence"]
             if is_new and not status["claimed"] and equipment_id not in self._awaited:
-                self._notice(view.headline(status, me, now=now), turn_on=equipment_id)
+                self._notice("turn", equipment_id, view.headline(status, me, now=now))
             self._hold(self._locks | {equipment_id: status})  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
-                self._notice(view.trouble(status, me, now=now))
+                self._withdraw("stop", equipment_id)
+                self._notice("stop", equipment_id, view.trouble(status, me, now=now))
         elif ours is not None:
             self.let_go(equipment_id)
-            self._notice(view.lost(status, me, now=now))
+            self._withdraw("turn", equipment_id)
+            self._withdraw("stop", equipment_id)
+            self._notice("loss", equipment_id, view.lost(status, me, now=now))
         elif event.get("event") == "observer_lock_released" and event["session_id"] == me:
             because = view.headline(status, me, now=now)
             own = event["why"] in view.OWN_DOING
-            self._notice("" if own else f"Your observer lock on {equipment_id} ended: {because}")
-        for asked in view.asks(status, me, now=now):
-            self._notice("" if asked in known else asked)
+            self._notice("loss", equipment_id, "" if own else f"Your observer lock on {equipment_id} ended: {because}")
+        asks = view.asks(status, me, now=now)
+        self._withdraw("ask", equipment_id, unless=asks)
+        for asked in asks:
+            self._notice("ask", equipment_id, "" if asked in known else asked)
 
     def _hold(self, locks: dict[str, Json]) -> None:
         changed, self._locks = locks.keys() != self._locks.keys(), locks
         if changed:
             self.held_changed()
 
-    def _notice(self, sentence: str, *, turn_on: str | None = None) -> None:
-        if sentence:
-            self._notices = [*self._notices, (turn_on, sentence)][-MOST_NOTICES:]
+    def _notice(self, topic: Topic, equipment_id: str, sentence: str) -> None:
+        if sentence and sentence not in self._told:
+            self._notices = [*self._notices, Notice(topic, equipment_id, sentence)][-MOST_NOTICES:]
+
+    def _withdraw(self, topic: Topic, equipment_id: str, *, unless: Sequence[str] = ()) -> None:
+        """Forget the notices of a topic, for they are no longer so; not those whose sentence is one of `unless`."""
+        about = (topic, equipment_id)
+        kept = [x for x in self._notices if (x.topic, x.equipment_id) != about or x.sentence in unless]
+        self._notices = kept

@@ -78,9 +78,12 @@ class KernelSession(Link):
         ]
         return found
 
-    def events(self, equipment_id: str, last: int = 20) -> Rows:
-        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each."""
-        return of_events(self.newest(equipment_id, last), now=datetime.now().astimezone())
+    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> Rows:
+        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each.
+
+        With `ids` the rows have those of sessions, locks, places and commands, too.
+        """
+        return of_events(self.newest(equipment_id, last), now=datetime.now().astimezone(), ids=ids)
 
     def history(
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None

@@ -15,7 +15,7 @@ from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.options import read_span
-from jupyter_motorlock.rows import of_event, sentence
+from jupyter_motorlock.rows import IDS, of_event, sentence
 
 try:
     import pandas
@@ -51,6 +51,24 @@ COLUMNS = {  # every history has these; a parameter of a command is a further on
 }
 
 
+class History(pandas.DataFrame):  # type: ignore[misc]  # pandas has no types here
+    """A history as it is asked for: it shows itself without the ids, which it has like any other column.
+
+    What is made of it, also a part of it, is a plain `DataFrame`.
+    """
+
+    def _repr_html_(self) -> str | None:
+        html: str | None = _without_ids(self)._repr_html_()
+        return html
+
+    def __repr__(self) -> str:
+        return repr(_without_ids(self))
+
+
+def _without_ids(frame: pandas.DataFrame) -> pandas.DataFrame:
+    return pandas.DataFrame(frame).drop(columns=[name for name in frame.columns if name in IDS])
+
+
 def history(
     session: KernelSession,
     names: Sequence[str],
@@ -68,7 +86,7 @@ def history(
     found: list[Json] = []
     for name in names:
         found += fetch(session.client, name, begin, last)
-    frame = frame_of(sorted(found, key=lambda event: int(event["seq"])))
+    frame = History(frame_of(sorted(found, key=lambda event: int(event["seq"]))))
     frame.attrs[NOW] = {
         "since": None if begin is None else begin.isoformat(),
         "asked": datetime.now(UTC).isoformat(),

@@ -49,11 +49,12 @@ class Extension:
         configurables.remove(self._magics)
         self._magics.close()
 
-    def _before_cell(self, _info: ExecutionInfo) -> None:
+    def _before_cell(self, info: ExecutionInfo) -> None:
         session = self._magics.current
         if session is not None and _in_main_thread():
             session.busy(True)
-            say(*session.take_notices())
+            if "%motor_status" not in (info.raw_cell or ""):  # which says it itself, else it is told below
+                say(*session.take_notices())
 
     def _after_cell(self, result: ExecutionResult) -> None:
         """Say that the kernel is idle; what moves here is stopped when the user's own code was interrupted."""

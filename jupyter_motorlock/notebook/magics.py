@@ -134,17 +134,21 @@ class MotorMagics(SharingMagics):
 
         `rows = %motor_status` shows nothing and keeps a row for each motor: `pandas.DataFrame(rows)`.
         """
-        return _shown(self.session.rows(*words))
+        rows = self.session.rows(*words)
+        if words:  # then all is said that is known
+            self.session.forget_notices(repr(rows))
+        return _shown(rows)
 
     @of_words
-    def motor_events(self, words: list[str], last: int) -> Rows | None:
-        """Show the newest events of a motor: `%motor_events [NAME] [--last N]`.
+    def motor_events(self, words: list[str], last: int, ids: bool) -> Rows | None:
+        """Show the newest events of a motor: `%motor_events [NAME] [--last N] [--ids]`.
 
         `rows = %motor_events` shows nothing and keeps a row for each event: `pandas.DataFrame(rows)`.
 
         --last N  how many, up to 1000; 20 is usual: %motor_events stage_x --last 100
+        --ids     keep in rows the ids of sessions, locks and commands, too: rows = %motor_events stage_x --ids
         """
-        return _shown(self.session.events(meant.one(self.session, words), last))
+        return _shown(self.session.events(meant.one(self.session, words), last, ids=ids))
 
     @of_words
     def motor_history(self, names: list[str], since: str | None, last: int | None, plot: bool) -> object:
@@ -158,13 +162,15 @@ class MotorMagics(SharingMagics):
 
         --since TIME  a span such as 8h or 2d, or a time such as 2026-11-21T18:00; 24h is usual
         --last N      the newest N events of each instead: %motor_history stage_x --last 100
-        --plot        show who had it when and where it was, too: %motor_history stage_x --since 8h --plot
+        --plot        show who had it when and where it was; the table only where it is kept:
+                      history = %motor_history stage_x --since 8h --plot
         """
         history = self.session.history(*names, since=since, last=last)
         if plot:
             from jupyter_motorlock.extras.plots import picture  # matplotlib is loaded when it is needed
 
             display(picture(history))  # type: ignore[no-untyped-call]  # IPython has no types there
+            return history if _is_kept() else None
         return history
 
     @of_words
@@ -216,11 +222,16 @@ MotorMagics.magics = {kind: SharingMagics.magics[kind] | MotorMagics.magics[kind
 
 def _shown(rows: Rows) -> Rows | None:
     """Print the rows, or return them where the typed line keeps them, as `rows = %motor_status` does."""
-    typed = [outer.line for outer, inner in pairwise(extract_stack()) if inner.name == "run_line_magic"]
-    if not typed or not (typed[-1] or "").startswith("get_ipython()"):
+    if _is_kept():
         return rows
     say(repr(rows))
     return None
+
+
+def _is_kept() -> bool:
+    """Whether the value of the magic goes somewhere: `rows = %motor_status`, or code that calls it."""
+    typed = [outer.line for outer, inner in pairwise(extract_stack()) if inner.name == "run_line_magic"]
+    return not typed or not (typed[-1] or "").startswith("get_ipython()")
 
 
 def _say_nothing(*_sentences: str) -> None:

@@ -21,7 +21,7 @@ from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
 from jupyter_motorlock.notebook import deeds, panel_html, panel_widgets
 from jupyter_motorlock.notebook.panel_html import Shown
-from jupyter_motorlock.rows import sentence
+from jupyter_motorlock.rows import acts, sentence
 
 WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
 WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second
@@ -174,7 +174,8 @@ class Panel:
 
     def _remember(self, *events: view.Fields) -> None:
         known = self._happened | {event["seq"]: event for event in events if panel_html.is_news(event)}
-        self._happened = dict(sorted(known.items())[-panel_html.MOST_EVENTS :])
+        told = acts(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
+        self._happened = {event["seq"]: event for event in told}
 
     def _show(self, *, due: bool = False) -> None:
         with self._lock:

@@ -268,7 +268,7 @@ def test_the_package_loads_neither_pandas_nor_matplotlib(authority: Authority, k
 def test_the_magic_has_the_history_as_its_value_and_shows_the_pictures_where_asked(
     authority: Authority, kernel: Kernel
 ) -> None:
-    """NB-86"""
+    """NB-86 NB-91"""
     notebook = Notebook(kernel)
     notebook.run("stage = %motor_login stage_x --no-panel\nstage.move_to(1)\nmine = 2")
     told = notebook.run("told = %motor_history stage_x")
@@ -278,8 +278,13 @@ def test_the_magic_has_the_history_as_its_value_and_shows_the_pictures_where_ask
     assert notebook.value("all_of_it = %motor_history\nall_of_it.equals(told)") == "True"
     pictured = notebook.run("%motor_history stage_x --since 8h --plot")
     assert [sorted(data) for data in pictured.shown] == [["image/png", "text/plain"]]
-    assert pictured.value is not None
-    assert notebook.run("%motor_history stage_x --plot;").value is None
+    assert pictured.value is None, "a wide table below the pictures"
+    kept = notebook.run("kept = %motor_history stage_x --since 8h --plot")
+    assert len(kept.shown) == 1
+    assert notebook.value("kept.equals(told)") == "True"
+    table = notebook.value("told")
+    assert "session_id" not in table
+    assert notebook.value("told.session_id.nunique(), type(told.head()).__name__") == "(1, 'DataFrame')"
     assert notebook.value("few = %motor_history stage_x --last {mine}\nlen(few)") == "2"
     assert "24h is usual" in notebook.help("%motor_history")
     assert notebook.complete("%motor_history stage_x --") == ["--last", "--plot", "--since"]

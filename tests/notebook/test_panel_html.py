@@ -140,7 +140,7 @@ def test_a_lost_feed_is_said_before_anything_else() -> None:
         (
             held(stopped_by=BOB | {"at": "2026-11-20T23:59:00+00:00"}),
             "s-bob",
-            "stage_x was stopped by you at 20 Nov 23:59: its holder must resume before it moves again.",
+            "stage_x was stopped by you at 20 Nov 23:59: Ann must resume before it moves again.",
         ),
         (
             held() | {"holder": ANN | {"suspect": True}},

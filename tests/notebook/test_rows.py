@@ -95,12 +95,42 @@ def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns(
         "equipment": "stage_x",
         "event": "command_started",
         "user": "Ann",
-        "session_id": "s-ann",
-        "command_id": "c1",
         "action": "move_to",
         "parameters.position": 12.5,
         "fence": 7,
     }
+
+
+def test_ids_are_columns_where_they_are_asked_for() -> None:
+    """NB-28"""
+    (row,) = of_events([MOVE], now=NOW, ids=True)
+    assert (row["session_id"], row["command_id"]) == ("s-ann", "c1")
+
+
+def test_a_grant_is_told_once_and_every_event_is_a_row() -> None:
+    """NB-91"""
+    events = [
+        an_event("lock_released"),
+        an_event("queue_processed", result="granted", user="Bob"),
+        an_event("lock_acquired", from_queue=True, user="Bob"),
+        an_event("queued", user="Carl", position=1, equipment_id="stage_y"),
+        an_event("lock_claimed", user="Bob"),
+        an_event("queue_processed", result="left", user="Dora"),
+        an_event("lock_acquired", user="Emil"),
+        an_event("queued", user="Carl", position=1),
+        an_event("lock_claimed", user="Emil"),
+    ]
+    rows = of_events(events, now=NOW)
+    assert len(rows) == len(events)
+    assert [line.partition("  ")[2] for line in repr(rows).splitlines()] == [
+        "Ann gave stage_x back",
+        "Bob has stage_x",
+        "Carl waits for stage_y, place 1",
+        "Dora left the queue of stage_x: left",
+        "Emil has stage_x",
+        "Carl waits for stage_x, place 1",
+        "Emil claimed stage_x",
+    ]
 
 
 def test_a_place_in_the_queue_is_not_in_the_column_of_where_the_motor_was() -> None:
