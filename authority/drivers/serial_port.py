@@ -151,7 +151,7 @@ class _SerialLine:
                 raise NoAnswer
             self._come += self._receive()
         line, _, self._come = self._come.partition(end)
-        return line.decode("ascii", "backslashreplace")
+        return self._options.decoded(line)
 
     def drain(self, quiet_s: float) -> None:
         self._come = b""

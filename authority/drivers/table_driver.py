@@ -126,10 +126,12 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         )
 
     def _seen_moving(self, found: Mapping[str, Scalar | None], position: float | None) -> bool | None:
-        """Return whether the device moves, None where its readings cannot tell."""
+        """Return whether the device moves, None where it has a position that may, and no reading tells."""
         if self._settling is not None:
             return self._settling.moves_at(position)
-        return found["moving"] is True if "moving" in found else None
+        if "moving" in found or "position" not in found:
+            return found.get("moving") is True
+        return None
 
     def _limits(self) -> dict[str, Scalar | None]:
         """Return the limits of the lab file, where no reading has their name."""

@@ -123,12 +123,14 @@ class TextControl(ControlEntry, frozen=True, kw_only=True):
 class TextOptions(TableOptions, frozen=True, kw_only=True):
     """The options of a device that is told lines of text.
 
-    `stop` is sent ahead of everything. One answer may take `timeout_s` seconds. `errors` is a query asked after each
+    `stop` is sent ahead of everything. One answer may take `timeout_s` seconds and is text in `encoding`; what is sent
+    is ASCII. `errors` is a query asked after each
     control command: an answer that does not begin with 0 fails it. `fence` is a line sent together with each control
     command, with the fence of the lock in `{fence}`, for a device that refuses a lower one.
     """
 
     timeout_s: Annotated[float, Range(0.01, 60)] = 1.0
+    encoding: str = "ascii"
     errors: str | None = None
     fence: str | None = None
     readings: Mapping[str, TextReading] = {}
@@ -146,6 +148,13 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
             if line is not None:
                 for clause in template_mistakes(line, types):
                     yield Mistake(key, f"{key} {clause}")
+        if not _is_ascii_and_more(self.encoding):
+            said = 'must be one that Python knows and that has ASCII in it, such as "latin-1", "utf-8" or "cp437"'
+            yield Mistake("encoding", f"encoding is {self.encoding!r}, but {said}")
+
+    def decoded(self, raw: bytes) -> str:
+        """Return an answer as text; a byte that is not of the encoding is shown as its escape."""
+        return raw.decode(self.encoding, "backslashreplace")
 
 
 def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_name, text: str) -> Answer:
@@ -179,6 +188,15 @@ def termination_mistakes(read: str, write: str) -> Iterator[Mistake]:
             yield Mistake(
                 key, f'{key} is {end!r}, but must be one or two control characters, such as "\\n" or "\\r\\n"'
             )
+
+
+def _is_ascii_and_more(encoding: str) -> bool:
+    """Whether the lines of an encoding end where those of ASCII end."""
+    ascii_bytes = bytes(range(128))
+    try:
+        return ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
+    except (LookupError, ValueError):  # ValueError: a null character in the name, or undecodable bytes
+        return False
 
 
 def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:

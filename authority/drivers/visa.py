@@ -206,7 +206,7 @@ class _VisaLine:
             raise LineLost(f"cannot be read ({_clause(failed)})") from failed
         except OSError as failed:
             raise LineLost(f"cannot be read ({_clause(failed)})") from failed
-        return raw.decode("ascii", "backslashreplace").removesuffix(self._options.read_termination)
+        return self._options.decoded(raw).removesuffix(self._options.read_termination)
 
     def drain(self, quiet_s: float) -> None:
         resource = self._connected()
