@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jupyter_motorlock import terminal
-
 EXIT_NOT_POSSIBLE, EXIT_USAGE = 1, 2
+_OF_THE_AUTHORITY = {"serve", "check", "wrap", "demo"}
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else None).parse_args(words)
     try:
         match arguments.command:
             case "serve":
@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
             case "demo":
                 return _demo(arguments)
             case _:
+                from jupyter_motorlock import terminal
+
                 return terminal.run(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
@@ -46,8 +48,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line, with the commands of a client."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line; without the commands of a client where `command` is one of the authority's own.
+
+    An authority that serves does without the packages that a client needs.
+    """
     parser = argparse.ArgumentParser(prog="motorlock", description="One motor, several notebooks, one holder.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="run the authority that owns the equipment")
@@ -66,7 +71,10 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
     demo.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
-    terminal.add_to(commands)
+    if command not in _OF_THE_AUTHORITY:
+        from jupyter_motorlock import terminal
+
+        terminal.add_to(commands)
     return parser
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import grimp
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
@@ -20,3 +23,18 @@ def test_the_rules_import_nothing_that_could_do_or_know_more_than_rules() -> Non
     assert imported - core <= PLAIN
     assert "authority.core.rules" in core
     assert "authority.core.model" in imported
+
+
+SERVES = """
+import sys
+import authority.serve
+from authority.__main__ import parser
+
+parser("serve").parse_args(["serve"])
+print({"jupyter_motorlock", "requests"} & set(sys.modules))
+"""
+
+
+def test_an_authority_that_serves_loads_nothing_of_a_clients() -> None:
+    ran = subprocess.run([sys.executable, "-c", SERVES], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"

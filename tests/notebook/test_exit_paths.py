@@ -14,7 +14,9 @@ from real_lab import Authority, Kernel, Witness
 from served import ServedKernel, Server
 from typed import Notebook, wait_until
 
-HERE = [path for path in EXITS if not path.served]
+HERE = [
+    pytest.param(path, id=path.name, marks=[pytest.mark.slow] if path.slow else []) for path in EXITS if not path.served
+]
 SERVED = [path for path in EXITS if path.served]
 
 
@@ -44,7 +46,7 @@ def server(authority: Authority, tmp_path: Path) -> Iterator[Server]:
     running.end()
 
 
-@pytest.mark.parametrize("path", HERE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", HERE)
 def test_the_lock_of_a_kernel_that_ends_is_freed(
     kernel: Kernel, authority: Authority, witness: Witness, forks: Callable[[Kernel], None], path: Exit
 ) -> None:
