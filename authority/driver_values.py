@@ -232,6 +232,8 @@ class _Conversion:
 
 def _is_plain_number(value: object) -> TypeGuard[float]:
     """Whether it is what most long lists are made of, and needs no conversion."""
+    if type(value) is int:
+        return -(2**63) <= value < 2**64
     return type(value) is float and math.isfinite(value)
 
 

@@ -18,7 +18,7 @@ import msgspec
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
 from .driver_calls import Lane, call_at_once, call_driver
-from .driver_values import plain_readback, plain_result, plain_text
+from .driver_values import plain, plain_readback, plain_result, plain_text
 from .drivers.declare import Command, declared_by
 from .motion_seen import OutsideMotion, StillPosition
 from .ports import Clock, Driver, MotionStopped, Readback, can_stop, fence_of_command, overtaken
@@ -70,7 +70,7 @@ class Worker:
         self.kind = plain_text(driver.kind)
         self.label = label or equipment
         self._declared = declared_by(driver)
-        self.commands: dict[str, Command] = {name: one.command for name, one in self._declared.items()}
+        self.commands = {name: msgspec.convert(plain(one.command), Command) for name, one in self._declared.items()}
         self.readback = Readback(connected=False, moving=False, error="not connected yet")
         self.read_at = clock.now()
         self._clock = clock

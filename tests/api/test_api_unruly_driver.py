@@ -179,6 +179,16 @@ def test_equipment_that_is_bad_from_the_start_hurts_nobodys_stream(lab: Authorit
 
 
 @BOTH
+def test_what_a_driver_declares_is_plain_too(lab: Authority, ann: Person, name: str) -> None:
+    """DRV-50, CMD-3"""
+    within = next(one for one in ok(lab.get(f"/equipment/{name}"))["commands"] if one["name"] == "within")
+    assert (within["parameters"][0]["low"], within["parameters"][0]["high"]) == (0.0, 3.0)
+    ann.has(name)
+    assert ok(ann.command("within", name, x=2))["data"] == 2.0
+    assert "within" in refused(ann.command("within", name, x=4), 422, "invalid")["detail"]
+
+
+@BOTH
 def test_a_readback_of_numpy_is_one_of_numbers(lab: Authority, ann: Person, name: str) -> None:
     """DRV-51, DRV-53"""
     ann.has(name)

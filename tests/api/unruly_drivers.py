@@ -6,11 +6,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NoReturn
+from typing import Annotated, ClassVar, NoReturn
 
 import numpy
 
-from authority.drivers.declare import control, observe
+from authority.drivers.declare import Range, control, observe
 from authority.ports import Readback
 
 NO_TEXT = os.fsdecode(b"/data/M\xfcller/run1.tif")
@@ -151,6 +151,11 @@ class Unruly:
     def raises(self, what: str) -> object:
         """Raise what a test wants."""
         return RAISES[what]()
+
+    @control
+    def within(self, x: Annotated[float, Range(numpy.float32(0), numpy.int64(3))]) -> float:
+        """Answer the number."""
+        return x
 
     @control
     def becomes(self, says: str = "well", stops: str = "well", checks: str = "well") -> None:

@@ -140,7 +140,7 @@ def test_what_behaves_as_a_number_or_a_list_is_one(value, expected):
 
 
 def nested(depth: int) -> object:
-    found: object = 1
+    found: object = "x"
     for _ in range(depth):
         found = [found]
     return found
