@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import ClassVar
 
 import pytest
 from virtual_time import VirtualTime
 
 from authority.core.model import Command, EquipmentId, Outcome, SessionId
+from authority.drivers.declare import control
 from authority.drivers.simulated import SimulatedMotor
-from authority.ports import DriverUnavailable, Readback
-from authority.worker import Worker
+from authority.ports import DriverUnavailable, Readback, fence_of_command, overtaken
+from authority.worker import STOP_DEADLINE_S, Worker
 
 STAGE = EquipmentId("stage_x")
 
@@ -64,6 +65,39 @@ class Elsewhere(SimulatedMotor):
     def readback(self) -> Readback:
         position, moving = self._course(self._time() - self._began)
         return Readback(position=position, moving=moving, tolerance=self._tolerance)
+
+
+class Plain(SimulatedMotor):
+    """A motor that tells nothing of its moves, each of which waits for a test; it notes when and how it was called."""
+
+    blocking: ClassVar[bool] = False
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__(clock=time)
+        self._time = time
+        self.read: list[float] = []
+        self.fences: list[int] = []
+        self.overtaken: list[bool] = []
+        self.may_end = asyncio.Event()
+        self.down = False
+
+    def readback(self) -> Readback:
+        self.read.append(self._time())
+        if self.down:
+            raise DriverUnavailable("the cable is out")
+        return Readback(moving=False, position=5.0, target=5.0)
+
+    def open(self) -> None:
+        """Note nothing."""
+
+    @control
+    async def move_to(self, position: float) -> float:  # type: ignore[override]
+        """Wait for a test."""
+        self.fences.append(fence_of_command.get())
+        self.overtaken.append(overtaken.get()())
+        await self.may_end.wait()
+        self.overtaken.append(overtaken.get()())
+        return position
 
 
 class Broken(SimulatedMotor):
@@ -221,3 +255,92 @@ def test_who_wants_equipment_that_is_down_hurries_the_next_attempt_but_not_witho
     assert pauses(tried) == [0.5, 1, 2, pytest.approx(1.7)]
     again = reached_for(clock, lambda worker: [worker.seek() for _ in range(100)], 6)
     assert len(again) == len(tried)
+
+
+def begun(clock: VirtualTime, then: Callable[[Worker, Plain], Coroutine[object, object, None]]) -> Plain:
+    """A motor that a command was begun for 0.3 s after a readback, while `then` happens."""
+
+    async def run() -> Plain:
+        motor = Plain(clock)
+        worker = Worker(STAGE, motor, Clock(clock))
+        worker.start(Told(clock))
+        await asyncio.sleep(5.3)
+        motor.read.clear()
+        worker.run(move("move_to", {"position": 5.0}), worker.stops)
+        await then(worker, motor)
+        await worker.close()
+        return motor
+
+    return clock.run(run())
+
+
+def test_equipment_is_read_at_once_and_often_while_a_command_of_ours_runs(clock: VirtualTime) -> None:
+    """DRV-4, PUSH-5: also where it does not say that it moves."""
+
+    async def a_second(worker: Worker, motor: Plain) -> None:
+        await asyncio.sleep(1)
+
+    read = begun(clock, a_second).read
+    assert read[0] == pytest.approx(1005.3)
+    assert set(pauses(read)) == {0.05}
+
+
+def test_a_way_of_nothing_has_no_fraction(clock: VirtualTime) -> None:
+    """DRV-17"""
+
+    async def look(worker: Worker, motor: Plain) -> None:
+        await asyncio.sleep(0.1)
+        assert worker.fraction is None
+
+    begun(clock, look)
+
+
+def test_a_driver_is_told_the_fence_of_its_command_and_whether_a_stop_came_in_between(clock: VirtualTime) -> None:
+    """CMD-6, STOP-5"""
+
+    async def stop(worker: Worker, motor: Plain) -> None:
+        await asyncio.sleep(0.1)
+        await worker.stop()
+        motor.may_end.set()
+        await worker.ended()
+
+    motor = begun(clock, stop)
+    assert motor.fences == [7]
+    assert motor.overtaken == [False, True]
+
+
+def test_the_end_of_a_command_is_waited_for_as_long_as_a_stop_may_take(clock: VirtualTime) -> None:
+    """STOP-10"""
+
+    async def wait(worker: Worker, motor: Plain) -> None:
+        asked = clock()
+        await worker.ended()
+        assert clock() - asked == pytest.approx(STOP_DEADLINE_S)
+        motor.may_end.set()
+        await worker.ended()
+        ended = clock()
+        await worker.ended()
+        assert clock() == ended
+        assert ended - asked < STOP_DEADLINE_S + 0.1
+
+    begun(clock, wait)
+
+
+def test_equipment_that_was_back_is_reached_for_as_soon_as_it_was_the_first_time(clock: VirtualTime) -> None:
+    """DRV-7"""
+
+    async def run() -> list[float]:
+        motor = Plain(clock)
+        motor.down = True
+        worker = Worker(STAGE, motor, Clock(clock))
+        worker.start(Told(clock))
+        await asyncio.sleep(10)
+        motor.down = False
+        await asyncio.sleep(20)
+        motor.down = True
+        motor.read.clear()
+        await asyncio.sleep(8)
+        await worker.close()
+        return motor.read
+
+    assert pauses(clock.run(run())) == [0.5, 1, 2, 4]

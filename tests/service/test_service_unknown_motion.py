@@ -149,3 +149,21 @@ def test_what_cannot_be_read_any_more_moves_as_it_did_when_it_was_last_heard_of(
             assert worker.readback.moving is True
 
     asyncio.run(run())
+
+
+def test_after_a_stop_nobody_knows_that_it_stands_until_it_has_stood_still(path: Path) -> None:
+    """DRV-54: also where no command of ours ran."""
+
+    async def run() -> None:
+        slide, clock = Blind(), VirtualClock()
+        async with lab(path, {X: slide}, clock=clock) as here:
+            worker = here.workers[X]
+            clock.advance(60)
+            await until(lambda: worker.read_at == clock.now())
+            assert worker.readback.moving is False
+            assert await here.service.stop(X, None, "Cem", None)
+            assert worker.readback.moving is True
+            clock.advance(STILL_S)
+            await until(lambda: worker.readback.moving is False)
+
+    asyncio.run(run())
