@@ -132,7 +132,7 @@ def test_a_lone_surrogate_is_written_as_its_escape(value, expected):
         (range(3), [0, 1, 2]),
         (datetime.timedelta(seconds=3), 3.0),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_behaves_as_a_number_or_a_list_is_one(value, expected):
     """DRV-50, DRV-53"""
