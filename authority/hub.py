@@ -1,15 +1,22 @@
-"""Push: what happened is made once, and goes in the same bytes to everybody who listens at the same door.
+"""Push: what happened is encoded once, and written in the same bytes to everybody who listens at the same kind of door.
 
-A listener that cannot keep up is closed; it resumes from the last sequence number it saw.
+Listeners are served in slices, and the loop turns between two of them, so that a stop waits for a slice and never for a
+crowd; what is published meanwhile goes out together in the next round. A listener that cannot keep up is closed; it
+resumes from the last sequence number it saw.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
+from typing import Protocol
 
-BACKLOG = 1000
+BACKLOG_BYTES = 1024 * 1024
+SLICE = 32  # writes of some 10 µs each
 SIGN_OF_LIFE_S = 5.0
+LOOK_FOR_QUIET_S = 0.5
 
 
 class Message:
@@ -28,88 +35,205 @@ class Message:
         return b"%sevent: %s\ndata: %s\n\n" % (head, self._event.encode(), self._data)
 
     @cached_property
-    def text(self) -> str:
+    def text(self) -> bytes:
         """The message of a WebSocket: the same name and the same data, in one JSON object."""
-        return f'{{"event":"{self._event}","data":{self._data.decode()}}}'
+        return b'{"event":"%s","data":%s}' % (self._event.encode(), self._data)
 
 
-class Subscription:
-    """One listener's backlog of messages."""
+Encode = Callable[[Sequence[Message]], bytes]
 
-    def __init__(self, after: int) -> None:
-        """Begin empty and open; what happened up to `after` is told in another way."""
-        self._after = after
-        self._messages: list[Message] = []
-        self._wake = asyncio.Event()
+
+class Batch:
+    """Messages that go out together, encoded once for each kind of door."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        """Keep the messages, oldest first."""
+        self.messages = messages
+        self.first_seq = next((message.seq for message in messages if message.seq is not None), None)
+        self._encoded: dict[Encode, bytes] = {}
+
+    def encoded(self, encode: Encode) -> bytes:
+        """Return the bytes that `encode` makes of all messages."""
+        if encode not in self._encoded:
+            self._encoded[encode] = encode(self.messages)
+        return self._encoded[encode]
+
+    def after(self, seq: int) -> Batch:
+        """Return what of it follows a sequence number; what has no number follows always."""
+        if self.first_seq is None or self.first_seq > seq:
+            return self
+        return Batch([message for message in self.messages if message.seq is None or message.seq > seq])
+
+
+class Connection(Protocol):
+    """What a listener's bytes are written to: a transport of asyncio."""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes to be sent, without waiting."""
+
+    def is_closing(self) -> bool:
+        """Return whether nothing can be written any more."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes are not sent yet."""
+
+
+class Listener:
+    """Somebody who listens: first to what `begin` gives, then to what happened after the number `after`."""
+
+    def __init__(
+        self, connection: Connection, encode: Encode, on_close: Callable[[], object], *, hears_events: bool = True
+    ) -> None:
+        """Write to `connection` what `encode` makes of messages; `on_close` is called once, when the hub closes it.
+
+        One that `hears_events` not gets signs of life only.
+        """
+        self.hears_events = hears_events
         self.closed = False
+        self.quiet_since = 0.0
+        self._connection = connection
+        self._encode = encode
+        self._on_close = on_close
+        self._after = 0
+        self._held: list[Batch] | None = []  # None once it has begun
+        self._may_lag_bytes = BACKLOG_BYTES
 
-    def put(self, message: Message) -> None:
-        """Add a message, or close if there are too many: the listener resumes."""
-        if self.closed or (message.seq is not None and message.seq <= self._after):
+    def hold_from(self, after: int) -> None:
+        """Keep what happens after the sequence number `after` until it begins."""
+        self._after = after
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether what is delivered is written at once."""
+        return self._held is None
+
+    def begin(self, first: Batch, now: float) -> None:
+        """Write what it begins with, then what came meanwhile; `now` is the time of the loop."""
+        if self.closed:
             return
-        if len(self._messages) >= BACKLOG:
-            self.closed = True
-        else:
-            self._messages.append(message)
-        self._wake.set()
+        held = self._held or ()
+        self._held = None
+        # A snapshot of a large lab is no sign of a slow client.
+        self._may_lag_bytes = self._connection.get_write_buffer_size() + BACKLOG_BYTES
+        self._may_lag_bytes += len(first.encoded(self._encode))
+        for batch in (first, *held):
+            self._write(batch, now)
+
+    def deliver(self, batch: Batch, now: float) -> None:
+        """Write a batch, or keep it until the listener begins; one that is too far behind is closed."""
+        wanted = batch.after(self._after)
+        if self.closed or not wanted.messages:
+            return
+        if self._held is None:
+            self._write(wanted, now)
+            return
+        self._held.append(wanted)
+        if sum(len(held.encoded(self._encode)) for held in self._held) > BACKLOG_BYTES:
+            self.close()
+
+    def _write(self, batch: Batch, now: float) -> None:
+        # One whose client is gone leaves as soon as its task hears of it.
+        if self.closed or self._connection.is_closing():
+            return
+        if self._connection.get_write_buffer_size() > self._may_lag_bytes:
+            self.close()
+            return
+        self._connection.write(batch.encoded(self._encode))
+        self.quiet_since = now
 
     def close(self) -> None:
-        """End the stream after what is in it."""
-        self.closed = True
-        self._wake.set()
-
-    async def take(self, timeout_s: float) -> list[Message]:
-        """Return all that has come; nothing when nothing came in time."""
-        if not self._messages and not self.closed:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                return []
-        self._wake.clear()
-        taken, self._messages = self._messages, []
-        return taken
+        """Deliver nothing more; the listener resumes, or the authority ends."""
+        if not self.closed:
+            self.closed = True
+            self._on_close()
 
 
 class Hub:
-    """All listeners."""
+    """All listeners. All methods are called on the loop."""
 
-    def __init__(self) -> None:
-        """Begin with nobody."""
-        self._listeners: set[Subscription] = set()
-        self._ended = asyncio.Event()
+    def __init__(self, sign_of_life: Callable[[], Message]) -> None:
+        """Begin with nobody; who has heard nothing for a while gets a `sign_of_life`."""
+        self._sign_of_life = sign_of_life
+        self._listeners: dict[Listener, None] = {}
+        self._pending: list[Message] = []
+        self._quiet: list[Listener] = []
+        self._round: Iterator[None] | None = None
+        self._looking: asyncio.TimerHandle | None = None
+        self._ended = False
 
     def __bool__(self) -> bool:
         """Whether anybody listens."""
         return bool(self._listeners)
 
-    def subscribe(self, after: int) -> Subscription:
-        """Return a new listener's backlog, of what happens after the sequence number `after`."""
-        subscription = Subscription(after)
-        if self._ended.is_set():
-            subscription.close()
-        self._listeners.add(subscription)
-        return subscription
+    def add(self, listener: Listener, after: int) -> None:
+        """Give a listener what happens after the sequence number `after`."""
+        listener.hold_from(after)
+        self._listeners[listener] = None
+        if self._ended:
+            listener.close()
+        elif self._looking is None:
+            self._look_later()
 
-    def leave(self, subscription: Subscription) -> None:
+    def leave(self, listener: Listener) -> None:
         """Forget a listener."""
-        self._listeners.discard(subscription)
+        self._listeners.pop(listener, None)
 
     def publish(self, message: Message) -> None:
-        """Give the same message to everybody."""
-        for listener in self._listeners:
-            listener.put(message)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait that long, or until all streams end."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
-            return
+        """Give the same message to everybody who hears events."""
+        if self._listeners:
+            self._pending.append(message)
+            self._begin_round()
 
     def close(self) -> None:
-        """End all streams."""
-        self._ended.set()
-        for listener in self._listeners:
+        """Write what is published, then end all streams."""
+        self._ended = True
+        for _ in self._round or ():
+            pass
+        if self._looking is not None:
+            self._looking.cancel()
+        for listener in list(self._listeners):
             listener.close()
+
+    def _begin_round(self) -> None:
+        if self._round is None:
+            self._round = self._deliveries()
+            asyncio.get_running_loop().call_soon(self._serve_a_slice)
+
+    def _serve_a_slice(self) -> None:
+        assert self._round is not None
+        served = sum(1 for _ in islice(self._round, SLICE))
+        if served == SLICE:
+            asyncio.get_running_loop().call_soon(self._serve_a_slice)
+        else:
+            self._round = None
+
+    def _deliveries(self) -> Iterator[None]:
+        """Deliver what there is to all listeners, one at each step."""
+        clock = asyncio.get_running_loop().time
+        while self._pending or self._quiet:
+            if self._pending:
+                batch = Batch(self._pending)
+                listeners = [listener for listener in self._listeners if listener.hears_events]
+                self._pending = []
+            else:
+                batch = Batch([self._sign_of_life()])
+                listeners = self._quiet
+                self._quiet = []
+            for listener in listeners:
+                if listener in self._listeners:
+                    listener.deliver(batch, clock())
+                    yield
+
+    def _look_later(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(LOOK_FOR_QUIET_S, self._look_for_quiet)
+
+    def _look_for_quiet(self) -> None:
+        """Give a sign of life to those who have heard nothing for so long."""
+        self._looking = None
+        if not self._listeners:
+            return
+        heard_before = asyncio.get_running_loop().time() - SIGN_OF_LIFE_S
+        self._quiet = [one for one in self._listeners if one.has_begun and one.quiet_since <= heard_before]
+        if self._quiet:
+            self._begin_round()
+        self._look_later()

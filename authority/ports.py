@@ -178,6 +178,12 @@ class Store(Protocol):
     ) -> list[EventRow]:
         """Return the newest `limit` events, or with `after` the first `limit` that follow it; oldest first."""
 
+    def replay(self, *, after: int, limit: int) -> list[EventRow]:
+        """Return the first `limit` events after a number, none where some that follow it are forgotten.
+
+        Called from one thread of its own, beside the others.
+        """
+
     def first_seq(self) -> int:
         """Return the sequence number of the oldest event that is kept, 0 if there is none."""
 

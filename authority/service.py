@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal
 
@@ -28,7 +29,7 @@ from .core.rules import work_out
 from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
-from .wire import StatusView
+from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
 COMMANDS_KEPT_S = 24 * 3600.0
@@ -57,7 +58,7 @@ class Service:
         self.workers = dict(workers)
         self.table = Table()
         self.views = Views(self.table, clock)
-        self.hub = Hub()
+        self.hub = Hub(self.sign_of_life)
         self.instance = uuid.uuid4().hex
         self.failure: BaseException | None = None
         self.ending = False
@@ -65,6 +66,7 @@ class Service:
         self._history_s = history_days * 86400.0
         self._on_failure = on_failure
         self._journal = j.Journal(store)
+        self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
         self._stoppers: dict[EquipmentId, str] = {}
         self._left_moving: set[EquipmentId] = set()  # by an earlier run, when it was last heard of
@@ -73,6 +75,10 @@ class Service:
         self._load(kept.equipment, kept.sessions, policies)
         self.committer = Committer(store, self._fail, on_written)
         self._agenda: Agenda[Key] = Agenda(clock, self._due_at, self._look)
+
+    def sign_of_life(self) -> Message:
+        """Return what a quiet stream gets."""
+        return Message("ping", msgspec.json.encode(Ping(now=self.views.time(self.clock.now()))))
 
     def _load(
         self, equipment: Mapping[str, bytes], sessions: Mapping[str, bytes], policies: Mapping[EquipmentId, Policy]
@@ -120,6 +126,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(w.close() for w in self.workers.values()))
         await self.committer.close()
+        # The store is closed next: a page that is being read is read to its end.
+        self._replayer.shutdown(cancel_futures=True)
 
     async def stop_all(self, reason: str) -> None:
         """Stop every equipment that moves or runs a command."""
@@ -467,9 +475,13 @@ class Service:
         """Return stored events, oldest first."""
         return self._store.events(equipment=equipment, session=session, after=after, limit=limit)
 
-    def first_seq(self) -> int:
-        """Return the sequence number of the oldest event that is kept."""
-        return self._store.first_seq()
+    async def replay(self, after: int, limit: int) -> list[EventRow]:
+        """Return the first `limit` events after a number, none where some of them are no longer kept.
+
+        They are read in a thread of their own: a long replay is nobody else's matter.
+        """
+        read = partial(self._store.replay, after=after, limit=limit)
+        return await asyncio.get_running_loop().run_in_executor(self._replayer, read)
 
     # the end
 

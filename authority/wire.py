@@ -195,3 +195,9 @@ class StatusView(Struct, kw_only=True):
     fault_at: str | None
     draining: DrainView | None
     last_lost: LossView | None
+
+
+class Ping(Struct):
+    """A sign of life."""
+
+    now: str

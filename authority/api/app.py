@@ -10,19 +10,20 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority.options import Options
 from authority.service import Service
 
 from . import commands, equipment, locks, queue
-from .doors import House, answered
+from .doors import House
 from .guard import Guard
 from .identity import SessionIds
 from .openapi import document
 from .problems import problem
-from .push import Stream, opened
+from .push import PATH as EVENTS
+from .push import Streams
 from .switch import Switch
 from .turns import Turns
 from .websocket import PATH, SocketDoor
@@ -42,10 +43,10 @@ def make_app(
 ) -> ASGIApp:
     """Return the ASGI app that serves `service`."""
     house = House(service, ids, options)
+    streams = Streams(house)
     pages = Starlette(
         routes=[
-            Route("/api/events", partial(_events, house), methods=["GET"]),
-            WebSocketRoute("/{path:path}", SocketDoor(house)),
+            Route(EVENTS, _no_such_method, methods=["GET"]),
             Route(PATH, _no_handshake, methods=["GET"]),
             Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
             Route("/", partial(_page, _read("page.html")), methods=["GET"]),
@@ -55,7 +56,20 @@ def make_app(
         ],
         exception_handlers={HTTPException: _no_such_door},
     )
-    return Turns(Guard(Switch(house, DOORS, pages), hosts=hosts, token=token))
+    switch = Switch(house, DOORS, pages)
+
+    sockets = SocketDoor(streams)
+
+    async def push_or_switch(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not behind Starlette's routes: what is pushed goes to the connection itself, and a stream is long.
+        if scope["type"] == "websocket":
+            await sockets(scope, receive, send)
+        elif scope["path"] == EVENTS and scope["method"] == "GET":
+            await streams(scope, receive, send)
+        else:
+            await switch(scope, receive, send)
+
+    return Turns(Guard(push_or_switch, hosts=hosts, token=token))
 
 
 def _read(name: str) -> str:
@@ -69,10 +83,6 @@ async def _page(text: str, request: Request) -> Response:  # noqa: ARG001 - Star
 
 async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
     return Response(body, media_type="application/json")
-
-
-async def _events(house: House, request: Request) -> Response:
-    return await answered(house, opened(Stream, house, request))
 
 
 async def _no_handshake(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature

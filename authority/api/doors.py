@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority.committer import StoreFailed
 from authority.core import messages as m
@@ -29,6 +29,7 @@ _JSON = {"content-type": "application/json"}
 
 Answer = object
 Body = TypeVar("Body")
+Served = TypeVar("Served", bound=ASGIApp)
 Handler = Callable[["Visit"], Answer | Awaitable[Answer]]
 
 
@@ -191,7 +192,7 @@ class Endpoint:
         return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
 
 
-async def answered(house: House, serving: Awaitable[Response]) -> Response:
+async def answered(house: House, serving: Awaitable[Served]) -> Served | Response:
     """Return the answer, or the problem that a refusal is told as."""
     try:
         return await serving

@@ -1,30 +1,42 @@
 """Push: what was missed, a snapshot, then what happens, with a sign of life every few seconds; as server-sent events.
 
-The other door to the same subscription is `websocket`.
+A stream's task opens it and then only waits for its end: what is pushed, the hub writes to the connection itself. The
+other door to the same subscription is `websocket`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from authority.codec import iso
 from authority.committer import StoreFailed
 from authority.core import messages as m
 from authority.core.model import EquipmentId, Role, SessionId
-from authority.hub import SIGN_OF_LIFE_S, Message
+from authority.hub import Batch, Listener, Message
+from authority.ports import EventRow
 from authority.service import Service
-from authority.wire import ReadbackView, StatusView
+from authority.wire import Ping, ReadbackView, StatusView
 
-from .doors import House, Visit, invalid
+from .doors import House, Visit, answered, invalid
+from .peer_limit import PeerLimit
 
-REPLAY_PAGE = 1000
+PATH = "/api/events"
+REPLAY_PAGE = 200
+REPLAYS_PER_PEER = 2
+SNAPSHOTS_APART_S = 0.02
+PATIENCE_WITH_THE_SLOW_S = 60.0
+# A proxy between must neither keep back what is pushed, nor change or remember it.
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 class EventView(Struct):
@@ -62,63 +74,160 @@ class Progress(Struct):
     readback: ReadbackView
 
 
-class Ping(Struct):
-    """A sign of life."""
-
-    now: str
-
-
 FORMS = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
 
 
-class Stream(Response):
+class Snapshots:
+    """Lets streams in: those that come within a short time get the same snapshot, for it is work in a large lab."""
+
+    def __init__(self, service: Service) -> None:
+        """Make snapshots of `service`."""
+        self._service = service
+        self._waiting: list[tuple[Listener, asyncio.Future[tuple[int, Batch]]]] = []
+        self._next_at = 0.0
+
+    async def let_in(self, listener: Listener) -> tuple[int, Batch]:
+        """Have the hub keep for `listener` what happens from now on; return the newest number and the snapshot."""
+        loop = asyncio.get_running_loop()
+        let_in: asyncio.Future[tuple[int, Batch]] = loop.create_future()
+        self._waiting.append((listener, let_in))
+        if len(self._waiting) == 1:
+            loop.call_at(self._next_at, self._let_all_in)
+        return await let_in
+
+    def _let_all_in(self) -> None:
+        service = self._service
+        waiting = self._waiting
+        self._waiting = []
+        equipment = {e.id: service.status(e.id) for e in service.table.all_equipment()}
+        now = iso(service.clock.wall(service.clock.now()))
+        snapshot = Snapshot(seq=service.seq, instance=service.instance, now=now, equipment=equipment)
+        batch = Batch([Message("snapshot", msgspec.json.encode(snapshot), service.seq)])
+        for listener, let_in in waiting:
+            if not let_in.done():  # who hung up is cancelled
+                let_in.set_result((service.seq, batch))
+                service.hub.add(listener, service.seq)
+        self._next_at = asyncio.get_running_loop().time() + SNAPSHOTS_APART_S
+
+
+class Streams:
+    """What all streams share; as an ASGI application, it answers a request for server-sent events."""
+
+    def __init__(self, house: House) -> None:
+        """Serve the events of `house`."""
+        self.house = house
+        self.snapshots = Snapshots(house.service)
+        self.replays = PeerLimit(REPLAYS_PER_PEER)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a stream, or refuse it."""
+        answer = await answered(self.house, self.opened(Stream, Request(scope)))
+        await answer(scope, receive, send)
+
+    async def opened(self, kind: type[Stream], request: Request) -> Stream:
+        """Return a stream; with `role=feed` or `keeper` it is one of the two connections that prove a session alive."""
+        return kind(self, request)
+
+
+class Stream:
     """A subscription that ends with its client or the authority, and tells the rules when it is one of a session's."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, house: House, request: Request) -> None:
+    def __init__(self, streams: Streams, request: Request) -> None:
         """Take `role`, `session_id` and `after` of the request, or refuse it."""
-        super().__init__(headers={"cache-control": "no-store"})
-        del self.headers["content-length"]
-        visit = Visit(house, request, dict(request.scope["headers"]), None)
-        self._service = house.service
+        visit = Visit(streams.house, request, dict(request.scope["headers"]), None)
+        self._streams = streams
+        self._service = streams.house.service
+        self._peer = visit.peer
         if self._service.failure is not None:
             raise StoreFailed
         role = request.query_params.get("role", "watch")
         if role not in {"watch", "feed", "keeper"}:
             raise invalid("role", "it is 'watch', 'feed' or 'keeper'")
         self._session: SessionId | None = None
+        self._role = role
         if role != "watch":
-            self._session, self._role = visit.acting(request.query_params.get("session_id", "")).id, Role(role)
+            self._session = visit.acting(request.query_params.get("session_id", "")).id
         after = visit.query("after", int, None)
         if after is None and "last-event-id" in request.headers:
             after = _number(request.headers["last-event-id"])
         assert after is None or isinstance(after, int)
-        self._messages = _signs_of_life(self._service) if role == "keeper" else _subscribed(self._service, after)
+        self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Serve until the client or the authority ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        connection = connection_of(send)
+        listener = Listener(connection, self.encode, task.cancel, hears_events=self._role != "keeper")
         if self._session is not None:
-            self._service.apply(m.Attach(session=self._session, role=self._role))
-        sending = asyncio.ensure_future(self._send(send))
-        leaving = asyncio.ensure_future(_gone(receive))
+            self._service.apply(m.Attach(session=self._session, role=Role(self._role)))
         ours = False
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            ours = not leaving.done()  # it ended by itself, because its client cannot keep up
+            ours = await self._serve(listener, receive, send)
         finally:
-            for task in (sending, leaving):
-                task.cancel()
+            self._service.hub.leave(listener)
             self._detach(ours=ours)
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-            await self._messages.aclose()
+        if ours:
+            await self._take_leave(connection, send)
 
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for batch in self._messages:
-            body = b"".join([message.frame for message in batch])
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def _serve(self, listener: Listener, receive: Receive, send: Send) -> bool:
+        """Return when it is over: whether the authority ends it, because its client cannot keep up or for all."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await self._open(listener, send)
+            while not (await receive())["type"].endswith(".disconnect"):
+                pass
+        except StoreFailed:
+            return True
+        except asyncio.CancelledError:
+            # The hub cancels the task of a listener that it closes; everybody else's cancelling goes on.
+            if not listener.closed or task.uncancel() > 0:
+                raise
+            return True
+        return False
+
+    async def _open(self, listener: Listener, send: Send) -> None:
+        """Send what was missed and the snapshot; from then on the hub writes."""
+        await self.send_head(send)
+        now = asyncio.get_running_loop().time
+        if not listener.hears_events:
+            self._service.hub.add(listener, 0)
+            listener.begin(Batch([self._service.sign_of_life()]), now())
+            return
+        heard = self._after
+        if heard is not None:
+            # Before it is let in, so that nothing has to be kept for it all the while that this takes.
+            heard = await self._replay(send, heard, None)
+        newest, snapshot = await self._streams.snapshots.let_in(listener)
+        await self._service.settled()
+        if heard is not None:
+            await self._replay(send, heard, newest)
+        listener.begin(snapshot, now())
+
+    async def _replay(self, send: Send, heard: int, newest: int | None) -> int:
+        """Send page by page what follows `heard`, up to `newest` or until nearly all is sent; return how far that is.
+
+        Where some of it is no longer kept, the snapshot that follows has to do.
+        """
+        async with self._streams.replays.place(self._peer):
+            while 0 <= heard < (last := self._service.seq if newest is None else newest):
+                limit = min(REPLAY_PAGE, last - heard)
+                rows = await self._service.replay(heard, limit)
+                if rows:
+                    heard = rows[-1].seq
+                    await self.send_messages(send, [_replayed(row) for row in rows])
+                if len(rows) < limit or connection_of(send).is_closing():
+                    break
+        return heard
+
+    async def _take_leave(self, connection: asyncio.Transport, send: Send) -> None:
+        """Say that it is over, to a client that may be slow to hear it."""
+        try:
+            async with asyncio.timeout(PATIENCE_WITH_THE_SLOW_S):
+                await self.send_end(send)
+        except TimeoutError:
+            connection.abort()
 
     @property
     def _authority_ends(self) -> bool:
@@ -129,70 +238,39 @@ class Stream(Response):
         if self._session is None or self._authority_ends:
             return
         if self._service.table.session(self._session) is not None:
-            self._service.apply(m.Detach(session=self._session, role=self._role, ours=ours))
+            self._service.apply(m.Detach(session=self._session, role=Role(self._role), ours=ours))
+
+    # How this door says it
+
+    @staticmethod
+    def encode(messages: Sequence[Message]) -> bytes:
+        """Return messages as one chunk of an HTTP/1.1 response."""
+        body = b"".join([message.frame for message in messages])
+        return b"%x\r\n%b\r\n" % (len(body), body)
+
+    async def send_head(self, send: Send) -> None:
+        """Begin."""
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
+    async def send_messages(self, send: Send, messages: Sequence[Message]) -> None:
+        """Send messages as soon as the client has room for them."""
+        body = b"".join([message.frame for message in messages])
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def send_end(self, send: Send) -> None:
+        """End."""
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def opened(kind: type[Stream], house: House, request: Request) -> Response:
-    """Return a stream; with `role=feed` or `keeper` it is one of the two connections that prove a session alive."""
-    return kind(house, request)
+def connection_of(send: Send) -> asyncio.Transport:
+    """Return the connection of a request: uvicorn's `send` is a method of what holds it."""
+    transport: asyncio.Transport = send.__self__.transport  # type: ignore[attr-defined]
+    return transport
 
 
 def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 18 else None
 
 
-async def _gone(receive: Receive) -> None:
-    while not (await receive())["type"].endswith(".disconnect"):
-        pass
-
-
-Batches = AsyncGenerator[Sequence[Message], None]
-
-
-async def _signs_of_life(service: Service) -> Batches:
-    while not service.ending and service.failure is None:
-        yield [_ping(service)]
-        await service.hub.pause(SIGN_OF_LIFE_S)
-
-
-async def _subscribed(service: Service, after: int | None) -> Batches:
-    subscription = service.hub.subscribe(service.seq)
-    try:
-        newest, snapshot = service.seq, _snapshot(service)
-        await service.settled()
-        if after is not None:
-            async for page in _replay(service, after, newest):
-                yield page
-        yield [snapshot]
-        while not subscription.closed:
-            yield await subscription.take(SIGN_OF_LIFE_S) or [_ping(service)]
-    except StoreFailed:
-        return
-    finally:
-        service.hub.leave(subscription)
-
-
-async def _replay(service: Service, after: int, newest: int) -> Batches:
-    """Give what was missed, page by page, if all of it is still kept; else the snapshot that follows has to do."""
-    if after + 1 < service.first_seq():
-        return
-    while after < newest:
-        rows = service.events(after=after, limit=min(REPLAY_PAGE, newest - after))
-        if not rows:
-            return
-        yield [Message("change", b'{"seq":%d,"event":%s,"status":null}' % (x.seq, x.body), x.seq) for x in rows]
-        after = rows[-1].seq
-
-
-def _snapshot(service: Service) -> Message:
-    equipment = {e.id: service.status(e.id) for e in service.table.all_equipment()}
-    whole = Snapshot(seq=service.seq, instance=service.instance, now=_now(service), equipment=equipment)
-    return Message("snapshot", msgspec.json.encode(whole), service.seq)
-
-
-def _ping(service: Service) -> Message:
-    return Message("ping", msgspec.json.encode(Ping(now=_now(service))))
-
-
-def _now(service: Service) -> str:
-    return iso(service.clock.wall(service.clock.now()))
+def _replayed(row: EventRow) -> Message:
+    return Message("change", b'{"seq":%d,"event":%s,"status":null}' % (row.seq, row.body), row.seq)

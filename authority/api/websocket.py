@@ -5,18 +5,19 @@ What they send is dropped as it comes, and who sends much is closed; so nothing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode, Frame
+from websockets.frames import CloseCode, Frame, Opcode
 
-from authority.hub import SIGN_OF_LIFE_S
+from authority.hub import SIGN_OF_LIFE_S, Message
 
-from .doors import House, answered
+from .doors import answered
 from .problems import Refused
-from .push import Stream, opened
+from .push import Stream, Streams
 
 PATH = "/api/ws"
 HEARD_LIMIT = 64 * 1024
@@ -25,11 +26,22 @@ HEARD_LIMIT = 64 * 1024
 class Socket(Stream):
     """The messages of a subscription, one JSON text each."""
 
-    async def _send(self, send: Send) -> None:
+    @staticmethod
+    def encode(messages: Sequence[Message]) -> bytes:
+        """Return messages as frames, which are the same for every client: a server's are not masked."""
+        return b"".join([Frame(Opcode.TEXT, message.text).serialize(mask=False) for message in messages])
+
+    async def send_head(self, send: Send) -> None:
+        """Accept the handshake."""
         await send({"type": "websocket.accept"})
-        async for batch in self._messages:
-            for message in batch:
-                await send({"type": "websocket.send", "text": message.text})
+
+    async def send_messages(self, send: Send, messages: Sequence[Message]) -> None:
+        """Send messages as soon as the client has room for them."""
+        for message in messages:
+            await send({"type": "websocket.send", "text": message.text.decode()})
+
+    async def send_end(self, send: Send) -> None:
+        """Close, and say why."""
         code, why = CloseCode.TRY_AGAIN_LATER, "You did not keep up"
         if self._authority_ends:
             code, why = CloseCode.GOING_AWAY, "The authority is ending"
@@ -39,19 +51,20 @@ class Socket(Stream):
 class SocketDoor:
     """Serves every WebSocket that a client asks for."""
 
-    def __init__(self, house: House) -> None:
-        """Lead to `house`."""
-        self._house = house
+    def __init__(self, streams: Streams) -> None:
+        """Open streams of `streams`."""
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the handshake: with a stream, or as the HTTP request that it still is."""
-        answer = await answered(self._house, self._found(Request({**scope, "type": "http", "method": "GET"})))
+        handshake = Request({**scope, "type": "http", "method": "GET"})
+        answer = await answered(self._streams.house, self._found(handshake))
         await answer(scope, receive, send)
 
-    async def _found(self, handshake: Request) -> Response:
+    async def _found(self, handshake: Request) -> ASGIApp:
         if handshake.scope["path"] != PATH:
             raise Refused(404, "not_found", f"There is no WebSocket at {handshake.scope['path']}, only at {PATH}.")
-        return await opened(Socket, self._house, handshake)
+        return await self._streams.opened(Socket, handshake)
 
 
 class Listener(WebSocketsSansIOProtocol):

@@ -35,6 +35,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         """Open or create the database; raises `sqlite3.Error` when it cannot be used, and then leaves it as it is."""
+        self._path = path
+        self._replayer: sqlite3.Connection | None = None
         self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             _refuse_another(self._writer, path)
@@ -96,6 +98,17 @@ class SqliteStore:
         found = [EventRow(*row) for row in rows]
         return found if after is not None else found[::-1]
 
+    def replay(self, *, after: int, limit: int) -> list[EventRow]:
+        """Return the first `limit` events after a sequence number, none where some that follow it are forgotten.
+
+        For one thread that does nothing else: it reads on a connection of its own.
+        """
+        if self._replayer is None:
+            self._replayer = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        query = "SELECT seq, wall, equipment, session, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = [EventRow(*row) for row in self._replayer.execute(query, (after, limit))]
+        return rows if rows and rows[0].seq == after + 1 else []
+
     def first_seq(self) -> int:
         """Return the sequence number of the oldest event that is kept."""
         first: int = self._reader.execute("SELECT coalesce(min(seq), 0) FROM events").fetchone()[0]
@@ -119,6 +132,8 @@ class SqliteStore:
         return value
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close all connections."""
+        if self._replayer is not None:
+            self._replayer.close()
         self._reader.close()
         self._writer.close()

@@ -42,6 +42,15 @@ def test_a_stream_begins_with_one_snapshot_of_all_equipment(lab: Authority) -> N
     assert first.data["equipment"]["stage_x"].keys() == shown.keys()
 
 
+def test_a_stream_asks_what_comes_between_to_pass_it_on_at_once_and_as_it_is(lab: Authority) -> None:
+    """PUSH-18"""
+    with Stream(lab) as stream:
+        headers = stream.answer.headers
+        assert headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert headers["cache-control"] == "no-cache, no-store, no-transform"
+        assert headers["x-accel-buffering"] == "no"
+
+
 def test_each_change_carries_its_event_and_the_status_that_results_from_it(
     lab: Authority, ann: Person, motor: str
 ) -> None:

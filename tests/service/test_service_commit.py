@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from ear import Ear
 from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
 
 from authority.committer import Committer, StoreFailed
@@ -70,7 +71,7 @@ def test_neither_reply_nor_push_nor_read_nor_driver_call_happens_before_the_comm
         async with lab(path, {X: slide}) as here:
             ann, bob = here.person("ann"), here.person("bob")
             await here.service.settled()
-            listener = here.service.hub.subscribe(here.service.seq)
+            ear = Ear(here.service.hub, here.service.seq)
             here.disk.hold()
             here.login(ann)
             call = here.order(ann, 5.0)
@@ -84,14 +85,13 @@ def test_neither_reply_nor_push_nor_read_nor_driver_call_happens_before_the_comm
             assert not asked.done(), "the reply waits"
             assert not refused.done(), "a refusal that names the new holder waits too"
             assert not call.over.is_set()
-            assert listener._messages == [], "nothing is pushed"
+            assert ear.heard == b"", "nothing is pushed"
             assert slide.driven() == [], "the driver is not called"
             assert here.service.events(equipment=X, limit=10) == [], "nothing is read"
             here.disk.let.set()
             await asyncio.gather(asked, refused)
-            pushed = b"".join(m.frame for m in listener._messages)
-            assert pushed.index(b'"lock_acquired"') < pushed.index(b'"command_started"')
             await until(lambda: slide.driven() == ["move_to 5"])
+            assert ear.heard.index(b'"lock_acquired"') < ear.heard.index(b'"command_started"')
             slide.arrive()
             assert (await reply(call))["outcome"] == "done"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from ear import Ear
 from fakes import PATIENCE_S, Lab, Slide, X, Y, lab, reply, until
 
 from authority.committer import StoreFailed
@@ -18,7 +19,6 @@ from authority.core import messages as m
 from authority.core.model import Equipment, EquipmentId, Mode, SessionId, Why
 from authority.core.refusals import Refusal
 from authority.drivers.declare import control
-from authority.hub import Subscription
 from authority.journal import Call
 
 SEEDS, PORTION = 500, 50
@@ -130,11 +130,10 @@ async def command(run: Run, here: Lab) -> None:
 async def live(run: Run, path: Path, drivers: dict[EquipmentId, Slide]) -> None:
     """Act until the store dies."""
     async with lab(path, drivers) as here:
-        listener = here.service.hub.subscribe(0)
+        ear = Ear(here.service.hub)
         here.disk.dies_at = here.disk.writes + run.dice.randrange(1, 16)
         here.disk.dies_after_writing = run.dice.random() < 0.5
         note_every_step(run, here)
-        watching = asyncio.ensure_future(watch(run, listener))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while here.service.failure is None:
@@ -146,15 +145,9 @@ async def live(run: Run, path: Path, drivers: dict[EquipmentId, Slide]) -> None:
         except StoreFailed:
             pass
         assert here.failures, "the run ended for another reason than its store"
-        await watching
+        assert ear.listener.closed
+        run.pushed += ear.heard
         run.moves = {c for d in drivers.values() for c in d.driven() if c != "stop"}
-
-
-async def watch(run: Run, listener: Subscription) -> None:
-    """Hear what is pushed."""
-    while not listener.closed:
-        run.pushed += b"".join(m.frame for m in await listener.take(0.05))
-    run.pushed += b"".join(m.frame for m in await listener.take(0.001))
 
 
 async def compare(run: Run, path: Path) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from ear import Ear
 from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
 
 from authority.committer import Committer, StoreFailed
@@ -124,14 +125,14 @@ def test_a_command_whose_commit_failed_never_reaches_the_driver_and_nothing_of_i
                 ann = here.person("ann")
                 here.login(ann)
                 await here.service.settled()
-                listener = here.service.hub.subscribe(here.service.seq)
+                ear = Ear(here.service.hub, here.service.seq)
                 here.disk.dies_at, here.disk.dies_after_writing = 0, after
                 here.order(ann, 5.0)
                 with pytest.raises(StoreFailed):
                     await here.service.settled()
-                await until(lambda listener=listener: listener.closed)  # type: ignore[misc]
+                await until(lambda ear=ear: ear.closings)  # type: ignore[misc]
                 assert not [c for c in slide.calls if c.startswith("move")]
-                assert b"command_started" not in b"".join(m.frame for m in listener._messages)
+                assert b"command_started" not in ear.heard
 
     asyncio.run(run())
 

@@ -3,53 +3,102 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
+import pytest
+from ear import Ear
 from fakes import Disk, Lab, Slide, X, lab, reply, until
 
 from authority.core.model import SessionId
-from authority.hub import BACKLOG, Hub, Message
+from authority.hub import BACKLOG_BYTES, SIGN_OF_LIFE_S, SLICE, Hub, Message
 from authority.journal import KEPT_IN_MEMORY, Call, Journal, row
 from authority.ports import Batch
 
 
-def message(n: int) -> Message:
-    return Message("change", b'{"seq":%d}' % n, n)
+def message(n: int, text: str = "") -> Message:
+    return Message("change", b'{"seq":%d,"text":"%s"}' % (n, text.encode()), n)
 
 
-def numbers(messages: list[Message]) -> list[int | None]:
-    return [m.seq for m in messages]
+def ping() -> Message:
+    return Message("ping", b"{}")
 
 
-def test_a_listener_that_cannot_keep_up_is_closed_and_slows_nobody_else() -> None:
-    """PUSH-6"""
+async def turn_loop(times: int = 3) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+def test_a_listener_that_cannot_keep_up_is_closed_once_and_slows_nobody_else() -> None:
+    """PUSH-6 PUSH-19"""
 
     async def run() -> None:
-        hub = Hub()
-        slow, quick = hub.subscribe(0), hub.subscribe(0)
-        heard = list[Message]()
-        for n in range(1, BACKLOG + 2):
+        hub = Hub(ping)
+        slow, quick = Ear(hub), Ear(hub)
+        slow.unsent = BACKLOG_BYTES
+        for n in (1, 2, 3, 4):
             hub.publish(message(n))
-            heard += await quick.take(1.0)
-        assert slow.closed
-        assert not quick.closed
-        assert numbers(heard) == list(range(1, BACKLOG + 2))
+            await turn_loop()
+            slow.unsent += n == 2
+        assert (slow.numbers, slow.closings) == ([1, 2], 1)
+        assert (quick.numbers, quick.closings) == ([1, 2, 3, 4], 0)
 
     asyncio.run(run())
 
 
-def test_a_closed_listener_gets_nothing_after_the_gap() -> None:
-    """PUSH-6, PUSH-3"""
+def test_a_listener_whose_client_has_just_gone_is_passed_over() -> None:
+    """PUSH-6"""
 
     async def run() -> None:
-        hub = Hub()
-        slow = hub.subscribe(0)
-        for n in range(1, BACKLOG + 2):
+        hub = Hub(ping)
+        gone, other = Ear(hub), Ear(hub)
+        gone.is_gone = True
+        hub.publish(message(1))
+        await turn_loop()
+        assert (gone.numbers, gone.closings) == ([], 0)
+        assert other.numbers == [1]
+
+    asyncio.run(run())
+
+
+def test_what_a_listener_has_not_taken_of_its_snapshot_is_no_backlog() -> None:
+    """PUSH-19"""
+
+    async def run() -> None:
+        hub = Hub(ping)
+        far = Ear(hub, begun=False)
+        far.unsent = 5
+        snapshot = message(0, "x" * BACKLOG_BYTES)
+        far.begin(snapshot)
+        far.unsent += len(snapshot.frame) + BACKLOG_BYTES
+        hub.publish(message(1))
+        await turn_loop()
+        assert far.numbers == [0, 1]
+        far.unsent += 1
+        hub.publish(message(2))
+        await turn_loop()
+        assert (far.numbers, far.closings) == ([0, 1], 1)
+
+    asyncio.run(run())
+
+
+def test_what_happens_while_a_listener_is_being_told_what_it_missed_follows_in_order_and_has_a_limit() -> None:
+    """PUSH-3 PUSH-6"""
+
+    async def run() -> None:
+        hub = Hub(ping)
+        late, too_late = Ear(hub, 1, begun=False), Ear(hub, 1, begun=False)
+        for n in (1, 2, 3):
             hub.publish(message(n))
-        first = await slow.take(1.0)
-        hub.publish(message(BACKLOG + 2))
-        assert numbers(first) == list(range(1, BACKLOG + 1)), "in order, without a gap"
-        assert await slow.take(0.01) == []
+            await turn_loop()
+        assert late.heard == b""
+        late.begin(message(1))
+        hub.publish(message(4, "x" * BACKLOG_BYTES))
+        await turn_loop()
+        assert late.numbers == [1, 2, 3, 4]
+        assert (late.closings, too_late.closings) == (0, 1)
+        too_late.begin(message(1))
+        assert too_late.heard == b"", "the client comes back; half of it would be a gap"
 
     asyncio.run(run())
 
@@ -57,14 +106,56 @@ def test_a_closed_listener_gets_nothing_after_the_gap() -> None:
 def test_a_listener_hears_only_what_follows_the_number_it_has() -> None:
     """PUSH-1, PUSH-3"""
 
-    async def run() -> list[Message]:
-        hub = Hub()
-        listener = hub.subscribe(5)
+    async def run() -> bytes:
+        hub = Hub(ping)
+        listener, whole = Ear(hub, 5), Ear(hub, 3)
         for n in (4, 5, 6, 7):
             hub.publish(message(n))
-        return await listener.take(1.0)
+            hub.publish(Message("progress", b'{"of":%d}' % n))
+        await turn_loop()
+        assert listener.numbers == [6, 7]
+        assert whole.numbers == [4, 5, 6, 7]
+        return listener.heard
 
-    assert numbers(asyncio.run(run())) == [6, 7]
+    assert asyncio.run(run()).count(b"event: progress") == 4
+
+
+def test_a_crowd_is_served_in_slices_between_which_everything_else_has_its_turn() -> None:
+    """PUSH-15"""
+
+    async def run() -> None:
+        hub = Hub(ping)
+        crowd = [Ear(hub) for _ in range(5 * SLICE)]
+        hub.publish(message(1))
+        served = []
+        for _ in range(7):
+            await asyncio.sleep(0)
+            served.append(sum(1 for ear in crowd if ear.numbers))
+        assert served[:5] == [SLICE, 2 * SLICE, 3 * SLICE, 4 * SLICE, 5 * SLICE]
+
+    asyncio.run(run())
+
+
+def test_what_happens_during_a_round_goes_out_together_and_in_order_in_the_next() -> None:
+    """PUSH-15"""
+
+    async def run() -> None:
+        hub = Hub(ping)
+        crowd = [Ear(hub) for _ in range(3 * SLICE)]
+        hub.publish(message(1))
+        await asyncio.sleep(0)
+        gone = crowd.pop()
+        hub.leave(gone.listener)
+        new = Ear(hub, 2)
+        for n in (2, 3, 4):
+            hub.publish(message(n))
+        await turn_loop(9)
+        assert {tuple(ear.numbers) for ear in crowd} == {(1, 2, 3, 4)}
+        assert {len(ear.writes) for ear in crowd} == {3}, "a beginning and two rounds"
+        assert new.numbers == [3, 4]
+        assert gone.numbers == []
+
+    asyncio.run(run())
 
 
 def test_every_listener_gets_the_same_bytes_in_the_order_of_the_numbers(tmp_path: Path) -> None:
@@ -72,41 +163,83 @@ def test_every_listener_gets_the_same_bytes_in_the_order_of_the_numbers(tmp_path
 
     async def run() -> None:
         async with lab(tmp_path / "data") as here:
-            one, two = here.service.hub.subscribe(0), here.service.hub.subscribe(0)
+            one, two = Ear(here.service.hub), Ear(here.service.hub)
             ann = here.person("ann")
             here.login(ann)
             here.login(here.person("bob"), wait=True)
             await here.service.settled()
-            told, also = await one.take(1.0), await two.take(1.0)
-            assert all(a.frame is b.frame and a.text is b.text for a, b in zip(told, also, strict=True))
+            await turn_loop()
+            assert all(a is b for a, b in zip(one.writes[1:], two.writes[1:], strict=True))
             stored = [r.body for r in here.service.events(limit=10)]
             assert len(stored) == 4
-            assert all(b in m.frame and b.decode() in m.text for b, m in zip(stored, told, strict=True))
+            assert one.numbers == [1, 2, 3, 4]
+            assert all(body in one.heard for body in stored)
 
     asyncio.run(run())
 
 
-def test_a_quiet_stream_returns_empty_handed_in_time_for_a_sign_of_life() -> None:
+def test_both_doors_say_the_same_of_one_message() -> None:
+    """PUSH-10"""
+    told = message(7, "grün")
+    frame, event, data, *_ = told.frame.decode().split("\n")
+    assert (frame, event) == ("id: 7", "event: change")
+    assert json.loads(told.text) == {"event": "change", "data": json.loads(data.removeprefix("data: "))}
+
+
+def test_who_has_heard_nothing_for_five_seconds_gets_a_sign_of_life_and_a_keeper_nothing_else() -> None:
+    """PUSH-4 PUSH-7"""
+
+    async def run() -> None:
+        hub = Hub(ping)
+        quiet, busy, keeper = Ear(hub), Ear(hub), Ear(hub, hears_events=False)
+        opening = Ear(hub, begun=False)
+        moment = asyncio.get_running_loop().time()
+        quiet.listener.quiet_since = keeper.listener.quiet_since = moment - SIGN_OF_LIFE_S
+        busy.listener.quiet_since = moment - SIGN_OF_LIFE_S + 60.0
+        hub._look_for_quiet()
+        await turn_loop()
+        hub.publish(message(1))
+        await turn_loop()
+        hub.close()
+        assert quiet.heard == ping().frame + message(1).frame
+        assert keeper.heard == ping().frame
+        assert busy.heard == message(1).frame
+        assert opening.heard == b""
+        assert quiet.listener.quiet_since >= moment
+
+    asyncio.run(run())
+
+
+def test_signs_of_life_are_sent_as_long_as_anybody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """PUSH-4"""
+    monkeypatch.setattr("authority.hub.LOOK_FOR_QUIET_S", 0.001)
+    monkeypatch.setattr("authority.hub.SIGN_OF_LIFE_S", 0.0)
 
-    async def run() -> list[Message]:
-        return await Hub().subscribe(0).take(0.01)
+    async def run() -> None:
+        hub = Hub(ping)
+        for _ in range(2):  # also for one who comes after all have left
+            ear = Ear(hub)
+            await until(lambda ear=ear: ear.heard.count(ping().frame) > 2)  # type: ignore[misc]
+            hub.leave(ear.listener)
+            await until(lambda: hub._looking is None)
+        assert not hub
 
-    assert asyncio.run(run()) == []
+    asyncio.run(run())
 
 
 def test_an_authority_that_ends_closes_all_streams_also_those_that_open_then() -> None:
     """LIVE-5"""
 
     async def run() -> None:
-        hub = Hub()
-        listener = hub.subscribe(0)
-        taking = asyncio.ensure_future(listener.take(30.0))
-        await asyncio.sleep(0)
+        hub = Hub(ping)
+        crowd = [Ear(hub) for _ in range(2 * SLICE)]
+        hub.publish(message(1))
         hub.close()
-        assert await taking == []
-        assert listener.closed
-        assert hub.subscribe(0).closed
+        late = Ear(hub)
+        hub.publish(message(2))
+        await turn_loop()
+        assert {(tuple(ear.numbers), ear.closings) for ear in crowd} == {((1,), 1)}, "what was told reaches all"
+        assert (late.numbers, late.closings) == ([], 1)
 
     asyncio.run(run())
 
