@@ -18,7 +18,7 @@ from statistics import median
 
 import uvloop
 
-from . import cells, decisions, exits, floor, stop
+from . import cells, decisions, exits, fanout, floor, stop
 from .kernel import kernel_side
 from .load import Connection, crowd, repeat
 
@@ -46,15 +46,15 @@ class Row:
 
 
 @contextlib.contextmanager
-def server(arguments: list[str], core: int) -> Iterator[str]:
-    """Run a server on one core and give its address."""
+def server(arguments: list[str], core: int) -> Iterator[tuple[str, int]]:
+    """Run a server on one core and give its address and process id."""
     command = [sys.executable, "-m", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
         line = process.stdout.readline()
-        yield re.search(r"http://\S+", line)[0]  # type: ignore[index]
+        yield re.search(r"http://\S+", line)[0], process.pid  # type: ignore[index]
     finally:
         process.terminate()
         process.wait(10)
@@ -244,25 +244,40 @@ class Bench:
         return took
 
 
+def run_fanout(seconds: float) -> None:
+    """Measure a crowd of notebooks, on an authority of its own."""
+    with tempfile.TemporaryDirectory(prefix="motorlock-bench-") as where:
+        data = Path(where)
+        (data / "lab.toml").write_text(fanout.LAB + stop.lab(data))
+        bells = stop.StopBench(data)
+        arguments = ["benchmarks.server", str(data / "lab.toml"), str(data / "data")]
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        with server(arguments, 0) as (url, process_id), fanout.crowd(url) as notebooks, runner:
+            runner.run(fanout.FanoutBench(url, process_id, bells, seconds).run(notebooks))
+        bells.close()
+
+
 def main() -> None:
     """Parse the line, run, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement and round")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed")
-    parser.add_argument("--only", choices=["stop", "exits", "cells"], help="measure this alone")
+    parser.add_argument("--only", choices=["stop", "exits", "cells", "fanout"], help="measure this alone")
     arguments = parser.parse_args()
     if arguments.only in (None, "cells"):
         cells.run(arguments.rounds)
     if arguments.only in (None, "exits"):
         exits.run(arguments.rounds if arguments.only else 1)
-    if arguments.only in ("cells", "exits"):
+    if arguments.only in (None, "fanout"):
+        run_fanout(10 * arguments.seconds)
+    if arguments.only in ("cells", "exits", "fanout"):
         return
     print(f"{'':<58} {'ours':>9} {'floor':>9} {'':<6} {'ratio':>6} (spread)  target")
     with tempfile.TemporaryDirectory(prefix="motorlock-bench-") as where:
         data = Path(where)
         (data / "lab.toml").write_text(LAB + stop.lab(data))
         bells = stop.StopBench(data)
-        with server(["benchmarks.server", str(data / "lab.toml"), str(data / "data")], 0) as url:
+        with server(["benchmarks.server", str(data / "lab.toml"), str(data / "data")], 0) as (url, _):
             os.sched_setaffinity(0, {(os.cpu_count() or 1) - 1})
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 bench = Bench(url, data, arguments.seconds, arguments.rounds)

@@ -13,6 +13,7 @@ from authority import serve, settings
 from authority.api import app as factory
 
 from .floor import Bell, echo
+from .limits import raise_descriptor_limit
 from .stop import stamp
 
 
@@ -38,6 +39,7 @@ def main(lab: Path, data: Path) -> int:
         return both
 
     serve.make_app = with_floors  # type: ignore[assignment]
+    raise_descriptor_limit()
     told = settings.load(host=None, port=0, config=lab, data=data)
     return serve.serve(told, lambda url: print(f"listening on {url}", flush=True))
 

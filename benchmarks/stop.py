@@ -129,6 +129,23 @@ class StopBench:
         e.close()
         return ours, theirs
 
+    async def spaced(self, url: str, name: str, seconds: float, every_s: float) -> tuple[list[float], list[float]]:
+        """Return how long stops, one after another, took to the driver's call and to their reply, in seconds."""
+        connection = await Connection(url).open()
+        stop = connection.request("POST", f"/api/equipment/{name}/stop", {"user": "Cem"})
+        with suppress(BlockingIOError):
+            os.read(self._bells[name], 1 << 16)
+        delivered: list[float] = []
+        replied: list[float] = []
+        until = time.monotonic() + seconds
+        while (began := time.monotonic()) < until:
+            await connection.send(stop)
+            replied.append(time.monotonic() - began)
+            delivered += [at - began for (at,) in _TIME.iter_unpack(os.read(self._bells[name], _TIME.size))]
+            await asyncio.sleep(every_s)
+        connection.close()
+        return delivered, replied
+
 
 async def under_load(seconds: float, load: list[Callable[[], Awaitable[object]]], work: Awaitable[T]) -> T:
     """Do `work` while every one of `load` is repeated without a pause."""
