@@ -68,7 +68,7 @@ def test_an_instrument_is_driven_by_its_table_whatever_way_visa_reaches_it(drive
     """DRV-38, DRV-30"""
     assert run(driver, "set_voltage", voltage=12.5) == 12.5
     shown = driver.readback()
-    assert (dict(shown.values), shown.position, shown.moving) == ({"voltage": 12.5, "ready": True}, None, None)
+    assert (dict(shown.values), shown.position, shown.moving) == ({"voltage": 12.5, "ready": True}, None, False)
     assert run(driver, "set_output", enabled=True) is None
     driver.stop()
     assert (driver.kind, driver.address.startswith("visa:")) == ("power_supply", True)
