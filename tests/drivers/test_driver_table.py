@@ -151,6 +151,40 @@ def test_what_is_beyond_the_limits_is_refused_before_anything_is_sent(action, pa
     assert driver.written == []
 
 
+@pytest.mark.parametrize(
+    ("action", "parameters"),
+    [("move_to", {"position": 0.0}), ("move_by", {"entry": -50.0}), ("move_by", {"entry": 0.0})],
+)
+def test_a_target_of_zero_and_a_distance_of_zero_are_judged_as_every_other(action, parameters):
+    """DRV-32"""
+    driver = desk(SOUND.replace("low = 0", "low = 1"), start=0 if parameters.get("entry") == 0.0 else 50)
+    driver.readback()
+    for refusing in (lambda: driver.check(action, parameters), lambda: run(driver, action, **parameters)):
+        with pytest.raises(OutsideLimits, match=r"^0 mm is outside the limits 1 to 100 mm$"):
+            refusing()
+    assert driver.written == []
+
+
+def test_a_velocity_of_zero_where_nothing_may_go_faster_passes():
+    """DRV-32"""
+    still = desk(SOUND.replace("max_velocity = 20.0", "max_velocity = 0"))
+    still.check("set_velocity", {"velocity": 0.0})
+    with pytest.raises(OutsideLimits, match=r"^0\.1 mm/s is faster than the limit 0 mm/s$"):
+        still.check("set_velocity", {"velocity": 0.1})
+
+
+def test_a_limit_on_one_side_is_told_as_one():
+    """DRV-32"""
+    above = desk(SOUND.replace("high = 100\n", "").replace("low = 0\n", "low = 1\n"))
+    with pytest.raises(OutsideLimits, match=r"^0 mm is outside the limit, at least 1 mm$"):
+        above.check("move_to", {"position": 0.0})
+    above.check("move_to", {"position": 900.0})
+    below = desk(SOUND.replace("low = 0\n", "").replace("high = 100\n", "high = 0\n"))
+    with pytest.raises(OutsideLimits, match=r"^1 mm is outside the limit, at most 0 mm$"):
+        below.check("move_to", {"position": 1.0})
+    below.check("move_to", {"position": 0.0})
+
+
 def test_what_is_within_the_limits_passes():
     """DRV-32"""
     driver = desk(start=50)
