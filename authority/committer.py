@@ -13,6 +13,8 @@ from queue import SimpleQueue
 
 from .ports import Batch, Store
 
+SLOW_COMMIT_S = 2.0
+
 
 class StoreFailed(Exception):
     """The store could not write: nothing that was decided since may be told to anybody."""
@@ -49,8 +51,14 @@ class Committer:
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="motorlock-store", daemon=True)
         self._thread.start()
+        self._writing_since = 0.0
         self.commits = 0
         self.failure: BaseException | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the commit that is on its way to the disk takes longer than `SLOW_COMMIT_S`."""
+        return self._writing is not None and self._loop.time() - self._writing_since > SLOW_COMMIT_S
 
     def open(self) -> Batch:
         """Return the batch that the next commit writes, to be filled in this step."""
@@ -97,6 +105,7 @@ class Committer:
         if self._open is None or self._writing is not None:
             return
         self._writing, self._open = self._open, None
+        self._writing_since = self._loop.time()
         batch = self._writing.batch
         self._inbox.put(lambda: self._write(batch))
 

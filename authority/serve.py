@@ -16,6 +16,8 @@ from typing import IO
 import uvicorn
 
 from .api.app import make_app
+from .api.connection_limits import ConnectionLimits
+from .api.http_protocol import protocol_within
 from .api.identity import SessionIds
 from .api.websocket import Listener
 from .clock import SystemClock
@@ -29,6 +31,7 @@ from .worker import Worker
 
 log = logging.getLogger("motorlock")
 LINGER_S = 3
+DESCRIPTORS = 65536
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -104,6 +107,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     app = make_app(service, ids, hosts=settings.hosts, token=settings.token, options=settings.options)
     config = uvicorn.Config(
         app,
+        http=protocol_within(ConnectionLimits.within_descriptors(_raise_descriptor_limit())),
         access_log=False,
         log_level="warning",
         lifespan="off",
@@ -142,6 +146,20 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         await serving
         waiting.cancel()
     return 0 if service.failure is None else 70
+
+
+def _raise_descriptor_limit() -> int:
+    """Raise the limit of open descriptors as far as this process may, and return it."""
+    if sys.platform == "win32":
+        return DESCRIPTORS
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def _log_locks(batch: Batch) -> None:

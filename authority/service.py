@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,11 +33,16 @@ from .ports import Batch, Clock, EventRow, Store
 from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
+log = logging.getLogger("motorlock")
 COMMANDS_KEPT_S = 24 * 3600.0
 HOUSEKEEPING_S = 3600.0
 RETRY_STOP_S, LONGEST_RETRY_S = 0.5, 16.0
 
 Key = tuple[Literal["equipment", "session"], str]
+
+
+class RequestFailed(Exception):
+    """A request of a client failed before anything of it was applied: it is refused, and nothing has changed."""
 
 
 class Service:
@@ -154,16 +160,30 @@ class Service:
                 self._after_refusal(request)
             raise
         except Exception as bug:
-            self._fail(bug)
-            raise StoreFailed from bug
+            raise self._refused_for(bug, request) from bug
         try:
-            self._take(step)
+            written = self._encoded(step)
+        except Exception as bug:
+            raise self._refused_for(bug, request) from bug
+        try:
+            self._take(step, written)
         except StoreFailed:
             raise
         except Exception as bug:
             self._fail(bug)
             raise StoreFailed from bug
         return tuple(step.events)
+
+    def _refused_for(self, bug: Exception, request: m.Request) -> Exception:
+        """Return what a request gets that failed before anything of it was applied: it alone, where a client asked it.
+
+        What the authority asks of itself must not fail in silence: then what moves is stopped, and the process ends.
+        """
+        if isinstance(request, m.Tick | m.Finish | m.Moved | m.Recover):
+            self._fail(bug)
+            return StoreFailed()
+        log.error("a request of the kind %s was refused, because it failed", type(request).__name__, exc_info=bug)
+        return RequestFailed(type(request).__name__)
 
     def _after_refusal(self, request: m.Request) -> None:
         """Let happen what was due anyway, for the refusal may tell of it; who asks in vain has spoken all the same."""
@@ -188,16 +208,42 @@ class Service:
         """Return once everything decided so far may be told."""
         await self.committer.settled()
 
-    def _take(self, step: Step) -> None:
+    def _encoded(self, step: Step) -> Batch:
+        """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
+        batch = Batch(events=[], equipment={}, sessions={}, commands=[])
+        shown = self.views.time(step.now)
+        for event in step.events:
+            if event.stored:
+                seq = self.seq + len(batch.events) + 1
+                key = event.equipment if isinstance(event, m.EquipmentEvent) else None
+                body = encode_event(event, seq, shown, None if key is None else self.workers[key].readback)
+                session: SessionId | None = getattr(event, "session", None)
+                batch.events.append(EventRow(seq, event.at, key, session, body))
+        if batch.events:
+            for key, e in step.table.equipment_changed.items():
+                batch.equipment[key] = msgspec.json.encode(e)
+            for name, session_entry in step.table.sessions_changed.items():
+                batch.sessions[name] = None if session_entry is None else msgspec.json.encode(session_entry)
+        return batch
+
+    def _take(self, step: Step, written: Batch) -> None:
         self.table.absorb(step.table)
-        stored = [event for event in step.events if event.stored]
-        if stored:
+        rows = iter(written.events)
+        if written.events:
             shown = self.views.time(step.now)
-            for event in stored:
-                self._store_event(event, shown)
-                if isinstance(event, m.EquipmentEvent):
-                    self._act(event, shown)
-            self._keep(step)
+            batch = self.committer.open()
+            for event in step.events:
+                if event.stored:
+                    row = next(rows)
+                    self.seq = row.seq
+                    batch.events.append(row)
+                    if self.hub:
+                        self._push(row.seq, row.body, row.equipment)
+                    if isinstance(event, m.EquipmentEvent):
+                        self._act(event, shown)
+            batch = self.committer.open()
+            batch.equipment.update(written.equipment)
+            batch.sessions.update(written.sessions)
         if self.hub:
             self._show(step.events)
         self._plan(step.events)
@@ -213,26 +259,8 @@ class Service:
                     message = Message("status", msgspec.json.encode(self.status(key)))
                     self.committer.then(partial(self.hub.publish, message))
 
-    def _store_event(self, event: m.Event, shown: str) -> None:
-        self.seq += 1
-        batch = self.committer.open()
-        key = event.equipment if isinstance(event, m.EquipmentEvent) else None
-        body = encode_event(event, self.seq, shown, None if key is None else self.workers[key].readback)
-        session: SessionId | None = getattr(event, "session", None)
-        batch.events.append(EventRow(self.seq, event.at, key, session, body))
-        if self.hub:
-            self._push(self.seq, body, key)
-
-    def _keep(self, step: Step) -> None:
-        """Put the entries as they stand after the step into the commit of its events."""
-        batch = self.committer.open()
-        for key, e in step.table.equipment_changed.items():
-            batch.equipment[key] = msgspec.json.encode(e)
-        for name, session in step.table.sessions_changed.items():
-            batch.sessions[name] = None if session is None else msgspec.json.encode(session)
-
-    def _push(self, seq: int, body: bytes, key: EquipmentId | None) -> None:
-        status = b"null" if key is None else msgspec.json.encode(self.status(key))
+    def _push(self, seq: int, body: bytes, key: str | None) -> None:
+        status = b"null" if key is None else msgspec.json.encode(self.status(EquipmentId(key)))
         message = Message("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
         self.committer.then(partial(self.hub.publish, message))
 
@@ -357,17 +385,21 @@ class Service:
         self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None
     ) -> StopResult:
         """Stop the equipment: the driver first, the journal after. Returns whether the driver took it in time."""
-        worker = self.workers[key]
+        result = await self.deliver_stop(key, user)
+        self.record_stop(key, session, user, reason, result)
+        return result
+
+    async def deliver_stop(self, key: EquipmentId, user: str | None) -> StopResult:
+        """Give the driver the order, and return whether it took it in time; `record_stop` is to follow."""
         if user is not None:
             # The command may end before the stop is recorded, and says then who stopped it.
             self._stoppers[key] = user
-        result = await worker.stop()
-        self._record_stop(key, session, user, reason, result)
-        return result
+        return await self.workers[key].stop()
 
-    def _record_stop(
+    def record_stop(
         self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, result: StopResult
     ) -> None:
+        """Let a stop that was tried have happened: what was accepted ends, and control waits for the holder."""
         e = self.table.equipment(key)
         if self.failure is None and e is not None:
             self.apply(
@@ -403,7 +435,7 @@ class Service:
             pause = min(2 * pause, LONGEST_RETRY_S)
             result = await worker.stop()
             if result.delivered:
-                self._record_stop(key, None, None, reason, result)
+                self.record_stop(key, None, None, reason, result)
 
     @staticmethod
     async def _rest_or_return(worker: Worker, seconds: float) -> None:

@@ -213,8 +213,8 @@ def _said(name: str, text: str, instead: object, mistakes: list[str]) -> object:
 
 
 def _token(where: str, lab: _Lab, environ: Mapping[str, str], mistakes: list[str]) -> str | None:
-    if environ.get("MOTORLOCK_TOKEN"):
-        return environ["MOTORLOCK_TOKEN"]
+    if environ.get("MOTORLOCK_TOKEN", "").strip():
+        return _sendable("MOTORLOCK_TOKEN", environ["MOTORLOCK_TOKEN"].strip(), mistakes)
     if lab.token_file is None:
         return None
     named = f"{where} token_file {keys.named(lab.token_file)}"
@@ -225,7 +225,16 @@ def _token(where: str, lab: _Lab, environ: Mapping[str, str], mistakes: list[str
         return None
     if not token:
         mistakes.append(f"{named} is empty; put the lab's secret into it.")
-    return token or None
+        return None
+    return _sendable(named, token, mistakes)
+
+
+def _sendable(where: str, token: str, mistakes: list[str]) -> str | None:
+    """Return a token that a client can send in a header; else say where it is, and not what it is."""
+    if token.isascii() and token.isprintable():
+        return token
+    mistakes.append(f"{where} holds a character that no client can send; take printable ASCII only.")
+    return None
 
 
 def _host(host: str, mistakes: list[str]) -> str:

@@ -59,7 +59,8 @@ def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str |
             try:
                 reply = session.stop(equipment_id, reason)
                 if reply.get("delivered", True):
-                    done.append(f"{equipment_id} was stopped")
+                    is_recorded = reply.get("recorded", True)
+                    done.append(f"{equipment_id} was stopped{'' if is_recorded else ', which is not on disk yet'}")
                 else:
                     failed.append(f"{equipment_id} did not take the stop{_because(reply.get('error'))}")
             except MotorlockError as error:

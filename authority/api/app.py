@@ -48,6 +48,7 @@ def make_app(
         routes=[
             Route(EVENTS, _no_such_method, methods=["GET"]),
             Route(PATH, _no_handshake, methods=["GET"]),
+            Route("/api", partial(_static, msgspec.json.encode(_index())), methods=["GET"]),
             Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
             Route("/", partial(_page, _read("page.html")), methods=["GET"]),
             Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]),
@@ -70,6 +71,12 @@ def make_app(
             await switch(scope, receive, send)
 
     return Turns(Guard(push_or_switch, hosts=hosts, token=token))
+
+
+def _index() -> dict[str, object]:
+    """Return what there is, for who looks around."""
+    paths = [{"method": door.method, "path": door.path, "summary": door.summary} for door in DOORS]
+    return {"name": "motorlock", "documentation": "/docs", "openapi": "/openapi.json", "paths": paths}
 
 
 def _read(name: str) -> str:

@@ -379,13 +379,18 @@ class CheckAnswer(Struct):
 
 
 class StopAnswer(Struct):
-    """Whether the driver took the stop in time; `error` says why not."""
+    """Whether the driver took the stop in time; `error` says why not, `ignored` what of the body was of no use.
+
+    `recorded` is false while the store has not taken it: it was carried out all the same.
+    """
 
     success: bool
     equipment_id: str
     delivered: bool
     outcome: Literal["stopped", "stop_not_delivered"]
     error: str | None
+    recorded: bool
+    ignored: list[str]
 
 
 class DoneAnswer(Struct):
@@ -396,9 +401,12 @@ class DoneAnswer(Struct):
 
 
 class HealthAnswer(Struct):
-    """Whether the authority can do its work; `instance` changes at each of its starts."""
+    """Whether the authority can do its work; `instance` changes at each of its starts.
 
-    status: Literal["ok", "store_failed"]
+    `store_slow`: a commit takes longer than 2 s, and nothing is answered as done before it is on disk.
+    """
+
+    status: Literal["ok", "store_slow", "store_failed"]
     name: str
     version: str
     instance: str

@@ -23,8 +23,9 @@ from authority.journal import Call
 from authority.ports import DriverUnavailable, OutsideLimits
 
 from . import bodies as b
-from .doors import Door, Visit, invalid
+from .doors import Door, Visit
 from .problems import Refused, body_of, told
+from .request_body import invalid
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
 _JSON = {"content-type": "application/json"}

@@ -18,14 +18,16 @@ from authority.core import messages as m
 from authority.core.model import Equipment, EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionIsOver, UnknownEquipment, UnknownSession
 from authority.options import Options
-from authority.service import Service
+from authority.service import RequestFailed, Service
 from authority.worker import Worker
 
 from .identity import SessionIds
 from .problems import Refused, problem, told
+from .request_body import decode_body, invalid, read_raw_body
 
-BODY_LIMIT = 1024 * 1024
 _JSON = {"content-type": "application/json"}
+# What is still to come on such a connection is the rest of a body that nobody reads.
+_BODY_LEFT_UNREAD = frozenset({400, 408, 413})
 
 Answer = object
 Body = TypeVar("Body")
@@ -48,6 +50,7 @@ class Door:
     codes: tuple[int, ...] = ()
     statuses: tuple[int, ...] = field(default=(200,))
     open_to_all: bool = False
+    reads_body_itself: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,16 @@ class House:
 class Visit:
     """One request at a door: its parts, parsed and checked in the order of the specification."""
 
-    def __init__(self, house: House, request: Request, headers: Mapping[bytes, bytes], body: object) -> None:
-        """Keep the request and its body."""
+    def __init__(
+        self, house: House, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
+    ) -> None:
+        """Keep the request and its body; with `receive` a handler reads the body itself."""
         self.headers = headers
         self.house = house
         self.service = house.service
         self.request = request
         self.body = body
+        self.receive = receive
 
     def body_as(self, kind: type[Body]) -> Body:
         """Return the body, which has the door's type."""
@@ -155,12 +161,6 @@ class Visit:
             raise invalid(name, str(error)) from None
 
 
-def invalid(where: str, message: str) -> Refused:
-    """Return a 422: one sentence, and the list for programs."""
-    detail = f"The request is not valid: {where}: {message}." if where else f"The request is not valid: {message}."
-    return Refused(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
-
-
 class Endpoint:
     """Serves one door, as an ASGI application of its own."""
 
@@ -177,7 +177,12 @@ class Endpoint:
     async def _serve(self, request: Request, receive: Receive) -> Response:
         door, service = self._door, self._house.service
         headers = dict(request.scope["headers"])
-        visit = Visit(self._house, request, headers, read_body(door, headers, await _raw(receive)))
+        body: object = None
+        if not door.reads_body_itself:
+            raw = await read_raw_body(headers, receive)
+            if door.body is not None:
+                body = decode_body(door.body, headers, raw) if raw or not door.body_optional else door.body()
+        visit = Visit(self._house, request, headers, body, receive)
         if service.failure is not None and not door.open_to_all:
             raise StoreFailed
         settled = False
@@ -200,38 +205,13 @@ async def answered(house: House, serving: Awaitable[Served]) -> Served | Respons
         refused = told(refusal, house.service.views, house.service.clock.now())
     except Refused as said:
         refused = said
+    except RequestFailed:
+        detail = "The request could not be carried out, and nothing has changed; the authority's log says why."
+        refused = Refused(500, "request_failed", detail)
     except StoreFailed:
         detail = "The authority cannot write its journal; only stop is served until it is restarted."
         refused = Refused(503, "store_unavailable", detail)
-    return problem(refused.status, refused.code, refused.detail, refused.data)
-
-
-async def _raw(receive: Receive) -> bytes:
-    """Read a body, up to the limit."""
-    raw = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "invalid", "The connection closed before the body was complete.")
-        raw += bytes(message.get("body", b""))
-        if len(raw) > BODY_LIMIT:
-            raise Refused(413, "too_large", "The body is larger than 1 MiB.")
-        if not message.get("more_body", False):
-            return raw
-
-
-def read_body(door: Door, headers: Mapping[bytes, bytes], raw: bytes) -> object:
-    """Return the body as the door's type; refuses what is no JSON, or not of that shape."""
-    if door.body is None:
-        return None
-    if not raw and door.body_optional:
-        return door.body()
-    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-        raise Refused(415, "not_json", "The body must be JSON, with the content type application/json.")
-    try:
-        return msgspec.json.decode(raw, type=door.body, strict=False)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        raise invalid(where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise invalid("body", "it is not well-formed JSON") from None
+    response = problem(refused.status, refused.code, refused.detail, refused.data)
+    if refused.status in _BODY_LEFT_UNREAD:
+        response.headers["connection"] = "close"
+    return response

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from authority.core.model import Equipment, SessionId
 from . import bodies as b
 from .doors import Door, Visit
 from .problems import Refused
+from .request_body import read_raw_body, usable_fields
 from .why import explain
 
 _LABLINK_TYPES = frozenset(
@@ -30,6 +31,9 @@ def listing(v: Visit) -> Response:
 
 
 _JSON = {"content-type": "application/json"}
+_STOP_WAITS_FOR_BODY_S = 0.05
+_STOP_BODY_S = 0.5
+_RECORD_S = 0.5
 
 
 def _listed(v: Visit, e: Equipment) -> b.ListedEquipment:
@@ -86,22 +90,56 @@ def readings(v: Visit) -> Response:
 
 
 async def stop(v: Visit) -> b.StopAnswer:
-    """Stop equipment: everybody may, always; a session that cannot be proved counts as nobody's."""
-    body = v.body_as(b.StopBody)
-    key = v.equipment_id
+    """Stop equipment: everybody may, always; a session that cannot be proved counts as nobody's.
+
+    A body that keeps the driver waiting is not waited for: it may say afterwards who stopped, and why.
+    """
+    equipment_id = v.equipment_id
+    reading = asyncio.ensure_future(_stop_body(v))
+    await asyncio.wait({reading}, timeout=_STOP_WAITS_FOR_BODY_S)
+    user = _stopper(v, reading.result()[0])[1] if reading.done() else f"somebody at {v.peer}"
+    result = await v.service.deliver_stop(equipment_id, user)
+    body, ignored = await reading
+    session_id, user = _stopper(v, body)
+    v.service.record_stop(equipment_id, session_id, user, body.reason, result)
+    recorded = await _is_recorded(v)
+    outcome: Literal["stopped", "stop_not_delivered"] = "stopped" if result.delivered else "stop_not_delivered"
+    return b.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
+
+
+async def _stop_body(v: Visit) -> tuple[b.StopBody, list[str]]:
+    """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
+    try:
+        async with asyncio.timeout(_STOP_BODY_S):
+            raw = await read_raw_body(v.headers, v.receive)
+    except TimeoutError:
+        return b.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
+    except Refused as refused:
+        return b.StopBody(), [refused.detail.rstrip(".")]
+    return usable_fields(b.StopBody, raw)
+
+
+def _stopper(v: Visit, body: b.StopBody) -> tuple[SessionId | None, str]:
+    """Return the session that stops, where it is proved, and the user who is told to have stopped."""
     session = v.service.table.session(SessionId(body.session_id)) if body.session_id else None
     if session is not None:
         try:
             v.prove(session)
         except Refused:
             session = None
-    peer = v.request.client.host if v.request.client is not None else "unknown"
-    user = session.user if session is not None else body.user or f"somebody at {peer}"
-    result = await v.service.stop(key, None if session is None else session.id, user, body.reason)
-    with suppress(StoreFailed):  # the driver has the order, whatever becomes of its record
-        await v.service.settled()
-    outcome: Literal["stopped", "stop_not_delivered"] = "stopped" if result.delivered else "stop_not_delivered"
-    return b.StopAnswer(result.delivered, key, result.delivered, outcome, result.error)
+    if session is None:
+        return None, body.user or f"somebody at {v.peer}"
+    return session.id, session.user
+
+
+async def _is_recorded(v: Visit) -> bool:
+    """Wait a moment for the stop to be on disk: the driver has the order, whatever becomes of its record."""
+    try:
+        async with asyncio.timeout(_RECORD_S):
+            await v.service.settled()
+    except (StoreFailed, TimeoutError):
+        return False
+    return True
 
 
 def resume(v: Visit) -> b.DoneAnswer:
@@ -135,15 +173,14 @@ def _not_here(name: str) -> Callable[[Visit], b.DoneAnswer]:
 
 def health(v: Visit) -> b.HealthAnswer:
     """Tell whether the authority can do its work."""
-    s = v.service
-    return b.HealthAnswer(
-        "ok" if s.failure is None else "store_failed",
-        "motorlock",
-        __version__,
-        s.instance,
-        v.house.options.locks,
-        len(s.workers),
-    )
+    service = v.service
+    status: Literal["ok", "store_slow", "store_failed"] = "ok"
+    if service.failure is not None:
+        status = "store_failed"
+    elif service.committer.is_slow:
+        status = "store_slow"
+    locks_enabled = v.house.options.locks
+    return b.HealthAnswer(status, "motorlock", __version__, service.instance, locks_enabled, len(service.workers))
 
 
 _EQ = "/api/equipment/{equipment_id}"
@@ -160,7 +197,7 @@ DOORS = (
     Door("GET", _EQ + "/status", device_status, b.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
     Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),
     Door("POST", _EQ + "/stop", stop, b.StopAnswer, "Stop: everybody may, always", b.StopBody, body_optional=True,
-         codes=(404,), open_to_all=True),
+         codes=(404,), open_to_all=True, reads_body_itself=True),
     Door("POST", _EQ + "/resume", resume, b.DoneAnswer, "Go on after somebody's stop", b.StrictActingBody,
          codes=(401, 403, 404)),
     Door("POST", _EQ + "/clear-fault", clear_fault, b.DoneAnswer, "Declare equipment fit again", b.ClearFaultBody,

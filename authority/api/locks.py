@@ -13,9 +13,12 @@ from authority.wire import EntryView, LockView, NewSessionView, SessionView, Sta
 
 from . import bodies as b
 from . import parts
-from .doors import Door, Visit, invalid
+from .doors import Door, Visit
 from .identity import new_token
 from .problems import Refused, told, who_holds
+from .request_body import invalid
+
+METADATA_LIMIT = 16 * 1024
 
 
 def acquire(v: Visit) -> b.AcquireAnswer:
@@ -234,9 +237,11 @@ def create_session(v: Visit) -> NewSessionView:
     now = v.service.clock.now()
     token, digest = new_token() if body.secret else (None, None)
     ip = body.client_ip or v.peer
+    if body.metadata and len(msgspec.json.encode(body.metadata)) > METADATA_LIMIT:
+        raise invalid("metadata", f"it has at most {METADATA_LIMIT // 1024} KiB")
     session = Session(
         id=v.house.ids.new(),
-        user=_user(body) or body.client_name or f"a program at {ip}",
+        user=_user(body) or body.client_name or f"a program at {v.peer}",
         client_name=body.client_name,
         client_ip=ip,
         metadata=body.metadata or {},

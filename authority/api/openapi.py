@@ -15,7 +15,7 @@ from .problems import TITLES
 
 _REF = "#/components/schemas/{name}"
 _ALWAYS = (403, 413)
-_WITH_BODY = (415, 422)
+_WITH_BODY = (408, 415, 422)
 _STREAM = {
     "summary": "What happens, as server-sent events",
     "operationId": "events",
@@ -97,7 +97,7 @@ def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, o
 
 
 def _codes(door: Door) -> list[int]:
-    codes = {*door.codes, *_ALWAYS, *(_WITH_BODY if door.body is not None else ())}
+    codes = {*door.codes, *_ALWAYS, *(_WITH_BODY if door.body is not None and not door.reads_body_itself else ())}
     if door.path.startswith("/api/"):
         codes.add(401)
     if not door.open_to_all:

@@ -15,7 +15,7 @@ import msgspec
 
 from authority.core.model import Entry, Equipment, Session
 
-from .doors import invalid
+from .request_body import invalid
 
 Item = TypeVar("Item")
 Key = tuple[float | str, ...]

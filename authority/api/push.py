@@ -23,8 +23,9 @@ from authority.ports import EventRow
 from authority.service import Service
 from authority.wire import Ping, ReadbackView, StatusView
 
-from .doors import House, Visit, answered, invalid
+from .doors import House, Visit, answered
 from .peer_limit import PeerLimit
+from .request_body import invalid
 
 PATH = "/api/events"
 REPLAY_PAGE = 200
@@ -121,7 +122,8 @@ class Streams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a stream, or refuse it."""
-        answer = await answered(self.house, self.opened(Stream, Request(scope)))
+        kind = UnchunkedStream if scope["http_version"] == "1.0" else Stream
+        answer = await answered(self.house, self.opened(kind, Request(scope)))
         await answer(scope, receive, send)
 
     async def opened(self, kind: type[Stream], request: Request) -> Stream:
@@ -134,7 +136,7 @@ class Stream:
 
     def __init__(self, streams: Streams, request: Request) -> None:
         """Take `role`, `session_id` and `after` of the request, or refuse it."""
-        visit = Visit(streams.house, request, dict(request.scope["headers"]), None)
+        visit = Visit(streams.house, request, dict(request.scope["headers"]), None, request.receive)
         self._streams = streams
         self._service = streams.house.service
         self._peer = visit.peer
@@ -260,6 +262,15 @@ class Stream:
     async def send_end(self, send: Send) -> None:
         """End."""
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class UnchunkedStream(Stream):
+    """The same for an HTTP/1.0 client, which knows no chunks."""
+
+    @staticmethod
+    def encode(messages: Sequence[Message]) -> bytes:
+        """Return messages as a part of a body that ends with its connection."""
+        return b"".join([message.frame for message in messages])
 
 
 def connection_of(send: Send) -> asyncio.Transport:

@@ -7,7 +7,8 @@ import msgspec
 from authority.core import messages as m
 
 from . import bodies as b
-from .doors import Door, Visit, invalid
+from .doors import Door, Visit
+from .request_body import invalid
 
 
 def leave(v: Visit) -> b.LeftAnswer:

@@ -58,4 +58,5 @@ class Switch:
                 parameters[below.name] = segment
             node = below
         scope["path_params"] = parameters
-        return node.doors.get(scope["method"])
+        method = scope["method"]
+        return node.doors.get("GET" if method == "HEAD" else method)

@@ -5,7 +5,7 @@ What they send is dropped as it comes, and who sends much is closed; so nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -70,8 +70,14 @@ class SocketDoor:
 class Listener(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, for a client that has nothing to say: what comes is bounded, and never kept."""
 
+    on_connection_lost: Callable[[], None] = staticmethod(lambda: None)
     _heard = 0
     _since = 0.0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who counts the connections."""
+        super().connection_lost(exc)
+        self.on_connection_lost()
 
     def data_received(self, data: bytes) -> None:
         """Take what a client sends: so much in five seconds, and no more than that while it does not read."""

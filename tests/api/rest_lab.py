@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,18 @@ def refused(answer: requests.Response, status: int, code: str) -> Json:
 class Authority:
     """One authority process on a port of its own; `log` is what it wrote to its standard error."""
 
-    def __init__(self, place: Path, *, lab: str | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        lab: str | None = None,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "authority"),
+        preexec: Callable[[], None] | None = None,
+    ) -> None:
         self.place = place
+        self._program = program
+        self._preexec = preexec
         self.data = place / "data"
         self._errors = place / "stderr.txt"
         self._env = {**os.environ, **(env or {})}
@@ -73,10 +83,16 @@ class Authority:
 
     def start(self) -> None:
         """Start the process on the same data and, after the first time, the same port."""
-        command = [sys.executable, "-m", "authority", "serve", "--port", str(self._port), *self._arguments]
+        command = [sys.executable, *self._program, "serve", "--port", str(self._port), *self._arguments]
         with self._errors.open("a", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self._env, cwd=ROOT
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=self._env,
+                cwd=ROOT,
+                preexec_fn=self._preexec,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -214,10 +230,10 @@ class Person:
 
 
 @contextmanager
-def running(place: Path, *, lab: str | None = None, env: Mapping[str, str] | None = None) -> Iterator[Authority]:
-    """Run an authority for as long as a test needs it."""
+def running(place: Path, **how: Any) -> Iterator[Authority]:
+    """Run an authority for as long as a test needs it; `how` is as `Authority` takes it."""
     place.mkdir(parents=True, exist_ok=True)
-    authority = Authority(place, lab=lab, env=env)
+    authority = Authority(place, **how)
     try:
         yield authority
     finally:

@@ -35,7 +35,7 @@ def test_anybody_stops_a_running_command_and_it_ends_as_stopped(
     ann.begins("move_to", motor, "k", position=100)
     answer = ok(lab.post(f"/equipment/{motor}/stop", body))
     delivered = {"success": True, "equipment_id": motor, "delivered": True, "outcome": "stopped", "error": None}
-    assert answer == delivered
+    assert answer == {**delivered, "recorded": True, "ignored": []}
     ended = ok(ann.command("move_to", motor, "k", position=100))
     assert (ended["success"], ended["outcome"], ended["data"]) == (False, "stopped", None)
     assert ended["error"]

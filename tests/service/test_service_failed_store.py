@@ -11,7 +11,9 @@ from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
 
 from authority.committer import Committer, StoreFailed
 from authority.core import messages as m
+from authority.core.model import Session, SessionId
 from authority.ports import EventRow
+from authority.service import RequestFailed
 
 
 @pytest.fixture
@@ -150,5 +152,24 @@ def test_after_a_fault_in_a_step_the_half_filled_batch_is_never_written(path: Pa
         await committer.close()
         assert disk.load().seq == 0
         disk.close()
+
+    asyncio.run(run())
+
+
+def test_a_request_that_cannot_be_encoded_is_refused_alone_and_changes_nothing(path: Path) -> None:
+    """REST-29"""
+
+    async def run() -> None:
+        async with lab(path, {X: Slide()}) as here:
+            deep: object = "\ud800"
+            session = Session(id=SessionId("s1"), user="Ann", metadata={"x": deep}, created_at=0.0, last_seen=0.0)
+            before = here.service.seq
+            with pytest.raises(RequestFailed):
+                here.service.apply(m.OpenSession(session=session))
+            assert here.service.table.session(SessionId("s1")) is None
+            assert here.service.seq == before
+            assert here.failures == []
+            here.login(here.person("bob"), X)
+            await here.service.settled()
 
     asyncio.run(run())
