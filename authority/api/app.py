@@ -29,6 +29,14 @@ from .turns import Turns
 from .websocket import PATH, SocketDoor
 
 DOORS = (*equipment.DOORS, *commands.DOORS, *locks.DOORS, *queue.DOORS)
+PARTS = (
+    ("page.css", "text/css"),
+    ("page.js", "text/javascript"),
+    ("words.js", "text/javascript"),
+    ("listen.js", "text/javascript"),
+    ("worker.js", "text/javascript"),
+    ("icon.svg", "image/svg+xml"),
+)
 
 _DEFAULTS = Options()
 
@@ -50,8 +58,9 @@ def make_app(
             Route(PATH, _no_handshake, methods=["GET"]),
             Route("/api", partial(_static, msgspec.json.encode(_index())), methods=["GET"]),
             Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
-            Route("/", partial(_page, _read("page.html")), methods=["GET"]),
-            Route("/docs", partial(_page, _read("docs.html")), methods=["GET"]),
+            Route("/", partial(_file, _read("page/page.html"), "text/html"), methods=["GET"]),
+            *(Route(f"/{name}", partial(_file, _read(f"page/{name}"), kind), methods=["GET"]) for name, kind in PARTS),
+            Route("/docs", partial(_docs, _read("docs.html")), methods=["GET"]),
             # What the switch did not take: another method of a door.
             *(Route(door.path, _no_such_method, methods=[door.method]) for door in DOORS),
         ],
@@ -83,7 +92,13 @@ def _read(name: str) -> str:
     return (files("authority.api") / name).read_text(encoding="utf-8")
 
 
-async def _page(text: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _file(text: str, media_type: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    policy = "default-src 'self'; frame-ancestors 'self'"
+    headers = {"content-security-policy": policy, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    return Response(text, media_type=media_type, headers=headers)
+
+
+async def _docs(text: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
     policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'"
     return HTMLResponse(text, headers={"content-security-policy": policy, "cache-control": "no-cache"})
 

@@ -149,6 +149,9 @@ class Stream:
         self._role = role
         if role != "watch":
             self._session = visit.acting(request.query_params.get("session_id", "")).id
+        self._once = visit.query("once", bool, False)
+        if self._once and role != "watch":
+            raise invalid("once", "it is for the role 'watch' only: the other streams prove that a session lives")
         after = visit.query("after", int, None)
         if after is None and "last-event-id" in request.headers:
             after = _number(request.headers["last-event-id"])
@@ -178,6 +181,8 @@ class Stream:
         assert task is not None
         try:
             await self._open(listener, send)
+            if self._once:
+                return True
             while not (await receive())["type"].endswith(".disconnect"):
                 pass
         except StoreFailed:
