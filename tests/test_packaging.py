@@ -158,7 +158,14 @@ def _run(programs: Path, program: str, *arguments: str, cwd: Path) -> subprocess
 @pytest.mark.timeout(INSTALL_S)
 def test_the_wheel_holds_what_is_no_python_too_and_no_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = ["api/page/page.html", "api/page/worker.js", "api/docs.html", "demo_lab.toml", "demo/notebooks/ann.ipynb", "demo/notebooks/bob.ipynb"]
+    wanted = [
+        "api/page/page.html",
+        "api/page/worker.js",
+        "api/docs.html",
+        "demo_lab.toml",
+        "demo/notebooks/ann.ipynb",
+        "demo/notebooks/bob.ipynb",
+    ]
     ours = ["notebook/panel.css", "notebook/panel.js", "py.typed"]
     assert {*(f"authority/{name}" for name in wanted), *(f"jupyter_motorlock/{name}" for name in ours)} <= names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {

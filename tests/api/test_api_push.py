@@ -107,6 +107,24 @@ def test_a_client_that_comes_back_gets_every_event_it_missed_once_and_then_goes_
     assert before < seen
 
 
+def test_who_is_not_reached_by_a_stream_asks_once_and_gets_what_was_missed_and_a_snapshot(
+    lab: Authority, ann: Person, motor: str
+) -> None:
+    """PUSH-20"""
+    with Stream(lab, "once=true") as stream:
+        (snapshot,) = stream.rest()
+    assert snapshot.event == "snapshot"
+    ann.has(motor)
+    seen = snapshot.data["seq"]
+    with Stream(lab, f"once=true&after={seen}") as stream:
+        missed = stream.rest()
+    assert [message.event for message in missed] == ["change", "snapshot"]
+    assert (missed[0].id, missed[1].data["seq"]) == (seen + 1, seen + 1)
+    assert missed[1].data["equipment"][motor]["locked"] is True
+    refused(lab.get(f"/events?once=true&role=feed&session_id={ann.session_id}"), 422, "invalid")
+    refused(lab.get("/events?once=perhaps"), 422, "invalid")
+
+
 def test_a_client_that_missed_nothing_gets_the_snapshot_only(lab: Authority) -> None:
     """PUSH-3"""
     with Stream(lab) as stream:

@@ -41,6 +41,16 @@ def authority(tmp_path: Path) -> Iterator[Authority]:
         running.end()
 
 
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authority that asks for a token."""
+    monkeypatch.setenv("MOTORLOCK_TOKEN", "the-shared-secret-of-this-lab")
+    running = Authority(tmp_path / "guarded")
+    monkeypatch.delenv("MOTORLOCK_TOKEN")
+    yield running
+    running.end()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")

@@ -8,38 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from real_lab import Authority, Person
+from page_words import card, move, moving, says
+from real_lab import Authority
 from typed import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-LIVE = "text=live"
-
-
-def card(page: Page, equipment_id: str) -> Locator:
-    return page.locator(f"[data-equipment={equipment_id}]")
-
-
-def says(page: Page, equipment_id: str, text: str) -> None:
-    page.locator(f"[data-equipment={equipment_id}]", has_text=text).wait_for()
-
-
-def move(person: Person, position: float) -> None:
-    asked = {
-        "command_id": f"to-{position}",
-        "equipment_id": "stage_x",
-        "action": "move_to",
-        "parameters": {"position": position},
-        "session_id": person.session_id,
-        "wait_seconds": 0,
-    }
-    assert person.authority.call("POST", "/equipment/stage_x/command", asked)["outcome"] == "running"
-
-
-def moving(authority: Authority) -> bool:
-    return bool(authority.status()["readback"]["moving"])
 
 
 def position(authority: Authority) -> float:
@@ -78,6 +54,38 @@ def test_the_page_shows_who_has_what_live_and_its_stop_stops(
     assert authority.status()["stopped_by"]["user"] == "Carl"
     says(dark, "stage_x", "Stopped by Carl")
     page.locator("#events li", has_text="stage_x stopped by Carl").wait_for()
+
+
+def test_after_a_stop_the_page_says_who_has_to_resume_and_what_was_switched_off(
+    authority: Authority, open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """RUN-27"""
+    page = open_page(authority.url)
+    narrow, dark = open_page(authority.url, width=390, height=844), open_page(authority.url, width=1280, dark=True)
+    ann = authority.person("Ann")
+    ann.acquire()
+    ann.acquire(equipment_id="ps_abc123")
+    switch = {"command_id": "on", "equipment_id": "ps_abc123", "action": "set_output", "parameters": {"enabled": True}}
+    authority.call("POST", "/equipment/ps_abc123/command", switch | {"session_id": ann.session_id})
+    says(page, "ps_abc123", "on")
+    page.get_by_label("Your name").fill("Carl")
+    places = [page.get_by_role("button", name=f"Stop {name}").bounding_box() for name in ("stage_x", "ps_abc123")]
+    for name in ("stage_x", "ps_abc123", "scope_123"):
+        page.get_by_role("button", name=f"Stop {name}").click()
+        says(page, name, "stopped.")
+    for shown in (page, narrow, dark):
+        says(shown, "stage_x", "Ann has to resume or log in again.")
+        says(shown, "ps_abc123", "Switched off: ")
+        says(shown, "ps_abc123", ". Ann has to resume")
+    after = [page.get_by_role("button", name=f"Stop {name}").bounding_box() for name in ("stage_x", "ps_abc123")]
+    assert after == places, "STOP moved away from under the hand"
+    for shown in (narrow, dark):
+        says(shown, "stage_x", "Stopped by Carl at ")
+        says(shown, "scope_123", "scope_123 stopped by Carl, at ")
+    for name, shown in (("page-stopped", page), ("page-stopped-narrow", narrow), ("page-stopped-dark", dark)):
+        shown.screenshot(path=screenshots / f"{name}.png")
+    authority.call("POST", "/equipment/stage_x/resume", {"session_id": ann.session_id})
+    card(page, "stage_x").get_by_text("Stopped by").wait_for(state="hidden")
 
 
 JAMMED = """
@@ -241,22 +249,17 @@ def test_a_telephone_shows_everything_without_scrolling_sideways(
 
 
 def test_the_page_asks_for_the_token_once_and_keeps_it_out_of_the_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., Page]
+    guarded: Authority, open_page: Callable[..., Page]
 ) -> None:
-    monkeypatch.setenv("MOTORLOCK_TOKEN", "the-shared-secret-of-this-lab")
-    guarded = Authority(tmp_path / "data")
-    try:
-        page = open_page(guarded.url)
-        page.get_by_label("asks for a token").fill("the-shared-secret-of-this-lab")
-        page.get_by_role("button", name="Use it").click()
-        says(page, "stage_x", "free")
-        page.reload()
-        says(page, "stage_x", "free")
-        page.get_by_role("button", name="Stop stage_x").click()
-        says(page, "stage_x", "stopped.")
-        assert "secret" not in page.url
-    finally:
-        guarded.end()
+    page = open_page(guarded.url)
+    page.get_by_label("asks for a token").fill("the-shared-secret-of-this-lab")
+    page.get_by_role("button", name="Use it").click()
+    says(page, "stage_x", "free")
+    page.reload()
+    says(page, "stage_x", "free")
+    page.get_by_role("button", name="Stop stage_x").click()
+    says(page, "stage_x", "stopped.")
+    assert "secret" not in page.url
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -272,6 +275,8 @@ def test_the_pages_need_nobody_but_the_authority(
     page.get_by_text("stage_x" if path == "/" else "/api/locks/acquire").first.wait_for()
     assert [url for url in asked if not url.startswith(authority.url)] == []
     assert complaints == []
+    icon = page.locator("link[rel=icon]").evaluate("link => fetch(link.href).then(reply => reply.ok)")
+    assert icon is True
 
 
 def test_the_reference_page_shows_a_body_and_finds_a_path(

@@ -44,7 +44,7 @@ function card(id) {
   parts.clear = clearing(id);
   parts.more.type = "button";
   parts.more.addEventListener("click", () => { made.open = !made.open; show(id); });
-  const says = element("div", "says");
+  const says = parts.says = element("div", "says");
   parts.warn = element("p", "warn");
   parts.warn.setAttribute("role", "status");
   const stop = element("button", "stop", "STOP");
@@ -79,7 +79,8 @@ function show(id, status, ageMs = 0) {
     : state !== "held" ? "–" : s.running ? "nothing ends this while the command runs" : "nothing ends this"));
   explain(id, shown);
   const story = parts.story.textContent;
-  put(parts.warn, [shown.said, story ? "" : warning(shown)].filter(Boolean).join(" ") || lately(shown));
+  const said = shown.said && shown.status.state !== "fault" ? shown.said + cameOfStop(shown) : shown.said;
+  put(parts.warn, said || (story ? "" : warning(shown)) || lately(shown));
   put(parts.more, state === "fault" ? "clear…" : "why?");
   parts.more.hidden = !story;
   parts.more.setAttribute("aria-expanded", shown.open);
@@ -97,6 +98,8 @@ function showReading(parts, readback) {
   const gone = readback.moving && typeof readback.fraction === "number";
   parts.way.classList.toggle("moving", gone);
   parts.gone.style.width = gone ? `${100 * readback.fraction}%` : "0";
+  parts.position.title = typeof number === "number" ? "" : parts.position.textContent;
+  parts.says.classList.toggle("tall", values.some(([, v]) => typeof v === "boolean"));  // for what a stop switches off
   parts.position.classList.toggle("small", typeof number !== "number" || readback.connected === false);
 }
 function asking(entry) {
@@ -109,17 +112,19 @@ function asking(entry) {
 function warning(shown) {
   const s = shown.status, stop = s.stopped_by;
   if (s.fault) return `Fault: ${s.fault}`;
-  if (stop) {
-    const who = `Stopped by ${noted(stop.user, stop.reason)} at ${time(stop.at)}${switchedOff(shown)}.`;
-    return s.holder ? `${who} ${s.holder.user} has to resume, or log in again, before it takes commands.` : who;
-  }
+  if (stop) return `Stopped by ${noted(stop.user, stop.reason)} at ${time(stop.at)}.${cameOfStop(shown)}`;
   if (s.holder?.suspect) return `Nothing is heard of ${s.holder.user}: whoever asks gets it, once it is at rest.`;
   return "";
 }
 function lately(shown) {
-  const [event, more] = shown.stop ? [shown.stop.event, switchedOff(shown)] : [shown.outside, ""];
+  const event = shown.stop?.event ?? shown.outside;
   if (!event || Date.now() - new Date(event.timestamp) > LATELY_MS) return "";
-  return `${sentence(event)}, at ${time(event.timestamp, true)}${more}.`;
+  return `${sentence(event)}, at ${time(event.timestamp, true)}.${shown.stop ? cameOfStop(shown) : ""}`;
+}
+function cameOfStop(shown) {
+  const s = shown.status, off = switchedOff(shown);
+  const resume = s.stopped_by && s.holder ? ` ${s.holder.user} has to resume or log in again.` : "";
+  return (off.length ? ` Switched off: ${off.join(", ")}.` : "") + resume;
 }
 // A stop of a power supply stops no motion: what it switched off is what people want to know.
 function noteSwitches(shown, readback) {
@@ -130,9 +135,9 @@ function noteSwitches(shown, readback) {
   }
 }
 function switchedOff(shown) {
-  if (!shown.stop) return "";
-  const off = Object.keys(shown.offAt).filter(key => Math.abs(shown.offAt[key] - shown.stop.heard) < SWITCHED_MS);
-  return off.length ? `: ${off.map(key => key.replaceAll("_", " ")).join(", ")} switched off` : "";
+  const byStop = key => Math.abs(shown.offAt[key] - shown.stop.heard) < SWITCHED_MS;
+  const off = shown.stop ? Object.keys(shown.offAt).filter(byStop) : [];
+  return off.filter(key => !off.includes(key.replace(/_enabled$/, "")) || !key.endsWith("_enabled")).map(key => key.replaceAll("_", " "));
 }
 
 // --- why equipment is stuck, and a fault ------------------------------------------------------------------------
