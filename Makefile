@@ -49,7 +49,7 @@ pictures: test-browser
 	for one in docs/images/*.png; do ! test -f tests/e2e/screenshots/$${one##*/} || cp tests/e2e/screenshots/$${one##*/} $$one; done
 
 test-slow: .venv/.with-long
-	$(PYTEST) -m "slow and not browser"
+	$(PYTEST) -m "slow and not browser" $(SHARED_OUT)
 
 # The stamps say what .venv has; a change of what is asked for installs anew.
 .venv/.with-%: pyproject.toml constraints.txt | .venv/.made

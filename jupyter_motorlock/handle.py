@@ -82,9 +82,9 @@ class Handle:
 
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
-    `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `equipment_id` and `command`; a declared command of such a
-    name is called by `stage.command(name, ...)`. A name that is a word of Python's own gets a `_` at its end:
-    `mono.move_to(lambda_=633)`.
+    `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `equipment_id`, `command_names` and `command`; a declared
+    command of such a name is called by `stage.command(name, ...)`. A name that is a word of Python's own gets a `_` at
+    its end: `mono.move_to(lambda_=633)`.
     """
 
     __slots__ = ("_commands", "_devices", "_session", "equipment_id")
@@ -161,6 +161,11 @@ class Handle:
             raise AttributeError(name)
         written = {python_name(declared, self._commands): declared for declared in self._commands}
         return self._method(self._declared(written.get(name, name)))
+
+    @property
+    def command_names(self) -> list[str]:
+        """The names of the commands that the equipment declares."""
+        return sorted(self._commands)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *(python_name(name, self._commands) for name in self._commands)})

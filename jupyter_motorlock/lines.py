@@ -19,9 +19,11 @@ from typing import Any, SupportsFloat
 
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.options import OPTIONS
+from jupyter_motorlock.typed_calls import variable_meant, words_of_call
 from jupyter_motorlock.values import Value
 
 OF_A_CELL = frozenset(option.typed for option in OPTIONS["motor"])
+_NUMBER = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
 _STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
@@ -208,7 +210,9 @@ class Line:
 def read_line(
     words: Sequence[str], equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
 ) -> Line:
-    """Read one command given as words (`move_to 12.5`, `move_to position=12.5`)."""
+    """Read one command given as words (`move_to 12.5`, `move_to position=12.5`, also `move_to(12.5)`)."""
+    if fill(words[0], names) not in commands:
+        words = words_of_call(words, equipment_id, names)
     name = fill(words[0], names)
     if name not in commands:
         raise UsageProblem(unknown_command(name, equipment_id, commands))
@@ -227,7 +231,31 @@ def read_line(
             raise UsageProblem(f"{name} got {match[1]} twice; give it once.")
         else:
             named[match[1]] = value
-    return Line(" ".join(typed), commands[name], commands[name].bind(positional, named))
+    try:
+        parameters = commands[name].bind(_without_units(commands[name], positional), named)
+    except UsageProblem as problem:
+        if meant := variable_meant(words[1:], names):
+            raise UsageProblem(f"{str(problem).removesuffix('.')};{meant}") from None
+        raise
+    return Line(" ".join(typed), commands[name], parameters)
+
+
+def _without_units(command: Command, positional: Sequence[object]) -> list[object]:
+    """Return the values without the unit that is typed behind one, as in `move_to 3 mm`; another unit is refused."""
+    declared = list(command.parameters.values())
+    values: list[object] = []
+    for value in positional:
+        parameter = declared[len(values) - 1] if 0 < len(values) <= len(declared) else {}
+        is_left = len(values) == len(declared)
+        units = parameter.get("units")
+        if value == units or (is_left and units and str(value).isalpha()):
+            if value != units:
+                raise UsageProblem(f"{parameter['name']} is in {units}, not in {value}.")
+            continue
+        wanted = declared[len(values)] if not is_left and len(values) < len(declared) else {}
+        number = str(value).removesuffix(wanted.get("units") or "")
+        values.append(number if wanted.get("units") and _NUMBER.fullmatch(number) else value)
+    return values
 
 
 def read_cell(

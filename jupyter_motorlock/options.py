@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any
 
 from jupyter_motorlock.errors import UsageProblem
@@ -45,6 +46,7 @@ class Value:
 
 
 TEXT = Value("a text", str)
+REASON = Value("a reason, which its holder is shown", str)
 NUMBER = Value("a whole number", int)
 TIME = Value("a time such as 30s or 2min", _seconds)
 VARIABLE = Value("the name of a variable", _variable)
@@ -70,7 +72,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("--priority", "priority", NUMBER, 0),
         Option("--no-panel", "no_panel"),
     ),
-    "motor_logout": (Option("--to", "to", TEXT), Option("--force", "force", TEXT)),
+    "motor_logout": (Option("--to", "to", TEXT), Option("--force", "force", REASON)),
+    "motor_keep": (Option("--long", "long"),),
     "motor": (
         Option("-o", "out", VARIABLE),
         Option("--timeout", "timeout_s", TIME),
@@ -89,6 +92,16 @@ def split(magic: str, words: Sequence[str]) -> tuple[list[str], bool]:
     takes = {option.typed for option in OPTIONS.get(magic, ()) if option.value}
     rest = [x for at, x in enumerate(words) if not _OPTION.match(x) and not (at and words[at - 1] in takes)]
     return rest, bool(words) and words[-1] in takes
+
+
+def unquoted(magic: str, words: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Return the first option with a text of several words without quotes, and these words."""
+    texts = {option.typed for option in OPTIONS.get(magic, ()) if option.value in (TEXT, REASON)}
+    for place, word in enumerate(words):
+        following = list(takewhile(lambda one: not _OPTION.match(one), words[place + 1 :]))
+        if word in texts and len(following) > 1:
+            return word, following
+    return None
 
 
 def read(magic: str, words: Sequence[str], filled: Callable[[str], str] = str) -> tuple[list[str], dict[str, Any]]:

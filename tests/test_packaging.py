@@ -171,6 +171,7 @@ def test_the_wheel_holds_what_is_no_python_too_and_no_tests(wheel: Path) -> None
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {
         "authority",
         "jupyter_motorlock",
+        "motorlock.py",
     }
 
 

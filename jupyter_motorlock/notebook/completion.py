@@ -14,6 +14,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.interactiveshell import InteractiveShell
 
 from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.handle import Handle
 from jupyter_motorlock.lines import Command
 from jupyter_motorlock.meant import logged_in
 from jupyter_motorlock.options import OPTIONS, split
@@ -23,6 +24,7 @@ Found: TypeAlias = Iterable[tuple[str, str]]
 """What may be typed, and what it is, as the popup labels it."""
 
 _MAGIC = re.compile(r"\s*(?:\w[\w\s,]*=\s*)?(%{0,2})(motor(?:_\w+)?)\s(.*)", re.DOTALL)
+_HANDLE = re.compile(r"(?:^|.*[^\w.])([A-Za-z_]\w*)\.(\w*)", re.DOTALL)
 _NAME = re.compile(r"\{(\w*)$")
 _TAKE_SEVERAL = frozenset({"motor_login", "motor_logout", "motor_status", "motor_stop", "motor_panel"})
 
@@ -31,6 +33,8 @@ def matcher(session: Callable[[], KernelSession | None], shell: InteractiveShell
     """Return a matcher to put into `Completer.custom_matchers`; `session` returns the kernel's, where it has one."""
 
     def complete_motor_line(context: CompletionContext) -> SimpleMatcherResult:
+        if of_handle := _of_handle(shell, context.text_until_cursor):
+            return of_handle
         line, head = context.text_until_cursor, context.full_text.partition("\n")[0]
         in_cell = context.cursor_line > 0 and head.startswith("%%motor")
         typed = _MAGIC.fullmatch(f"{head} " if in_cell else line)
@@ -47,6 +51,20 @@ def matcher(session: Callable[[], KernelSession | None], shell: InteractiveShell
 
     marked: Matcher = context_matcher(identifier="motorlock")(complete_motor_line)
     return marked
+
+
+def _of_handle(shell: InteractiveShell, line: str) -> SimpleMatcherResult | None:
+    """Return what may follow `stage.` where that is a handle: what the motor can do first, then the handle's own."""
+    typed = _HANDLE.fullmatch(line)
+    handle = shell.user_ns.get(typed[1]) if typed else None
+    if typed is None or not isinstance(handle, Handle):
+        return None
+    commands = handle.command_names
+    own = [name for name in dir(handle) if not name.startswith("_") and name not in commands]
+    kinds = [(name, "command") for name in commands]
+    kinds += [(name, "function" if callable(getattr(Handle, name, None)) else "property") for name in own]
+    found = [SimpleCompletion(text=text, type=kind) for text, kind in kinds if text.startswith(typed[2])]
+    return SimpleMatcherResult(completions=found, suppress=bool(found), matched_fragment=typed[2], ordered=True)
 
 
 def _suggestions(magic: str, text: str, session: KernelSession | None, *, whole_cell: bool) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial, wraps
 
@@ -16,7 +16,7 @@ from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.lines import fill, tokens, unsilenced
 from jupyter_motorlock.notebook.restart import Memory
-from jupyter_motorlock.options import read
+from jupyter_motorlock.options import read, unquoted
 
 Names = Mapping[str, object]
 
@@ -59,6 +59,13 @@ class KernelMagics(Magics):
             self.current.held_changed = partial(self._memory.keep, self.current)
         return self.current
 
+    def refuse_words_without_quotes(self, option: str, words: Sequence[str]) -> None:
+        """Raise `UsageProblem` where a text of several words is typed without quotes; equipment may follow a text."""
+        known = {item["id"] for item in self.session.equipment_list()}
+        if not known.issuperset(words[1:]):
+            text = " ".join(word for word in words if word not in known)
+            raise UsageProblem(f'Put the text in quotes: {option} "{text}"')
+
     def close(self) -> None:
         """Take the panels off the page and end the session."""
         if self.current is not None:
@@ -79,7 +86,10 @@ def of_words(method: Callable[..., object]) -> Callable[..., object]:
     @wraps(method)
     def magic(self: KernelMagics, line: str, local_ns: Names | None = None) -> object:
         filled = partial(fill, names=self.names_of(local_ns))
-        words, given = read(method.__name__, words_of(line), filled)
+        typed = words_of(line)
+        words, given = read(method.__name__, typed, filled)
+        if several := unquoted(method.__name__, typed):
+            self.refuse_words_without_quotes(*several)
         return method(self, [filled(word) for word in words], **given)
 
     made: Callable[..., object] = no_var_expand(needs_local_scope(output_can_be_silenced(line_magic(magic))))

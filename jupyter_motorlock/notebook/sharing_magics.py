@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from IPython.core.magic import magics_class
 
 from jupyter_motorlock import meant, view
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.notebook.kernel_magics import KernelMagics, now, of_words, say
 from jupyter_motorlock.options import read_span
+
+DAY_S = 86_400
+LONGEST_S = 3 * DAY_S  # of a promise; a longer one is asked for twice
 
 
 @magics_class
@@ -35,6 +40,7 @@ class SharingMagics(KernelMagics):
     def _logout(self, name: str, to: str | None, force: str | None) -> str:
         session = self.session
         if to is not None:
+            self._refuse_nobody(name, to)
             draining = session.hand_over(name, to)["state"] == "draining"
             return f"{name} is handed over to {to}{' as soon as it is at rest' if draining else ''}."
         if force is None and session.leave(name):
@@ -47,20 +53,39 @@ class SharingMagics(KernelMagics):
             return f"{name} was taken from its holder, who is told that you did it and why."
         return f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back."
 
+    def _refuse_nobody(self, name: str, user: str) -> None:
+        """Raise `UsageProblem` where this kernel holds it and nobody of that name waits."""
+        status = self.session.status(name)
+        waiting = [entry["user"] for entry in status["queue"]]
+        known = {part for entry in status["queue"] for part in (entry["user"], entry["session_id"], entry["queue_id"])}
+        if view.holds(status, self.session.session_id) and user not in known:
+            others = f" (there {'waits' if len(waiting) == 1 else 'wait'} {' and '.join(waiting)})" if waiting else ""
+            raise UsageProblem(
+                f"{user} does not wait for {name}{others}, and it is handed over to one who waits: "
+                f"{user} types %motor_login {name} --wait, and then you this again."
+            )
+
     @of_words
-    def motor_keep(self, words: list[str]) -> None:
+    def motor_keep(self, words: list[str], long: bool) -> None:
         """Promise until when you need a motor, so that idling does not end it: `%motor_keep 3h "overnight scan"`.
 
         ::
 
-          %motor_keep [NAME] TIME [NOTE]
+          %motor_keep [NAME] TIME [NOTE] [--long]
 
         TIME is such as `45min`, `3h` or `1h30min`; `0s` takes the promise back. Others see the time and the note.
+
+        --long  more than three days are meant: %motor_keep 120h "long exposure" --long
         """
         named, rest = meant.named_first(self.session, words)
         name, seconds = named or meant.one(self.session, []), read_span(rest[0]) if rest else None
         if seconds is None or len(rest) > 2:
             raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
+        if seconds > LONGEST_S and not long:
+            until = (now() + timedelta(seconds=seconds)).isoformat()
+            days = f"{seconds / DAY_S:.0f} days"
+            told = f"That would keep {name} from others for {days}, until {view.clock(until, now())}"
+            raise UsageProblem(f"{told}; if you mean it, add --long.")
         kept = self.session.keep(name, seconds, *rest[1:])["kept"]
         say(f"{name} is kept{view.until(kept, now())}." if kept else f"{name} is no longer kept; idling runs again.")
 

@@ -8,7 +8,7 @@ import requests
 
 def test_cleanup_ends_the_sessions_whose_time_is_over_and_says_which(lab):
     """REST-19"""
-    answer = requests.post(f"{lab.url}/api/locks/cleanup", timeout=5)
+    answer = requests.post(f"{lab.url}/api/locks/cleanup", timeout=30)
     assert answer.status_code == 200
     assert answer.json() == {
         "success": True,
@@ -21,7 +21,7 @@ def test_cleanup_ends_the_sessions_whose_time_is_over_and_says_which(lab):
 @pytest.mark.parametrize("path", ["connect", "discover", "disconnect/stage_x"])
 def test_connecting_over_the_interface_is_answered_with_a_sentence(lab, path):
     """REST-20"""
-    answer = requests.post(f"{lab.url}/api/equipment/{path}", timeout=5)
+    answer = requests.post(f"{lab.url}/api/equipment/{path}", timeout=30)
     assert answer.status_code == 501
     assert answer.json()["detail"] == (
         "What is connected here is decided by the lab file; change it there and restart the authority."
@@ -30,11 +30,11 @@ def test_connecting_over_the_interface_is_answered_with_a_sentence(lab, path):
 
 def test_cleanup_tells_a_session_that_expired(lab):
     """REST-19"""
-    short = requests.post(f"{lab.url}/api/locks/sessions/create", json={"timeout_seconds": 1}, timeout=5).json()
+    short = requests.post(f"{lab.url}/api/locks/sessions/create", json={"timeout_seconds": 1}, timeout=30).json()
     ended: list[str] = []
     while short["session_id"] not in ended:
-        ended += requests.post(f"{lab.url}/api/locks/cleanup", timeout=5).json()["session_ids"]
-        known = requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=5)
+        ended += requests.post(f"{lab.url}/api/locks/cleanup", timeout=30).json()["session_ids"]
+        known = requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=30)
         if known.status_code == 404:
             break
-    assert requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=5).status_code == 404
+    assert requests.get(f"{lab.url}/api/locks/sessions/{short['session_id']}", timeout=30).status_code == 404

@@ -94,6 +94,40 @@ def test_a_mistyped_line_is_answered_by_one_sentence(line: str, sentence: str) -
     assert problem(line) == sentence
 
 
+class AHandle:
+    equipment_id = "stage_x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["move_to(3)", "stage_x.move_to(3)", "stage.move_to( 3 )", "move_to(position=3)", "move_to 3 mm", "move_to 3mm",
+     "move_to {place}", "move_to({place})"],
+)  # fmt: skip
+def test_a_call_and_a_unit_are_taken_as_they_are_meant(line: str) -> None:
+    """NB-93"""
+    assert sent(line, stage=AHandle(), place=3) == {"position": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("other.move_to(3)", "This is for stage_x, and other is another; write: move_to VALUE"),
+        ("move_to 3 um", "position is in mm, not in um."),
+        ("move_to place", "position must be a number in mm, not 'place'; did you mean {place}, your variable?"),
+        ("move_to 1 2 mm", "move_to: too many positional arguments; write: move_to POSITION"),
+        ("mvoe_to(3)", "stage_x has no command mvoe_to; did you mean move_to (it has configure, home, move_to)?"),
+        (
+            "for x in range(3):",
+            "for is Python, and a line here is one command; loops and the like belong in a normal cell, with the "
+            "handle: for place in (1, 2, 3): stage.move_to(place)",
+        ),
+    ],
+)
+def test_what_is_python_and_no_command_is_answered_by_what_to_type(line: str, sentence: str) -> None:
+    """NB-93"""
+    assert problem(line, place=3, other=object()) == sentence
+
+
 class Millimetres(float):
     """A value that shows its unit."""
 

@@ -787,7 +787,7 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
     assert ann.complete("%motor_login st") == ["stage_x", "stage_y"]
     assert ann.complete("%motor_login stage_x --w") == ["--wait", "--watch"]
     assert ann.complete("%motor_events st") == ["stage_x", "stage_y"]
-    assert ann.complete("%motor_events stage_x --") == ["--last"]
+    assert ann.complete("%motor_events stage_x --") == ["--ids", "--last"]
     assert ann.complete("%motor mo") == ["move_by", "move_to"]
     assert ann.complete("%motor stage_x pos") == ["position"]
     assert ann.complete("%%motor\nmove_to 1\nho") == ["home"]
@@ -797,7 +797,18 @@ def test_tab_offers_names_options_commands_and_parameters(ann: Notebook) -> None
     assert "move_to" not in ann.complete("%%motor mo")
     assert "stage_y" not in ann.complete("%motor move_to 1 --timeout st")
     assert ann.complete("stage = %motor_login stage_x st") == ["stage_y"]
-    assert ann.complete("stage.mov") == ["move_by", "move_to"] or "stage.move_to" in ann.complete("stage.mov")
+    assert ann.complete("stage.mov") == ["move_by", "move_to"]
+
+
+def test_tab_on_a_handle_offers_its_commands_first_and_says_what_each_is(ann: Notebook) -> None:
+    """NB-94"""
+    ann.value("stage = %motor_login stage_x --no-panel\nother = 3")
+    offered = dict(zip(ann.complete("print(stage."), ann.labels("print(stage."), strict=True))
+    assert list(offered)[:4] == ["home", "move_by", "move_to", "park"]
+    kinds = [offered[name] for name in ("move_to", "stop", "reading")]
+    assert kinds == ["command", "function", "property"]
+    assert list(offered.values()) == sorted(offered.values(), key=lambda kind: kind != "command")
+    assert "real" in " ".join(ann.complete("other."))
 
 
 def test_tab_offers_choices_and_the_users_variables(ann: Notebook) -> None:

@@ -140,7 +140,7 @@ def test_the_kernel_was_restarted(ann: Notebook) -> None:
     [
         "the command is misspelt",
         "a parameter is missing",
-        "a unit is typed after the number",
+        "another unit is typed after the number",
         "the target is outside the limits",
         "a line of a cell is beyond the limits",
         "a distance of a cell leads beyond the limits",

@@ -89,7 +89,7 @@ for step in range(100):
 """
 UNTIL_STOPPED = """
 import time
-give_up = time.monotonic() + 10
+give_up = time.monotonic() + 30
 while "stop" not in session.done:
     assert time.monotonic() < give_up, "no click came while the cell ran"
     time.sleep(0.01)
@@ -162,7 +162,7 @@ def test_a_moving_position_is_sent_a_few_times_a_second_and_the_last_one_is_show
     began = time.monotonic()
     front.run(MOVING)
     front.until(lambda: "101.000 mm" in front.panel, "the last position")
-    assert 3 <= len(front.updates) <= 2 + (time.monotonic() - began) / 0.25
+    assert 2 <= len(front.updates) <= 2 + (time.monotonic() - began) / 0.25
 
 
 def test_a_scan_of_quick_commands_is_sent_a_few_times_a_second(front: Front) -> None:

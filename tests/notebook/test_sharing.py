@@ -101,6 +101,31 @@ def test_one_who_waits_for_two_gets_both_at_once(ann: Notebook, authority: Autho
     assert ann.value("y.move_by(1)") == "1.0 mm" or ann.value("y.position()")
 
 
+def test_a_text_without_quotes_is_answered_by_the_line_with_quotes(ann: Notebook, authority: Authority) -> None:
+    """NB-93"""
+    wrong = ann.run("stage = %motor_login stage_x --note align the beam --no-panel")
+    assert wrong.error == 'UsageProblem: Put the text in quotes: --note "align the beam"'
+    assert authority.status()["state"] == "free"
+    assert ann.run("%motor_login --note align stage_x --no-panel").stdout == "stage_x is yours.\n"
+    assert 'Put the text in quotes: --force "it melts"' in ann.run("%motor_logout stage_x --force it melts").error
+    missing = ann.run("%motor_logout stage_x --force").error
+    assert "--force of %motor_logout takes a reason, which its holder is shown, and none follows it." in missing
+    assert authority.status()["state"] == "held"
+
+
+def test_a_hand_over_to_one_who_does_not_wait_says_that_they_have_to_wait_first(
+    ann: Notebook, authority: Authority
+) -> None:
+    """NB-93 NB-30"""
+    ann.run(LOGIN)
+    authority.person("Cem").acquire(wait=True)
+    assert ann.run("%motor_logout stage_x --to Bob").error == (
+        "UsageProblem: Bob does not wait for stage_x (there waits Cem), and it is handed over to one who waits: "
+        "Bob types %motor_login stage_x --wait, and then you this again."
+    )
+    assert authority.status()["holder"]["user"] == "Ann"
+
+
 def test_a_script_takes_two_or_none_and_gives_both_back(authority: Authority) -> None:
     """NB-26"""
     lab = jupyter_motorlock.connect(authority.url, user="script")
@@ -124,6 +149,10 @@ def test_a_promise_is_made_shown_and_taken_back(ann: Notebook, bob: Notebook, au
     assert ", kept until " in bob.run("%motor_status stage_x").stdout
     assert ann.run("%motor_keep stage_x 0s").stdout == "stage_x is no longer kept; idling runs again.\n"
     assert authority.status()["kept"] is None
+    assert "for 12 days, until " in ann.run("%motor_keep 300h").error
+    assert "if you mean it, add --long." in ann.run("%motor_keep 300h").error
+    assert authority.status()["kept"] is None
+    assert ann.run("%motor_keep 300h --long").status == "ok"
     wrong = ann.run("%motor_keep tomorrow")
     assert "Say for how long, such as 45min, 3h or 1h30min" in wrong.error
 
@@ -165,7 +194,7 @@ def test_a_holder_hands_over_to_one_who_waits_and_is_refused_for_one_who_does_no
     """NB-30"""
     ann.run(LOGIN)
     nobody = ann.run("%motor_logout stage_x --to Bob")
-    assert "There is no such place in the queue for stage_x; nothing has changed." in nobody.error
+    assert "Bob does not wait for stage_x, and it is handed over to one who waits" in nobody.error
     bob.run("%motor_ask stage_x")
     assert ann.run("%motor_logout --to Bob").stdout.endswith("stage_x is handed over to Bob.\n")
     assert authority.status()["holder"]["user"] == "Bob"

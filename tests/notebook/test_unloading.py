@@ -129,3 +129,12 @@ def test_reloading_leaves_one_of_everything_and_can_log_in_again(ann: Notebook, 
     ann.value("stage = %motor_login stage_x --no-panel")
     assert ann.value("stage.move_to(0.25)") == "0.25 mm"
     assert ann.kernel.keeper_pid
+
+
+def test_the_name_that_people_try_first_loads_it_too(kernel: Kernel) -> None:
+    """NB-93"""
+    ann = Notebook(kernel, load=False)
+    assert ann.run("%load_ext motorlock").status == "ok"
+    assert "stage_x is free." in ann.run("%motor_status").stdout
+    assert ann.run("%unload_ext motorlock").status == "ok"
+    assert "not found" in ann.run("%motor_status").stderr
