@@ -16,6 +16,7 @@ import pytest
 import requests
 
 PATIENCE_S = 60.0
+LETTERS_BESIDE = 60  # of code, in one of two notebooks side by side in a window of 1,280 pixels
 NOT_INSTALLED = """
 import sys
 sys.modules[{name!r}] = None
@@ -103,6 +104,7 @@ def test_the_notebooks_of_ann_and_bob_play_their_story_in_two_kernels(
     assert process.returncode == 0, said
     assert any("EquipmentInUse" in line and "Ann" in line for line in _lines(said, "Bob"))
     assert re.search(r"^Bob: has it \d+ ms after the kill", said, re.MULTILINE)
+    assert re.search(r"^Bob: moves the stage to 12\.5\d* mm in ", said, re.MULTILINE)
     assert said.splitlines()[-1].startswith("Lab: all of it went as it should")
     assert list((place / "temporary").glob("motorlock-demo-*")) == []
 
@@ -154,3 +156,13 @@ def test_the_notebooks_carry_no_outputs(name: str) -> None:
 
     book = json.loads((files("authority.demo") / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
     assert all(not cell["outputs"] for cell in book["cells"] if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("name", ["ann", "bob"])
+def test_the_code_of_the_notebooks_fits_side_by_side_on_a_small_screen(name: str) -> None:
+    """NB-95"""
+    from importlib.resources import files
+
+    book = json.loads((files("authority.demo") / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    lines = [line.rstrip() for cell in book["cells"] if cell["cell_type"] == "code" for line in cell["source"]]
+    assert [line for line in lines if len(line) > LETTERS_BESIDE] == []

@@ -138,7 +138,7 @@ class Scene:
         _went_well(self._bob, f"move to {BOBS_MM} mm", ran)
         at = self._readback()["position"]
         _expect(abs(float(at) - BOBS_MM) < 0.1, f"the stage is at {BOBS_MM} mm", at)
-        _say("Bob", f"moves the stage to {ran.text} mm in {ran.took_s:.1f} s.")
+        _say("Bob", f"moves the stage to {ran.text} in {ran.took_s:.1f} s.")
         _went_well(self._bob, "log out", self._bob.run("logout"))
         _expect(self._status()["state"] == "free", f"{STAGE} is free", self._status()["state"])
         _say("Bob", f"logs out; {STAGE} is free.")

@@ -56,6 +56,7 @@ FAULTS = """(() => {
   }
   return faults;
 })()"""
+COMMAND_CUT = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.ml-read > .ml-dim'))"
 HEIGHT = "document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .motorlock').offsetHeight"
 
 
@@ -97,7 +98,7 @@ def opened(page: Page) -> OpenNotebook:
 def test_the_panel_is_readable_and_keeps_its_height_in_all_its_states(
     authority: Authority, lab: Lab, open_page: Callable[..., Page], camera: Camera, dark: bool
 ) -> None:
-    """NB-46 NB-47 NB-43 NB-48"""
+    """NB-46 NB-47 NB-43 NB-48 NB-95"""
     carl = authority.person("Carl")
     carl.acquire()
     carl.release()
@@ -110,6 +111,9 @@ def test_the_panel_is_readable_and_keeps_its_height_in_all_its_states(
     ann.wait_panel("move_to(position=95) by you")
     ann.page.locator(".ml-way > i").wait_for()
     camera.take(ann, "moving")
+    ann.page.set_viewport_size({"width": 450, "height": 900})
+    ann.page.wait_for_timeout(400)  # the layout of JupyterLab follows the window
+    assert ann.page.evaluate(COMMAND_CUT) <= 0, "the running command is cut"
     look = f"%env MOTORLOCK_USER=Bob Bolt\n{LOAD}\n{LOOK}"
     bob = opened(open_page(lab.write("bob", look, '%motor_ask stage_x "five minutes of beam"', "1 + 1"), dark=dark))
     bob.run_next()
@@ -208,6 +212,7 @@ def test_every_control_is_reached_and_used_by_keyboard(authority: Authority, ann
     keys.press("Enter")
     page.locator(".motorlock-more").wait_for()
     keys.press("Tab")
+    keys.press("Tab")  # past Dock and STOP
     keys.press("Tab")
     keys.type("3h overnight scan")
     keys.press("Tab")
@@ -295,7 +300,7 @@ def test_the_browser_notifies_once_when_it_is_your_turn_and_only_where_it_may(
 def test_a_panel_whose_kernel_was_shut_down_or_is_not_reached_offers_nothing_and_says_why(
     lab: Lab, ann: OpenNotebook, screenshots: Path
 ) -> None:
-    """NB-48"""
+    """NB-48 NB-95"""
     gone, apart = (ann.page.locator(f".{kind}:visible") for kind in ("ml-gone", "ml-apart"))
     buttons, height = ann.page.locator(".motorlock button:visible"), ann.page.evaluate(HEIGHT)
     assert (gone.count(), apart.count(), buttons.count()) == (0, 0, 3)
@@ -306,4 +311,6 @@ def test_a_panel_whose_kernel_was_shut_down_or_is_not_reached_offers_nothing_and
     ann.page.evaluate("jupyterapp.commands.execute('kernelmenu:shutdown') && null")
     gone.wait_for()
     assert (apart.count(), buttons.count()) == (0, 0)
+    said = ann.page.locator(".jp-OutputArea-output", has_text="stage_x is yours.").last
+    assert "line-through" in said.evaluate("said => getComputedStyle(said).textDecoration"), "it is not so any more"
     assert ann.page.evaluate(HEIGHT) == height
