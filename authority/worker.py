@@ -26,6 +26,7 @@ from .ports import Clock, Driver, MotionStopped, Readback, can_stop, fence_of_co
 STOP_DEADLINE_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 READ_DEADLINE_S = 2.0
+NOTHING_TO_STOP = "it has nothing to stop"
 PROGRESS_S = 0.1
 _MOVING_S, _RESTING_S = 0.05, 0.5
 
@@ -50,7 +51,7 @@ class Told(Protocol):
 
 
 class StopResult(msgspec.Struct, frozen=True):
-    """Whether the driver has taken a stop; if not, `error` says why in one sentence."""
+    """Whether the driver has taken a stop; `error` says why not, or that there is nothing to stop."""
 
     delivered: bool
     error: str | None = None
@@ -160,7 +161,8 @@ class Worker:
         # A stop on its way may be what ended it, and ends what waits behind it before the next can begin.
         await self._no_stop.wait()
         if self._delivered != delivered:
-            outcome, error = Outcome.STOPPED, error or f"{self.equipment} was stopped"
+            outcome = Outcome.STOPPED
+            error = error or f"{self.equipment} was stopped"
         await self._read()
         self._over(ordered, outcome, data, error)
 
@@ -236,7 +238,7 @@ class Worker:
         finally:
             if lane is not None:
                 lane.end()
-        return StopResult(True)
+        return StopResult(True, None if can_stop(self.driver) else NOTHING_TO_STOP)
 
     @property
     def fraction(self) -> float | None:

@@ -58,7 +58,9 @@ def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str |
         for equipment_id in equipment_ids:
             try:
                 reply = session.stop(equipment_id, reason)
-                if reply.get("delivered", True):
+                if reply.get("outcome") == "nothing_to_stop":
+                    done.append(f"{equipment_id} has nothing to stop")
+                elif reply.get("delivered", True):
                     is_recorded = reply.get("recorded", True)
                     done.append(f"{equipment_id} was stopped{'' if is_recorded else ', which is not on disk yet'}")
                 else:

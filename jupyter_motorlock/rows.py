@@ -35,6 +35,7 @@ _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a 
     "command_finished": "{equipment_id} {action}: {outcome}",
     "stopped": "{equipment_id} stopped by {by}",
     "stop_not_delivered": "STOP of {equipment_id} by {by} was NOT DELIVERED",
+    "nothing_to_stop": "STOP of {equipment_id} by {by}",
     "resumed": "{user} goes on with {equipment_id} after the stop",
     "fault": "{equipment_id} has a fault",
     "fault_cleared": "fault of {equipment_id} cleared by {user}",
@@ -107,7 +108,8 @@ def acts(events: Iterable[Fields]) -> list[Fields]:
 
 def sentence(event: Fields) -> str:
     """Return what happened, in plain words; an event that is not known here is said by its name."""
-    name = "stop_not_delivered" if event.get("delivered") is False else event["event"]
+    name = "nothing_to_stop" if event["event"] == "stopped" and event.get("error") else event["event"]
+    name = "stop_not_delivered" if event.get("delivered") is False else name
     name = "lock_parking" if event.get("parking") else name
     words = _WORDS.get(name, f"{name.replace('_', ' ')}: {{equipment_id}}, {{user}}")
     fields = {key: view.value(given) for key, given in event.items() if given is not None}

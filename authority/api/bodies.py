@@ -378,16 +378,20 @@ class CheckAnswer(Struct):
     commands: list[CheckedView]
 
 
-class StopAnswer(Struct):
-    """Whether the driver took the stop in time; `error` says why not, `ignored` what of the body was of no use.
+StopOutcome = Literal["stopped", "stop_not_delivered", "nothing_to_stop"]
 
+
+class StopAnswer(Struct):
+    """Whether the driver took the stop in time; `error` says why not, or that there is nothing to stop.
+
+    `ignored` says what of the body was of no use.
     `recorded` is false while the store has not taken it: it was carried out all the same.
     """
 
     success: bool
     equipment_id: str
     delivered: bool
-    outcome: Literal["stopped", "stop_not_delivered"]
+    outcome: StopOutcome
     error: str | None
     recorded: bool
     ignored: list[str]

@@ -13,6 +13,7 @@ from authority import __version__
 from authority.committer import StoreFailed
 from authority.core import messages as m
 from authority.core.model import Equipment, SessionId
+from authority.worker import StopResult
 
 from . import bodies as b
 from .doors import Door, Visit
@@ -103,7 +104,7 @@ async def stop(v: Visit) -> b.StopAnswer:
     session_id, user = _stopper(v, body)
     v.service.record_stop(equipment_id, session_id, user, body.reason, result)
     recorded = await _is_recorded(v)
-    outcome: Literal["stopped", "stop_not_delivered"] = "stopped" if result.delivered else "stop_not_delivered"
+    outcome = _stop_outcome(result)
     return b.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
 
 
@@ -140,6 +141,12 @@ async def _is_recorded(v: Visit) -> bool:
     except (StoreFailed, TimeoutError):
         return False
     return True
+
+
+def _stop_outcome(result: StopResult) -> b.StopOutcome:
+    if not result.delivered:
+        return "stop_not_delivered"
+    return "stopped" if result.error is None else "nothing_to_stop"
 
 
 def resume(v: Visit) -> b.DoneAnswer:

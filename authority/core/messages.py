@@ -175,7 +175,7 @@ class Finish(Request, frozen=True, kw_only=True):
 class Stop(Request, frozen=True, kw_only=True):
     """A stop has been given to the driver; `user` None means that the authority itself ordered it.
 
-    `error` is why it was not delivered.
+    `error` is why it was not delivered, or that there is nothing to stop.
     """
 
     equipment: EquipmentId
@@ -416,7 +416,7 @@ class CommandFinished(EquipmentEvent, frozen=True, kw_only=True):
 class Stopped(EquipmentEvent, frozen=True, kw_only=True):
     """A stop was given to the driver. `blocks`: the holder must resume before the next control command.
 
-    `error` is why it was not delivered, in one sentence.
+    `error` is why it was not delivered, or that there is nothing to stop, in one sentence.
     """
 
     by: str | None

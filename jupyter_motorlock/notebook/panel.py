@@ -142,7 +142,9 @@ class Panel:
         said = panel_html.NOT_DELIVERED.format(name=self.equipment_id)
         try:
             reply = self._session.stop(self.equipment_id)
-            if reply["delivered"]:
+            if reply.get("outcome") == "nothing_to_stop":
+                said = f"{self.equipment_id} has nothing to stop."
+            elif reply["delivered"]:
                 said = f"{_now():%H:%M:%S} stop delivered."
             elif reply.get("error"):
                 said = f"{said} The driver says: {reply['error']}"

@@ -10,6 +10,9 @@ import pytest
 from rest_lab import Authority, Person, ok, refused, running, until
 from unruly_drivers import RAISES
 
+from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.interrupt import stop_all
+
 CLASSES = {"blocks": "Unruly", "loops": "UnrulyOnTheLoop"}
 UNREADABLE = ["nothing", "position", "moving", "list", "much", *RAISES]
 SAYS_IT = """
@@ -28,6 +31,8 @@ options = { says = "surrogate" }
 [equipment.never_opens]
 driver = "tests.api.unruly_drivers:Unruly"
 options = { opens = "exit", says = "exit" }
+[equipment.detector]
+driver = "tests.api.unruly_drivers:Detector"
 [equipment.stage_x]
 driver = "simulated-motor"
 """ + "".join(
@@ -132,6 +137,16 @@ def test_a_stop_that_a_driver_refuses_in_whatever_way_says_why(
     ok(ann.post(f"/equipment/{name}/resume", {}))
     ok(ann.command("becomes", name))
     assert ok(ann.stop(name))["error"] is None
+
+
+def test_what_has_nothing_to_stop_is_never_told_as_stopped(lab: Authority, bob: Person) -> None:
+    """STOP-21"""
+    told = ok(bob.stop("detector"))
+    assert (told["delivered"], told["outcome"], told["error"]) == (True, "nothing_to_stop", "it has nothing to stop")
+    assert lab.events("detector")[-1]["error"] == "it has nothing to stop"
+    assert stop_all(KernelSession(lab.url), ["stage_x", "detector"]) == (
+        "stage_x was stopped and detector has nothing to stop"
+    )
 
 
 @BOTH

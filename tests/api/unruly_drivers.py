@@ -175,6 +175,12 @@ class Unruly:
         return RAISES[what]()
 
 
+class Detector(Unruly):
+    """One that has nothing to stop."""
+
+    has_stop: ClassVar[bool] = False
+
+
 class UnrulyOnTheLoop(Unruly):
     """The same on the authority's own loop, its commands coroutines."""
 

@@ -11,7 +11,7 @@ import pytest
 from virtual_time import VirtualTime
 
 from authority.core.model import Command, EquipmentId, Outcome, SessionId
-from authority.drivers.declare import control
+from authority.drivers.declare import control, observe
 from authority.drivers.simulated import SimulatedMotor
 from authority.ports import DriverUnavailable, Readback, fence_of_command, overtaken
 from authority.worker import STOP_DEADLINE_S, Worker
@@ -80,12 +80,13 @@ class Plain(SimulatedMotor):
         self.overtaken: list[bool] = []
         self.may_end = asyncio.Event()
         self.down = False
+        self.says = Readback(moving=False, position=5.0, target=5.0)
 
     def readback(self) -> Readback:
         self.read.append(self._time())
         if self.down:
             raise DriverUnavailable("the cable is out")
-        return Readback(moving=False, position=5.0, target=5.0)
+        return self.says
 
     def open(self) -> None:
         """Note nothing."""
@@ -344,3 +345,65 @@ def test_equipment_that_was_back_is_reached_for_as_soon_as_it_was_the_first_time
         return motor.read
 
     assert pauses(clock.run(run())) == [0.5, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("position", "fraction"), [(4.0, 0.0), (5.0, 0.0), (7.5, 0.5), (10.0, 1.0), (11.0, 1.0)])
+def test_a_fraction_is_none_of_the_way_at_least_and_all_of_it_at_most(
+    clock: VirtualTime, position: float, fraction: float
+) -> None:
+    """DRV-17"""
+
+    async def go(worker: Worker, motor: Plain) -> None:
+        motor.says = Readback(moving=True, position=position, target=10.0)
+        await asyncio.sleep(0.1)
+        assert worker.fraction == fraction
+
+    begun(clock, go)
+
+
+@pytest.mark.parametrize(("rests_after_s", "waits_s"), [(0.0, 0.0), (2.0, 2.0), (9.0, 5.0)])
+def test_rest_is_waited_for_and_not_for_ever(clock: VirtualTime, rests_after_s: float, waits_s: float) -> None:
+    """STORE-4"""
+
+    async def run() -> float:
+        motor = Plain(clock)
+        motor.says = Readback(moving=rests_after_s > 0, position=1.0)
+        worker = Worker(STAGE, motor, Clock(clock))
+        worker.start(Told(clock))
+        await asyncio.sleep(1)
+        began = clock()
+        rests = Readback(moving=False, position=1.0)
+        asyncio.get_running_loop().call_later(rests_after_s, setattr, motor, "says", rests)
+        await worker.stands(5.0)
+        waited = clock() - began
+        await worker.close()
+        return waited
+
+    assert clock.run(run()) == pytest.approx(waits_s, abs=0.11)
+
+
+class Asked(Plain):
+    """A motor with a question that is answered at once, and one that is not."""
+
+    kind: ClassVar[str] = "motor \udcfc"
+
+    @observe
+    def now(self) -> float:
+        """Answer."""
+        return 1.0
+
+    @observe
+    async def later(self) -> float:
+        """Answer later."""
+        return 1.0
+
+
+def test_only_a_plain_question_on_the_loop_is_answered_at_once(clock: VirtualTime) -> None:
+    """CMD-5, DRV-50"""
+
+    async def run() -> None:
+        on_loop = Worker(STAGE, Asked(clock), Clock(clock))
+        assert [on_loop.answers_at_once(name) for name in ("now", "later")] == [True, False]
+        assert on_loop.kind == "motor \\udcfc"
+
+    clock.run(run())

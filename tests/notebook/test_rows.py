@@ -166,6 +166,10 @@ def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date(
         (an_event("stopped", by="Bob", delivered=True), "stage_x stopped by Bob"),
         (an_event("stopped", by=None, delivered=False), "STOP of stage_x by the authority was NOT DELIVERED"),
         (
+            an_event("stopped", by="Bob", delivered=True, error="it has nothing to stop"),
+            "STOP of stage_x by Bob (it has nothing to stop)",
+        ),
+        (
             an_event("stopped", by="Bob", reason="smoke", delivered=False, error="the cable is out"),
             "STOP of stage_x by Bob was NOT DELIVERED (the cable is out)",
         ),

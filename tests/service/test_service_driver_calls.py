@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import msgspec
 import pytest
-from fakes import PATIENCE_S, Lab, Press, Slide, X, lab, reply, until
+from fakes import PATIENCE_S, Lab, Press, Slide, VirtualClock, X, lab, reply, until
 
 from authority.core.model import Command, SessionId
 from authority.driver_calls import DriverFailed, Lane, call_driver
@@ -341,3 +341,8 @@ def test_a_readback_of_another_kind_is_told_as_down_and_never_as_the_last_one(pa
             await until(lambda: here.workers[X].readback.position == 2.0)
 
     asyncio.run(run())
+
+
+def test_a_question_to_a_driver_that_blocks_is_not_answered_at_once() -> None:
+    """CMD-5"""
+    assert not Worker(X, Press(), VirtualClock()).answers_at_once("where")

@@ -128,3 +128,18 @@ def test_a_command_that_was_not_done_has_no_data_in_its_reply() -> None:
     one.data = msgspec.Raw(b"[1]")
     told = msgspec.json.decode(journal.reply(one, finished(Outcome.STOPPED, "Bob stopped it"), "now"))
     assert (told["success"], told["data"], told["error"]) == (False, None, "Bob stopped it")
+
+
+def test_who_waits_when_nothing_can_be_written_any_more_is_let_go(store: SqliteStore) -> None:
+    """STORE-7"""
+    calls = Journal(store)
+    one = call("k")
+    calls.open(one)
+    calls.abandon()
+    assert one.over.is_set()
+    assert one.reply is None
+
+
+def test_a_command_without_a_key_leaves_nothing_on_disk() -> None:
+    """CMD-9"""
+    assert journal.row(Call("k", "c", "stage_x", None), 1.0, b"{}") is None

@@ -34,7 +34,7 @@ const WORDS = {
   queue_processed: e => `${e.user} left the queue of ${e.equipment_id}: ${e.result}`,
   command_started: e => `${e.user}: ${e.equipment_id} ${e.action}(${given(e.parameters)})`,
   command_finished: e => `${e.equipment_id} ${e.action}: ${e.outcome}${e.error ? `, ${e.error}` : ""}`,
-  stopped: e => e.delivered === false ? `STOP of ${e.equipment_id} by ${noted(e.by, e.error)} was NOT DELIVERED` : `${e.equipment_id} stopped by ${noted(e.by, ENDED[e.reason] ?? e.reason)}`,
+  stopped: e => e.delivered === false || e.error ? `STOP of ${e.equipment_id} by ${noted(e.by, e.error)}${e.delivered === false ? " was NOT DELIVERED" : ""}` : `${e.equipment_id} stopped by ${noted(e.by, ENDED[e.reason] ?? e.reason)}`,
   resumed: e => `${e.user} goes on with ${e.equipment_id} after the stop`,
   fault: e => `${e.equipment_id} has a fault: ${e.reason}`,
   fault_cleared: e => `fault of ${e.equipment_id} cleared by ${noted(e.user, e.reason)}`,
