@@ -98,6 +98,31 @@ parameters = {{ to = {{ type = "number" }}, speed = {{ type = "number" }} }}
     ) in found.stdout.splitlines()
 
 
+def test_what_a_table_allows_and_may_regret_is_a_warning(tmp_path: Path) -> None:
+    """RUN-30"""
+    found = check(
+        tmp_path,
+        """
+[equipment.z]
+driver = "visa"
+[equipment.z.options]
+resource = "TCPIP::127.0.0.1::1::SOCKET"
+stop = "STOP"
+[equipment.z.options.readings]
+position = {{ query = "POS?", type = "number" }}
+moving = {{ query = "MOV?", type = "boolean" }}
+[equipment.z.options.control.go]
+send = "GO {{to}}"
+target = "to"
+until = "rest"
+parameters = {{ to = {{ type = "number", low = 0, high = 1 }} }}
+""",
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    warnings = [line for line in found.stdout.splitlines() if line.startswith("  warning ")]
+    assert warnings == ["  warning   a move is done wherever it comes to rest (go): give a tolerance"]
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_every_mistake_is_a_line_and_nothing_was_opened(tmp_path: Path, command: str) -> None:
     """RUN-5, RUN-14, RUN-15, RUN-16"""
