@@ -407,3 +407,15 @@ def test_only_a_plain_question_on_the_loop_is_answered_at_once(clock: VirtualTim
         assert on_loop.kind == "motor \\udcfc"
 
     clock.run(run())
+
+
+def test_where_no_command_ran_none_is_waited_for(clock: VirtualTime) -> None:
+    """STOP-10"""
+
+    async def run() -> float:
+        worker = Worker(STAGE, Plain(clock), Clock(clock))
+        began = clock()
+        await worker.ended()
+        return clock() - began
+
+    assert clock.run(run()) == 0

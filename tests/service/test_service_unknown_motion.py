@@ -167,3 +167,23 @@ def test_after_a_stop_nobody_knows_that_it_stands_until_it_has_stood_still(path:
             await until(lambda: worker.readback.moving is False)
 
     asyncio.run(run())
+
+
+def test_a_command_that_only_begins_a_motion_leaves_it_moving_until_the_position_has_stood_still(path: Path) -> None:
+    """DRV-54"""
+
+    async def run() -> None:
+        slide, clock = Blind(), VirtualClock()
+        async with lab(path, {X: slide}, clock=clock) as here:
+            worker, ann = here.workers[X], here.person("ann")
+            here.login(ann)
+            clock.advance(60)
+            assert (await reply(here.order(ann, 0.0, action="nudge")))["outcome"] == "done"
+            assert here.at().moving
+            clock.advance(STILL_S / 2)
+            await until(lambda: worker.read_at == clock.now())
+            assert worker.readback.moving is True
+            clock.advance(STILL_S / 2)
+            await until(lambda: not here.at().moving)
+
+    asyncio.run(run())
