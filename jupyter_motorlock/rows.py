@@ -90,7 +90,8 @@ def of_events(events: Sequence[Fields], *, now: datetime, ids: bool = False) -> 
 def acts(events: Iterable[Fields]) -> list[Fields]:
     """Return the events without those that tell an act again.
 
-    Who is granted something has left its queue, and who takes it up at once has no more than what was granted.
+    Who is granted something has left its queue, and who takes it up at once has no more than what was granted; a
+    login that takes it up tells itself as a refresh, too.
     """
     found: list[Fields] = []
     before: dict[object, Fields] = {}  # by equipment
@@ -99,8 +100,11 @@ def acts(events: Iterable[Fields]) -> list[Fields]:
         last = before.get(equipment_id, {})
         before[equipment_id] = event
         is_left = event["event"] == "queue_processed" and event.get("result") in ("granted", "direct")
-        is_claimed = (event["event"], last.get("event")) == ("lock_claimed", "lock_acquired")
-        if is_left or (is_claimed and event["user"] == last["user"]):
+        follows = (last.get("event"), event["event"])
+        is_same = follows == ("lock_acquired", "lock_claimed") or (
+            follows == ("lock_claimed", "lock_refreshed") and event["timestamp"] == last["timestamp"]
+        )
+        if is_left or (is_same and event["user"] == last["user"]):
             continue
         found.append(event)
     return found

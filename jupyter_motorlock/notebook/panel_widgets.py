@@ -102,7 +102,7 @@ class BarFace:
     def __init__(self, equipment_id: str, stop: Callable[[], None]) -> None:
         self._text = ipywidgets.HTML()
         button = _button("STOP", "motorlock-stop", stop, f"STOP {equipment_id} now")
-        button.layout = ipywidgets.Layout(width="auto", height="24px")
+        button.layout = ipywidgets.Layout(width="auto")
         button.style = ipywidgets.ButtonStyle(button_color="#b3261e", text_color="#fff", font_weight="bold")
         self.box = _box(ipywidgets.HBox, [self._text, button], "motorlock-bar")
         self.box.layout.align_items = "center"

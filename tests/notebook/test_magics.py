@@ -500,7 +500,7 @@ def test_a_running_cell_shows_a_bar_and_leaves_plain_text(ann: Notebook) -> None
 
 
 def test_a_failed_line_and_those_that_did_not_run_stay_as_plain_text(ann: Notebook, authority: Authority) -> None:
-    """NB-57"""
+    """NB-57 NB-96"""
     ann.value("stage = %motor_login stage_x --no-panel")
     moving = ann.start("%%motor\nposition\nmove_to 100\nhome\nposition")
     wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
@@ -508,6 +508,8 @@ def test_a_failed_line_and_those_that_did_not_run_stay_as_plain_text(ann: Notebo
     stopped = ann.finish(moving)
     position = stopped.stdout.splitlines()[0]
     assert stopped.stdout == f"{position}\nmove_to 100  →  stopped\nnot run: home, position\n"
+    [stop] = [event for event in authority.events()[-9:] if event["event"] == "stopped"]
+    assert stop["reason"] == "the cell that moved it was interrupted"
     assert stopped.updates[-1:] in ([], [{"text/plain": ""}])
 
 

@@ -154,6 +154,7 @@ def test_a_lost_feed_is_said_before_anything_else() -> None:
     ],
 )
 def test_the_note_tells_what_went_wrong_and_what_to_do(status: dict[str, object], me: str, notice: str) -> None:
+    """NB-96"""
     assert panel_html.shown(status, me, now=NOW).notice == notice
 
 
