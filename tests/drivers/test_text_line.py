@@ -175,8 +175,15 @@ def test_errors_of_before_the_connection_are_nobodys():
     """DRV-35"""
     line = MemoryLine()
     errors = iter(["-1,old"])
-    line.on_write = lambda: line.answers.update({"ERR?": next(errors, "0,none")})
-    driver = driver_on(line, errors="ERR?", readings={})
+    write = line.write
+
+    def answering_in_turn(lines: str) -> None:
+        if lines == "ERR?":
+            line.answers["ERR?"] = next(errors, "0,none")
+        write(lines)
+
+    line.write = answering_in_turn
+    driver = driver_on(line, errors="ERR?")
     run(driver, "go", level=1.0)
 
 
