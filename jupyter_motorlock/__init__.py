@@ -14,6 +14,7 @@ from jupyter_motorlock.errors import CommandFailed as CommandFailed
 from jupyter_motorlock.errors import CommandStopped as CommandStopped
 from jupyter_motorlock.errors import DriverUnavailable as DriverUnavailable
 from jupyter_motorlock.errors import EquipmentInUse as EquipmentInUse
+from jupyter_motorlock.errors import Interrupted as Interrupted
 from jupyter_motorlock.errors import InvalidRequest as InvalidRequest
 from jupyter_motorlock.errors import LockLost as LockLost
 from jupyter_motorlock.errors import LockRequired as LockRequired

@@ -16,16 +16,19 @@ MotorlockError
 ├── StillRuns           the command is not over, and goes on
 ├── DryRunRefused       a dry run found lines that would be refused
 └── UsageProblem        a mistyped line or setting
+
+Interrupted             you interrupted it: no `Exception`, so that nothing which goes on after errors goes on after it
 """
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 
-class MotorlockError(Exception):
-    """Shown as one sentence in a notebook, as a normal exception elsewhere.
+class OneSentence(BaseException):
+    """What every error of ours has: it is shown as one sentence in a notebook, as a normal exception elsewhere.
 
     `became` is what is said of the line of a cell that ended so.
     """
@@ -59,6 +62,20 @@ class MotorlockError(Exception):
         if ran:
             sentence = f"{sentence.removesuffix('.')}; {ran}."
         return f"{line}: {sentence}" if line else sentence
+
+
+class MotorlockError(OneSentence, Exception):
+    """Every error of ours but `Interrupted`."""
+
+
+class Interrupted(OneSentence, KeyboardInterrupt, CancelledError):
+    """An interrupt, or STOP in this kernel's own panel, ended what the cell or the thread did; what moved was stopped.
+
+    No `except Exception` catches it. A task of asyncio that ends with it counts as cancelled: any other
+    KeyboardInterrupt in a task would end the event loop, and with it the kernel (docs/decisions/0012).
+    """
+
+    became = "stopped"
 
 
 class Refused(MotorlockError):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_motorlock import values, view
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import EquipmentInUse, LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import clicks_heard, stop_all
+from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired, MotorlockError, UsageProblem
+from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_all
 from jupyter_motorlock.lines import Command, python_name, unknown_command
 from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.sent import run
@@ -46,6 +46,7 @@ def login(
     """
     new = [name for name in names if name not in session.held()]
     mode = "observer" if watch else "exclusive"
+    hear_interrupts(session)
     with clicks_heard(1) as raise_if_clicked:
         try:
             reply = session.acquire(*names, mode=mode, queue=wait, note=note, timeout_s=timeout_s, priority=priority)
@@ -60,7 +61,7 @@ def login(
                         with suppress(LockRequired):
                             session.release(name)
             told = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
-            raise MotorlockError(told) from None
+            raise Interrupted(told) from None
         except EquipmentInUse as refused:
             raise _in_own_use(refused, session.user) from None
     return Handles(Handle(session, name) for name in names)

@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
+from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.connection.sigint import listener
 from jupyter_motorlock.errors import MotorlockError
 
 SWALLOWED_S = 0.5  # one that is heard begins a stop sooner, which then hears no click
@@ -76,14 +79,57 @@ def _because(why: object) -> str:
     return f" ({str(why).rstrip('.')})" if why else ""
 
 
+def hear_interrupts(session: KernelSession) -> None:
+    """Stop, at each interrupt and at once, what `session` moves and the main thread does not wait for.
+
+    Called again, as at the begin of each cell, it makes sure that interrupts are still heard.
+    """
+    session.in_flight.hear_interrupts(partial(_stop_at_interrupt, session))
+
+
+def _stop_at_interrupt(session: KernelSession) -> None:
+    """Stop what other threads wait for and, where the main thread waits for nothing, all else that moves here."""
+    flights = session.in_flight.of_other_threads()
+    for flight in flights:
+        flight.stopped_by_click = "interrupted"
+    names = {flight.equipment_id for flight in flights}
+    if not session.in_flight.is_main_thread_waiting:
+        names.update(_moving(session))
+    session.in_flight.stopped = stop_and_say(session, sorted(names), INTERRUPTED)
+
+
 def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> str:
     """Stop `also`, and what this kernel holds and moves or runs a command as far as the feed has told.
 
-    Returns a clause that says what came of it, an empty one when nothing was to be stopped; raises nothing of ours.
+    What another thread waits for is stopped by the listener of interrupts. Returns a clause that says what came of
+    it, an empty one when nothing was to be stopped; raises nothing of ours.
     """
+    elsewhere = set()
+    if listener().is_armed:
+        elsewhere = {flight.equipment_id for flight in session.in_flight.of_other_threads()}
+    return stop_and_say(session, sorted({*also, *_moving(session)} - elsewhere), INTERRUPTED)
+
+
+def stop_after_cell(session: KernelSession) -> str:
+    """Return a clause that says what an interrupt of the cell stopped, and stop what it did not."""
+    with clicks_heard(0):
+        listener().wait_until_handled()
+        return session.in_flight.stopped or stop_after_interrupt(session)
+
+
+def stop_by_click(session: KernelSession, equipment_id: str) -> Json:
+    """Stop it for somebody who pressed STOP in this kernel's own panel; return the reply.
+
+    What the running cell, or a thread, does with it ends as after an interrupt, and begins nothing more in this cell.
+    """
+    if session.is_busy:
+        session.in_flight.hold_back([equipment_id])
+    return session.stop(equipment_id)
+
+
+def _moving(session: KernelSession) -> list[str]:
     known = [(name, session.statuses[name]) for name in session.held() if name in session.statuses]
-    moving = [name for name, status in known if status["running"] or status["readback"]["moving"]]
-    return stop_and_say(session, sorted({*also, *moving}), INTERRUPTED)
+    return [name for name, status in known if status["running"] or status["readback"]["moving"]]
 
 
 def stop_and_say(session: KernelSession, equipment_ids: Iterable[str], reason: str) -> str:

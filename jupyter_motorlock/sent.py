@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from contextlib import contextmanager
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession, outcome
-from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, StillRuns
-from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_and_say
+from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, Interrupted, StillRuns
+from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_after_interrupt, stop_and_say
 from jupyter_motorlock.lines import Command
 
 
@@ -25,7 +26,7 @@ def run(
 ) -> object:
     """Send one checked command and return its value; an interrupt stops the equipment, and so does its `timeout_s`.
 
-    Raises `CommandStopped` after an interrupt, `CommandTimedOut` after the time, and what `KernelSession.command`
+    Raises `Interrupted` after an interrupt, `CommandTimedOut` after the time, and what `KernelSession.command`
     raises.
     """
     with clicks_heard(1), told_as_stopped(session, equipment_id, command):
@@ -53,13 +54,37 @@ def send(
 
 @contextmanager
 def told_as_stopped(session: KernelSession, equipment_id: str, command: Command) -> Iterator[None]:
-    """Stop the equipment at an interrupt of the block, and raise `CommandStopped` in its place."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        done = stop_after_interrupt(session, [equipment_id] if command.kind == "control" else [])
-        told = f"You interrupted {command.name} of {equipment_id}; {done or 'nothing was moving'}."
-        raise CommandStopped(told) from None
+    """Stop the equipment at an interrupt of the block, and raise `Interrupted` in its place.
+
+    So it is also where the interrupt reached another thread, or STOP was pressed in this kernel's own panel.
+    """
+    what, is_control = f"{command.name} of {equipment_id}", command.kind == "control"
+    if is_control:
+        _look_back(session, equipment_id, what)
+    with session.in_flight.flight(equipment_id, is_control=is_control) as flight:
+        try:
+            yield
+        except CommandStopped:
+            if not flight.stopped_by_click:
+                raise
+            raise Interrupted(f"You {flight.stopped_by_click} {what}; {equipment_id} was stopped.") from None
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            done = stop_after_interrupt(session, [equipment_id] if is_control else [])
+            session.in_flight.note_interrupt()
+            raise Interrupted(f"You interrupted {what}; {done or 'nothing was moving'}.") from None
+
+
+def _look_back(session: KernelSession, equipment_id: str, what: str) -> None:
+    """Say that a control command begins after an interrupt of the same cell; raise where STOP was pressed in it."""
+    hear_interrupts(session)
+    if session.in_flight.is_held_back(equipment_id):
+        raise Interrupted(f"You pressed STOP for {equipment_id} while this cell ran; {what} is left to another cell.")
+    if isinstance(sys.exc_info()[1], KeyboardInterrupt):  # as in a `finally`: the listener may be behind us
+        session.in_flight.note_interrupt()
+    if session.in_flight.take_interrupt():
+        sys.stderr.write(f"After your interrupt {what} begins; interrupt again, or press STOP, to end it.\n")
 
 
 class Sent:
@@ -90,9 +115,9 @@ class Sent:
         """
         with clicks_heard(1), told_as_stopped(self._session, self._equipment_id, self._command):
             reply = self._ask(math.inf if timeout is None else timeout)
-        if reply["outcome"] == "running":
-            raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
-        return self._command.typed(outcome(reply))
+            if reply["outcome"] == "running":
+                raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
+            return self._command.typed(outcome(reply))
 
     def __repr__(self) -> str:
         match self._reply["outcome"]:

@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from jupyter_motorlock.connection.client import Client, Json
 from jupyter_motorlock.connection.feed import Feed
+from jupyter_motorlock.connection.in_flight import InFlight
 from jupyter_motorlock.connection.liveness import ExitHooks, Keeper
 from jupyter_motorlock.connection.mirror import Callback, Mirror
 from jupyter_motorlock.errors import MotorlockError, Refused, Unreachable, UsageProblem
@@ -34,6 +35,7 @@ class Link(Mirror):
         self._feed: Feed | None = None
         self._keeper: Keeper | None = None
         self._busy = False
+        self.in_flight = InFlight()
         self.told: Mapping[str, str] | None = None
         self._hooks = ExitHooks(self)
 
@@ -74,9 +76,16 @@ class Link(Mirror):
     def busy(self, busy: bool) -> None:
         """Tell the authority, through the keeper, whether a cell runs; makes no request and never waits."""
         self._busy = busy  # a session that begins in the middle of a cell begins busy
+        if busy:
+            self.in_flight.begin_cell()
         keeper = self._keeper
         if keeper is not None and os.getpid() == self._pid:
             keeper.busy(busy)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a cell runs."""
+        return self._busy
 
     def is_over(self, session_id: str | None, sentence: str) -> None:
         """The authority says that the session `session_id` has ended; where it is still ours, we forget it."""
@@ -91,6 +100,7 @@ class Link(Mirror):
         """
         if os.getpid() != self._pid:
             return
+        self.in_flight.close()
         with self._making:
             self._closed = True
             feed, self._feed, gone = self._feed, None, None
@@ -164,6 +174,7 @@ class Link(Mirror):
         self._making = threading.RLock()  # another thread may have held it when the process was forked
         Mirror.__init__(self)
         self.told = self._feed = self._keeper = None
+        self.in_flight = InFlight()
         self.client.session_token = None
 
 

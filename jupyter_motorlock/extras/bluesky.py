@@ -1,11 +1,14 @@
 """A motor as a bluesky device, `RE(scan([det], stage.bluesky(), 0, 10, 11))`; the extra `bluesky` brings bluesky.
 
 Bluesky calls a device in the thread of its event loop. A move is sent and waited for in a thread of its own, whose
-end bluesky is told; interrupts are bluesky's to handle, and reach a device as `stop`.
+end bluesky is told. The first interrupt stops the motor at once and lets bluesky pause; what bluesky does further
+reaches a device as `stop`.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +30,7 @@ from bluesky.protocols import (
 from event_model import DataKey
 
 from jupyter_motorlock.connection.client import CONNECT_S, QUICK_S, Json
-from jupyter_motorlock.errors import CommandStopped, LockRequired
+from jupyter_motorlock.errors import CommandStopped, Interrupted, LockRequired
 from jupyter_motorlock.extras.axis import Axis
 from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.sent import Sent
@@ -35,6 +38,8 @@ from jupyter_motorlock.sent import Sent
 if TYPE_CHECKING:
     from jupyter_motorlock.handle import Handle
 
+COUNTED_APART_S = 0.15  # bluesky counts interrupts that come 0.1 s apart
+PAUSES_WITHIN_S = 5.0  # a plan that does not pause fails
 _OF_A_RUN = ("user", "note", "since", "fence", "lock_id", "session_id", "authority")  # what stays so while it is held
 
 
@@ -50,6 +55,8 @@ class MoveStatus(Status):
         self._guard = threading.Lock()
         self._over = threading.Event()
         self._is_planned_stop: bool | None = None
+        self._is_stop_planned = threading.Event()
+        self.is_interrupted = False
         self._was_taken = threading.Event()  # the authority has it, or has refused it
         self._thread = threading.Thread(target=self._carry_out, name=f"motorlock-{axis.equipment_id}", daemon=True)
         self._thread.start()
@@ -95,6 +102,7 @@ class MoveStatus(Status):
     def will_be_stopped(self, *, as_planned: bool) -> None:
         """Hear that a stop is on its way; one that is planned is no failure."""
         self._is_planned_stop = as_planned
+        self._is_stop_planned.set()
 
     def was_taken(self, timeout_s: float) -> bool:
         """Wait until the authority has it, so that a stop ends it; False if that is not known in time."""
@@ -114,6 +122,8 @@ class MoveStatus(Status):
                 sent = Sent(self._axis.session, self._axis.equipment_id, self._axis.move, self._parameters)
                 self._was_taken.set()
                 sent.wait()
+        except Interrupted as interrupted:
+            error = self._pause_after(interrupted)
         except CommandStopped as stopped:
             error = None if self._is_planned_stop else self._axis.loss() or stopped
         except BaseException as failed:  # noqa: BLE001 - whatever it is, a plan must not wait for ever
@@ -124,6 +134,28 @@ class MoveStatus(Status):
             self._over.set()
         for callback in self._callbacks:
             callback(self)
+
+    def _pause_after(self, interrupted: Interrupted) -> BaseException | None:
+        """Let bluesky pause after an interrupt that has stopped the motor; return what fails the move, if anything.
+
+        A move that ended now would be one that has arrived, and its plan would measure at the wrong place.
+        """
+        self.is_interrupted = True
+        if not self._axis.session.in_flight.is_held_back(self._axis.equipment_id) and ask_for_a_pause():
+            self._is_stop_planned.wait(PAUSES_WITHIN_S)
+        return None if self._is_planned_stop else CommandStopped(str(interrupted))
+
+
+def ask_for_a_pause() -> bool:
+    """Interrupt once more, where bluesky answers interrupts: it pauses at once at the second; return whether it does.
+
+    At the first one it waits for the next checkpoint of the plan.
+    """
+    if not str(getattr(signal.getsignal(signal.SIGINT), "__module__", "")).startswith("bluesky."):
+        return False
+    time.sleep(COUNTED_APART_S)
+    os.kill(os.getpid(), signal.SIGINT)
+    return True
 
 
 class MotorDevice(
@@ -170,6 +202,8 @@ class MotorDevice(
             move.will_be_stopped(as_planned=success)
         if success and not going and not self._moves_for_us():
             return  # bluesky stops what it moved at the end of every plan, when somebody else may have it
+        if going and all(move.is_interrupted for move in going):
+            return  # the interrupt has stopped it already
         # A move that the authority has not heard of yet would begin after the stop.
         early = [move for move in going if not move.was_taken(0.0)]
         self._stop_now()

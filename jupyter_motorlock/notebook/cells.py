@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import DryRunRefused, MotorlockError, refusal
+from jupyter_motorlock.errors import DryRunRefused, MotorlockError, OneSentence, refusal
 from jupyter_motorlock.interrupt import clicks_heard
 from jupyter_motorlock.lines import Line, Mistake
 from jupyter_motorlock.sent import Sent, send, told_as_stopped
@@ -79,7 +79,7 @@ class Cell:
                     with told_as_stopped(self._session, self.equipment_id, line.command):
                         self.results.append(self._run(line, timeout_s))
                         say(f"{short(line.typed)}  →  {text_of(self.results[-1])}")
-                except MotorlockError as error:
+                except OneSentence as error:
                     say(f"{short(line.typed)}  →  {error.became}")
                     ran, left = self._besides(line)
                     if left:

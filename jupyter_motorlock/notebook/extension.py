@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from contextlib import suppress
 from typing import Any
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.interrupt import stop_after_interrupt
+from jupyter_motorlock.errors import Interrupted
+from jupyter_motorlock.interrupt import stop_after_cell
 from jupyter_motorlock.notebook.completion import matcher
 from jupyter_motorlock.notebook.kernel_magics import say
 from jupyter_motorlock.notebook.magics import MotorMagics
@@ -63,7 +65,7 @@ class Extension:
             return
         session.busy(False)
         said = []
-        if isinstance(result.error_in_exec, KeyboardInterrupt) and (stopped := stop_after_interrupt(session)):
+        if _is_interrupt(result.error_in_exec) and (stopped := stop_after_cell(session)):
             said = [f"You interrupted the cell; {stopped}."]
         said += session.take_notices()
         say(*([""] if said and not result.success else []), *said)  # an error need not end its line
@@ -87,6 +89,11 @@ def unload(shell: InteractiveShell) -> None:
     if extension is not None:
         setattr(shell, KEPT_AS, None)
         extension.unload()
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether the cell ended by an interrupt that is not told yet; ipykernel cancels a cell that awaits."""
+    return isinstance(error, KeyboardInterrupt | CancelledError) and not isinstance(error, Interrupted)
 
 
 def _in_main_thread() -> bool:

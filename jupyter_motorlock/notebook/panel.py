@@ -19,6 +19,7 @@ from IPython import get_ipython
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
+from jupyter_motorlock.interrupt import stop_by_click
 from jupyter_motorlock.notebook import deeds, panel_html, panel_widgets
 from jupyter_motorlock.notebook.panel_html import Shown
 from jupyter_motorlock.rows import acts, sentence
@@ -141,7 +142,7 @@ class Panel:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
         said = panel_html.NOT_DELIVERED.format(name=self.equipment_id)
         try:
-            reply = self._session.stop(self.equipment_id)
+            reply = stop_by_click(self._session, self.equipment_id)
             if reply.get("outcome") == "nothing_to_stop":
                 said = f"{self.equipment_id} has nothing to stop."
             elif reply["delivered"]:

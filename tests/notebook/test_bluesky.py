@@ -48,6 +48,7 @@ from jupyter_motorlock import (
     UsageProblem,
 )
 from jupyter_motorlock.extras.bluesky import MotorDevice
+from jupyter_motorlock.interrupt import INTERRUPTED
 
 LAB = """
 [equipment.stage_x]
@@ -392,6 +393,25 @@ def test_a_paused_scan_goes_on_to_where_it_was_going(
     run_engine.resume()
     assert told.data("slow") == [2, 3]
     assert told.named("stop")[0]["exit_status"] == "success"
+
+
+def test_one_interrupt_stops_the_motor_at_once_and_the_plan_pauses_and_can_go_on(
+    slow: Handle, authority: Authority, run_engine: RunEngine, told: Documents, detector: SynGauss
+) -> None:
+    """NB-77 NB-67"""
+    slow.move_to(0)
+    before = len(authority.events("slow"))
+    acting = in_mid_move(authority, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(list_scan([detector], slow.bluesky(), [4.0]))
+    acting.join()
+    assert at_rest(authority)
+    assert authority.status("slow")["readback"]["position"] < 4
+    assert told.data("slow") == []  # nothing is measured where the motor was stopped
+    stops = [event["reason"] for event in authority.events("slow")[before:] if event["event"] == "stopped"]
+    assert stops == [INTERRUPTED]
+    run_engine.resume()
+    assert told.data("slow") == [4.0]
 
 
 def test_two_interrupts_pause_the_plan_and_stop_the_motor(

@@ -20,6 +20,7 @@ from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
     EquipmentInUse,
+    Interrupted,
     InvalidRequest,
     LockLost,
     LockRequired,
@@ -313,7 +314,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, aut
         raise KeyboardInterrupt
 
     bob.acquire()
-    with pytest.raises(MotorlockError, match="you are not in its queue"):
+    with pytest.raises(Interrupted, match="you are not in its queue"):
         login(session, ["stage_x"], wait=True, on_answer=interrupt)
     assert authority.status()["queue"] == []
 

@@ -195,7 +195,7 @@ try:
     with jupyter_motorlock.connect(sys.argv[1], user="ann").lock("stage_x") as stage:
         print("go", flush=True)
         stage.move_to(100)
-except jupyter_motorlock.CommandStopped as stopped:
+except KeyboardInterrupt as stopped:
     print(stopped)
 """
 

@@ -177,9 +177,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(ann: Notebook, authority: A
         waiting = ann.start("stage = %motor_login stage_x --wait --no-panel")
         wait_until(lambda: authority.status()["queue_length"] == 1, "Ann is in the queue")
         ann.interrupt()
-        assert ann.finish(waiting).error == (
-            "MotorlockError: You stopped the login to stage_x; you are not in its queue."
-        )
+        assert ann.finish(waiting).error == ("Interrupted: You stopped the login to stage_x; you are not in its queue.")
         assert authority.status()["queue_length"] == 0
 
 
@@ -204,7 +202,7 @@ def test_an_interrupt_that_python_swallows_while_it_tidies_up_leaves_the_queue_t
     ann.value("%motor_status")
     ann.value(SWALLOWED)
     assert ann.run("stage = %motor_login stage_x --wait --no-panel").error == (
-        "MotorlockError: You stopped the login to stage_x; you are not in its queue."
+        "Interrupted: You stopped the login to stage_x; you are not in its queue."
     )
     assert authority.status()["queue_length"] == 0
 
@@ -220,7 +218,7 @@ def test_a_second_interrupt_stops_the_motor_where_python_swallowed_the_first(
     wait_until(lambda: authority.status()["readback"]["moving"], "it moves")
     time.sleep(SWALLOWED_S)  # the rule is a length of time
     ann.interrupt()
-    assert ann.finish(moving).error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
+    assert ann.finish(moving).error == "Interrupted: You interrupted move_to of stage_x; stage_x was stopped."
 
 
 def test_an_observer_reads_and_does_not_move(ann: Notebook, authority: Authority) -> None:
@@ -319,7 +317,7 @@ def test_an_interrupt_of_a_cell_says_which_lines_ran(ann: Notebook, authority: A
     for _ in range(3):
         ann.interrupt()
     assert ann.finish(moving).error == (
-        "CommandStopped: Line 3 (move_to 100): You interrupted move_to of stage_x; stage_x was stopped; "
+        "Interrupted: Line 3 (move_to 100): You interrupted move_to of stage_x; stage_x was stopped; "
         "line 2 ran, lines 4 and 5 did not."
     )
     assert not authority.status()["readback"]["moving"]
@@ -391,7 +389,7 @@ def test_an_interrupt_while_waiting_for_what_was_sent_stops_the_motor(ann: Noteb
     waiting = ann.start("print('waits')\nmove.wait()")
     ann.wait_for_text(waiting, "waits")
     ann.interrupt()
-    assert ann.finish(waiting).error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
+    assert ann.finish(waiting).error == "Interrupted: You interrupted move_to of stage_x; stage_x was stopped."
     assert not authority.status()["readback"]["moving"]
 
 
@@ -581,7 +579,7 @@ def test_an_interrupt_of_a_move_stops_the_motor(ann: Notebook, authority: Author
     wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
     ann.interrupt()
     stopped = ann.finish(moving)
-    assert stopped.error == "CommandStopped: You interrupted move_to of stage_x; stage_x was stopped."
+    assert stopped.error == "Interrupted: You interrupted move_to of stage_x; stage_x was stopped."
     assert not authority.status()["readback"]["moving"]
     assert authority.status()["holder"]["user"] == "ann"
     assert ann.run("stage.move_by(0.1)").status == "ok"
@@ -594,7 +592,7 @@ def test_a_second_click_does_not_break_the_stop(ann: Notebook, authority: Author
     wait_until(lambda: authority.status()["readback"]["moving"], "the motor moves")
     for _ in range(5):
         ann.interrupt()
-    assert ann.finish(moving).ename == "CommandStopped"
+    assert ann.finish(moving).ename == "Interrupted"
     assert not authority.status()["readback"]["moving"]
 
 

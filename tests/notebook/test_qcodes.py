@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +25,7 @@ from real_lab import PATIENCE_S, Authority
 from typed import wait_until
 
 import jupyter_motorlock
-from jupyter_motorlock import CommandStopped, Connection, Handle, LockLost
+from jupyter_motorlock import CommandStopped, Connection, Handle, Interrupted, LockLost
 
 LAB = """
 [equipment.stage-x]
@@ -156,6 +158,26 @@ with jupyter_motorlock.connect(sys.argv[1]).lock("stage-x") as stage:
         except jupyter_motorlock.UsageProblem as problem:
             print(problem)
 """
+
+
+def test_an_interrupt_ends_the_sweep_at_once_and_keeps_what_was_measured(
+    ann: Connection, authority: Authority, experiment: Experiment
+) -> None:
+    """NB-78 NB-65"""
+    slow = ann.lock("slow")
+    counter = Parameter("counts", get_cmd=lambda: 42)
+
+    def click() -> None:
+        wait_until(lambda: authority.status("slow")["readback"]["position"] > 1, "it moves on")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    acting = threading.Thread(target=click)
+    acting.start()
+    with pytest.raises(Interrupted, match="You interrupted move_to of slow; slow was stopped"):
+        dond(LinSweep(slow.qcodes(), 0, 90, 2), counter, show_progress=False, do_plot=False, exp=experiment)
+    acting.join()
+    assert authority.status("slow")["readback"]["position"] < 80
+    assert experiment.last_data_set().number_of_results == 1
 
 
 def test_without_the_extra_the_method_says_what_to_install(authority: Authority) -> None:
