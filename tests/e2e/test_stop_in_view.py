@@ -91,7 +91,7 @@ def test_one_click_shows_the_panel_beside_the_notebook_and_it_tells_the_kernels_
     ann.run_next()
     docked.get_by_text("→ 95 mm").wait_for()
     docked.get_by_role("button", name="STOP stage_x").click()
-    docked.get_by_text("stop delivered").wait_for()
+    docked.locator(".ml-note").get_by_text("stop delivered").wait_for()
     wait_until(lambda: not authority.status()["readback"]["moving"], "the motor to stop")
     assert line_of(ann).count() == 0, "the docked panel is in view"
     lab.end_kernels()
