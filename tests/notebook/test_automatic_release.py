@@ -269,7 +269,8 @@ def test_a_killed_keeper_is_replaced(kernel: Kernel, witness: Witness, authority
     kernel.run(f"""
 import psutil
 def keepers():
-    return [p.pid for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE and p.pid != {first}]
+    found = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE and p.pid != {first}]
+    return [p for p in found if any(word.endswith("keeper.py") for word in p.cmdline())]  # it runs, after the fork
 while not keepers():
     time.sleep(0.02)
 """)
