@@ -23,6 +23,7 @@ from authority.worker import Worker
 
 from .identity import SessionIds
 from .problems import Refused, problem, told
+from .quotas import Quotas
 from .request_body import decode_body, invalid, read_raw_body
 
 _JSON = {"content-type": "application/json"}
@@ -60,6 +61,7 @@ class House:
     service: Service
     ids: SessionIds
     options: Options
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 class Visit:
@@ -118,8 +120,16 @@ class Visit:
     def begun(self, name: str) -> Session:
         """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
         for request in self.beginning(name):
-            self.service.apply(request)
+            self.begin(request)
         return self.acting(name)
+
+    def begin(self, request: m.OpenSession) -> None:
+        """Begin a session, unless its peer has as many as one may have."""
+        session = request.session
+        metadata_bytes = len(msgspec.json.encode(session.metadata)) if session.metadata else 0
+        self.house.quotas.may_begin(self.peer, metadata_bytes, self.service.table)
+        self.service.apply(request)
+        self.house.quotas.begun(self.peer, session.id, metadata_bytes)
 
     def beginning(self, name: str) -> tuple[m.OpenSession, ...]:
         """Return what begins a session for an id that the client chose, nothing where it lives or has ended."""

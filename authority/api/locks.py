@@ -30,6 +30,9 @@ def acquire(v: Visit) -> b.AcquireAnswer:
         detail = "Observing is switched off in this lab; everybody sees the state and readings without a lock."
         raise Refused(409, "observing_disabled", detail)
     session = v.begun(body.session_id)
+    if body.queue_if_busy:
+        for key in keys:
+            v.house.quotas.may_wait(v.peer, v.equipment(key), session.id)
     fresh = f"{random.getrandbits(128):032x}"
     request = m.Acquire(
         equipment=keys[0],
@@ -252,7 +255,7 @@ def create_session(v: Visit) -> NewSessionView:
         lease_s=body.lease_seconds,
         secret_sha256=digest,
     )
-    v.service.apply(m.OpenSession(session=session))
+    v.begin(m.OpenSession(session=session))
     view = msgspec.structs.asdict(v.service.views.session(session))
     return NewSessionView(**view, session_token=msgspec.UNSET if token is None else token)
 
@@ -302,6 +305,7 @@ def sessions(v: Visit) -> b.SessionsAnswer:
     order = parts.OLDEST_FIRST
     living = sorted(v.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
     found, more = parts.part(living, order, *_wanted(v))
+    found, more = parts.light_part(found, more, order, lambda s: len(msgspec.json.encode(s.metadata)))
     return b.SessionsAnswer([v.service.views.session(s) for s in found], len(found), more)
 
 
@@ -348,7 +352,7 @@ _SESSION = "/api/locks/sessions/{session_id}"
 
 DOORS = (
     Door("POST", "/api/locks/acquire", acquire, b.AcquireAnswer, "Ask for a lock", b.AcquireBody,
-         codes=(401, 404, 409)),
+         codes=(401, 404, 409, 429)),
     Door("POST", "/api/locks/release", release, b.ReleaseAnswer, "Give a lock back", b.ReleaseBody,
          codes=(401, 403, 404)),
     Door("POST", "/api/locks/claim/{equipment_id}", claim, b.LockAnswer, "Take up a grant from the queue",
@@ -364,7 +368,8 @@ DOORS = (
     Door("GET", "/api/locks/all", everything, b.AllAnswer, "Every lock and queue", query=_PART, codes=(422,)),
     Door("GET", "/api/locks/events/{equipment_id}", equipment_events, b.EquipmentEventsAnswer,
          "Events of one piece of equipment", query=_EVENTS, codes=(404, 422)),
-    Door("POST", "/api/locks/sessions/create", create_session, NewSessionView, "Begin a session", b.SessionBody),
+    Door("POST", "/api/locks/sessions/create", create_session, NewSessionView, "Begin a session", b.SessionBody,
+         codes=(429,)),
     Door("POST", "/api/locks/cleanup", cleanup, b.CleanupAnswer, "Let expired sessions end now"),
     Door("GET", "/api/locks/sessions", sessions, b.SessionsAnswer, "The living sessions",
          query=_PART, codes=(422,)),

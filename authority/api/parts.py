@@ -17,6 +17,8 @@ from authority.core.model import Entry, Equipment, Session
 
 from .request_body import invalid
 
+PART_BYTES = 512 * 1024  # what is encoded in some milliseconds: a stop waits for no list
+
 Item = TypeVar("Item")
 Key = tuple[float | str, ...]
 
@@ -45,6 +47,18 @@ def part(items: Iterable[Item], order: Order[Item], after: str | None, limit: in
         return left, None
     found = heapq.nsmallest(limit, left, key=order.key)
     return found, _write(order.key(found[-1]))
+
+
+def light_part(
+    found: list[Item], more: str | None, order: Order[Item], size: Callable[[Item], int]
+) -> tuple[list[Item], str | None]:
+    """Return so many of a part as are small enough together, at least one, and the cursor to go on with."""
+    total = 0
+    for place, item in enumerate(found):
+        total += size(item)
+        if total > PART_BYTES and place > 0:
+            return found[:place], _write(order.key(found[place - 1]))
+    return found, more
 
 
 def _write(key: Key) -> str:

@@ -23,6 +23,7 @@ TITLES = {
     415: "Not JSON",
     422: "Invalid",
     426: "Upgrade required",
+    429: "Too many",
     431: "Headers too large",
     500: "Failed",
     501: "Not here",

@@ -249,3 +249,20 @@ def _grow_older(data: Path, numbers: list[int], days: float) -> None:
     with sqlite3.connect(path) as db:
         db.executemany("UPDATE events SET wall = ? WHERE seq = ?", [(time.time() - days * 86_400, n) for n in numbers])
     db.close()
+
+
+def test_sessions_with_much_metadata_come_in_smaller_parts(lab: Authority, person: Callable[..., Person]) -> None:
+    """LIMIT-5 REST-18"""
+    made = {person(f"heavy {n}", metadata={"text": "x" * 16_000}).session_id for n in range(70)}
+    seen: list[str] = []
+    after = ""
+    answers = 0
+    while after is not None:
+        answer = ok(lab.get(f"/locks/sessions?limit=1000{after and f'&after={after}'}"))
+        assert sum(len(one["metadata"].get("text", "")) for one in answer["sessions"]) <= 512 * 1024
+        seen += [one["session_id"] for one in answer["sessions"]]
+        after = answer["next"]
+        answers += 1
+    assert answers >= 3
+    assert len(seen) == len(set(seen))
+    assert made <= set(seen)
