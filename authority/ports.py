@@ -190,11 +190,17 @@ class Store(Protocol):
     def command(self, key: str) -> CommandRow | None:
         """Return the command recorded under a key."""
 
-    def forget(self, *, events_before: float, commands_before: float) -> None:
-        """Drop what happened before these times. Called from the writing thread."""
+    def forget(self, *, events_before: float, commands_before: float) -> bool:
+        """Drop some of what happened before these times; return whether there is more. Called from the writing thread.
+
+        The newest event stays: sequence numbers are not reused.
+        """
 
     def meta(self, key: str, default: str) -> str:
         """Return the value kept under `key`, which is `default` from the first time on."""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep another value under `key`. Called from the writing thread."""
 
     def close(self) -> None:
         """Let go of the disk."""

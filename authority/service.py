@@ -30,12 +30,11 @@ from .core.rules import work_out
 from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
+from .retention import Retention
 from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
 log = logging.getLogger("motorlock")
-COMMANDS_KEPT_S = 24 * 3600.0
-HOUSEKEEPING_S = 3600.0
 RETRY_STOP_S, LONGEST_RETRY_S = 0.5, 16.0
 
 Key = tuple[Literal["equipment", "session"], str]
@@ -69,7 +68,6 @@ class Service:
         self.failure: BaseException | None = None
         self.ending = False
         self._store = store
-        self._history_s = history_days * 86400.0
         self._on_failure = on_failure
         self._journal = j.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
@@ -80,6 +78,9 @@ class Service:
         self.seq = kept.seq
         self._load(kept.equipment, kept.sessions, policies)
         self.committer = Committer(store, self._fail, on_written)
+        self._retention = Retention(
+            store, clock, self.committer.in_writer, history_days=history_days, last_event_at=kept.wall
+        )
         self._agenda: Agenda[Key] = Agenda(clock, self._due_at, self._look)
 
     def sign_of_life(self) -> Message:
@@ -114,7 +115,7 @@ class Service:
                 self._left_moving.add(e.id)
         for s in list(self.table.all_sessions()):
             self._agenda.plan(("session", s.id))
-        self._spawn(self._keep_house())
+        self._spawn(self._retention.run())
 
     async def close(self) -> None:
         """Stop what moves, end the streams, write what is open and let go of the equipment."""
@@ -539,17 +540,6 @@ class Service:
             self._spawn(_stop(worker))
         if self._on_failure is not None:
             self._on_failure(error)
-
-    async def _keep_house(self) -> None:
-        while True:
-            now = self.clock.now()
-            self.committer.in_writer(
-                lambda: self._store.forget(
-                    events_before=now - self._history_s,  # noqa: B023 - the writer runs it in this round
-                    commands_before=now - COMMANDS_KEPT_S,  # noqa: B023
-                )
-            )
-            await asyncio.sleep(HOUSEKEEPING_S)
 
 
 async def _stop(worker: Worker) -> None:

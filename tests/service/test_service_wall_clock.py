@@ -14,7 +14,7 @@ from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
 from timeline import Happening, Sprint, Timeline
 
 import authority.clock
-import authority.service
+import authority.retention
 from authority.clock import SystemClock
 from authority.core import messages as m
 from authority.core.model import EquipmentId, Mode, Policy, Role, Session, SessionId
@@ -282,9 +282,10 @@ class Housekeeping(Disk):
 
     rounds = 0
 
-    def forget(self, *, events_before: float, commands_before: float) -> None:
-        super().forget(events_before=events_before, commands_before=commands_before)
+    def forget(self, *, events_before: float, commands_before: float, at_most: int = 5000) -> bool:
+        more = super().forget(events_before=events_before, commands_before=commands_before, at_most=at_most)
         self.rounds += 1
+        return more
 
 
 @pytest.mark.parametrize("jump", [YEAR_S, -YEAR_S], ids=["a year on", "a year back"])
@@ -292,7 +293,7 @@ def test_history_and_the_keys_of_commands_are_kept_for_their_time_however_the_wa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
     """LIVE-19 STORE-8 CMD-9"""
-    monkeypatch.setattr(authority.service, "HOUSEKEEPING_S", 0.01)
+    monkeypatch.setattr(authority.retention, "HOUSEKEEPING_S", 0.01)
     clock = VirtualClock()
 
     async def housekeeping(disk: Disk) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,100 @@ def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path)
         other.kill()
         other.wait(60)
     hold(lock, "The data").close()
+
+
+def many(first: int, count: int) -> Batch:
+    """So many events of a kilobyte each."""
+    return batch(*(EventRow(n, float(n), "x", None, b"e" * 1000) for n in range(first, first + count)))
+
+
+def forget_all(store: SqliteStore, before: float) -> int:
+    """Forget until there is no more to do; return in how many pieces."""
+    pieces = 1
+    while store.forget(events_before=before, commands_before=0.0):
+        pieces += 1
+    return pieces
+
+
+def test_what_is_forgotten_goes_back_to_the_disk_in_pieces(path: Path) -> None:
+    """STORE-12, STORE-8"""
+    store = SqliteStore(path)
+    store.write(many(1, 20_000))
+    store.write(many(20_001, 10))
+    assert 3 < forget_all(store, before=20_001.0) < 20
+    assert [e.seq for e in store.events(limit=100)] == list(range(20_001, 20_011))
+    store.close()
+    assert path.stat().st_size < 10_000_000, "20 MB were forgotten"
+
+
+def test_a_database_from_before_disk_was_returned_is_taken_up_and_returns_it(path: Path) -> None:
+    """STORE-12"""
+    old = sqlite3.connect(path)
+    old.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, wall REAL, equipment TEXT, session TEXT, body BLOB)")
+    old.executemany("INSERT INTO events VALUES (?, ?, 'x', NULL, ?)", [(n, n, b"e" * 1000) for n in range(1, 9001)])
+    old.commit()
+    old.close()
+    store = SqliteStore(path)
+    forget_all(store, before=9000.0)
+    assert [e.seq for e in store.events(limit=9)] == [9000]
+    store.close()
+    assert path.stat().st_size < 6_000_000
+
+
+def test_the_log_beside_the_database_becomes_small_again(store: SqliteStore, path: Path) -> None:
+    """STORE-12"""
+    log = Path(f"{path}-wal")
+    store.write(batch(event(1)))
+    outside = sqlite3.connect(path, isolation_level=None)
+    outside.execute("BEGIN")
+    outside.execute("SELECT * FROM events").fetchall()  # while somebody reads, the log cannot begin anew
+    store.write(many(2, 20_000))
+    assert log.stat().st_size > 20_000_000
+    outside.close()
+    for n in range(3):
+        store.write(many(20_002 + 2000 * n, 2000))
+    assert log.stat().st_size <= 8 * 1024 * 1024
+
+
+def test_a_commit_waits_for_a_program_that_has_locked_the_database(store: SqliteStore, path: Path) -> None:
+    """STORE-13"""
+    assert store._writer.execute("PRAGMA busy_timeout").fetchone()[0] == 60_000
+    outside = sqlite3.connect(path, isolation_level=None)
+    outside.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(store.write, batch(event(1)))
+        assert store.events(limit=1) == [], "who reads waits for nobody"
+        outside.execute("ROLLBACK")
+        writing.result(60)
+    outside.close()
+    assert [e.seq for e in store.events(limit=1)] == [1]
+
+
+def test_a_damaged_database_is_refused(path: Path) -> None:
+    """STORE-14"""
+    store = SqliteStore(path)
+    store.write(many(1, 2000))
+    store.close()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = b"\xa5" * 20_000
+    path.write_bytes(content)
+    with pytest.raises(sqlite3.DatabaseError):
+        SqliteStore(path)
+    assert path.read_bytes() == bytes(content)
+
+
+@pytest.mark.parametrize("name", ["motorlock.sqlite3", "motorlock.sqlite3-wal"])
+@pytest.mark.parametrize("exchanged", [False, True], ids=["deleted", "exchanged"])
+def test_what_is_written_into_files_that_are_gone_is_not_on_disk(
+    store: SqliteStore, path: Path, name: str, exchanged: bool
+) -> None:
+    """STORE-15, STORE-1"""
+    store.write(batch(event(1)))
+    gone = path.with_name(name)
+    content = gone.read_bytes()
+    gone.rename(gone.with_suffix(".moved"))
+    if exchanged:
+        gone.write_bytes(content)
+    with pytest.raises(OSError, match=r"exchanged|No such file"):
+        store.write(batch(event(2)))
