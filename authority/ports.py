@@ -155,6 +155,10 @@ class Batch(msgspec.Struct):
     commands: list[CommandRow]
 
 
+class StoredStateUnreadable(Exception):
+    """What the store remembers cannot be understood; the text names the row."""
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What a store remembered when the authority starts."""
 

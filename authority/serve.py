@@ -23,7 +23,7 @@ from .api.websocket import Listener
 from .clock import SystemClock
 from .committer import StoreFailed
 from .holding import InUse, hold, hold_device
-from .ports import Batch
+from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
 from .store.sqlite import SqliteStore
@@ -31,6 +31,10 @@ from .worker import Worker
 
 log = logging.getLogger("motorlock")
 LINGER_S = 3
+EXIT_STORE_FAILED = 70
+# Another program has the database, or the disk is full or in trouble: a later start may succeed.
+_MAY_PASS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
 
 
@@ -43,10 +47,21 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             store = SqliteStore(settings.data / "motorlock.sqlite3")
             sock = held.enter_context(_bind(settings.host, settings.port))
         except (InUse, sqlite3.Error, OSError, UnicodeError) as error:
+            if isinstance(error, sqlite3.Error) and _may_pass(error):
+                log.critical(_why(settings, error))
+                return EXIT_STORE_FAILED
             raise Misconfigured(_why(settings, error)) from None
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(settings, store, sock, announce))
+            try:
+                return runner.run(_serve(settings, store, sock, announce))
+            except StoredStateUnreadable as error:
+                raise Misconfigured(_why(settings, error)) from None
+
+
+def _may_pass(error: sqlite3.Error) -> bool:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _MAY_PASS
 
 
 def _hold_all(settings: Settings) -> list[IO[str]]:
@@ -74,6 +89,8 @@ def _bind(host: str, port: int) -> socket.socket:
 def _why(settings: Settings, error: Exception) -> str:
     if isinstance(error, InUse):
         return str(error)
+    if isinstance(error, StoredStateUnreadable):
+        return f"The data in {settings.data} cannot be used: {error}; restore a backup."
     if isinstance(error, sqlite3.Error):
         return f"The data in {settings.data} cannot be used: {error}."
     if isinstance(error, OSError) and error.filename is not None:
@@ -92,6 +109,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, announce: Callable[[str], None]) -> int:
+    ended = asyncio.Event()
+    failed = asyncio.Event()
+
+    def on_failure(error: BaseException) -> None:
+        log.critical("only stop is served from now on, and the authority ends once nothing moves: %r", error)
+        failed.set()
+
     clock = SystemClock(not_before=store.load().wall)
     workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.apparatus}
     service = Service(
@@ -101,7 +125,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         {a.id: a.policy for a in settings.apparatus},
         history_days=settings.history_days,
         on_written=_log_locks if settings.options.log_events else None,
-        on_failure=lambda error: log.critical("only stop is served from now on: %r", error),
+        on_failure=on_failure,
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
     app = make_app(service, ids, hosts=settings.hosts, token=settings.token, options=settings.options)
@@ -122,7 +146,6 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         ws_ping_interval=None,
     )
     server = _Server(config)
-    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -134,6 +157,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         await service.settled()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ended.wait())
+    ending = asyncio.create_task(_end_after_failure(service, failed, ended))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     host, port = sock.getsockname()[:2]
@@ -145,7 +169,16 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         server.should_exit = True
         await serving
         waiting.cancel()
-    return 0 if service.failure is None else 70
+        ending.cancel()
+    return 0 if service.failure is None else EXIT_STORE_FAILED
+
+
+async def _end_after_failure(service: Service, failed: asyncio.Event, ended: asyncio.Event) -> None:
+    """End the process after its store has failed, so that whoever watches over it starts it anew."""
+    await failed.wait()
+    await service.rest_after_failure()
+    log.critical("the authority ends, because its store has failed")
+    ended.set()
 
 
 def _raise_descriptor_limit() -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -29,13 +30,19 @@ from .core.refusals import Refusal
 from .core.rules import work_out
 from .core.step import Step
 from .hub import Hub, Message
-from .ports import Batch, Clock, EventRow, Store
+from .ports import Batch, Clock, EventRow, Store, StoredStateUnreadable
 from .retention import Retention
 from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
 log = logging.getLogger("motorlock")
 RETRY_STOP_S, LONGEST_RETRY_S = 0.5, 16.0
+REST_AFTER_FAILURE_S = 60.0
+TOLD_AFTER_FAILURE_S = 10.0
+STORE_ERRORS = (sqlite3.Error, OSError)
+
+Found = TypeVar("Found")
+Row = TypeVar("Row", Equipment, Session)
 
 Key = tuple[Literal["equipment", "session"], str]
 
@@ -93,10 +100,10 @@ class Service:
         now = self.clock.now()
         for key, policy in policies.items():
             body = equipment.get(key)
-            known = Equipment(id=key) if body is None else msgspec.json.decode(body, type=Equipment)
+            known = Equipment(id=key) if body is None else _decoded(body, Equipment, f"equipment {key}")
             self.table.put(msgspec.structs.replace(known, policy=policy))
-        for body in sessions.values():
-            session = restarted(msgspec.json.decode(body, type=Session), now)
+        for name, body in sessions.items():
+            session = restarted(_decoded(body, Session, f"session {name}"), now)
             known_only = tuple(k for k in session.equipment if k in policies)
             self.table.put(msgspec.structs.replace(session, equipment=known_only))
 
@@ -291,7 +298,7 @@ class Service:
         call = self._journal.get(event.key)
         if call is None:
             # Accepted in an earlier run: only its row knows of it.
-            record = self._store.command(event.key)
+            record = self._read(partial(self._store.command, event.key))
             if record is None:
                 return
             call = j.Call(event.key, event.command_id, event.equipment, record.digest)
@@ -458,7 +465,7 @@ class Service:
 
     def find_call(self, key: str) -> j.Call | None:
         """Return the call recorded under a client's key."""
-        return self._journal.find(key)
+        return self._read(partial(self._journal.find, key))
 
     def running_call(self, key: str) -> j.Call | None:
         """Return the call recorded under a client's key since this start, without looking in the store."""
@@ -481,7 +488,7 @@ class Service:
         self._journal.open(call)
         try:
             self.apply(request)
-        except (Refusal, StoreFailed):
+        except (Refusal, RequestFailed, StoreFailed):
             self._journal.drop(call.key)
             raise
         self._journal.trim()
@@ -506,7 +513,8 @@ class Service:
         self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
     ) -> list[EventRow]:
         """Return stored events, oldest first."""
-        return self._store.events(equipment=equipment, session=session, after=after, limit=limit)
+        read = partial(self._store.events, equipment=equipment, session=session, after=after, limit=limit)
+        return self._read(read)
 
     async def replay(self, after: int, limit: int) -> list[EventRow]:
         """Return the first `limit` events after a number, none where some of them are no longer kept.
@@ -514,9 +522,26 @@ class Service:
         They are read in a thread of their own: a long replay is nobody else's matter.
         """
         read = partial(self._store.replay, after=after, limit=limit)
-        return await asyncio.get_running_loop().run_in_executor(self._replayer, read)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._replayer, read)
+        except STORE_ERRORS as error:
+            self._fail(error)
+            raise StoreFailed from error
+
+    def _read(self, read: Callable[[], Found]) -> Found:
+        """Return what the store has; a store that cannot be read has failed, as one that cannot be written."""
+        try:
+            return read()
+        except STORE_ERRORS as error:
+            self._fail(error)
+            raise StoreFailed from error
 
     # the end
+
+    async def rest_after_failure(self) -> None:
+        """Return once nothing moves any more after the store has failed, and whoever asks was told so for a while."""
+        moving = [worker.stands(REST_AFTER_FAILURE_S) for worker in self.workers.values()]
+        await asyncio.gather(asyncio.sleep(TOLD_AFTER_FAILURE_S), *moving)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -540,6 +565,13 @@ class Service:
             self._spawn(_stop(worker))
         if self._on_failure is not None:
             self._on_failure(error)
+
+
+def _decoded(body: bytes, kind: type[Row], whose: str) -> Row:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoredStateUnreadable(f"the row of {whose} cannot be read ({error})") from None
 
 
 async def _stop(worker: Worker) -> None:

@@ -40,9 +40,14 @@ def _refuse_another(db: sqlite3.Connection, path: Path) -> None:
 
 def _refuse_damage(db: sqlite3.Connection, path: Path) -> None:
     """Find damage now, in one sentence, and not in the middle of somebody's measurement."""
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    try:
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:  # locked, or the disk: no damage
+        raise
+    except sqlite3.DatabaseError as error:
+        found = str(error)
     if found != "ok":
-        raise sqlite3.DatabaseError(f"{path} is damaged ({' '.join(found.split())})")
+        raise sqlite3.DatabaseError(f"{path} is damaged ({' '.join(found.split())}); restore a backup")
 
 
 def _return_free_pages_later(db: sqlite3.Connection) -> None:

@@ -339,7 +339,7 @@ def test_a_signal_stops_a_moving_motor_and_the_authority_ends_cleanly(process: P
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit a running process")
 def test_with_a_full_disk_only_stop_and_health_are_served_and_who_waits_is_told_at_once(process: Process) -> None:
-    """STORE-7, STOP-10, STOP-11"""
+    """STORE-7, STORE-18, STOP-10, STOP-11"""
     client, waiting = process.client(), process.client()
     ann = client.session("Ann")
     client.acquire(ann, "stage_x")
@@ -358,6 +358,7 @@ def test_with_a_full_disk_only_stop_and_health_are_served_and_who_waits_is_told_
     assert client.health()["status"] == "store_failed"
     client.close()
     waiting.close()
+    wait_for(lambda: process.popen.poll() is not None)  # it ends by itself once nothing moves
     assert process.end(signal.SIGTERM) == 70
     process.start()
     client = process.client()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
 from ear import Ear
 from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
 
+import authority.service
 from authority.committer import Committer, StoreFailed
 from authority.core import messages as m
 from authority.core.model import Session, SessionId
-from authority.ports import EventRow
+from authority.ports import CommandRow, EventRow
 from authority.service import RequestFailed
 
 
@@ -173,3 +175,74 @@ def test_a_request_that_cannot_be_encoded_is_refused_alone_and_changes_nothing(p
             await here.service.settled()
 
     asyncio.run(run())
+
+
+async def read(service: authority.service.Service, what: str) -> object:
+    """Read something of the store, as a client does who asks for it."""
+    match what:
+        case "events":
+            return service.events(limit=1)
+        case "call":
+            return service.find_call("of an earlier run")
+        case _:
+            return await service.replay(0, 10)
+
+
+@pytest.mark.parametrize("error", [sqlite3.DatabaseError("malformed"), OSError(5, "Input/output error")], ids=str)
+@pytest.mark.parametrize("what", ["events", "call", "replay"])
+def test_a_read_that_fails_is_a_failure_of_the_store(path: Path, what: str, error: Exception) -> None:
+    """STORE-17"""
+
+    class Unreadable(Disk):
+        def events(self, **_: object) -> list[EventRow]:
+            raise error
+
+        def replay(self, **_: object) -> list[EventRow]:
+            raise error
+
+        def command(self, key: str) -> CommandRow | None:
+            raise error
+
+    async def run() -> None:
+        slide = Slide()
+        async with lab(path, {X: slide}, disk=Unreadable) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            here.order(ann, 5.0)
+            await until(lambda: slide.moving)
+            await here.service.settled()
+            with pytest.raises(StoreFailed):
+                await read(here.service, what)
+            await until(lambda: not slide.moving)
+            assert here.failures == [error]
+            with pytest.raises(StoreFailed):
+                here.login(ann)
+
+    asyncio.run(run())
+
+
+def test_after_a_failure_it_serves_until_nothing_moves_but_not_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STORE-18"""
+    monkeypatch.setattr(authority.service, "TOLD_AFTER_FAILURE_S", 0.0)
+
+    async def run(*, deaf: bool, at_most_s: float) -> bool:
+        monkeypatch.setattr(authority.service, "REST_AFTER_FAILURE_S", at_most_s)
+        slide = Slide()
+        slide.deaf = deaf
+        async with lab(path, {X: slide}) as here:
+            ann = here.person("ann")
+            here.login(ann)
+            here.order(ann, 5.0)
+            await until(lambda: here.workers[X].readback.moving)
+            here.disk.dies_at = 0
+            with pytest.raises(StoreFailed):
+                await here.service.ask(m.Release(session=ann, equipment=X))
+            await here.service.rest_after_failure()
+            moves = here.workers[X].readback.moving is True
+            slide.deaf = False
+            return moves
+
+    assert asyncio.run(run(deaf=False, at_most_s=PATIENCE_S)) is False
+    assert asyncio.run(run(deaf=True, at_most_s=0.2)) is True
