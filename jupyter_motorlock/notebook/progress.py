@@ -19,7 +19,7 @@ from jupyter_motorlock import view
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.interrupt import clicks_heard
+from jupyter_motorlock.interrupt import clicks_heard, stop_by_click
 from jupyter_motorlock.lines import Line
 from jupyter_motorlock.notebook import panel_html, panel_widgets
 from jupyter_motorlock.notebook.cells import Cell, short
@@ -79,7 +79,7 @@ class Bar:
     def stop(self) -> None:
         """Stop the motor; the error of the line says who stopped it, the bar only what went wrong."""
         try:
-            is_delivered = self._session.stop(self._cell.equipment_id)["delivered"]
+            is_delivered = stop_by_click(self._session, self._cell.equipment_id)["delivered"]
         except MotorlockError:
             is_delivered = False
         with self._guard:
