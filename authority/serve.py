@@ -15,6 +15,7 @@ from typing import IO
 
 import uvicorn
 
+from .api.acceptor import Acceptor
 from .api.app import make_app
 from .api.connection_limits import ConnectionLimits
 from .api.http_protocol import protocol_within
@@ -36,6 +37,7 @@ EXIT_STORE_FAILED = 70
 _MAY_PASS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
+DESCRIPTORS_PER_DRIVER = 4
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -129,9 +131,14 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
     app = make_app(service, ids, hosts=settings.hosts, token=settings.token, options=settings.options)
+    limits = ConnectionLimits(
+        in_all=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+        descriptors=_raise_descriptor_limit() - DESCRIPTORS_PER_DRIVER * len(workers),
+    )
     config = uvicorn.Config(
         app,
-        http=protocol_within(ConnectionLimits.within_descriptors(_raise_descriptor_limit())),
+        http=protocol_within(limits),
         access_log=False,
         log_level="warning",
         lifespan="off",
@@ -145,7 +152,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         # No pings of uvicorn's own: it closes who does not answer, and a laptop that sleeps is silent, not dead.
         ws_ping_interval=None,
     )
-    server = _Server(config)
+    server = _Server(config, limits)
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -204,9 +211,30 @@ def _log_locks(batch: Batch) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the authority first stops what moves, then ends its server."""
+    """uvicorn without its signal handlers, and with our own way of accepting connections."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+        """Serve as `config` says, and cut connections off by `limits` when no descriptor is left."""
+        super().__init__(config)
+        self._limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        if sys.platform == "win32":  # its loop cannot wait for a listening socket
+            await super().startup(sockets=sockets)
+            return
+        await super().startup(sockets=[])
+        for listening in sockets or ():
+            acceptor = Acceptor(listening, self._make_protocol, self._limits.make_room)
+            self.servers.append(acceptor)  # type: ignore[arg-type] # it is closed as a server of the loop is
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg] # uvicorn calls it so
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Leave the signals to `serve`."""
+        """Leave the signals to `serve`: the authority first stops what moves, then ends its server."""
         yield

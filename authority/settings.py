@@ -64,8 +64,13 @@ class Settings(msgspec.Struct, frozen=True):
     token_file: Path | None
     hosts: frozenset[str]
     history_days: float
+    max_connections: int
+    max_connections_per_address: int
     options: Options
     apparatus: tuple[Apparatus, ...]
+
+
+_Connections = Annotated[int, msgspec.Meta(ge=1, le=60_000)]
 
 
 class _Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +82,8 @@ class _Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str | None = None
     allowed_hosts: list[str] = []
     history_days: float = 90.0
+    max_connections: _Connections = 8192
+    max_connections_per_address: _Connections = 2048
     enable_equipment_locks: bool = True
     lock_timeout_sec: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 300
     session_timeout_sec: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 600
@@ -136,6 +143,8 @@ def load(
         token_file=Path(lab.token_file).expanduser() if token and lab.token_file else None,
         hosts=frozenset(h.lower() for h in [address, *lab.allowed_hosts]),
         history_days=lab.history_days,
+        max_connections=lab.max_connections,
+        max_connections_per_address=lab.max_connections_per_address,
         options=Options(
             locks=lab.enable_equipment_locks,
             lock_timeout_s=lab.lock_timeout_sec,

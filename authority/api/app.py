@@ -22,8 +22,8 @@ from .guard import Guard
 from .identity import SessionIds
 from .openapi import document
 from .problems import problem
+from .push import HEADERS, Streams
 from .push import PATH as EVENTS
-from .push import Streams
 from .switch import Switch
 from .turns import Turns
 from .websocket import PATH, SocketDoor
@@ -76,6 +76,8 @@ def make_app(
             await sockets(scope, receive, send)
         elif scope["path"] == EVENTS and scope["method"] == "GET":
             await streams(scope, receive, send)
+        elif scope["path"] == EVENTS and scope["method"] == "HEAD":
+            await Response(headers={name.decode(): value.decode() for name, value in HEADERS})(scope, receive, send)
         else:
             await switch(scope, receive, send)
 
@@ -85,6 +87,10 @@ def make_app(
 def _index() -> dict[str, object]:
     """Return what there is, for who looks around."""
     paths = [{"method": door.method, "path": door.path, "summary": door.summary} for door in DOORS]
+    paths += [
+        {"method": "GET", "path": EVENTS, "summary": "What happens, as server-sent events"},
+        {"method": "GET", "path": PATH, "summary": "What happens, as a WebSocket"},
+    ]
     return {"name": "motorlock", "documentation": "/docs", "openapi": "/openapi.json", "paths": paths}
 
 

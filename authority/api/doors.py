@@ -189,7 +189,7 @@ class Endpoint:
         headers = dict(request.scope["headers"])
         body: object = None
         if not door.reads_body_itself:
-            raw = await read_raw_body(headers, receive)
+            raw = await read_raw_body(request.scope, headers, receive)
             if door.body is not None:
                 body = decode_body(door.body, headers, raw) if raw or not door.body_optional else door.body()
         visit = Visit(self._house, request, headers, body, receive)

@@ -13,6 +13,8 @@ from authority import __version__
 from authority.committer import StoreFailed
 from authority.core import messages as m
 from authority.core.model import Equipment, SessionId
+from authority.core.refusals import Refusal
+from authority.service import RequestFailed
 from authority.worker import StopResult
 
 from . import bodies as b
@@ -32,7 +34,7 @@ def listing(v: Visit) -> Response:
 
 
 _JSON = {"content-type": "application/json"}
-_STOP_WAITS_FOR_BODY_S = 0.05
+_STOP_WAITS_FOR_BODY_S = 0.02
 _STOP_BODY_S = 0.5
 _RECORD_S = 0.5
 
@@ -102,8 +104,11 @@ async def stop(v: Visit) -> b.StopAnswer:
     result = await v.service.deliver_stop(equipment_id, user)
     body, ignored = await reading
     session_id, user = _stopper(v, body)
-    v.service.record_stop(equipment_id, session_id, user, body.reason, result)
-    recorded = await _is_recorded(v)
+    try:
+        v.service.record_stop(equipment_id, session_id, user, body.reason, result)
+        recorded = await _is_recorded(v)
+    except (Refusal, RequestFailed, StoreFailed):  # the driver has the order, whatever becomes of its record
+        recorded = False
     outcome = _stop_outcome(result)
     return b.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
 
@@ -112,11 +117,11 @@ async def _stop_body(v: Visit) -> tuple[b.StopBody, list[str]]:
     """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
     try:
         async with asyncio.timeout(_STOP_BODY_S):
-            raw = await read_raw_body(v.headers, v.receive)
+            raw = await read_raw_body(v.request.scope, v.headers, v.receive)
     except TimeoutError:
         return b.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
     except Refused as refused:
-        return b.StopBody(), [refused.detail.rstrip(".")]
+        return b.StopBody(), [refused.detail[:1].lower() + refused.detail[1:].rstrip(".")]
     return usable_fields(b.StopBody, raw)
 
 
@@ -134,13 +139,13 @@ def _stopper(v: Visit, body: b.StopBody) -> tuple[SessionId | None, str]:
 
 
 async def _is_recorded(v: Visit) -> bool:
-    """Wait a moment for the stop to be on disk: the driver has the order, whatever becomes of its record."""
+    """Wait a moment for the stop to be on disk."""
     try:
         async with asyncio.timeout(_RECORD_S):
             await v.service.settled()
-    except (StoreFailed, TimeoutError):
+    except TimeoutError:
         return False
-    return True
+    return v.service.failure is None
 
 
 def _stop_outcome(result: StopResult) -> b.StopOutcome:

@@ -1,23 +1,43 @@
 """One HTTP connection: uvicorn's protocol with bounds on the head of a request, on its time, and on connections.
 
-Whoever sends a head without end, or none at all, hurts that connection alone, and is found out before any check.
+Whoever sends a head without end, or none at all, hurts that connection alone, and is found out before any check. What
+comes is parsed in pieces, one in each turn of the loop, so that a stop on another connection waits for one at most.
 """
 
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 from typing import ClassVar
 
+import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .connection_limits import Admission, ConnectionLimits
+from .lingering import LingeringTransport
+from .older_http import until_closed
 from .problems import problem
+from .request_body import BODY_FAULT, BODY_IS_MALFORMED, BODY_IS_TOO_SLOW
+from .turns import is_stop
 from .websocket import Listener
 
 HEAD_LIMIT = 32 * 1024
 HEADERS_LIMIT = 100
 HEAD_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 30.0
+HEAD_PIECE = 4 * 1024
+BODY_PIECE = 64 * 1024
+
+
+class _Part(Enum):
+    """What of a request has begun and is not complete."""
+
+    NONE = auto()
+    HEAD = auto()
+    BODY = auto()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -27,28 +47,35 @@ class HttpProtocol(HttpToolsProtocol):
 
     _address = "unknown"
     _admission = Admission.FULL
-    _in_head = False
-    _in_body = False
+    _part = _Part.NONE
+    _request_is_complete = False
     _head_size = 0
-    _head_is_refused = False
-    _head_timer: asyncio.TimerHandle | None = None
+    _has_too_many_headers = False
+    _reads_no_more = False
+    _unparsed = b""
+    _parses_soon = False
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Take a connection, or cut it off where there are too many."""
-        super().connection_made(transport)
+        lingering = LingeringTransport(transport, self._has_more_to_come)
+        super().connection_made(lingering)  # type: ignore[arg-type] # it is the transport in all but its close
+        self.flow = _Flow(self)
         if self.client is not None:
             self._address = str(self.client[0])
-        self._admission = self.limits.admit(self, self._address, self.loop.time())
+        descriptor = transport.get_extra_info("socket").fileno()
+        self._admission = self.limits.admit(self, self._address, self.loop.time(), descriptor)
         if self._admission is Admission.NONE:
             self._refuse(503, "too_busy", "Too many connections are open; close some, or try again later.")
             return
         if self._admission is Admission.STOP_ONLY:
             self.app = _StopOnly(self.app)
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
+        self._set_timer(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._cancel_head_timer()
+        self._cancel_timer()
+        self._unparsed = b""
         self.limits.release(self, self._address)
         super().connection_lost(exc)
 
@@ -56,66 +83,141 @@ class HttpProtocol(HttpToolsProtocol):
         """Cut the connection off: another one needs its place."""
         self.transport.abort()
 
+    # What comes, piece by piece
+
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a head is given to it in pieces that keep within `HEAD_LIMIT`."""
-        begin = 0
-        while begin < len(data) and not self.transport.is_closing():
-            end = len(data)
-            begins_in_body = self._in_body
-            if not begins_in_body:
-                end = min(end, begin + HEAD_LIMIT + 1 - self._head_size)
-            super().data_received(data[begin:end])
-            if self._in_head and not begins_in_body:
-                self._head_size += end - begin
-            begin = end
-            if self._head_is_refused or (self._in_head and self._head_size > HEAD_LIMIT):
-                detail = f"The head of a request has at most {HEADERS_LIMIT} headers and {HEAD_LIMIT // 1024} KiB."
-                self._refuse(431, "headers_too_large", detail)
-        if self._in_head and self._head_timer is None and not self.transport.is_closing():
-            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
+        """Take what came. While there is more of it than a piece, nothing further is read."""
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            self.transport.discard(len(data))  # type: ignore[attr-defined] # of LingeringTransport
+        elif not self._reads_no_more:
+            was_empty = not self._unparsed
+            self._unparsed += data
+            if was_empty:
+                self._parse_piece()
+
+    def parse_soon(self) -> None:
+        """Go on with what came, in the next turn of the loop."""
+        if not self._parses_soon:
+            self._parses_soon = True
+            self.loop.call_soon(self._parse_piece)
+
+    @property
+    def has_unparsed(self) -> bool:
+        """Whether there is something that came before anything that could be read now."""
+        return bool(self._unparsed)
+
+    @property
+    def reads_no_more(self) -> bool:
+        """Whether what comes is of no use: the body before it was given up."""
+        return self._reads_no_more
+
+    def _parse_piece(self) -> None:
+        self._parses_soon = False
+        if self.parser is None or self.transport.is_closing():
+            self._unparsed = b""
+            return
+        if not self._is_ahead_of_app():
+            size = BODY_PIECE if self._part is _Part.BODY else HEAD_PIECE
+            piece = self._unparsed[:size]
+            self._unparsed = self._unparsed[size:]
+            self._parse(piece)
+        if self._is_ahead_of_app():
+            self.flow.pause_reading()  # resumed when the application has taken what there is
+        elif self._unparsed:
+            self.flow.pause_reading()
+            self.parse_soon()
+        elif not self._reads_no_more:
+            self.flow.resume_reading()
+
+    def _is_ahead_of_app(self) -> bool:
+        if self.pipeline:
+            return True
+        return self.cycle is not None and not self.cycle.response_complete and len(self.cycle.body) > HIGH_WATER_LIMIT
+
+    def _parse(self, piece: bytes) -> None:
+        self._request_is_complete = False
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade() and not self._has_too_many_headers:
+                self.handle_websocket_upgrade()
+                return
+        except httptools.HttpParserError:
+            self._refuse_malformed()
+            return
+        if self._part is _Part.BODY:
+            self._set_timer(BODY_TIMEOUT_S)
+        elif self._part is _Part.HEAD or not self._request_is_complete:
+            # Empty lines before a request are counted as its head.
+            self._head_size += len(piece)
+            self._set_timer(HEAD_TIMEOUT_S)
+        if self._has_too_many_headers or self._head_size >= HEAD_LIMIT:
+            detail = f"The head of a request has at most {HEADERS_LIMIT} headers and {HEAD_LIMIT // 1024} KiB."
+            self._refuse(431, "headers_too_large", detail)
+
+    # What the parser finds
 
     def on_message_begin(self) -> None:
         """Begin to count the head of a request."""
         super().on_message_begin()
-        self._in_head = True
+        self._part = _Part.HEAD
         self._head_size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, unless there are too many."""
         if len(self.headers) >= HEADERS_LIMIT:
-            self._head_is_refused = True
+            self._has_too_many_headers = True
         else:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Serve the request."""
-        self._in_head = False
-        self._in_body = True
-        self._cancel_head_timer()
-        if not self._head_is_refused:
-            self.limits.has_sent_request(self)
-            super().on_headers_complete()
-            if self.parser.get_http_version() == "1.0" and self.cycle is not None:
-                # Such a client knows no chunks: a body without a length goes on until the connection closes.
-                self.cycle.chunked_encoding = False
-                self.cycle.expected_content_length = _UntilClosed()
+        self._part = _Part.BODY
+        self._head_size = 0
+        self._cancel_timer()
+        if self._has_too_many_headers:
+            return
+        self.limits.mark_busy(self, self._address)
+        super().on_headers_complete()
+        if self._admission is Admission.STOP_ONLY and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
-        if not self._head_is_refused:
+        if not self._has_too_many_headers:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of the request."""
-        self._in_body = False
-        self._head_size = 0
-        if not self._head_is_refused:
+        self._part = _Part.NONE
+        self._request_is_complete = True
+        self._cancel_timer()
+        if not self._has_too_many_headers:
             super().on_message_complete()
+
+    # What is answered
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle.scope["http_version"] == "1.0":
+            app = until_closed(app)
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; of a body that nobody has read to its end nothing more is read."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            if self._part is _Part.BODY:
+                self.transport.close()
+            else:
+                self.limits.mark_idle(self, self._address)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the protocol of WebSockets, which counts it on."""
-        if self._head_is_refused:
-            return
+        self._part = _Part.NONE
+        self._unparsed = b""
+        self._cancel_timer()
+        self.limits.mark_busy(self, self._address)
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         assert isinstance(protocol, Listener)
@@ -124,20 +226,53 @@ class HttpProtocol(HttpToolsProtocol):
     def _release_upgraded(self) -> None:
         self.limits.release(self, self._address)
 
-    def _head_timed_out(self) -> None:
-        self._head_timer = None
-        if self._in_head:
-            self._refuse(408, "too_slow", f"The head of the request was not complete after {HEAD_TIMEOUT_S:g} s.")
-        else:
-            self.transport.close()
+    # What goes wrong
 
-    def _cancel_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _has_more_to_come(self) -> bool:
+        return self._part is not _Part.NONE or bool(self._unparsed)
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._time_is_up)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        match self._part:
+            case _Part.BODY:
+                self._give_up_body(BODY_IS_TOO_SLOW)
+            case _Part.HEAD:
+                self._refuse(408, "too_slow", f"The head of the request was not complete after {HEAD_TIMEOUT_S:g} s.")
+            case _Part.NONE:
+                self.transport.abort()
+
+    def _refuse_malformed(self) -> None:
+        if self._part is _Part.BODY:
+            self._give_up_body(BODY_IS_MALFORMED)
+        else:
+            self._refuse(400, "invalid", "What came is no HTTP request.")
+
+    def _give_up_body(self, fault: str) -> None:
+        """Let the request be answered without the rest of its body, whose reader is told what is wrong with it."""
+        self._reads_no_more = True
+        self._unparsed = b""
+        if self.cycle is None or self.cycle.response_started:
+            self.transport.abort()
+            return
+        self.cycle.scope[BODY_FAULT] = fault  # type: ignore[literal-required] # a key of ours
+        self.cycle.keep_alive = False
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Answer without any request being served, and close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()  # it would be taken for the answer to an earlier request
+            return
         response = problem(status, code, detail)
         head = [b"HTTP/1.1 %d Refused\r\nconnection: close\r\n" % status]
         head += [b"%s: %s\r\n" % header for header in response.raw_headers]
@@ -145,19 +280,19 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class _UntilClosed(int):
-    """The length of a body that ends with its connection: it is never used up, and never falls short."""
+class _Flow(FlowControl):
+    """Reads on only when what came before is parsed."""
 
-    def __lt__(self, other: int) -> bool:
-        return False
+    def __init__(self, protocol: HttpProtocol) -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
 
-    def __sub__(self, other: int) -> _UntilClosed:
-        return self
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
+    def resume_reading(self) -> None:
+        """Let what comes next come."""
+        if self._protocol.has_unparsed:
+            self._protocol.parse_soon()
+        elif not self._protocol.reads_no_more:
+            super().resume_reading()
 
 
 class _StopOnly:
@@ -167,13 +302,11 @@ class _StopOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"].endswith("/stop") or scope["path"] == "/health"):
+        if scope["type"] == "http" and (is_stop(scope) or scope["path"] == "/health"):
             await self._app(scope, receive, send)
             return
         detail = "Too many connections are open; only a stop is served on this one."
-        response = problem(503, "too_busy", detail)
-        response.headers["connection"] = "close"
-        await response(scope, receive, send)
+        await problem(503, "too_busy", detail)(scope, receive, send)
 
 
 def protocol_within(limits: ConnectionLimits) -> type[HttpProtocol]:

@@ -13,6 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 A_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
 
 
+def is_stop(scope: Scope) -> bool:
+    """Whether a request of HTTP asks for a stop."""
+    path: str = scope["path"]
+    return path.endswith("/stop")
+
+
 class Turns:
     """Lets requests for a stop through at once, and others in the order in which they came, `A_TURN` in a turn."""
 
@@ -25,7 +31,7 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, at its turn."""
-        if scope["type"] == "http" and not scope["path"].endswith("/stop"):
+        if scope["type"] == "http" and not is_stop(scope):
             if self._left and not self._waiting:
                 self._begin_turn()
                 self._left -= 1

@@ -38,7 +38,7 @@ BAD = {
     "an unknown key of the authority": (
         f"[authority]\nprot = 1\n{MOTOR}",
         "{file}: [authority] has no key prot, perhaps port is meant; allowed keys are host, port, data, "
-        "token_file, allowed_hosts, history_days, "
+        "token_file, allowed_hosts, history_days, max_connections, max_connections_per_address, "
         "enable_equipment_locks, lock_timeout_sec, session_timeout_sec, enable_lock_queue, enable_observer_mode, "
         "auto_release_on_disconnect, log_lock_events.",
     ),

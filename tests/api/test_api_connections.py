@@ -1,0 +1,372 @@
+"""Connections: heads without end, requests that never come, too many at once. None of them keeps a STOP out."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from raw_http import answer_of, ask, connect, kept_answer_of, stop_request
+from rest_lab import ROOT, Authority, Person, ok, running, until
+
+from authority.api import http_protocol
+from authority.api.connection_limits import STOP_ONLY_CONNECTIONS, Admission, ConnectionLimits
+
+MOTORS = 12
+HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+
+
+def test_a_stream_to_an_older_client_has_no_chunks(lab: Authority) -> None:
+    """REST-32"""
+    with connect(lab) as line:
+        line.sendall(b"GET /api/events HTTP/1.0\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n")
+        answer = b""
+        while b"event: ping" not in answer:
+            answer += line.recv(65536)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"chunked" not in head.lower()
+    assert b"connection: close" in head.lower()
+    assert body.startswith(b"id: ")
+    assert all(row.startswith((b"id: ", b"event: ", b"data: ")) for row in body.splitlines() if row)
+
+
+def test_an_older_client_gets_what_was_missed_without_chunks(lab: Authority, ann: Person, motor: str) -> None:
+    """REST-32"""
+    ann.has(motor)
+    with connect(lab) as line:
+        line.sendall(b"GET /api/events?after=0 HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        answer = b""
+        while b"event: snapshot" not in answer:
+            answer += line.recv(65536)
+    assert b"lock_acquired" in answer
+    assert answer.partition(b"\r\n\r\n")[2].startswith(b"id: 1\n")
+
+
+def test_an_older_client_gets_a_plain_answer_with_its_length(lab: Authority) -> None:
+    """REST-32"""
+    status, answer = ask(lab, b"GET /health HTTP/1.0\r\nhost: localhost\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert status == 200
+    assert f"content-length: {len(body)}".encode() in head.lower()
+
+
+def test_a_head_of_32_kib_is_read_and_one_that_is_longer_is_refused(lab: Authority) -> None:
+    """REST-33"""
+
+    def request(size: int) -> bytes:
+        begin = HEALTH + b"connection: close\r\nx: "
+        return begin + b"a" * (size - len(begin) - 4) + b"\r\n\r\n"
+
+    assert ask(lab, request(http_protocol.HEAD_LIMIT))[0] == 200
+    status, answer = ask(lab, request(http_protocol.HEAD_LIMIT + 1))
+    assert status == 431
+    assert b"headers_too_large" in answer
+
+
+def test_a_long_address_is_a_long_head(lab: Authority) -> None:
+    """REST-33"""
+    assert ask(lab, b"GET /" + b"a" * 40_000)[0] == 431
+
+
+def test_more_than_a_hundred_headers_are_refused_and_a_hundred_are_not(lab: Authority) -> None:
+    """REST-33"""
+
+    def request(count: int) -> bytes:
+        rows = "".join(f"x-{number}: 1\r\n" for number in range(count - 2))
+        return HEALTH + f"connection: close\r\n{rows}\r\n".encode()
+
+    assert ask(lab, request(100))[0] == 200
+    assert ask(lab, request(101))[0] == 431
+
+
+def test_a_long_head_on_a_kept_connection_is_refused_too(lab: Authority) -> None:
+    """REST-33"""
+    with connect(lab) as line:
+        line.sendall(HEALTH + b"\r\n")
+        assert kept_answer_of(line)[0] == 200
+        line.sendall(HEALTH + b"x: " + b"a" * 60_000 + b"\r\n\r\n")
+        assert answer_of(line)[0] == 431
+
+
+def test_what_is_no_request_is_told_so(lab: Authority) -> None:
+    """REST-3"""
+    status, answer = ask(lab, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert status == 400
+    assert b'"detail":"What came is no HTTP request."' in answer
+    assert "Invalid HTTP request" not in lab.log
+
+
+def test_requests_that_come_together_are_answered_one_after_another(lab: Authority) -> None:
+    """REST-37"""
+    crowd = 300  # more than a piece
+    with connect(lab) as line:
+        line.sendall((HEALTH + b"\r\n") * (crowd - 1) + HEALTH + b"connection: close\r\n\r\n")
+        answers = answer_of(line)[1]
+    assert answers.count(b"HTTP/1.1 200 OK") == crowd
+
+
+def test_a_body_that_comes_slowly_or_all_at_once_is_the_same(lab: Authority) -> None:
+    """REST-37"""
+    body = b'{"client_name":"Ann"}' + b" " * 300_000
+    head = b"POST /api/locks/sessions/create HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    request = head + b"content-length: %d\r\n\r\n" % len(body) + body
+    with connect(lab) as line:
+        line.sendall(request)
+        assert kept_answer_of(line)[0] == 200
+        for begin in range(0, len(request), 50_000):
+            line.sendall(request[begin : begin + 50_000])
+        assert kept_answer_of(line)[0] == 200
+        line.sendall(HEALTH + b"\r\n")
+        assert kept_answer_of(line)[0] == 200
+
+
+def test_heads_without_end_take_neither_memory_nor_the_way_of_a_stop(lab: Authority, ann: Person, motor: str) -> None:
+    """REST-33, REST-37"""
+    ann.has(motor)
+    ann.begins("move_to", motor, position=100)
+    process = psutil.Process(lab.process.pid)
+    before = process.memory_info().rss
+    with ExitStack() as lines:
+        endless = [lines.enter_context(connect(lab)) for _ in range(8)]
+        for line in endless:
+            line.setblocking(False)
+        for piece in (b"GET /health HTTP/1.1\r\nx: ", b"a" * 1_000_000, b"b" * 1_000_000):
+            for line in endless:
+                _push(line, piece)
+        assert ok(ann.stop(motor))["delivered"] is True
+        assert process.memory_info().rss - before < 32 * 1024 * 1024
+
+
+def _push(line: object, data: bytes) -> None:
+    try:
+        line.send(data)  # type: ignore[attr-defined]
+    except OSError:  # it is refused, or full
+        return
+
+
+@pytest.fixture
+def hasty_lab(tmp_path: Path) -> Iterator[Authority]:
+    """An authority that waits a tenth of a second for a head or a body."""
+    place = tmp_path / "hasty"
+    place.mkdir()
+    (place / "hasty.py").write_text(
+        "import sys\n"
+        "from authority.api import http_protocol\n"
+        "http_protocol.HEAD_TIMEOUT_S = http_protocol.BODY_TIMEOUT_S = 0.1\n"
+        "from authority.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    with running(place, env={"PYTHONPATH": str(ROOT)}, program=[str(place / "hasty.py")]) as lab:
+        yield lab
+
+
+def test_a_request_that_is_never_completed_is_closed_after_a_time(hasty_lab: Authority) -> None:
+    """REST-34"""
+    assert (http_protocol.HEAD_TIMEOUT_S, http_protocol.BODY_TIMEOUT_S) == (10.0, 30.0)
+    with connect(hasty_lab) as silent:
+        assert silent.recv(10) == b""
+    with connect(hasty_lab) as blank:
+        blank.sendall(b"\r\n\r\n")
+        assert blank.recv(10) == b""
+    with connect(hasty_lab) as halting:
+        halting.sendall(HEALTH[:30])
+        assert answer_of(halting)[0] == 408
+    with connect(hasty_lab) as later:
+        later.sendall(HEALTH + b"\r\n")
+        assert kept_answer_of(later)[0] == 200
+        later.sendall(HEALTH[:30])
+        assert answer_of(later)[0] == 408
+    with connect(hasty_lab) as slow:
+        head = b"POST /api/locks/acquire HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        slow.sendall(head + b"content-length: 50\r\n\r\n{")
+        status, answer = answer_of(slow)
+    assert status == 408
+    assert b"too_slow" in answer
+
+
+def test_a_body_that_nobody_reads_is_not_awaited(lab: Authority) -> None:
+    """REST-34"""
+    request = b"POST /nowhere HTTP/1.1\r\nhost: elsewhere\r\ncontent-length: 1000\r\n\r\n{"
+    assert ask(lab, request)[0] == 403
+
+
+def test_a_kept_connection_is_not_closed_while_it_rests(hasty_lab: Authority) -> None:
+    """REST-34"""
+    with connect(hasty_lab) as line:
+        for _ in range(2):
+            line.sendall(HEALTH + b"\r\n")
+            assert kept_answer_of(line)[0] == 200
+            time.sleep(0.3)  # three times as long as a head may take
+
+
+class Line:
+    """A connection that remembers that it was cut off."""
+
+    def __init__(self) -> None:
+        self.is_cut = False
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+HERE, THERE = "127.0.0.1", "10.1.1.1"
+
+
+def busy(limits: ConnectionLimits, address: str = HERE) -> Line:
+    """A connection on which something is being served."""
+    line = Line()
+    assert limits.admit(line, address, 0.0) is Admission.FULL
+    limits.mark_busy(line, address)
+    return line
+
+
+def test_the_connection_that_is_idle_for_longest_gives_way_and_none_that_is_served() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=3, per_address=9)
+    served = busy(limits)
+    first = busy(limits)
+    second = Line()
+    assert limits.admit(second, THERE, 0.0) is Admission.FULL
+    limits.mark_idle(first, HERE)
+    for expected in (second, first):
+        assert limits.admit(Line(), HERE, 0.0) is Admission.FULL
+        assert expected.is_cut
+        limits.release(expected, THERE if expected is second else HERE)
+    assert not served.is_cut
+
+
+def test_beyond_all_that_are_served_some_get_a_stop_through() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=1, per_address=9)
+    served = busy(limits)
+    lines = [Line() for _ in range(STOP_ONLY_CONNECTIONS + 1)]
+    assert {limits.admit(line, HERE, 0.0) for line in lines} == {Admission.STOP_ONLY}
+    assert [line.is_cut for line in lines] == [True] + STOP_ONLY_CONNECTIONS * [False]
+    limits.release(lines[0], HERE)
+    for line in lines[1:]:
+        limits.mark_busy(line, HERE)
+    refused = Line()
+    assert limits.admit(refused, HERE, 0.0) is Admission.NONE
+    limits.release(refused, HERE)
+    limits.release(lines[1], HERE)
+    assert limits.admit(Line(), HERE, 0.0) is Admission.STOP_ONLY
+    assert not served.is_cut
+
+
+def test_a_connection_for_a_stop_only_never_becomes_one_for_all() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=1, per_address=9)
+    busy(limits)
+    line = Line()
+    assert limits.admit(line, HERE, 0.0) is Admission.STOP_ONLY
+    limits.mark_idle(line, HERE)
+    assert limits.admit(Line(), HERE, 0.0) is Admission.STOP_ONLY
+    assert not line.is_cut
+
+
+@pytest.mark.parametrize("here", [HERE, "::1", "127.0.1.1", "::ffff:127.0.0.1"])
+def test_another_machine_has_its_share_and_this_one_all(here: str) -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=12, per_address=2)
+    idle = Line()
+    assert limits.admit(idle, here, 0.0) is Admission.FULL
+    busy(limits, THERE)
+    last = busy(limits, THERE)
+    assert limits.admit(Line(), THERE, 0.0) is Admission.STOP_ONLY
+    assert not idle.is_cut, "it is of another address"
+    limits.mark_idle(last, THERE)
+    assert limits.admit(Line(), THERE, 0.0) is Admission.FULL
+    assert last.is_cut
+    busy(limits, "10.1.1.2")
+    for _ in range(5):
+        busy(limits, here)
+
+
+def test_an_address_whose_connections_have_closed_has_its_share_again() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=9, per_address=1)
+    limits.release(busy(limits, THERE), THERE)
+    busy(limits, THERE)
+
+
+def test_the_last_descriptors_are_kept_for_stops_the_store_and_the_drivers() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=900, per_address=900, descriptors=116)
+    idle = Line()
+    assert limits.admit(idle, HERE, 0.0, descriptor=51) is Admission.FULL
+    assert limits.admit(Line(), HERE, 0.0, descriptor=52) is Admission.FULL
+    assert idle.is_cut
+    limits = ConnectionLimits(in_all=900, per_address=900, descriptors=116)
+    assert limits.admit(Line(), HERE, 0.0, descriptor=52) is Admission.STOP_ONLY
+
+
+def test_what_is_refused_is_logged_and_not_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=1, per_address=9)
+    busy(limits)
+    assert caplog.messages == []
+    for now in (0.0, 1.0, 9.9, 10.0):
+        limits.admit(Line(), HERE, now)
+    assert [line.rpartition(", ")[2] for line in caplog.messages] == [
+        "and 1 new ones were refused all but a stop",
+        "and 3 new ones were refused all but a stop",
+    ]
+
+
+def test_a_stop_gets_through_when_all_descriptors_are_taken(tmp_path: Path) -> None:
+    """REST-35"""
+
+    def few_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (120, 160))
+
+    with running(tmp_path / "full", preexec=few_descriptors) as lab, ExitStack() as lines:
+        ann = lab.person("Ann")
+        ann.has("stage_x")
+        ann.begins("move_to", "stage_x", position=100)
+        for _ in range(200):  # some send nothing
+            lines.enter_context(connect(lab))
+        is_full = False
+        while not is_full:  # others listen
+            line = lines.enter_context(connect(lab))
+            line.sendall(b"GET /api/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            is_full = b" 503 " in line.recv(20)
+        assert ask(lab, stop_request("stage_x"))[0] == 200
+        status, answer = ask(lab, b"GET /api/equipment/list HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert status == 503
+        assert b"only a stop is served" in answer
+        assert b'"ok"' in ask(lab, HEALTH + b"\r\n")[1]
+        assert "too many connections" in lab.log
+        lines.close()
+        until(lambda: lab.send("GET", "/api/equipment/list").status_code == 200, "there is room again")
+        assert lab.status("stage_x")["running"] is None
+
+
+def test_the_lab_file_says_how_many_connections_there_may_be(tmp_path: Path) -> None:
+    """REST-35"""
+    lab_file = '[authority]\nmax_connections = 3\n[equipment.stage_x]\ndriver = "simulated-motor"\n'
+    with running(tmp_path / "few", lab=lab_file) as lab, ExitStack() as lines:
+        for _ in range(3):
+            line = lines.enter_context(connect(lab))
+            line.sendall(b"GET /api/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert b" 200 " in line.recv(20)
+        assert ask(lab, b"GET /api/equipment/list HTTP/1.1\r\nhost: localhost\r\n\r\n")[0] == 503
+        assert ask(lab, stop_request("stage_x"))[0] == 200
+
+
+def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one(tmp_path: Path) -> None:
+    """REST-35"""
+
+    def low() -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+
+    with running(tmp_path / "low", preexec=low) as lab:
+        found = subprocess.run(["cat", f"/proc/{lab.process.pid}/limits"], capture_output=True, text=True, check=True)
+        row = next(row for row in found.stdout.splitlines() if row.startswith("Max open files"))
+        soft, hard = row.split()[3:5]
+        assert int(soft) == min(int(hard), 65536)
