@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from real_lab import PATIENCE_S, Authority, Person, Wire
 
 from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.feed import LONGEST_MESSAGE, Message, SseParser
+from jupyter_motorlock.connection.feed import LONGEST_MESSAGE, Feed, Message, SseParser
 from jupyter_motorlock.connection.session import KernelSession
 
 STREAM = (
@@ -187,3 +188,75 @@ def test_a_login_that_hears_first_that_its_session_has_ended_makes_a_new_one(ses
     finally:
         go_on.set()
     assert session.session_id != first
+
+
+class OneStream:
+    """An answer with all that it ever has."""
+
+    def __init__(self, content: bytes) -> None:
+        self.raw = self
+        self._content = content
+
+    def __enter__(self) -> OneStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def iter_content(self, chunk_size: int | None) -> Iterator[bytes]:
+        yield self._content
+
+
+class OneStreamAfterAnother:
+    """A link whose client is sent one stream after another, and what it asks for each of them."""
+
+    def __init__(self, *streams: bytes) -> None:
+        self.session_id = None
+        self.client = self
+        self.asked: list[Json] = []
+        self.over = threading.Event()
+        self._streams = iter(streams)
+
+    def open_stream(self, params: Json) -> OneStream:
+        self.asked.append(params)
+        stream = next(self._streams, None)
+        if stream is None:
+            self.over.set()
+            raise OSError("nothing follows")
+        return OneStream(stream)
+
+    def heard(self, event: str, data: Json) -> None:
+        """Take it."""
+
+    def tell(self, *_: object) -> None:
+        """Take it."""
+
+
+def pushed(event: str, seq: int | None) -> bytes:
+    return f"event: {event}\ndata: {json.dumps({} if seq is None else {'seq': seq})}\n\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("heard", "after"),
+    [
+        ([("snapshot", 5)], "5"),
+        ([("snapshot", 5), ("change", 6), ("change", 7)], "7"),
+        ([("snapshot", 5), ("change", 6), ("progress", None), ("ping", None)], "6"),
+        ([("change", 3), ("change", 4)], "4"),
+        ([], None),
+    ],
+    ids=["a snapshot", "changes", "signs of life", "a replay that broke off", "nothing"],
+)
+def test_the_feed_resumes_from_the_newest_number_that_it_heard_whatever_said_it(
+    heard: list[tuple[str, int | None]], after: str | None
+) -> None:
+    """PUSH-3"""
+    link = OneStreamAfterAnother(b"".join(pushed(event, seq) for event, seq in heard))
+    feed = Feed(link)  # type: ignore[arg-type]
+    feed.start()
+    assert link.over.wait(PATIENCE_S)
+    feed.close()
+    assert link.asked[:2] == [{"role": "watch"}, {"role": "watch"} | ({} if after is None else {"after": after})]

@@ -16,6 +16,7 @@ from authority.api.doors import House
 from authority.api.identity import SessionIds
 from authority.api.peer_limit import PeerLimit
 from authority.api.push import Snapshots, Stream, Streams
+from authority.hub import BACKLOG_BYTES
 from authority.options import Options
 
 
@@ -90,6 +91,7 @@ def test_what_follows_a_number_is_replayed_once_and_without_a_gap_whatever_the_s
             missed = list(range(after + 1, 10)) if after >= 0 else []
             assert client.numbers == [*missed, 9, 10], "what was missed, the snapshot, what comes"
             await client.end()
+            assert not here.service.hub, "who has left is forgotten"
 
     asyncio.run(run())
 
@@ -125,6 +127,8 @@ def test_what_is_decided_while_a_stream_opens_is_told_once_and_after_it_is_on_di
             await until(lambda: client.numbers == [8, 9])
             await until(lambda: bool(here.service.hub))
             here.person("eleven")
+            for _ in range(20):
+                await asyncio.sleep(0)
             assert client.numbers == [8, 9], "what a crash could undo is told to nobody"
             here.disk.let.set()
             await until(lambda: 11 in client.numbers)
@@ -153,6 +157,72 @@ def test_streams_that_come_together_share_a_snapshot_and_miss_nothing(tmp_path: 
             here.person("one more")
             later, third = await snapshots.let_in(three.listener)
             assert (later, third is first) == (10, False)
+
+    asyncio.run(run())
+
+
+def test_the_next_snapshot_is_made_a_while_after_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PUSH-16"""
+    monkeypatch.setattr(push, "SNAPSHOTS_APART_S", 3600.0)
+
+    async def run() -> None:
+        async with lab(tmp_path / "data") as here:
+            snapshots = Snapshots(here.service)
+            await snapshots.let_in(Ear(here.service.hub, begun=False).listener)
+            later = [asyncio.ensure_future(snapshots.let_in(Ear(here.service.hub).listener)) for _ in range(2)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not any(one.done() for one in later)
+            for one in later:
+                one.cancel()
+
+    asyncio.run(run())
+
+
+class Deaf(Client):
+    """A client that takes nothing any more, not even the end of its stream."""
+
+    unsent = 0
+    aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    async def send(self, message: AsgiMessage) -> None:
+        if not message.get("more_body", True):
+            await asyncio.Event().wait()
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_client_that_does_not_even_take_the_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PUSH-19"""
+    monkeypatch.setattr(push, "PATIENCE_WITH_THE_SLOW_S", 0.01)
+
+    async def run() -> None:
+        async with lab(tmp_path / "data") as here:
+            client = Deaf(here, streams_of(here), "")
+            await client.begun()
+            client.unsent = 10 * BACKLOG_BYTES
+            here.person("ann")
+            await client.serving
+            assert client.aborted
+
+    asyncio.run(run())
+
+
+def test_a_stream_whose_task_is_ended_from_outside_ends(tmp_path: Path) -> None:
+    """PUSH-1"""
+
+    async def run() -> None:
+        async with lab(tmp_path / "data") as here:
+            client = Client(here, streams_of(here), "")
+            await client.begun()
+            client.serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await client.serving
+            assert not here.service.hub
 
     asyncio.run(run())
 
