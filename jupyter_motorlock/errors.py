@@ -16,6 +16,7 @@ MotorlockError
 ├── StillRuns           the command is not over, and goes on
 ├── DryRunRefused       a dry run found lines that would be refused
 └── UsageProblem        a mistyped line or setting
+    └── UnknownName         no equipment has this name
 
 Interrupted             you interrupted it: no `Exception`, so that nothing which goes on after errors goes on after it
 """
@@ -198,6 +199,10 @@ class DryRunRefused(MotorlockError):
 
 class UsageProblem(MotorlockError):
     """A line or a setting that cannot be understood; the sentence says what is allowed."""
+
+
+class UnknownName(UsageProblem):
+    """A name that no equipment has; the sentence says what there is, and what is near."""
 
 
 def refusal(problem: Mapping[str, object], status: int) -> Refused:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
-from jupyter_motorlock import values, view
+from jupyter_motorlock import meant, values, view
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_all
@@ -44,6 +44,7 @@ def login(
     (an interrupt leaves the queue); `on_answer` is called when the request was not refused, before any waiting.
     Raises `EquipmentInUse` when somebody else has one of them and `wait` is false.
     """
+    names = [meant.resolve(session, name) for name in names]
     new = [name for name in names if name not in session.held()]
     mode = "observer" if watch else "exclusive"
     hear_interrupts(session)

@@ -13,7 +13,7 @@ from types import FrameType
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.connection.sigint import listener
-from jupyter_motorlock.errors import MotorlockError
+from jupyter_motorlock.errors import InvalidRequest, MotorlockError
 
 SWALLOWED_S = 0.5  # one that is heard begins a stop sooner, which then hears no click
 INTERRUPTED = "the cell that moved it was interrupted"  # the reason that others see
@@ -50,29 +50,49 @@ def clicks_heard(most: int) -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
+class StopReport:
+    """What came of the stops for one `reason`: a clause for each that was `done`, and for each that `failed`."""
+
+    def __init__(self, session: KernelSession, reason: str | None) -> None:
+        self._session, self._reason = session, reason
+        self.done: list[str] = []
+        self.failed: list[str] = []
+
+    def stop(self, equipment_id: str) -> None:
+        """Stop it; raises `InvalidRequest` where there is no such equipment, and else remembers what came of it."""
+        try:
+            reply = self._session.stop(equipment_id, self._reason)
+        except MotorlockError as error:
+            if isinstance(error, InvalidRequest) and error.code == "unknown_equipment":
+                raise
+            self.failed.append(f"the stop did not reach {equipment_id}{_because(error)}")
+            return
+        if reply.get("outcome") == "nothing_to_stop":
+            self.done.append(f"{equipment_id} has nothing to stop")
+        elif reply.get("delivered", True):
+            is_recorded = reply.get("recorded", True)
+            self.done.append(f"{equipment_id} was stopped{'' if is_recorded else ', which is not on disk yet'}")
+        else:
+            self.failed.append(f"{equipment_id} did not take the stop{_because(reply.get('error'))}")
+
+    def clause(self) -> str:
+        """Return a clause that says what was done; raise `MotorlockError` with it where a stop was not delivered."""
+        if self.failed:
+            said = " and ".join(self.done + self.failed)
+            raise MotorlockError(f"{said}: use the equipment's own emergency stop.")
+        return " and ".join(self.done)
+
+
 def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str | None = None) -> str:
     """Stop each piece of equipment, deaf to further interrupts, and return a clause that says so.
 
     Raises `MotorlockError` with that clause, when all were tried, where a stop was not delivered.
     """
-    done: list[str] = []
-    failed: list[str] = []
+    report = StopReport(session, reason)
     with clicks_heard(0):
         for equipment_id in equipment_ids:
-            try:
-                reply = session.stop(equipment_id, reason)
-                if reply.get("outcome") == "nothing_to_stop":
-                    done.append(f"{equipment_id} has nothing to stop")
-                elif reply.get("delivered", True):
-                    is_recorded = reply.get("recorded", True)
-                    done.append(f"{equipment_id} was stopped{'' if is_recorded else ', which is not on disk yet'}")
-                else:
-                    failed.append(f"{equipment_id} did not take the stop{_because(reply.get('error'))}")
-            except MotorlockError as error:
-                failed.append(f"the stop did not reach {equipment_id}{_because(error)}")
-    if failed:
-        raise MotorlockError(" and ".join(done + failed) + ": use the equipment's own emergency stop.")
-    return " and ".join(done)
+            report.stop(equipment_id)
+    return report.clause()
 
 
 def _because(why: object) -> str:

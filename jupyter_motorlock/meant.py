@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import InvalidRequest, UsageProblem
+from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
 from jupyter_motorlock.lines import Command
 
 
@@ -14,7 +15,7 @@ def one(session: KernelSession, words: Sequence[str]) -> str:
     """Return the one name given, or the only one this kernel is logged in to."""
     if len(words) > 1:
         raise UsageProblem(f"One name is taken at a time, and {len(words)} were given: {' '.join(words)}.")
-    here = [*words] or logged_in(session)
+    here = [resolve(session, word) for word in words] or logged_in(session)
     if len(here) == 1:
         return here[0]
     if here:
@@ -28,17 +29,59 @@ def addressed(session: KernelSession, words: Sequence[str]) -> tuple[str, Sequen
         raise UsageProblem("Say what to do: %motor NAME COMMAND, for example %motor stage_x move_to 12.5")
     if not _is_name(session, *words[:2]):
         return one(session, []), words
+    name = resolve(session, words[0])
     if len(words) == 1:
-        raise UsageProblem(f"Say what {words[0]} is to do; it has {', '.join(sorted(commands(session, words[0])))}.")
-    return words[0], words[1:]
+        raise UsageProblem(f"Say what {name} is to do; it has {', '.join(sorted(commands(session, name)))}.")
+    return name, words[1:]
 
 
 def commands(session: KernelSession, name: str) -> dict[str, Command]:
-    """Return the declared commands; a name that is not there is answered by a list of what is."""
+    """Return the declared commands; a name that is not there is answered by what is near it, and by what there is."""
+    return session.commands(resolve(session, name))
+
+
+def resolve(session: KernelSession, typed: str) -> str:
+    """Return the id of the equipment that `typed` names: by its id, else by its label where that is unique.
+
+    Upper and lower case count where they tell two apart. Raises `UnknownName` with what is near and what there is.
+    """
     try:
-        return session.commands(name)
+        session.commands(typed)
     except InvalidRequest:
-        raise UsageProblem(f"{name} is not here; there is {listed(session.equipment_list())}.") from None
+        offered = session.equipment_list()
+        if name := found(typed, offered):
+            return name
+        there = f"there is {listed(offered)}{perhaps(typed, offered)}"
+        raise UnknownName(f"{typed} is not here; {there}{'?' if '; did you' in there else '.'}") from None
+    return typed
+
+
+def resolve_all(session: KernelSession, typed: Sequence[str]) -> list[str]:
+    """Return the ids of the equipment that `typed` names, each once."""
+    return list(dict.fromkeys(resolve(session, name) for name in typed))
+
+
+def found(typed: str, offered: Sequence[Mapping[str, object]]) -> str | None:
+    """Return the id of the only one among `offered` that has this id or label."""
+    for key in ("id", "label"):
+        for same in (str, str.casefold):
+            fitting = [str(item["id"]) for item in offered if item.get(key) and same(str(item[key])) == same(typed)]
+            if len(fitting) == 1:
+                return fitting[0]
+    return None
+
+
+def near(typed: str, names: Iterable[str]) -> list[str]:
+    """Return the names that `typed` may be a slip of the keys for, the likeliest first."""
+    by_folded = {name.casefold(): name for name in names}
+    return [by_folded[folded] for folded in get_close_matches(typed.casefold(), by_folded, n=2)]
+
+
+def perhaps(typed: str, offered: Sequence[Mapping[str, object]]) -> str:
+    """Return a clause that asks whether what is near was meant; empty where nothing is."""
+    by_name = {str(item[key]): str(item["id"]) for item in offered for key in ("label", "id") if item.get(key)}
+    alike = list(dict.fromkeys(by_name[name] for name in near(typed, by_name)))
+    return f"; did you mean {' or '.join(alike)}" if alike else ""
 
 
 def named_first(session: KernelSession, words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
@@ -92,7 +135,7 @@ def _is_name(session: KernelSession, first: str, second: str = "") -> bool:
     if len(here) == 1:  # a misspelt command, unless what follows is a command of it
         known = commands(session, here[0])
         return first not in known and second in known
-    return any(item["id"] == first for item in session.equipment_list())
+    return found(first, session.equipment_list()) is not None
 
 
 def _with_holder(item: Mapping[str, object]) -> str:

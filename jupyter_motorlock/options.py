@@ -80,6 +80,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("--no-wait", "no_wait"),
         Option("--dry-run", "dry_run"),
     ),
+    "motor_stop": (Option("--all", "everything"),),
     "motor_ask": (Option("--within", "within", TIME, 120.0),),
     "motor_answer": (Option("--to", "to", TEXT),),
     "motor_events": (Option("--last", "last", NUMBER, 20), Option("--ids", "ids")),

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from jupyter_motorlock import view
+from jupyter_motorlock import meant, view
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import stop_all
+from jupyter_motorlock.errors import MotorlockError, UnknownName, UsageProblem
 from jupyter_motorlock.rows import of_events, of_statuses
+from jupyter_motorlock.stop_line import stop_everything, stop_typed
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -42,7 +42,8 @@ def add_to(commands: Commands) -> None:
     one = _command(commands, "why", _why, "why equipment stands as it does, and who can change that")
     one.add_argument("name", metavar="NAME")
     one = _command(commands, "stop", _stop, "stop equipment now, whoever has it")
-    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("names", nargs="*", metavar="NAME")
+    one.add_argument("--all", action="store_true", help="all there is, instead of what is named")
     one.add_argument("--reason", metavar="TEXT", help="why; everybody is shown it")
     one = _command(commands, "release", _release, "take equipment from its holder; it is stopped")
     one.add_argument("name", metavar="NAME")
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         return do(KernelSession(arguments.url), arguments)
     except MotorlockError as error:
         _say(f"motorlock: {error}", sys.stderr)
-        return USAGE if isinstance(error, UsageProblem) else REFUSED
+        is_mistake = isinstance(error, UsageProblem) and not isinstance(error, UnknownName)
+        return USAGE if is_mistake else REFUSED
 
 
 def _command(commands: Commands, name: str, do: Do, what: str) -> argparse.ArgumentParser:
@@ -83,7 +85,7 @@ def _count(text: str) -> int:
 
 
 def _status(session: KernelSession, arguments: argparse.Namespace) -> int:
-    found = [session.status(name) for name in arguments.names or _all(session)]
+    found = [session.status(name) for name in _named(session, *arguments.names) or _all(session)]
     if arguments.json:
         return _as_json(found)
     _say(repr(of_statuses(found, None, whole=bool(arguments.names), now=_now())))
@@ -96,6 +98,8 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
     if arguments.follow:
         # What happens while the past is asked for is heard already; what is in both is known by its number.
         session.watch(lambda name, _status, event: news.put(event) if event or name is None else None)
+    if arguments.name:
+        arguments.name = meant.resolve(session, arguments.name)
     told = _newest(session, arguments.name, arguments.last)
     show(told)
     seen, lost = told[-1]["seq"] if told else 0, False
@@ -117,13 +121,20 @@ def _newest(session: KernelSession, name: str | None, last: int) -> list[Event]:
 
 
 def _why(session: KernelSession, arguments: argparse.Namespace) -> int:
-    _say(session.client.call("GET", "equipment", arguments.name, "why")["text"])
+    _say(session.client.call("GET", "equipment", *_named(session, arguments.name), "why")["text"])
     return 0
 
 
 def _stop(session: KernelSession, arguments: argparse.Namespace) -> int:
+    names, reason = arguments.names, arguments.reason
+    if not names and not arguments.all:
+        raise UsageProblem(f"Say what to stop, or --all: {meant.listed(session.equipment_list())}.")
     try:
-        _say(f"{stop_all(session, arguments.names, arguments.reason)}.")
+        if arguments.all:
+            said = stop_everything(session, reason)
+        else:
+            said = stop_typed(session, names, how_all="motorlock stop --all", reason=reason)
+        _say(f"{said}.")
     except MotorlockError as failed:
         _say(f"motorlock: STOP NOT DELIVERED: {failed}", sys.stderr)
         return REFUSED
@@ -131,7 +142,7 @@ def _stop(session: KernelSession, arguments: argparse.Namespace) -> int:
 
 
 def _release(session: KernelSession, arguments: argparse.Namespace) -> int:
-    name = arguments.name
+    name = meant.resolve(session, arguments.name)
     try:
         reply = session.release(name, force=True, reason=arguments.reason)
         status = session.status(name)
@@ -147,9 +158,14 @@ def _release(session: KernelSession, arguments: argparse.Namespace) -> int:
 
 
 def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
-    session.clear_fault(arguments.name, arguments.reason)
-    _say(f"The fault of {arguments.name} is cleared. {_headline(session.status(arguments.name))}")
+    name = meant.resolve(session, arguments.name)
+    session.clear_fault(name, arguments.reason)
+    _say(f"The fault of {name} is cleared. {_headline(session.status(name))}")
     return 0
+
+
+def _named(session: KernelSession, *typed: str) -> list[str]:
+    return [meant.resolve(session, name) for name in typed]
 
 
 def _all(session: KernelSession) -> list[str]:

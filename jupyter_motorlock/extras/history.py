@@ -80,9 +80,7 @@ def history(
     if last is not None and last < 1:
         raise UsageProblem("Say how many of the newest events you want: last=100")
     begin = beginning(since if since is not None or last is not None else DEFAULT_SINCE)
-    names = list(dict.fromkeys(names)) or [str(item["id"]) for item in session.equipment_list()]
-    for name in names:
-        meant.commands(session, name)
+    names = meant.resolve_all(session, names) or [str(item["id"]) for item in session.equipment_list()]
     found: list[Json] = []
     for name in names:
         found += fetch(session.client, name, begin, last)

@@ -17,6 +17,7 @@ from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.lines import fill, tokens, unsilenced
 from jupyter_motorlock.notebook.restart import Memory
 from jupyter_motorlock.options import read, unquoted
+from jupyter_motorlock.stop_line import split_stop
 
 Names = Mapping[str, object]
 
@@ -85,6 +86,9 @@ def of_words(method: Callable[..., object]) -> Callable[..., object]:
 
     @wraps(method)
     def magic(self: KernelMagics, line: str, local_ns: Names | None = None) -> object:
+        line, stop = split_stop(line)
+        if stop is not None:
+            self._shell.run_line_magic("motor_stop", stop)
         filled = partial(fill, names=self.names_of(local_ns))
         typed = words_of(line)
         words, given = read(method.__name__, typed, filled)

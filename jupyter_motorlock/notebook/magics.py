@@ -12,6 +12,7 @@ from typing import Any
 from IPython.core.display_functions import display
 from IPython.core.magic import (
     line_cell_magic,
+    line_magic,
     magics_class,
     needs_local_scope,
     no_var_expand,
@@ -21,7 +22,6 @@ from IPython.core.magic import (
 from jupyter_motorlock import meant, view
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.handle import Handle, Handles, login
-from jupyter_motorlock.interrupt import stop_all
 from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
 from jupyter_motorlock.notebook.cells import Cell
 from jupyter_motorlock.notebook.kernel_magics import now, of_words, say
@@ -30,6 +30,7 @@ from jupyter_motorlock.notebook.progress import shown
 from jupyter_motorlock.notebook.sharing_magics import SharingMagics
 from jupyter_motorlock.options import read
 from jupyter_motorlock.rows import Rows
+from jupyter_motorlock.stop_line import read_stop_line, stop_everything, stop_typed
 
 Names = Mapping[str, object]
 
@@ -62,8 +63,7 @@ class MotorMagics(SharingMagics):
         self.user = user or self.user
         session = self.session
         names = list(dict.fromkeys(names)) or [meant.only_motor(session)]
-        for name in names:
-            meant.commands(session, name)
+        names = meant.resolve_all(session, names)
         handles = login(session, names, on_answer=None if no_panel else partial(self._show, *names), **given)
         session.busy(True)  # the session may be younger than the cell
         named = " and ".join(names)
@@ -134,7 +134,7 @@ class MotorMagics(SharingMagics):
 
         `rows = %motor_status` shows nothing and keeps a row for each motor: `pandas.DataFrame(rows)`.
         """
-        rows = self.session.rows(*words)
+        rows = self.session.rows(*meant.resolve_all(self.session, words))
         if words:  # then all is said that is known
             self.session.forget_notices(repr(rows))
         return _shown(rows)
@@ -173,15 +173,28 @@ class MotorMagics(SharingMagics):
             return history if _is_kept() else None
         return history
 
-    @of_words
-    def motor_stop(self, words: list[str]) -> None:
-        """Stop a motor now, whoever holds it: `%motor_stop [NAME]`; without a name, all that this kernel holds."""
+    @no_var_expand
+    @needs_local_scope
+    @output_can_be_silenced
+    @line_magic
+    def motor_stop(self, line: str, local_ns: Names | None = None) -> None:
+        """Stop a motor now, whoever holds it: `%motor_stop [NAME ...] [REASON] [--all]`.
+
+        Without a name it stops all that this kernel holds. What follows a name and is none is the reason, which
+        everybody is shown: %motor_stop stage_y because the cable
+
+        --all  stop all there is, whoever holds it: %motor_stop --all
+        """
         session = self.connected()  # what became of an earlier kernel has to wait
+        words, everything = read_stop_line(line, partial(fill, names=self.names_of(local_ns)))
+        if everything:
+            say(f"{stop_everything(session)}.")
+            return
         names = words or sorted(session.held())
         if not names:
             offered = meant.listed(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
-        say(f"{stop_all(session, names)}.")
+        say(f"{stop_typed(session, names, how_all='%motor_stop --all')}.")
 
     @of_words
     def motor_resume(self, words: list[str]) -> None:
@@ -200,7 +213,7 @@ class MotorMagics(SharingMagics):
         if not reason:
             raise UsageProblem("Say of what, and what you found and did: %motor_clear_fault NAME REASON")
         session = self.session
-        meant.commands(session, name)
+        name = meant.resolve(session, name)
         session.clear_fault(name, reason)
         headline = view.headline(session.status(name), session.session_id, now=now())
         say(f"The fault of {name} is cleared. {headline}")
@@ -208,9 +221,7 @@ class MotorMagics(SharingMagics):
     @of_words
     def motor_panel(self, words: list[str]) -> None:
         """Show the live panel of a motor, of several as rows, or of all: `%motor_panel [NAME ...]`."""
-        for name in words:
-            meant.commands(self.session, name)
-        self._show(*words)
+        self._show(*meant.resolve_all(self.session, words))
 
     def _show(self, *names: str) -> None:
         display(panel_of(self.session, *names).widget)  # type: ignore[no-untyped-call]  # IPython has no types there

@@ -34,7 +34,7 @@ class SharingMagics(KernelMagics):
         if not names and not meant.logged_in(self.session):
             say("This kernel is not logged in to anything, so there is nothing to give back.")
             return
-        for name in names or [meant.one(self.session, [])]:
+        for name in meant.resolve_all(self.session, names) or [meant.one(self.session, [])]:
             say(self._logout(name, to, force))
 
     def _logout(self, name: str, to: str | None, force: str | None) -> str:

@@ -290,4 +290,4 @@ def test_the_magic_has_the_history_as_its_value_and_shows_the_pictures_where_ask
     assert notebook.complete("%motor_history stage_x --") == ["--last", "--plot", "--since"]
     wrong = notebook.run("%motor_history stage_x --since noon")
     assert wrong.error.startswith("UsageProblem: Say since when as a span such as 8h or 2d, or as a time")
-    assert notebook.run("%motor_history stage_q").error.startswith("UsageProblem: stage_q is not here; there is")
+    assert notebook.run("%motor_history stage_q").error.startswith("UnknownName: stage_q is not here; there is")

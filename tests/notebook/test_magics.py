@@ -544,7 +544,7 @@ def test_a_misspelt_name_and_a_misspelt_command_are_told_apart(ann: Notebook) ->
     ann.value("stage = %motor_login stage_x --no-panel")
     assert "stage_x has no command postion" in ann.run("%motor postion").error
     assert "stage_x has no command mvoe_to" in ann.run("%motor stage_x mvoe_to 1").error
-    assert ann.run("%motor stage_z move_to 1").error.startswith("UsageProblem: stage_z is not here; there is stage_x")
+    assert ann.run("%motor stage_z move_to 1").error.startswith("UnknownName: stage_z is not here; there is stage_x")
 
 
 def test_variables_of_a_function_are_filled_into_a_line(ann: Notebook) -> None:
@@ -703,7 +703,7 @@ def test_events_are_asked_for_by_a_number_that_the_authority_gives(ann: Notebook
     """NB-28"""
     assert ann.run("%motor_events stage_x --last 1001").ename == "InvalidRequest"
     assert ann.run("%motor_events stage_x --last few").error.startswith("UsageProblem: --last of %motor_events takes")
-    assert ann.run("%motor_events stage_z").ename == "InvalidRequest"
+    assert ann.run("%motor_events stage_z").ename == "UnknownName"
 
 
 def test_the_panel_can_be_shown_again(ann: Notebook) -> None:

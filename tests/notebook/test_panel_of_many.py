@@ -82,7 +82,8 @@ def test_a_row_has_its_own_buttons_and_says_what_is_wrong_itself(lab: Authority,
 def test_a_name_that_is_not_there_is_answered_by_what_is(lab: Authority, kernel: Kernel) -> None:
     """NB-44"""
     ran = Notebook(kernel).run("%motor_panel stage_x stage_z")
-    assert ran.error == "UsageProblem: stage_z is not here; there is stage_x (free), stage_y (free), press (free)."
+    there = "there is stage_x (free), stage_y (free), press (free)"
+    assert ran.error == f"UnknownName: stage_z is not here; {there}; did you mean stage_y or stage_x?"
     assert ran.panels == 0
 
 
