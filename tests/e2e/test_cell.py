@@ -47,7 +47,7 @@ def test_stop_at_the_bar_stops_the_motor_while_the_cell_runs(
     ann.wait_idle()
     ann.run_next()
     ann.page.get_by_role("button", name="STOP", exact=True).click()
-    ann.page.locator(".jp-OutputArea-output", has_text="Interrupted: You").wait_for()
+    ann.page.locator(".jp-OutputArea-output", has_text="You pressed STOP during move_to").wait_for()
     assert float(authority.status()["readback"]["position"]) < 70, "the click waited for the cell"
     assert ann.page.locator(".motorlock-bar").count() == 0, "the bar outlives its cell"
 
