@@ -1,4 +1,4 @@
-"""The command line: `motorlock serve`, `check`, `wrap`, `demo`; the others are a client's, without the extra."""
+"""The command line: `motorlock serve`, `check`, `wrap`, `backup`, `demo`; the others are a client's."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
                 return _check(arguments)
             case "wrap":
                 return _wrap(arguments)
+            case "backup":
+                return _backup(arguments)
             case "demo":
                 return _demo(arguments)
             case _:
@@ -67,6 +69,10 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     check.add_argument("--no-token", action="store_true", help="as for serve")
     wrap = commands.add_parser("wrap", help="draft a lab file entry for a Python class that you have")
     wrap.add_argument("place", metavar="package.module:Class", help="the class; no object of it is made")
+    backup = commands.add_parser("backup", help="copy the data of an authority, also while it serves")
+    backup.add_argument("target", type=Path, metavar="DIR", help="a new directory for the copy")
+    backup.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file, where it names the data")
+    backup.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept, as for serve")
     demo = commands.add_parser("demo", help="try it: the authority, JupyterLab, and the notebooks of Ann and Bob")
     demo.add_argument("--headless", action="store_true", help="run the notebooks against each other, tell the story")
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
@@ -134,6 +140,22 @@ def _wrap(arguments: argparse.Namespace) -> int:
     except CannotWrap as error:
         return _mistaken([f"{error}."])
     print(draft, end="")
+    return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from .backup import CannotBackUp, back_up
+    from .settings import Misconfigured, load
+
+    try:
+        settings = load(host=None, port=None, config=arguments.config, data=arguments.data, insist=True)
+        copy = back_up(settings.data, arguments.target)
+    except Misconfigured as error:
+        return _mistaken(error.mistakes)
+    except CannotBackUp as error:
+        print(f"motorlock: {error}.", file=sys.stderr)
+        return EXIT_NOT_POSSIBLE
+    print(f"{copy} is a copy of the data in {settings.data}.")
     return 0
 
 

@@ -1,0 +1,69 @@
+"""A copy of the data that is taken while the authority serves, and served itself afterwards."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from rest_lab import PATIENCE_S, ROOT, ok, running
+
+
+def back_up(target: Path, data: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "authority", "backup", str(target), "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=ROOT)
+
+
+def test_a_backup_is_taken_while_commits_go_on_and_is_served_like_the_data_itself(tmp_path: Path) -> None:
+    """RUN-35, STORE-3"""
+    copied = tmp_path / "restored" / "data"
+    with running(tmp_path / "lab") as lab:
+        ann, bob = lab.person("ann"), lab.person("bob")
+        lock = ann.has("stage_x", note="scan")
+        ok(bob.acquire("stage_x", queue_if_busy=True))
+        before = lab.events("stage_x")
+        ended = threading.Event()
+
+        def go_on() -> None:
+            while not ended.is_set():
+                ok(bob.acquire("stage_y"))
+                ok(bob.release("stage_y"))
+
+        busy = threading.Thread(target=go_on)
+        busy.start()
+        done = back_up(copied, lab.data)
+        ended.set()
+        busy.join(PATIENCE_S)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith(f"is a copy of the data in {lab.data}.\n")
+        assert ok(lab.send("GET", "/health"))["status"] == "ok"
+    assert [path.name for path in copied.iterdir()] == ["motorlock.sqlite3"]
+    assert stat.S_IMODE((copied / "motorlock.sqlite3").stat().st_mode) == 0o600
+    with running(tmp_path / "restored") as restored:
+        status = restored.status("stage_x")
+        assert (status["lock_id"], status["fence"], status["holder"]["note"]) == (lock["lock_id"], 1, "scan")
+        assert [entry["session_id"] for entry in status["queue"]] == [bob.session_id]
+        assert restored.events("stage_x")[: len(before)] == before
+
+
+@pytest.mark.parametrize("wrong", ["no data", "not empty", "a file in the way"])
+def test_what_cannot_be_backed_up_is_one_sentence_and_leaves_everything_as_it_is(tmp_path: Path, wrong: str) -> None:
+    """RUN-35"""
+    data, target = tmp_path / "data", tmp_path / "copy"
+    data.mkdir()
+    if wrong != "no data":
+        (data / "motorlock.sqlite3").write_bytes(b"")
+    if wrong == "not empty":
+        target.mkdir()
+        (target / "notes.txt").write_text("mine")
+    if wrong == "a file in the way":
+        target.write_text("mine")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    done = back_up(target, data)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.endswith(".\n")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
