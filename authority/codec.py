@@ -50,6 +50,7 @@ _NAMES: dict[type[m.Event], str] = {
     m.Resumed: "resumed",
     m.Faulted: "fault",
     m.FaultCleared: "fault_cleared",
+    m.FenceRaised: "fence_raised",
     m.MovedOutside: "moved_outside",
 }
 _PLACED = (
@@ -127,6 +128,8 @@ def _details(event: m.Event) -> dict[str, object]:
             head = {"lock_id": event.lock_id, "fence": event.fence}
             head |= {"why": drain.why, "how": drain.how, "by": drain.by, "reason": drain.reason}
             return head | {"parking": drain.parking}
+        case m.FenceRaised(fence=fence):
+            return {"fence": fence}
         case m.LockEnded(loss=x):
             head = {"lock_id": event.lock_id, "fence": x.fence, "duration_seconds": event.duration_seconds}
             return head | {"why": x.why, "by": x.by, "reason": x.reason}

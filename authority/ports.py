@@ -81,6 +81,9 @@ class Driver(Protocol):
 
     blocking: ClassVar[bool]
 
+    # A device that remembers fences may have an attribute `highest_fence`, an integer: the highest one that it has
+    # obeyed, read after each `open`.
+
     @property
     def kind(self) -> str:
         """What it is for a person, such as "motor"; a class has it too."""

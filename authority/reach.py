@@ -61,6 +61,9 @@ class _Ear:
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:  # noqa: ARG002
         self.heard.set()
 
+    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        """Hear of no fence, because nothing is commanded under one."""
+
     def finished(
         self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
     ) -> None:

@@ -187,7 +187,7 @@ class Service:
 
         What the authority asks of itself must not fail in silence: then what moves is stopped, and the process ends.
         """
-        if isinstance(request, m.Tick | m.Finish | m.Moved | m.Recover):
+        if isinstance(request, m.Tick | m.Finish | m.Moved | m.RaiseFence | m.Recover):
             self._fail(bug)
             return StoreFailed()
         log.error("a request of the kind %s was refused, because it failed", type(request).__name__, exc_info=bug)
@@ -371,6 +371,11 @@ class Service:
             error = f"{stopper} stopped {equipment}" + (f" ({error})" if error else "")
         if self.failure is None:
             self.apply(m.Finish(equipment=equipment, key=key, outcome=outcome, error=error, moving=moving))
+
+    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        """Take from its worker which fence the device has obeyed, to go on above it."""
+        if self.failure is None:
+            self.apply(m.RaiseFence(equipment=equipment, fence=fence))
 
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """Take a changed readback from its worker, and show it."""

@@ -49,6 +49,9 @@ class Told(Protocol):
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """The readback has changed."""
 
+    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        """The device says that it has obeyed this fence."""
+
 
 class StopResult(msgspec.Struct, frozen=True):
     """Whether the driver has taken a stop; `error` says why not, or that there is nothing to stop."""
@@ -286,6 +289,10 @@ class Worker:
             await call_driver(self._reader, self.driver.open, _nothing)
         except Exception as failed:  # noqa: BLE001 - it is tried again
             self._take(Readback(connected=False, error=str(failed)))
+            return
+        fence = getattr(self.driver, "highest_fence", None)
+        if self._told is not None and isinstance(fence, int):
+            self._told.obeyed(self.equipment, fence)
 
     async def _read(self) -> None:
         try:

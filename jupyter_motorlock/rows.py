@@ -39,6 +39,7 @@ _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a 
     "resumed": "{user} goes on with {equipment_id} after the stop",
     "fault": "{equipment_id} has a fault",
     "fault_cleared": "fault of {equipment_id} cleared by {user}",
+    "fence_raised": "{equipment_id} had obeyed fence {fence} already, and its locks go on above it",
     "moved_outside": "{equipment_id} was moved from outside, to {position}",
 }
 

@@ -133,6 +133,13 @@ def clear_fault(step: Step, r: m.ClearFault) -> None:
     step.emit(m.FaultCleared(at=step.now, equipment=e.id, user=r.by, by=r.by, reason=r.reason))
 
 
+def raise_fence(step: Step, r: m.RaiseFence) -> None:
+    """Never fall behind what the device has obeyed: it would refuse every command until the fence had caught up."""
+    e = step.equipment(r.equipment)
+    if r.fence > e.fence:
+        step.emit(m.FenceRaised(at=step.now, equipment=e.id, fence=r.fence))
+
+
 def moved(step: Step, r: m.Moved) -> None:
     """Take note that the equipment began or ceased to move."""
     e = step.equipment(r.equipment)

@@ -120,6 +120,8 @@ def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment
             return replace(e, stopped_by=None, lock=_used(e.lock, event.at))
         case m.Faulted(reason=reason):
             return replace(e, fault=reason, fault_at=event.at)
+        case m.FenceRaised(fence=fence):
+            return replace(e, fence=fence, lock=None if e.lock is None else replace(e.lock, fence=fence))
         case m.FaultCleared():
             return replace(e, fault=None, fault_at=None)
         case m.ClocksRestarted():

@@ -207,6 +207,13 @@ class Moved(Request, frozen=True, kw_only=True):
     outside: float | None = None
 
 
+class RaiseFence(Request, frozen=True, kw_only=True):
+    """The device itself has obeyed the fence `fence`: what the store remembers may be older than that."""
+
+    equipment: EquipmentId
+    fence: int
+
+
 class Tick(Request, frozen=True, kw_only=True):
     """Time has passed: let what is due happen."""
 
@@ -442,6 +449,12 @@ class FaultCleared(EquipmentEvent, frozen=True, kw_only=True):
 
     by: str
     reason: str
+
+
+class FenceRaised(EquipmentEvent, frozen=True, kw_only=True):
+    """The device had obeyed a higher fence than the store knew of; a lock that is held goes on under this one."""
+
+    fence: int
 
 
 class MotionChanged(EquipmentEvent, frozen=True, kw_only=True):

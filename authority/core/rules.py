@@ -13,7 +13,19 @@ from msgspec.structs import replace
 from . import messages as m
 from . import refusals as no
 from . import waiting
-from .control import claim, clear_fault, control, finish, moved, observe, permit_holder, recover, resume, stop
+from .control import (
+    claim,
+    clear_fault,
+    control,
+    finish,
+    moved,
+    observe,
+    permit_holder,
+    raise_fence,
+    recover,
+    resume,
+    stop,
+)
 from .model import (
     QUEUE_LIMIT,
     Ask,
@@ -351,5 +363,6 @@ _RULES: dict[type[m.Request], Callable[[Step, Any], None] | None] = {
     m.Acquire: _acquire, m.Release: _release, m.ForceRelease: _force, m.Claim: _claim, m.Keep: _keep,
     m.Activity: _activity, m.Leave: _leave, m.Swap: _swap, m.AskHolder: _ask, m.AnswerAsk: _answer,
     m.HandOver: _hand_over, m.Control: control, m.Observe: observe, m.Finish: finish, m.Stop: stop,
-    m.Resume: resume, m.ClearFault: clear_fault, m.Moved: moved, m.Recover: recover, m.Seen: None, m.Tick: None,
+    m.Resume: resume, m.ClearFault: clear_fault, m.Moved: moved, m.RaiseFence: raise_fence,
+    m.Recover: recover, m.Seen: None, m.Tick: None,
 }  # fmt: skip

@@ -38,6 +38,11 @@ class MotorRecord:
         self._commands = 0
         self._fence = 0
 
+    @property
+    def highest_fence(self) -> int:
+        """The highest fence that the motor has obeyed, 0 before any."""
+        return self._fence
+
     def open(self, position: float) -> None:
         """Take up what was written before and go on with it; a second call does nothing.
 

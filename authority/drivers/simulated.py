@@ -74,6 +74,11 @@ class SimulatedMotor(Simulated):
         self._record = MotorRecord(record, clock)
 
     @property
+    def highest_fence(self) -> int:
+        """The highest fence that the motor has obeyed: the authority goes on above it, also on restored data."""
+        return self._record.highest_fence
+
+    @property
     def can_park(self) -> bool:
         """Whether the lab file says where."""
         return self._park is not None

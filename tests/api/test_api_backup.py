@@ -67,3 +67,31 @@ def test_what_cannot_be_backed_up_is_one_sentence_and_leaves_everything_as_it_is
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.endswith(".\n")
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_on_restored_data_the_first_login_moves_a_motor_that_remembers_higher_fences(tmp_path: Path) -> None:
+    """STORE-19, DRV-14"""
+    lab_file = f"""
+        [equipment.stage_x]
+        driver = "simulated-motor"
+        [equipment.stage_x.options]
+        record = "{tmp_path / "record"}"
+        velocity = 1000.0
+    """
+    with running(tmp_path / "lab", lab=lab_file) as lab:
+        ann = lab.person("ann")
+        ann.has("stage_x")
+        copied = tmp_path / "restored" / "data"
+        assert back_up(copied, lab.data).returncode == 0
+        for _ in range(5):
+            ok(ann.release("stage_x"))
+            ann.has("stage_x")
+        assert ok(ann.command("move_to", position=1.0))["success"] is True
+        assert lab.status("stage_x")["fence"] == 6
+    with running(tmp_path / "restored", lab=lab_file) as restored:
+        bob = restored.person("bob")
+        ok(bob.release("stage_x", force=True))
+        assert bob.has("stage_x")["fence"] == 7
+        assert ok(bob.command("move_to", position=2.0))["success"] is True
+        (raised,) = [event for event in restored.events("stage_x") if event["event"] == "fence_raised"]
+        assert raised["fence"] == 6

@@ -7,12 +7,14 @@ import pytest
 
 from authority.core import messages as m
 from authority.core.model import Equipment, Outcome, Policy, Role, Session
+from authority.core.refusals import LockLost
 
 from .given import (
     ANN,
     BOB,
     CEM,
     EVE,
+    X,
     acquire,
     connected,
     control,
@@ -135,3 +137,26 @@ def test_what_is_remembered_can_be_written_and_read():
     lab = given(watch(CEM), acquire(ANN), control(ANN), acquire(BOB, wait=True), stop(BOB), gone(ANN))
     for entry, kind in ((lab.x, Equipment), (lab.session(BOB), Session)):
         assert msgspec.json.decode(msgspec.json.encode(entry), type=kind) == entry
+
+
+def test_a_device_that_has_obeyed_a_higher_fence_raises_that_of_its_equipment():
+    """STORE-19"""
+    lab = given(acquire(ANN))
+    raised = the(m.FenceRaised, lab.do(m.RaiseFence(equipment=X, fence=7)))
+    assert (raised.equipment, raised.fence, lab.x.fence) == (X, 7, 7)
+    lab.refuses(control(ANN, fence=1), LockLost)
+    lab.do(acquire(ANN))
+    lab.do(control(ANN, fence=7))
+    assert (lab.holder, lab.x.lock.fence, lab.x.running.fence) == (ANN, 7, 7)
+    lab.do(finish())
+    lab.do(release(ANN))
+    lab.do(acquire(BOB))
+    assert lab.x.lock.fence == 8
+
+
+@pytest.mark.parametrize("fence", [0, 1, 2])
+def test_a_device_that_has_obeyed_no_higher_fence_changes_nothing(fence):
+    """STORE-19"""
+    lab = given(acquire(ANN), release(ANN), acquire(BOB))
+    assert kinds(lab.do(m.RaiseFence(equipment=X, fence=fence))) == []
+    assert lab.x.fence == 2

@@ -53,6 +53,9 @@ class Told:
         if outside is not None:
             self.outside.append(outside)
 
+    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        assert fence == 0
+
 
 class Elsewhere(SimulatedMotor):
     """A motor that somebody else moves: where it is, and whether it moves, is a function of time."""

@@ -278,6 +278,9 @@ class _Twice:
     def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         self._service.read(equipment, moving=moving, outside=outside)
 
+    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        self._service.obeyed(equipment, fence)
+
 
 async def play(run: Run) -> None:
     """Live all lives, and a last quiet one in which all comes to rest."""

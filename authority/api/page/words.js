@@ -38,6 +38,7 @@ const WORDS = {
   resumed: e => `${e.user} goes on with ${e.equipment_id} after the stop`,
   fault: e => `${e.equipment_id} has a fault: ${e.reason}`,
   fault_cleared: e => `fault of ${e.equipment_id} cleared by ${noted(e.user, e.reason)}`,
+  fence_raised: e => `${e.equipment_id} had obeyed fence ${e.fence} already, and its locks go on above it`,
   moved_outside: e => `${e.equipment_id} was moved from outside, to ${e.position}`,
   session_created: e => `${e.user} is here`,
   session_suspect: e => `nothing is heard of ${e.user}`,
