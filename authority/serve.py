@@ -11,7 +11,6 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable
-from typing import IO
 
 import uvicorn
 
@@ -23,7 +22,7 @@ from .api.identity import SessionIds
 from .api.websocket import Listener
 from .clock import SystemClock
 from .committer import StoreFailed
-from .holding import InUse, hold, hold_device
+from .holding import Held, InUse, hold, hold_device
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -66,7 +65,7 @@ def _may_pass(error: sqlite3.Error) -> bool:
     return code is not None and code & _PRIMARY_CODE in _MAY_PASS
 
 
-def _hold_all(settings: Settings) -> list[IO[str]]:
+def _hold_all(settings: Settings) -> list[Held]:
     """Make sure that no other authority of this machine has the same data or the same device."""
     settings.data.mkdir(parents=True, exist_ok=True)
     held = [hold(settings.data / "authority.lock", f"The data directory {settings.data}")]
