@@ -115,7 +115,7 @@ class Handle:
         self._session.release(self.equipment_id)
 
     @property
-    def lock(self) -> Mapping[str, object]:
+    def lock(self) -> Mapping[str, Any]:
         """Who holds it, who waits and what it reads, asked now (`Status` in docs/reference/rest.md)."""
         return self._session.status(self.equipment_id)
 
@@ -130,12 +130,14 @@ class Handle:
         It has `equipment`, `user`, `note`, `since`, `fence`, `lock_id`, `session_id`, `authority`, and `position` in
         `units` at `time`, except for what there is none of. Raises `LockRequired` where this session does not hold it.
         """
-        status, now = self.lock, datetime.now().astimezone()
+        status = self.lock
+        now = self._session.client.clock.now().astimezone()
         if status["state"] != "held" or status["session_id"] != self._session.session_id:
             so = view.headline(status, self._session.session_id, now=now)
             refused = f"Without the lock there is no provenance to give: {so}"
             raise LockRequired(refused, code="not_holder", status=403, data=status)
-        return values.provenance(status, self._session.client.url, now)
+        since = datetime.fromisoformat(status["holder"]["since"])  # exact, where the clock may be known by the second
+        return values.provenance(status, self._session.client.url, max(now, since))
 
     def history(self, *, since: datetime | timedelta | str | None = None, last: int | None = None) -> DataFrame:
         """Return what happened to it, as `jupyter_motorlock.motor_history` does."""

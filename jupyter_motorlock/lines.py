@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import inspect
 import keyword
-import math
 import re
 import shlex
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any, SupportsFloat
+from typing import Any
 
+from jupyter_motorlock import view
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.options import OPTIONS
 from jupyter_motorlock.typed_calls import variable_meant, words_of_call
+from jupyter_motorlock.units import WrongUnit, is_number_with_unit, number_in
 from jupyter_motorlock.values import Value
 
 OF_A_CELL = frozenset(option.typed for option in OPTIONS["motor"])
-_NUMBER = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
 _STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
@@ -31,29 +31,30 @@ _INDEX = re.compile(r"-?\d+")
 _COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:^|(?<=\s))#.*""")
 
 
-def _number(given: object) -> float:
-    number = math.nan if isinstance(given, bool) or not isinstance(given, str | SupportsFloat) else float(given)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+def _number(given: object, units: str | None) -> float:
+    return number_in(given, units)
 
 
-def _whole(given: object) -> int:
-    number = _number(given)
+def _whole(given: object, units: str | None) -> int:
+    number = number_in(given, units)
     if not number.is_integer():
         raise ValueError
     return int(number)
 
 
-def _truth(given: object) -> bool:
+def _truth(given: object, _units: str | None) -> bool:
     return {"true": True, "on": True, "false": False, "off": False}[str(given).lower()]
 
 
-_TYPES: Mapping[str, tuple[str, type, Callable[[object], object]]] = {
+def _text(given: object, _units: str | None) -> str:
+    return str(given)
+
+
+_TYPES: Mapping[str, tuple[str, type, Callable[[object, str | None], object]]] = {
     "number": ("a number", float, _number),
     "integer": ("a whole number", int, _whole),
     "boolean": ("true or false", bool, _truth),
-    "text": ("a text", str, str),
+    "text": ("a text", str, _text),
 }
 
 
@@ -76,7 +77,7 @@ class Command:
     def help(self) -> str:
         """The docstring of the method: what it does, what each parameter is, what it returns."""
         units = self._declared["returns"]["units"]
-        lines = [self._declared["doc"], "", *(f"{n}: {_wanted(p)}; {p['doc']}" for n, p in self.parameters.items())]
+        lines = [self._declared["doc"], "", *(_explained(p) for p in self.parameters.values())]
         lines += [f"Returns a value in {units}."] if units else []
         return "\n".join([*lines, "It needs the lock." if self.kind == "control" else "It changes nothing."])
 
@@ -232,7 +233,7 @@ def read_line(
         else:
             named[match[1]] = value
     try:
-        parameters = commands[name].bind(_without_units(commands[name], positional), named)
+        parameters = commands[name].bind(_with_units(commands[name], positional), named)
     except UsageProblem as problem:
         if meant := variable_meant(words[1:], names):
             raise UsageProblem(f"{str(problem).removesuffix('.')};{meant}") from None
@@ -240,22 +241,28 @@ def read_line(
     return Line(" ".join(typed), commands[name], parameters)
 
 
-def _without_units(command: Command, positional: Sequence[object]) -> list[object]:
-    """Return the values without the unit that is typed behind one, as in `move_to 3 mm`; another unit is refused."""
+def _with_units(command: Command, positional: Sequence[object]) -> list[object]:
+    """Return the values with the unit that is typed behind one as a part of it, as in `move_to 3 mm`."""
     declared = list(command.parameters.values())
     values: list[object] = []
     for value in positional:
-        parameter = declared[len(values) - 1] if 0 < len(values) <= len(declared) else {}
-        is_left = len(values) == len(declared)
-        units = parameter.get("units")
-        if value == units or (is_left and units and str(value).isalpha()):
-            if value != units:
-                raise UsageProblem(f"{parameter['name']} is in {units}, not in {value}.")
-            continue
-        wanted = declared[len(values)] if not is_left and len(values) < len(declared) else {}
-        number = str(value).removesuffix(wanted.get("units") or "")
-        values.append(number if wanted.get("units") and _NUMBER.fullmatch(number) else value)
+        before = declared[len(values) - 1] if 0 < len(values) <= len(declared) else None
+        after = declared[len(values)] if len(values) < len(declared) else None
+        if before is not None and before["units"] and _is_unit_behind(values[-1], value, before, after):
+            values[-1] = f"{values[-1]} {value}"
+        else:
+            values.append(value)
     return values
+
+
+def _is_unit_behind(
+    number: object, word: object, parameter: Mapping[str, Any], after: Mapping[str, Any] | None
+) -> bool:
+    if after is None:  # nothing else could stand there, so that another kind of unit is told as one
+        return str(word).isalpha()
+    return str(word) not in map(str, after["choices"] or ()) and is_number_with_unit(
+        str(number), str(word), parameter["units"]
+    )
 
 
 def read_cell(
@@ -282,15 +289,33 @@ def unknown_command(name: str, equipment_id: str, commands: Collection[str]) -> 
 
 
 def _wanted(parameter: Mapping[str, Any]) -> str:
-    """Return what it takes, for people: `a number in mm`."""
+    """Return what it takes, for people: `a number in mm from 0 to 100`."""
     if parameter["choices"]:
         return "one of " + ", ".join(map(str, parameter["choices"]))
-    return _TYPES[parameter["type"]][0] + (f" in {parameter['units']}" if parameter["units"] else "")
+    units = f" in {parameter['units']}" if parameter["units"] else ""
+    return _TYPES[parameter["type"]][0] + units + _span(parameter.get("low"), parameter.get("high"))
+
+
+def _explained(parameter: Mapping[str, Any]) -> str:
+    """Return a line of the help: `position: a number in mm from 0 to 100; where to go`."""
+    default = "" if parameter["required"] else f", {view.value(parameter['default'])} if nothing is said"
+    doc = f"; {parameter['doc']}" if parameter["doc"] else ""
+    return f"{parameter['name']}: {_wanted(parameter)}{default}{doc}"
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {view.number(low)} to {view.number(high)}"
+    if low is not None:
+        return f", at least {view.number(low)}"
+    return "" if high is None else f", at most {view.number(high)}"
 
 
 def _value(parameter: Mapping[str, Any], given: object) -> object:
     """Return `given` (a Python value, also numpy's, or typed text) as the declared JSON type."""
     try:
-        return _TYPES[parameter["type"]][2](given)
+        return _TYPES[parameter["type"]][2](given, parameter["units"])
+    except WrongUnit as wrong:
+        raise UsageProblem(f"{parameter['name']} must be {_wanted(parameter)}, not {given}: {wrong}.") from None
     except (TypeError, ValueError, LookupError, OverflowError):
         raise UsageProblem(f"{parameter['name']} must be {_wanted(parameter)}, not {given!r}.") from None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from jupyter_motorlock.view import number as shown_digits
+
 if TYPE_CHECKING:
     from jupyter_motorlock.view import Fields
 
@@ -34,7 +36,7 @@ class Value(float):
         return made
 
     def __repr__(self) -> str:
-        return f"{float.__repr__(self)} {self.units}"
+        return f"{float(shown_digits(self))!r} {self.units}"
 
     __str__ = float.__repr__
 

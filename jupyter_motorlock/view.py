@@ -215,7 +215,12 @@ def value(given: object) -> str:
     """Return a value as people read it."""
     if isinstance(given, bool):
         return "on" if given else "off"
-    return f"{given:.6g}" if isinstance(given, float) else str(given)
+    return number(given) if isinstance(given, float) else str(given)
+
+
+def number(given: float) -> str:
+    """Return a number with the digits that a device may have, at most nine: 13.005892970002606 is 13.005893."""
+    return f"{given:.9g}" if abs(given) < 1e9 else f"{given:.12g}"
 
 
 def arguments(fields: Fields) -> str:

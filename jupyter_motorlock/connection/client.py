@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from jupyter_motorlock.connection.authority_clock import AuthorityClock
 from jupyter_motorlock.errors import Unreachable, UsageProblem, refusal
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Client:
         self.token = token
         self.wait_s = COMMAND_WAIT_S
         self.silence_s = STREAM_SILENCE_S
+        self.clock = AuthorityClock()
         self._per_thread = threading.local()
 
     def call(self, method: str, *path: str, body: Json | None = None, params: Mapping[str, str] | None = None) -> Json:
@@ -127,7 +129,7 @@ class Client:
             "Idempotency-Key": key,
         }
         try:
-            return self._http().request(
+            response = self._http().request(
                 method,
                 "/".join([f"{self.url}/api", *(quote(part, safe="") for part in path)]),
                 headers=headers,  # requests leaves out what is None
@@ -137,6 +139,8 @@ class Client:
             )
         except requests.RequestException as error:
             raise Unreachable(self.url, _how_far(error)) from None
+        self.clock.told_by_header(response.headers.get("Date"))
+        return response
 
     def _http(self) -> requests.Session:
         """Return this thread's own session: `requests` is not safe across threads, nor across a fork."""

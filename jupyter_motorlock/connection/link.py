@@ -151,6 +151,8 @@ class Link(Mirror):
         keeper = self._keeper
         if keeper is not None:
             keeper.tend()
+        if isinstance(now := data.get("now"), str):
+            self.client.clock.told(now)
         super().heard(event, data)
         fact = data["event"] if event == "change" else {}
         if fact.get("event") in ("session_ended", "session_expired"):

@@ -91,9 +91,11 @@ class Axis:
         low, high = self.limits()
         if (low is not None and wanted < low) or (high is not None and wanted > high):
             bounds = ((word, limit) for word, limit in (("least", low), ("most", high)) if limit is not None)
-            span = " and ".join(f"at {word} {limit:.12g}" for word, limit in bounds)
+            span = " and ".join(f"at {word} {view.number(limit)}" for word, limit in bounds)
             units = f" {self.units}" if self.units else ""
-            raise UsageProblem(f"{self.equipment_id} may not go to {wanted:.12g}{units}; it may go to {span}{units}.")
+            raise UsageProblem(
+                f"{self.equipment_id} may not go to {view.number(wanted)}{units}; it may go to {span}{units}."
+            )
 
 
 def _only_number(command: Command, equipment_id: str) -> str:

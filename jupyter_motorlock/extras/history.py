@@ -79,22 +79,23 @@ def history(
     """Return the events of `names`, oldest first, as docs/history.md says; see `jupyter_motorlock.motor_history`."""
     if last is not None and last < 1:
         raise UsageProblem("Say how many of the newest events you want: last=100")
-    begin = beginning(since if since is not None or last is not None else DEFAULT_SINCE)
     names = meant.resolve_all(session, names) or [str(item["id"]) for item in session.equipment_list()]
+    clock = session.client.clock  # which has heard the authority by now
+    begin = beginning(since if since is not None or last is not None else DEFAULT_SINCE, clock.now())
     found: list[Json] = []
     for name in names:
         found += fetch(session.client, name, begin, last)
     frame = History(frame_of(sorted(found, key=lambda event: int(event["seq"]))))
     frame.attrs[NOW] = {
         "since": None if begin is None else begin.isoformat(),
-        "asked": datetime.now(UTC).isoformat(),
+        "asked": clock.now().isoformat(),
         "equipment": {name: _standing(session, name) for name in names},
     }
     return frame
 
 
-def beginning(since: datetime | timedelta | str | None) -> datetime | None:
-    """Return since when, aware: a time without a zone is a local one, a span is one before now."""
+def beginning(since: datetime | timedelta | str | None, now: datetime) -> datetime | None:
+    """Return since when, aware: a time without a zone is a local one, a span is one before `now`."""
     if isinstance(since, str):
         span = read_span(since)
         try:
@@ -103,7 +104,7 @@ def beginning(since: datetime | timedelta | str | None) -> datetime | None:
             raise UsageProblem(
                 f"Say since when as a span such as 8h or 2d, or as a time such as 2026-11-21T18:00, not {since!r}."
             ) from None
-    return datetime.now(UTC) - since if isinstance(since, timedelta) else since and since.astimezone()
+    return now - since if isinstance(since, timedelta) else since and since.astimezone()
 
 
 def fetch(client: Client, name: str, since: datetime | None, last: int | None = None) -> list[Json]:

@@ -112,7 +112,7 @@ def test_a_call_and_a_unit_are_taken_as_they_are_meant(line: str) -> None:
     ("line", "sentence"),
     [
         ("other.move_to(3)", "This is for stage_x, and other is another; write: move_to VALUE"),
-        ("move_to 3 um", "position is in mm, not in um."),
+        ("move_to 3 V", "position must be a number in mm, not 3 V: V cannot be turned into mm."),
         ("move_to place", "position must be a number in mm, not 'place'; did you mean {place}, your variable?"),
         ("move_to 1 2 mm", "move_to: too many positional arguments; write: move_to POSITION"),
         ("mvoe_to(3)", "stage_x has no command mvoe_to; did you mean move_to (it has configure, home, move_to)?"),

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import xarray
 from real_lab import PATIENCE_S, Authority, Kernel
 
 import jupyter_motorlock
-from jupyter_motorlock import Connection, LockRequired, Value
+from jupyter_motorlock import Connection, LockRequired, Value, handle
+from jupyter_motorlock.connection import authority_clock
+from jupyter_motorlock.extras import history as extras_history
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +193,37 @@ def test_an_editor_is_told_the_types(tmp_path: Path) -> None:
         "float",
     ]
     assert ran.returncode == 0, ran.stdout
+
+
+def test_data_bear_the_authoritys_time_where_the_kernels_clock_is_wrong(
+    ann: Connection, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TIME-1"""
+
+    class SlowClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime will do
+            return datetime.now(tz) - timedelta(minutes=10)
+
+    for module in (authority_clock, extras_history, handle):
+        monkeypatch.setattr(module, "datetime", SlowClock)
+    with ann.lock("stage_x") as stage:
+        found = stage.provenance()
+        assert datetime.fromisoformat(str(found["time"])) >= datetime.fromisoformat(str(found["since"]))
+        assert not ann.history("stage_x", since="5min").empty
+
+
+def test_the_clock_follows_what_the_authority_tells() -> None:
+    """TIME-1"""
+    clock = authority_clock.AuthorityClock()
+    clock.told_by_header("Sun, 29 Nov 2020 10:00:00 GMT")
+    assert clock.now().isoformat().startswith("2020-11-29T10:00:0")
+    clock.told("2021-01-01T00:00:30.5+00:00")
+    clock.told_by_header("Fri, 01 Jan 2021 00:00:30 GMT")  # in whole seconds: the message is better
+    assert clock.now() >= datetime(2021, 1, 1, 0, 0, 30, 500000, tzinfo=UTC)
+    clock.told_by_header("Fri, 01 Jan 2021 02:00:00 GMT")  # its clock was changed
+    assert clock.now().hour == 2
+    for nonsense in (None, "", "soon"):
+        clock.told_by_header(nonsense)
+        clock.told(nonsense or "")
+    assert clock.now().hour == 2

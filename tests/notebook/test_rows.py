@@ -184,7 +184,7 @@ def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date(
             an_event("lock_draining", why="logout", parking=True),
             "stage_x of Ann is parked by the authority: given back",
         ),
-        (an_event("moved_outside", user=None, position=1.23456789), "stage_x was moved from outside, to 1.23457"),
+        (an_event("moved_outside", user=None, position=1.23456789), "stage_x was moved from outside, to 1.23456789"),
         (an_event("of_a_later_version", user=None), "of a later version: stage_x, somebody"),
         (an_event("lock_acquired", user="{why}", note="{by}"), "{why} has stage_x ({by})"),
     ],
