@@ -24,7 +24,7 @@ from authority.worker import Worker
 from .identity import SessionIds
 from .problems import Refused, problem, told
 from .quotas import Quotas
-from .request_body import decode_body, invalid, read_raw_body
+from .request_body import BodyReader, invalid, read_small_body
 
 _JSON = {"content-type": "application/json"}
 # What is still to come on such a connection is the rest of a body that nobody reads.
@@ -62,6 +62,7 @@ class House:
     ids: SessionIds
     options: Options
     quotas: Quotas = field(default_factory=Quotas)
+    bodies: BodyReader = field(default_factory=BodyReader)
 
 
 class Visit:
@@ -189,9 +190,10 @@ class Endpoint:
         headers = dict(request.scope["headers"])
         body: object = None
         if not door.reads_body_itself:
-            raw = await read_raw_body(request.scope, headers, receive)
-            if door.body is not None:
-                body = decode_body(door.body, headers, raw) if raw or not door.body_optional else door.body()
+            if door.body is None:
+                await read_small_body(request.scope, headers, receive)  # it means nothing
+            else:
+                body = await self._house.bodies.read(door.body, request.scope, headers, receive)
         visit = Visit(self._house, request, headers, body, receive)
         if service.failure is not None and not door.open_to_all:
             raise StoreFailed

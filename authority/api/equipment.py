@@ -20,7 +20,7 @@ from authority.worker import StopResult
 from . import bodies as b
 from .doors import Door, Visit
 from .problems import Refused
-from .request_body import read_raw_body, usable_fields
+from .request_body import read_small_body, usable_fields
 from .why import explain
 
 _LABLINK_TYPES = frozenset(
@@ -117,7 +117,7 @@ async def _stop_body(v: Visit) -> tuple[b.StopBody, list[str]]:
     """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
     try:
         async with asyncio.timeout(_STOP_BODY_S):
-            raw = await read_raw_body(v.request.scope, v.headers, v.receive)
+            raw = await read_small_body(v.request.scope, v.headers, v.receive)
     except TimeoutError:
         return b.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
     except Refused as refused:

@@ -30,6 +30,8 @@ HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
 HEAD_PIECE = 4 * 1024
 BODY_PIECE = 64 * 1024
+CHUNKS_PIECE = 1024  # each chunk is a call, and may be one byte
+UNWANTED_BODY_LIMIT = 1024 * 1024
 
 
 class _Part(Enum):
@@ -51,6 +53,8 @@ class HttpProtocol(HttpToolsProtocol):
     _request_is_complete = False
     _head_size = 0
     _has_too_many_headers = False
+    _has_chunks = False
+    _unwanted_size = 0
     _reads_no_more = False
     _unparsed = b""
     _parses_soon = False
@@ -118,7 +122,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._unparsed = b""
             return
         if not self._is_ahead_of_app():
-            size = BODY_PIECE if self._part is _Part.BODY else HEAD_PIECE
+            size = HEAD_PIECE
+            if self._part is _Part.BODY:
+                size = CHUNKS_PIECE if self._has_chunks else BODY_PIECE
             piece = self._unparsed[:size]
             self._unparsed = self._unparsed[size:]
             self._parse(piece)
@@ -163,9 +169,13 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._part = _Part.HEAD
         self._head_size = 0
+        self._has_chunks = False
+        self._unwanted_size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, unless there are too many."""
+        if len(name) == len(b"transfer-encoding") and name.lower() == b"transfer-encoding":
+            self._has_chunks = True
         if len(self.headers) >= HEADERS_LIMIT:
             self._has_too_many_headers = True
         else:
@@ -184,17 +194,25 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
-        if not self._has_too_many_headers:
-            super().on_body(body)
+        """Take a part of the body; of one that is answered already only so much is awaited."""
+        if self._has_too_many_headers:
+            return
+        super().on_body(body)
+        if self.cycle is not None and self.cycle.response_complete:
+            self._unwanted_size += len(body)
+            if self._unwanted_size > UNWANTED_BODY_LIMIT:
+                self.transport.abort()
 
     def on_message_complete(self) -> None:
         """Take the end of the request."""
         self._part = _Part.NONE
         self._request_is_complete = True
         self._cancel_timer()
-        if not self._has_too_many_headers:
-            super().on_message_complete()
+        if self._has_too_many_headers:
+            return
+        super().on_message_complete()
+        if self.cycle is not None and self.cycle.response_complete:
+            self.limits.mark_idle(self, self._address)
 
     # What is answered
 
@@ -204,13 +222,10 @@ class HttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; of a body that nobody has read to its end nothing more is read."""
+        """Go on with the next request, once the body of this one, too, is at its end."""
         super().on_response_complete()
-        if self.cycle.response_complete and not self.transport.is_closing():
-            if self._part is _Part.BODY:
-                self.transport.close()
-            else:
-                self.limits.mark_idle(self, self._address)
+        if self.cycle.response_complete and self._part is not _Part.BODY and not self.transport.is_closing():
+            self.limits.mark_idle(self, self._address)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the protocol of WebSockets, which counts it on."""

@@ -5,6 +5,7 @@ A body that cannot be read hurts its own request. That of a stop hurts nothing: 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import TypeVar
@@ -15,7 +16,10 @@ from starlette.types import Receive, Scope
 from .problems import Refused
 
 BODY_LIMIT = 1024 * 1024
+SMALL_BODY = 64 * 1024
+LARGE_BODIES = 16
 DEPTH_LIMIT = 32
+NESTED_LIMIT = 10_000
 IGNORED_LIMIT = 10
 
 # What the connection notes in the scope of a request whose body it gave up.
@@ -35,19 +39,51 @@ def invalid(where: str, message: str) -> Refused:
     return Refused(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
 
 
-async def read_raw_body(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """Return the whole body; refuse one that is larger than `BODY_LIMIT`, or that the connection gave up."""
+class BodyReader:
+    """Reads the bodies of one server: of large ones a few at once, of which one is decoded in a turn of the loop."""
+
+    def __init__(self) -> None:
+        self._large = asyncio.Semaphore(LARGE_BODIES)
+        self._decoding = asyncio.Lock()
+
+    async def read(self, kind: type, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> object:
+        """Return the body as `kind`; refuse one that is too large or cannot be read."""
+        _refuse_announced(headers)
+        raw = bytearray()
+        if await _collect(raw, SMALL_BODY, scope, receive):
+            return decode_body(kind, headers, bytes(raw))
+        async with self._large:
+            if not await _collect(raw, BODY_LIMIT, scope, receive):
+                raise _too_large()
+            async with self._decoding:
+                await asyncio.sleep(0)  # a stop that came meanwhile is first
+                return decode_body(kind, headers, bytes(raw))
+
+
+async def read_small_body(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Return a body of at most `SMALL_BODY` bytes, or refuse it."""
+    _refuse_announced(headers)
+    raw = bytearray()
+    if not await _collect(raw, SMALL_BODY, scope, receive):
+        raise Refused(413, "too_large", "The body is larger than 64 KiB.")
+    return bytes(raw)
+
+
+def _refuse_announced(headers: Mapping[bytes, bytes]) -> None:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > BODY_LIMIT:
         raise _too_large()
-    raw = bytearray()
+
+
+async def _collect(raw: bytearray, limit: int, scope: Scope, receive: Receive) -> bool:
+    """Add to `raw` what comes; return whether that is the whole body, and false once it is more than `limit`."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Refused(400, "invalid", "The connection closed before the body was complete.")
         raw += message.get("body", b"")
-        if len(raw) > BODY_LIMIT:
-            raise _too_large()
+        if len(raw) > limit and message.get("more_body", False):
+            return False
         if not message.get("more_body", False):
             break
     fault = scope.get(BODY_FAULT)
@@ -55,7 +91,9 @@ async def read_raw_body(scope: Scope, headers: Mapping[bytes, bytes], receive: R
         raise Refused(408, "too_slow", "The body was not complete in time; send it again.")
     if fault == BODY_IS_MALFORMED:
         raise Refused(400, "invalid", "The body's chunks cannot be read.")
-    return bytes(raw)
+    if len(raw) > BODY_LIMIT:
+        raise _too_large()
+    return True
 
 
 def _too_large() -> Refused:
@@ -66,32 +104,34 @@ def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> objec
     """Return the body as `kind`; refuse what is no JSON, nested too deep, or not of that shape."""
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, "not_json", "The body must be JSON, with the content type application/json.")
+    refused = _what_is_nested_too_much(raw)
+    if refused is not None:
+        raise invalid("body", refused)
     try:
         raw.decode()  # msgspec does not look into fields that it leaves out
-        body: object = msgspec.json.decode(raw, type=kind, strict=False)
+        return msgspec.json.decode(raw, type=kind, strict=False)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
         raise invalid(where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]) from None
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise invalid("body", "it is not well-formed JSON in UTF-8") from None
-    except RecursionError:
-        raise invalid("body", _TOO_DEEP) from None
-    if is_too_deep(raw):
-        raise invalid("body", _TOO_DEEP)
-    return body
 
 
-_TOO_DEEP = f"it is nested more than {DEPTH_LIMIT} deep"
+def _what_is_nested_too_much(raw: bytes) -> str | None:
+    """Return what is wrong with lists and objects in one another, for decoding them takes long; None where nothing is.
 
-
-def is_too_deep(raw: bytes) -> bool:
-    """Tell whether lists and objects of well-formed JSON stand in one another more than `DEPTH_LIMIT` deep."""
+    What is no well-formed JSON may be told as either.
+    """
     if raw.count(b"[") + raw.count(b"{") <= DEPTH_LIMIT:
-        return False
+        return None
     brackets = _STRING.sub(b"", raw).translate(_ONE_KIND_OF_BRACKET, _NO_BRACKETS)
+    if brackets.count(b"[") > NESTED_LIMIT:
+        return f"it has more than {NESTED_LIMIT} lists and objects"
     for _ in range(DEPTH_LIMIT):
         brackets = brackets.replace(b"[]", b"")  # each time the innermost go
-    return bool(brackets)
+    if b"[" in brackets and b"]" in brackets:
+        return f"it is nested more than {DEPTH_LIMIT} deep"
+    return None
 
 
 def usable_fields(kind: type[_Fields], raw: bytes) -> tuple[_Fields, list[str]]:
@@ -101,12 +141,13 @@ def usable_fields(kind: type[_Fields], raw: bytes) -> tuple[_Fields, list[str]]:
     """
     if not raw.strip():
         return kind(), []
+    refused = _what_is_nested_too_much(raw)
+    if refused is not None:
+        return kind(), [refused]
     try:
         given = msgspec.json.decode(raw, type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return kind(), ["the body is no JSON object in UTF-8"]
-    if is_too_deep(raw):
-        return kind(), [_TOO_DEEP]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     taken: dict[str, object] = {}
     ignored: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -142,9 +143,9 @@ def test_heads_without_end_take_neither_memory_nor_the_way_of_a_stop(lab: Author
         assert process.memory_info().rss - before < 32 * 1024 * 1024
 
 
-def _push(line: object, data: bytes) -> None:
+def _push(line: socket.socket, data: bytes) -> None:
     try:
-        line.send(data)  # type: ignore[attr-defined]
+        line.send(data)
     except OSError:  # it is refused, or full
         return
 
@@ -189,10 +190,31 @@ def test_a_request_that_is_never_completed_is_closed_after_a_time(hasty_lab: Aut
     assert b"too_slow" in answer
 
 
-def test_a_body_that_nobody_reads_is_not_awaited(lab: Authority) -> None:
+def test_a_body_that_comes_after_its_answer_ends_no_connection(lab: Authority) -> None:
     """REST-34"""
-    request = b"POST /nowhere HTTP/1.1\r\nhost: elsewhere\r\ncontent-length: 1000\r\n\r\n{"
-    assert ask(lab, request)[0] == 403
+    with connect(lab) as line:
+        line.sendall(b"POST /api/locks/acquire HTTP/1.1\r\nhost: elsewhere\r\ncontent-length: 100000\r\n\r\n")
+        assert kept_answer_of(line)[0] == 403
+        line.sendall(b" " * 100_000 + HEALTH + b"\r\n")
+        assert kept_answer_of(line)[0] == 200
+
+
+def test_of_a_body_that_comes_after_its_answer_a_mebibyte_is_awaited(lab: Authority) -> None:
+    """REST-34"""
+    with connect(lab) as line:
+        line.sendall(b"POST /api/locks/acquire HTTP/1.1\r\nhost: elsewhere\r\ncontent-length: 9000000\r\n\r\n")
+        assert kept_answer_of(line)[0] == 403
+        assert _is_cut_off(line, 9_000_000)
+
+
+def _is_cut_off(line: socket.socket, size: int) -> bool:
+    """Send so much; tell whether the connection is reset by then."""
+    try:
+        line.sendall(b" " * size)
+        line.recv(10)
+    except OSError:
+        return True
+    return False
 
 
 def test_a_kept_connection_is_not_closed_while_it_rests(hasty_lab: Authority) -> None:

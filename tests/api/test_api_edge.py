@@ -12,7 +12,8 @@ import pytest
 from raw_http import answer_of, ask, connect, kept_answer_of
 from rest_lab import ROOT, Authority, Person, ok, refused, running, until
 
-from authority.api.request_body import DEPTH_LIMIT, is_too_deep
+from authority.api.problems import Refused
+from authority.api.request_body import DEPTH_LIMIT, NESTED_LIMIT, decode_body
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,39 @@ def test_metadata_nested_deep_is_refused_and_the_next_request_is_served(lab: Aut
     ok(lab.post("/locks/sessions/create", {"metadata": {"x": [[[1]]]}}))
 
 
-def test_brackets_in_a_text_are_no_depth() -> None:
+JSON_TYPE = {b"content-type": b"application/json"}
+TOO_DEEP = b"[" * (DEPTH_LIMIT + 1) + b"]" * (DEPTH_LIMIT + 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT,
+        b'{"a":[' * 16 + b"]}" * 16,
+        b'{"note":"' + b"[" * 200 + b'\\"' + b"{" * 200 + b'"}',
+        b"[" + b"[]," * (NESTED_LIMIT - 2) + b"[]]",
+    ],
+    ids=["as deep as may be", "of both kinds", "in a text", "side by side"],
+)
+def test_brackets_are_counted_as_deep_as_they_stand_in_one_another(body: bytes) -> None:
     """REST-29"""
-    assert is_too_deep(b"[" * (DEPTH_LIMIT + 1))
-    assert not is_too_deep(b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT)
-    assert not is_too_deep(b'{"note":"' + b"[" * 200 + b'\\"' + b"[" * 200 + b'"}')
-    assert not is_too_deep(b"[" + b"[]," * 200 + b"[]]")
+    assert decode_body(object, JSON_TYPE, body) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (TOO_DEEP, "nested more than 32 deep"),
+        (b"[[]," + TOO_DEEP + b"]", "nested more than 32 deep"),
+        (b'{"a":[' * 16 + b"[]" + b"]}" * 16, "nested more than 32 deep"),
+        (b'{"a":"]",' + b'"b":' + TOO_DEEP + b"}", "nested more than 32 deep"),
+        (b"[" + b"[]," * (NESTED_LIMIT - 1) + b"[]]", "more than 10000 lists and objects"),
+    ],
+)
+def test_what_is_nested_too_much_is_told_so(body: bytes, sentence: str) -> None:
+    """REST-29"""
+    with pytest.raises(Refused, match=sentence):
+        decode_body(object, JSON_TYPE, body)
 
 
 def test_metadata_has_a_limit_of_its_own(lab: Authority) -> None:
