@@ -61,11 +61,41 @@ async def _stop_on_a_full_disk(store: FullDisk) -> tuple[int, dict[str, Any]]:
     scope = {
         "type": "http", "method": "POST", "path": "/api/equipment/stage_x/stop", "query_string": b"",
         "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http",
+        "http_version": "1.1",
     }  # fmt: skip
     await app(scope, receive, send)
     await service.close()
     store.close()
     return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+class Client:
+    """A client that listens until it is told that it is over; what is pushed is written to its connection."""
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.sent: list[dict[str, Any]] = []
+        self.listens = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, message: Any) -> None:
+        if len(self.sent) == 20:
+            raise OSError("a client that has had enough")
+        self.sent.append(message)
+        await asyncio.sleep(0)
+
+    def write(self, data: bytes) -> None:
+        assert data
+        self.listens.set()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
 
 @pytest.mark.parametrize(("kind", "path"), [("http", "/api/events"), ("websocket", "/api/ws")])
@@ -88,27 +118,14 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
     service.apply(m.OpenSession(session=ann))
     await service.settled()
     app = make_app(service, SessionIds("key"), token=None)
-    sent: list[dict[str, Any]] = []
-    listening = asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def send(message: Any) -> None:
-        if len(sent) == 20:
-            raise OSError("a client that has had enough")
-        sent.append(message)
-        if len(sent) == 2:
-            listening.set()
-        await asyncio.sleep(0)
-
+    client = Client()
     scope = {
         "type": kind, "method": "GET", "path": path, "query_string": query.encode(),
         "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http",
+        "http_version": "1.1",
     }  # fmt: skip
-    streaming = asyncio.ensure_future(app(scope, receive, send))
-    await listening.wait()
+    streaming = asyncio.ensure_future(app(scope, client.receive, client.send))
+    await client.listens.wait()
     store.full = True
     service.apply(m.Acquire(session=ann.id, equipment=X, timeout_s=0.0, lock_id="lock_1", queue_id="queue_1"))
     with pytest.raises(StoreFailed):
@@ -117,4 +134,4 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
         await streaming
     await service.close()
     store.close()
-    return sent
+    return client.sent
