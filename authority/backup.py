@@ -27,13 +27,22 @@ def back_up(data: Path, target: Path) -> Path:
         if any(target.iterdir()):
             raise CannotBackUp(f"{target} is not empty; name a directory that is new")
         unfinished = copy.with_suffix(".unfinished")
-        _copy(source, unfinished)
+        _copy_whole(source, unfinished)
         os.replace(unfinished, copy)
     except OSError as error:
         raise CannotBackUp(f"{error.filename} cannot be used: {error.strerror}") from None
     except sqlite3.Error as error:
         raise CannotBackUp(f"{source} cannot be copied: {error}") from None
     return copy
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy, or leave no file behind: what is left would fill a full disk, and keep the next try from its directory."""
+    try:
+        _copy(source, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -27,6 +27,7 @@ MOST_VALUES = 1_000_000
 MOST_RESULT_BYTES = 16 * 2**20
 MOST_READBACK_BYTES = 64 * 2**10
 LONGEST_SENTENCE = 1_000
+HIGHEST_FENCE = 2**53 - 1  # readers of JSON hold whole numbers exactly up to here
 _DEEPEST = 20
 
 
@@ -59,6 +60,11 @@ def plain(value: object, units: str | None = None) -> Plain:
 def plain_text(text: str) -> str:
     """Return `text` with each lone surrogate, which no encoding can hold, written as its escape."""
     return str.encode(text, "utf-8", "backslashreplace").decode()
+
+
+def plain_fence(found: object) -> int:
+    """Return the highest fence that a device says it has obeyed, 0 where that can be none."""
+    return found if type(found) is int and 0 <= found < HIGHEST_FENCE else 0
 
 
 def sentence_of(error: BaseException) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
 from .driver_calls import Lane, call_at_once, call_driver
-from .driver_values import plain, plain_readback, plain_result, plain_text
+from .driver_values import plain, plain_fence, plain_readback, plain_result, plain_text
 from .drivers.declare import Command, declared_by
 from .motion_seen import OutsideMotion, StillPosition
 from .ports import Clock, Driver, MotionStopped, Readback, can_stop, fence_of_command, overtaken
@@ -287,11 +287,11 @@ class Worker:
     async def _open(self) -> None:
         try:
             await call_driver(self._reader, self.driver.open, _nothing)
+            fence = await call_driver(self._reader, partial(getattr, self.driver, "highest_fence", 0), plain_fence)
         except Exception as failed:  # noqa: BLE001 - it is tried again
             self._take(Readback(connected=False, error=str(failed)))
             return
-        fence = getattr(self.driver, "highest_fence", None)
-        if self._told is not None and isinstance(fence, int):
+        if self._told is not None and fence > 0:
             self._told.obeyed(self.equipment, fence)
 
     async def _read(self) -> None:

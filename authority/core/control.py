@@ -137,7 +137,9 @@ def raise_fence(step: Step, r: m.RaiseFence) -> None:
     """Never fall behind what the device has obeyed: it would refuse every command until the fence had caught up."""
     e = step.equipment(r.equipment)
     if r.fence > e.fence:
-        step.emit(m.FenceRaised(at=step.now, equipment=e.id, fence=r.fence))
+        # Somebody else had that fence: a lock that is held goes on under one that nobody had.
+        fence = r.fence if e.lock is None else r.fence + 1
+        step.emit(m.FenceRaised(at=step.now, equipment=e.id, fence=fence))
 
 
 def moved(step: Step, r: m.Moved) -> None:

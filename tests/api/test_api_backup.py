@@ -69,8 +69,18 @@ def test_what_cannot_be_backed_up_is_one_sentence_and_leaves_everything_as_it_is
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
+def test_a_backup_that_fails_on_the_way_leaves_no_part_of_a_copy(tmp_path: Path) -> None:
+    """RUN-35"""
+    data, target = tmp_path / "data", tmp_path / "copy"
+    data.mkdir()
+    (data / "motorlock.sqlite3").write_bytes(b"this is no database at all" * 1000)
+    done = back_up(target, data)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert list(target.iterdir()) == []
+
+
 def test_on_restored_data_the_first_login_moves_a_motor_that_remembers_higher_fences(tmp_path: Path) -> None:
-    """STORE-19, DRV-14"""
+    """STORE-19, DRV-14, LOCK-8"""
     lab_file = f"""
         [equipment.stage_x]
         driver = "simulated-motor"
@@ -90,8 +100,9 @@ def test_on_restored_data_the_first_login_moves_a_motor_that_remembers_higher_fe
         assert lab.status("stage_x")["fence"] == 6
     with running(tmp_path / "restored", lab=lab_file) as restored:
         bob = restored.person("bob")
+        assert restored.status("stage_x")["fence"] == 7, "6 was given to another lock"
         ok(bob.release("stage_x", force=True))
-        assert bob.has("stage_x")["fence"] == 7
+        assert bob.has("stage_x")["fence"] == 8
         assert ok(bob.command("move_to", position=2.0))["success"] is True
         (raised,) = [event for event in restored.events("stage_x") if event["event"] == "fence_raised"]
-        assert raised["fence"] == 6
+        assert raised["fence"] == 7

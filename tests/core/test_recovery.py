@@ -140,16 +140,24 @@ def test_what_is_remembered_can_be_written_and_read():
 
 
 def test_a_device_that_has_obeyed_a_higher_fence_raises_that_of_its_equipment():
-    """STORE-19"""
+    """STORE-19, LOCK-8"""
     lab = given(acquire(ANN))
     raised = the(m.FenceRaised, lab.do(m.RaiseFence(equipment=X, fence=7)))
-    assert (raised.equipment, raised.fence, lab.x.fence) == (X, 7, 7)
+    assert (raised.equipment, raised.fence, lab.x.fence) == (X, 8, 8), "7 was somebody else's"
     lab.refuses(control(ANN, fence=1), LockLost)
     lab.do(acquire(ANN))
-    lab.do(control(ANN, fence=7))
-    assert (lab.holder, lab.x.lock.fence, lab.x.running.fence) == (ANN, 7, 7)
+    lab.do(control(ANN, fence=8))
+    assert (lab.holder, lab.x.lock.fence, lab.x.running.fence) == (ANN, 8, 8)
     lab.do(finish())
     lab.do(release(ANN))
+    lab.do(acquire(BOB))
+    assert lab.x.lock.fence == 9
+
+
+def test_where_nobody_holds_the_next_grant_is_right_above_the_fence_that_the_device_has_obeyed():
+    """STORE-19, LOCK-8"""
+    lab = given(acquire(ANN), release(ANN))
+    assert the(m.FenceRaised, lab.do(m.RaiseFence(equipment=X, fence=7))).fence == 7
     lab.do(acquire(BOB))
     assert lab.x.lock.fence == 8
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
-from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
+from fakes import Disk, Lab, Press, Slide, VirtualClock, X, Y, lab, reply, until
 
 from authority.core import messages as m
 from authority.core.model import Mode, Policy, SessionId
@@ -239,5 +240,60 @@ def test_history_older_than_its_time_is_forgotten_at_the_start_and_numbers_go_on
         assert service.seq == 3
         await service.close()
         disk.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("told", [True, -1, 2**60, "7", 7.0, None])
+def test_what_can_be_no_fence_raises_none(path: Path, told: object) -> None:
+    """STORE-22"""
+
+    class Confused(Slide):
+        highest_fence = told
+
+    async def run() -> None:
+        async with lab(path, {X: Confused()}) as here:
+            await here.connected()
+            here.login(here.person("ann"))
+            assert here.at().fence == 1
+            assert "fence_raised" not in here.events(X)
+
+    asyncio.run(run())
+
+
+def test_a_driver_that_cannot_say_its_fence_is_read_all_the_same(path: Path) -> None:
+    """STORE-22"""
+
+    class Broken(Slide):
+        @property
+        def highest_fence(self) -> int:
+            self.calls.append("open")
+            raise ValueError("the device said nothing")
+
+    async def run() -> None:
+        slide = Broken()
+        async with lab(path, {X: slide}) as here:
+            await here.connected()
+            assert slide.calls.count("open") == 2, "it was asked"
+            slide.position = 5.0
+            await until(lambda: here.workers[X].readback.position == 5.0)
+
+    asyncio.run(run())
+
+
+def test_the_fence_of_a_driver_that_blocks_is_read_in_its_thread(path: Path) -> None:
+    """STORE-22"""
+
+    class Slow(Press):
+        @property
+        def highest_fence(self) -> int:
+            self._enter("highest_fence")
+            return 7
+
+    async def run() -> None:
+        press = Slow()
+        async with lab(path, {X: press}) as here:
+            await until(lambda: here.at().fence == 7)
+            assert press.threads["highest_fence"] != threading.get_ident()
 
     asyncio.run(run())
