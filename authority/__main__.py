@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from authority import __version__
+
 EXIT_NOT_POSSIBLE, EXIT_USAGE = 1, 2
 _OF_THE_AUTHORITY = {"serve", "check", "wrap", "demo"}
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
@@ -56,6 +58,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     An authority that serves does without the packages that a client needs.
     """
     parser = argparse.ArgumentParser(prog="motorlock", description="One motor, several notebooks, one holder.")
+    parser.add_argument("--version", action="version", version=f"motorlock {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="run the authority that owns the equipment")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")

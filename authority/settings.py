@@ -195,7 +195,7 @@ def _tables(name: str, config: Path | None, mistakes: list[str]) -> dict[str, ob
 
 def _text(config: Path | None) -> str:
     source = files("authority") / "demo_lab.toml" if config is None else config
-    return source.read_text(encoding="utf-8")
+    return source.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
 
 
 def _lablink(lab: _Lab, environ: Mapping[str, str], written: Mapping[str, str], mistakes: list[str]) -> _Lab:
@@ -228,7 +228,7 @@ def _token(where: str, lab: _Lab, environ: Mapping[str, str], mistakes: list[str
         return None
     named = f"{where} token_file {keys.named(lab.token_file)}"
     try:
-        token = Path(lab.token_file).expanduser().read_text(encoding="utf-8").strip()
+        token = Path(lab.token_file).expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, RuntimeError, ValueError) as error:
         mistakes.append(f"{named} cannot be read: {_reason(error)}.")
         return None

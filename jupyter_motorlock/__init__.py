@@ -23,6 +23,7 @@ from jupyter_motorlock.errors import Refused as Refused
 from jupyter_motorlock.errors import SessionEnded as SessionEnded
 from jupyter_motorlock.errors import StoppedBySomebody as StoppedBySomebody
 from jupyter_motorlock.errors import Unreachable as Unreachable
+from jupyter_motorlock.errors import Untrusted as Untrusted
 from jupyter_motorlock.errors import UsageProblem as UsageProblem
 from jupyter_motorlock.handle import Connection as Connection
 from jupyter_motorlock.handle import Handle as Handle
@@ -37,13 +38,25 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def connect(url: str | None = None, user: str | None = None, token: str | None = None) -> Connection:
-    """Return a connection of its own session to the authority at `url`.
+def connect(
+    url: str | None = None, user: str | None = None, token: str | None = None, ca_file: str | None = None
+) -> Connection:
+    """Return a connection of its own session to the authority at `url`; `http://` may be left out.
 
-    What is not given is taken from MOTORLOCK_URL, MOTORLOCK_USER and MOTORLOCK_TOKEN. Nothing is sent before the
-    connection is used; its methods raise `Unreachable` when no authority answers.
+    `ca_file` has the certificates that are trusted where the address begins with https. What is not given is taken
+    from MOTORLOCK_URL, MOTORLOCK_USER, MOTORLOCK_TOKEN and MOTORLOCK_CA_FILE (else REQUESTS_CA_BUNDLE, SSL_CERT_FILE).
+    Nothing is sent before the connection is used; its methods raise `Unreachable` when no authority answers.
     """
-    return Connection(KernelSession(url, user=user, token=token))
+    return Connection(KernelSession(url, user=user, token=token, ca_file=ca_file))
+
+
+def __getattr__(name: str) -> str:
+    """Return the version of what is installed, looked up when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("jupyter-motorlock")
 
 
 def kernel_session() -> KernelSession:

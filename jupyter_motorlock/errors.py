@@ -10,6 +10,7 @@ MotorlockError
 │   ├── DriverUnavailable   the equipment cannot be reached now; the lock is kept
 │   └── SessionEnded        the session is over; the next login makes a new one
 ├── Unreachable         no authority answers at the address
+│   └── Untrusted           what answers has a certificate that is not trusted, or no https
 ├── CommandFailed       the command ran and failed, did not run, or its end is unknown
 ├── CommandStopped      somebody, perhaps you, stopped the motion
 │   └── CommandTimedOut     it took longer than the time it was given, and was stopped
@@ -156,12 +157,26 @@ class Unreachable(MotorlockError):
 
     became = "not known"
 
-    def __init__(self, url: str, kind: Literal["no_connection", "broken", "silent"], *, outcome: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        kind: Literal["no_connection", "broken", "silent"],
+        *,
+        outcome: str = "",
+        how_to_correct: str = "set MOTORLOCK_URL to its address",
+    ) -> None:
         super().__init__(
-            f"No motorlock authority answers at {url}{outcome}; start it with `motorlock serve`, "
-            "or set MOTORLOCK_URL to its address."
+            f"No motorlock authority answers at {url}{outcome}; start it with `motorlock serve`, or {how_to_correct}."
         )
         self.kind = kind
+
+
+class Untrusted(Unreachable):
+    """The encrypted connection was not made: the certificate is not trusted, or there is no https. Nothing was sent."""
+
+    def __init__(self, sentence: str) -> None:
+        MotorlockError.__init__(self, sentence)
+        self.kind = "no_connection"
 
 
 class CommandFailed(MotorlockError):

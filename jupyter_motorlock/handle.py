@@ -6,21 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jupyter_motorlock import meant, values, view
+from jupyter_motorlock.command_methods import CommandMethod, Start
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_all
 from jupyter_motorlock.lines import Command, python_name, unknown_command
+from jupyter_motorlock.options import TIME
 from jupyter_motorlock.rows import Rows
-from jupyter_motorlock.sent import run
+from jupyter_motorlock.sent import Sent, run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from jupyter_motorlock.extras.bluesky import MotorDevice
     from jupyter_motorlock.extras.qcodes import MotorParameter
+
+
+class NotAssignable(UsageProblem, AttributeError):
+    """A command that somebody assigned to, as to a property."""
 
 
 class UnknownCommand(UsageProblem, AttributeError):
@@ -84,9 +90,9 @@ class Handle:
 
     Each command that the equipment declares is a method: `stage.move_to(12.5)`, `stage.position()`. It is also a
     context manager, which logs out at the end. The handle's own names are `stop`, `release`, `resume`, `lock`,
-    `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `equipment_id`, `command_names` and `command`; a declared
-    command of such a name is called by `stage.command(name, ...)`. A name that is a word of Python's own gets a `_` at
-    its end: `mono.move_to(lambda_=633)`.
+    `reading`, `provenance`, `history`, `bluesky`, `qcodes`, `start`, `equipment_id`, `command_names` and `command`; a
+    declared command of such a name is called by `stage.command(name, ...)`. A name that is a word of Python's own
+    gets a `_` at its end: `mono.move_to(lambda_=633)`.
     """
 
     __slots__ = ("_commands", "_devices", "_session", "equipment_id")
@@ -98,9 +104,23 @@ class Handle:
         self._devices: dict[tuple[str, ...], Any] = {}
 
     def command(self, name: str, /, *positional: object, **named: object) -> Any:
-        """Run the declared command `name` and return its value; a number with a unit is a `Value`, such as 12.5 mm."""
+        """Run the declared command `name` and return its value; a number with a unit is a `Value`, such as 12.5 mm.
+
+        With `timeout=`, in seconds or as "2min", it is stopped when it takes longer, and raises `CommandTimedOut`.
+        """
         command = self._declared(name)
-        return run(self._session, self.equipment_id, command, command.bind(positional, named))
+        timeout_s = None
+        if "timeout" in named and "timeout" not in command.parameters:
+            timeout_s = _seconds(named.pop("timeout"))
+        return run(self._session, self.equipment_id, command, command.bind(positional, named), timeout_s=timeout_s)
+
+    @property
+    def start(self) -> Start:
+        """The commands, sent and not waited for: `move = stage.start.move_to(5)`, then `await move` or `move.wait()`.
+
+        The task that awaits it stops the equipment when it is cancelled.
+        """
+        return Start(self.equipment_id, self._commands, send=self._send, run=self.command)
 
     def stop(self, reason: str | None = None) -> None:
         """Stop all motion now; it needs no lock and does not end the login."""
@@ -164,7 +184,8 @@ class Handle:
         if name.startswith("_"):
             raise AttributeError(name)
         written = {python_name(declared, self._commands): declared for declared in self._commands}
-        return self._method(self._declared(written.get(name, name)))
+        declared = self._declared(written.get(name, name))
+        return CommandMethod(self.equipment_id, declared, self.command, limits=self._limits_of(declared))
 
     @property
     def command_names(self) -> list[str]:
@@ -210,14 +231,55 @@ class Handle:
             self._devices[key] = maker.device(self, axis, name or self.equipment_id)
         return self._devices[key]
 
-    def _method(self, command: Command) -> Callable[..., Any]:
-        def call(*positional: object, **named: object) -> Any:
-            return self.command(command.name, *positional, **named)
+    def _limits_of(self, command: Command) -> str:
+        """Return the limits that the equipment has told of, for the help of a command that moves in their unit."""
+        readback = self._session.statuses.get(self.equipment_id, {}).get("readback", {})
+        low, high = (readback.get("values", {}).get(end) for end in ("low", "high"))
+        units = readback.get("units")
+        is_moved = any(p["type"] in ("number", "integer") and p["units"] == units for p in command.parameters.values())
+        if command.kind != "control" or not is_moved or low is None or high is None:
+            return ""
+        return (
+            f"{self.equipment_id} has the limits {view.value(low)} to {view.value(high)} {units or ''}".rstrip() + "."
+        )
 
-        call.__name__ = call.__qualname__ = command.name
-        call.__doc__ = command.help
-        call.__dict__["__signature__"] = command.signature
-        return call
+    def _send(self, name: str, /, *positional: object, **named: object) -> Sent:
+        command = self._declared(name)
+        return Sent(self._session, self.equipment_id, command, command.bind(positional, named))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Answer what is assigned to a command by how it is called."""
+        if name not in getattr(self, "_commands", ()):
+            object.__setattr__(self, name, value)
+            return
+        setters = [command.name for command in self._commands.values() if name in command.parameters]
+        call = f"{setters[0] if setters else name}({value!r})"
+        raise NotAssignable(f"{name} is a command of {self.equipment_id}, and is called: write {call}")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _known: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be sent to another process, which has no session."""
+        raise MotorlockError(
+            f"The handle of {self.equipment_id} belongs to this process and cannot be sent to another one; call "
+            "jupyter_motorlock.connect() in it to get a session of its own."
+        )
+
+
+def _seconds(timeout: object) -> float | None:
+    """Return a time of the user's in seconds: a number of them, or such as `2min`; None is no limit."""
+    if timeout is None:
+        return None
+    try:
+        seconds = TIME.read(str(timeout))
+        assert isinstance(seconds, int | float)  # as it reads times
+        return float(seconds)
+    except ValueError:
+        raise UsageProblem(f"timeout must be {TIME.wanted}, not {timeout!r}.") from None
 
 
 class Handles(tuple[Handle, ...]):

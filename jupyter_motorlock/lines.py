@@ -28,6 +28,7 @@ _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
 _STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
 _INDEX = re.compile(r"-?\d+")
+_LIKE_A_SPACE = {0xA0: " ", 0x202F: " ", 0x2009: " ", 0x3000: " ", 0xFEFF: None, 0x200B: None}  # from pages and chats
 _COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:^|(?<=\s))#.*""")
 
 
@@ -152,8 +153,9 @@ def declared(description: Mapping[str, Any]) -> dict[str, Command]:
 
 def tokens(line: str) -> list[str]:
     """Split one typed line into words; quotes hold words together, a `#` after a space begins a comment."""
+    plain = line.translate(_LIKE_A_SPACE)
     try:
-        return shlex.split(_COMMENT.sub(r"\1", line))
+        return shlex.split(_COMMENT.sub(r"\1", plain))
     except ValueError:
         raise UsageProblem("A quotation mark is not closed; close it, or put a \\ before it.") from None
 

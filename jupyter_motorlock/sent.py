@@ -1,16 +1,19 @@
-"""One command on its way: sent under a key, waited for, stopped when it is interrupted or takes too long."""
+"""One command on its way: sent under a key, waited for or awaited, stopped when it is interrupted or takes too long."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from jupyter_motorlock import view
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession, outcome
+from jupyter_motorlock.connection.sigint import listener
 from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, Interrupted, StillRuns
 from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_after_interrupt, stop_and_say
 from jupyter_motorlock.lines import Command
@@ -48,7 +51,8 @@ def send(
         return command.typed(outcome(reply))
     what = [equipment_id] if command.kind == "control" else []
     done = stop_and_say(session, what, f"{command.name} took longer than its user allowed")
-    long = f"{command.name} of {equipment_id} took longer than {view.duration(within_s)}"
+    allowed = view.duration(within_s) if within_s >= 1 else f"{view.number(within_s)} s"
+    long = f"{command.name} of {equipment_id} took longer than {allowed}"
     raise CommandTimedOut(f"{long}; {done or 'it is waited for no more'}.")
 
 
@@ -118,6 +122,22 @@ class Sent:
             if reply["outcome"] == "running":
                 raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
             return self._command.typed(outcome(reply))
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for its value as `wait` does, beside other tasks; a task that is cancelled stops the equipment."""
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Any:
+        try:
+            return await asyncio.to_thread(self.wait)
+        except Interrupted:
+            raise  # which has stopped it
+        except asyncio.CancelledError:
+            listener().wait_until_handled()  # an interrupt cancels tasks, too, and stops by itself
+            is_stopped = self._session.in_flight.is_stopped_by_click(self._equipment_id)
+            if self._command.kind == "control" and not is_stopped:
+                stop_and_say(self._session, [self._equipment_id], "the task that moved it was cancelled")
+            raise
 
     def __repr__(self) -> str:
         match self._reply["outcome"]:

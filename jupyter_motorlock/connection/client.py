@@ -17,10 +17,12 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from jupyter_motorlock.connection import address
 from jupyter_motorlock.connection.authority_clock import AuthorityClock
-from jupyter_motorlock.errors import Unreachable, UsageProblem, refusal
+from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, refusal
 
 T = TypeVar("T")
+Kind: TypeAlias = Literal["no_connection", "broken", "silent"]
 Json: TypeAlias = dict[str, Any]
 """A decoded answer; whoever reads it knows its fields from the REST reference."""
 
@@ -41,10 +43,12 @@ class Client:
     stream counts as broken.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        self.url = _plain_address(url)
+    def __init__(self, url: str | None = None, *, token: str | None = None, ca_file: str | None = None) -> None:
+        there = address.address(url)
+        self.url, self._how_to_correct = there.url, there.how_to_correct
         self.session_token: str | None = None
-        self.token = token
+        self.token = address.token(token)
+        self.ca_file = address.ca_file(ca_file)
         self.wait_s = COMMAND_WAIT_S
         self.silence_s = STREAM_SILENCE_S
         self.clock = AuthorityClock()
@@ -88,7 +92,7 @@ class Client:
                 give_up = give_up or time.monotonic() + RECONNECT_S
                 if time.monotonic() > give_up:
                     unknown = ", and whether the command ended is not known"
-                    raise Unreachable(self.url, "silent", outcome=unknown) from lost
+                    raise self._unreachable("silent", unknown) from lost
                 time.sleep(0.2)
                 continue
             answer = self._decoded(dict, response)
@@ -137,16 +141,34 @@ class Client:
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
                 **asked,
             )
+        except requests.exceptions.SSLError as error:
+            raise self._untrusted(error) from None
         except requests.RequestException as error:
-            raise Unreachable(self.url, _how_far(error)) from None
+            raise self._unreachable(_how_far(error), _unknown_host(error, self.url)) from None
         self.clock.told_by_header(response.headers.get("Date"))
         return response
+
+    def _unreachable(self, kind: Kind, outcome: str = "") -> Unreachable:
+        return Unreachable(self.url, kind, outcome=outcome, how_to_correct=self._how_to_correct)
+
+    def _untrusted(self, error: requests.exceptions.SSLError) -> Untrusted:
+        """Return what is wrong with an encrypted connection: the certificate, or that it is none."""
+        said = str(error)
+        if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
+            return Untrusted(f"What answers at {self.url} does not speak https; write http:// if it is an authority.")
+        why = said.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or said
+        known_by = f"the certificates in {self.ca_file}" if self.ca_file else "the certificates known here"
+        return Untrusted(
+            f"The certificate of {self.url} is not trusted by {known_by} ({why}); set MOTORLOCK_CA_FILE to the file "
+            "with the lab's own certificate."
+        )
 
     def _http(self) -> requests.Session:
         """Return this thread's own session: `requests` is not safe across threads, nor across a fork."""
         if getattr(self._per_thread, "pid", None) != os.getpid():
             http = requests.Session()
             http.trust_env = False  # ~/.netrc would replace our token, a proxy take our LAN calls
+            http.verify = self.ca_file or True
             self._per_thread.http = http
             self._per_thread.pid = os.getpid()
         kept: requests.Session = self._per_thread.http
@@ -164,22 +186,18 @@ class Client:
         raise self._stranger()
 
     def _stranger(self) -> UsageProblem:
-        return UsageProblem(
-            f"What answers at {self.url} is not a motorlock authority; set MOTORLOCK_URL to the address "
-            "that `motorlock serve` printed."
-        )
+        how = self._how_to_correct.replace("its address", "the address that `motorlock serve` printed")
+        return UsageProblem(f"What answers at {self.url} is not a motorlock authority; {how}.")
 
 
-def _how_far(error: requests.RequestException) -> Literal["no_connection", "broken", "silent"]:
+def _unknown_host(error: requests.RequestException, url: str) -> str:
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    is_unknown = type(cause).__name__ == "NameResolutionError"
+    return f"; the name {urlsplit(url).hostname} is not known here" if is_unknown else ""
+
+
+def _how_far(error: requests.RequestException) -> Kind:
     cause = error.args[0] if error.args else None
     if isinstance(error, requests.ConnectTimeout) or hasattr(cause, "reason"):  # it never got a connection
         return "no_connection"
     return "silent" if isinstance(error, requests.Timeout) else "broken"
-
-
-def _plain_address(url: str) -> str:
-    """Return `http://HOST[:PORT][/PATH]` without user and password, which would be sent in place of the token."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageProblem("The address of the authority must read http://HOST:PORT; set MOTORLOCK_URL to it.")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"

@@ -72,6 +72,11 @@ class InFlight:
         with self._guard:
             return [flight for flight in self._flights if flight.is_control and not flight.in_main_thread]
 
+    def is_stopped_by_click(self, equipment_id: str) -> bool:
+        """Whether a command in flight for it was stopped by an interrupt or by a click on STOP."""
+        with self._guard:
+            return any(flight.stopped_by_click and flight.equipment_id == equipment_id for flight in self._flights)
+
     @property
     def is_main_thread_waiting(self) -> bool:
         """Whether the main thread waits for a command, so that it stops what it moves itself."""

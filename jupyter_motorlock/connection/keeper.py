@@ -21,6 +21,10 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Queue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 BEAT_S = 2.0
 SOONEST_S = 0.25  # short cells in a row do not make a beat each
@@ -39,16 +43,27 @@ class Over(Exception):
     """The authority says that the session is over."""
 
 
-def connection(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
+def connection(config: Mapping[str, str], timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
     """Return an unopened connection to the authority and the path before `/api`."""
-    parts = urllib.parse.urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=timeout_s), parts.path
+    parts = urllib.parse.urlsplit(config["url"])
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s), parts.path
+    trusted = _trusted(config.get("ca_file") or None)
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=trusted), parts.path
+
+
+def _trusted(ca_file: str | None) -> ssl.SSLContext:
+    """Return what certificates are trusted: those of a file or a folder, else the system's."""
+    import ssl  # some 10 ms that only https needs
+
+    is_folder = ca_file is not None and os.path.isdir(ca_file)
+    return ssl.create_default_context(cafile=None if is_folder else ca_file, capath=ca_file if is_folder else None)
 
 
 def post(config: Mapping[str, str], what: str, body: Mapping[str, object], timeout_s: float) -> None:
     """Post to a path of the session; raise `Over` when it is over, `OSError` when it was not accepted."""
-    http_, before = connection(config["url"], timeout_s)
+    http_, before = connection(config, timeout_s)
     path = f"{before}/api/locks/sessions/{urllib.parse.quote(config['session_id'], safe='')}/{what}"
     try:
         http_.request("POST", path, json.dumps(body), _headers(config) | {"Content-Type": "application/json"})
@@ -92,7 +107,7 @@ def hold(config: Mapping[str, str]) -> None:
     query = urllib.parse.urlencode({"role": "keeper", "session_id": config["session_id"]})
     wait_s = 0.1
     while True:
-        http_, before = connection(config["url"], STREAM_SILENCE_S)
+        http_, before = connection(config, STREAM_SILENCE_S)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(http_):
             http_.request("GET", f"{before}/api/events?{query}", headers=_headers(config))
             response = http_.getresponse()

@@ -129,6 +129,7 @@ class Link(Mirror):
             "session_id": session_id,
             "session_token": secret,
             "token": self.client.token or "",
+            "ca_file": self.client.ca_file or "",
             "lease_s": str(lease_s),
         }
         self.begin(session_id)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from jupyter_motorlock.notebook.panel import Panel, PanelOfMany
 
-DEFAULT_URL = "http://127.0.0.1:8790"
 CHECKED_AT_ONCE = 100  # commands
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
 
@@ -38,15 +37,16 @@ LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides l
 class KernelSession(Link):
     """The session; every method may be called from any thread.
 
-    `url`, `user` and `token` default to MOTORLOCK_URL, MOTORLOCK_USER and MOTORLOCK_TOKEN. The methods raise
+    `url`, `user`, `token` and `ca_file` default to MOTORLOCK_URL, MOTORLOCK_USER, MOTORLOCK_TOKEN and
+    MOTORLOCK_CA_FILE (see `connection.address`). Raises `UsageProblem` for what cannot be used. The methods raise
     `Refused` when a rule says no, `Unreachable` within 3 s when nobody answers, and `MotorlockError` in a fork of
     the process that made the session.
     """
 
-    def __init__(self, url: str | None = None, *, user: str | None = None, token: str | None = None) -> None:
-        address = url or os.environ.get("MOTORLOCK_URL") or DEFAULT_URL
-        secret = token or os.environ.get("MOTORLOCK_TOKEN") or None
-        super().__init__(Client(address, token=secret), user or _user())
+    def __init__(
+        self, url: str | None = None, *, user: str | None = None, token: str | None = None, ca_file: str | None = None
+    ) -> None:
+        super().__init__(Client(url, token=token, ca_file=ca_file), user or _user())
         self.known_commands: dict[str, dict[str, Command]] = {}
         self.panels: dict[tuple[str, ...], Panel | PanelOfMany] = {}  # what is shown by it, and ends with it
 

@@ -29,11 +29,13 @@ class KernelMagics(Magics):
     user = Unicode(help="Who you are; else MOTORLOCK_USER, the Hub's or the system's user name.").tag(config=True)
     token = Unicode(help="The lab's shared secret, where there is one; else MOTORLOCK_TOKEN.").tag(config=True)
 
+    ca_file = Unicode(help="The certificates trusted for https, a file; else MOTORLOCK_CA_FILE.").tag(config=True)
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self._shell = shell
         self.current: KernelSession | None = None
-        self._made_for = ("", "", "")
+        self._made_for = ("", "", "", "")
         self._memory = Memory(shell)
 
     @property
@@ -45,18 +47,18 @@ class KernelMagics(Magics):
 
     def connected(self) -> KernelSession:
         """Return the session; a changed address or user makes a new one, and is refused while something is held."""
-        wanted = self.authority_url, self.user, self.token
+        wanted = (self.authority_url, self.user, self.token, self.ca_file)
         if self.current is not None and wanted != self._made_for:
             if held := sorted(self.current.held()):
-                self.authority_url, self.user, self.token = self._made_for
+                self.authority_url, self.user, self.token, self.ca_file = self._made_for
                 raise UsageProblem(
                     f"This kernel holds {' and '.join(held)} as {self.current.user}; "
                     "log out before you change the user or the address."
                 )
             self.close()
         if self.current is None:
-            self._made_for = url, user, token = wanted
-            self.current = KernelSession(url or None, user=user or None, token=token or None)
+            url, user, token, ca_file = self._made_for = wanted
+            self.current = KernelSession(url or None, user=user or None, token=token or None, ca_file=ca_file or None)
             self.current.held_changed = partial(self._memory.keep, self.current)
         return self.current
 

@@ -79,9 +79,48 @@ def test_a_notebook_shows_an_error_as_one_line() -> None:
     ]
 
 
-def test_an_address_that_is_none_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(UsageProblem, match="http://HOST:PORT"):
-        Client("lab-server:8790")
+@pytest.mark.parametrize(
+    "given", ["ftp://lab", "http://", "http://lab:port", "lab server", "http://[::1", ":", "http://lab:0"]
+)
+def test_an_address_that_is_none_is_refused_and_named_with_what_is_allowed(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NB-61"""
+    with pytest.raises(UsageProblem) as refused:
+        Client(given)
+    assert str(refused.value) == f"{given!r} is no address of an authority: it reads http://HOST:PORT."
+    monkeypatch.setenv("MOTORLOCK_URL", given)
+    with pytest.raises(UsageProblem, match="in MOTORLOCK_URL is no address"):
+        Client()
+
+
+def test_the_scheme_of_an_address_may_be_left_out() -> None:
+    """NB-61"""
+    assert Client("127.0.0.1:8801").url == "http://127.0.0.1:8801"
+    assert Client("lab-server").url == "http://lab-server"
+
+
+def test_an_unknown_name_is_told_as_one_and_an_argument_is_no_variable() -> None:
+    """NB-19 NB-61"""
+    with pytest.raises(Unreachable) as lost:
+        KernelSession("http://no-such-host.invalid:8790").equipment_list()
+    assert str(lost.value) == (
+        "No motorlock authority answers at http://no-such-host.invalid:8790; the name no-such-host.invalid is not "
+        "known here; start it with `motorlock serve`, or give its address."
+    )
+
+
+def test_a_token_is_stripped_and_one_that_cannot_be_sent_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NB-61"""
+    assert Client(token="  s3cret\n").token == "s3cret"
+    monkeypatch.setenv("MOTORLOCK_TOKEN", "s3cret\r\n")
+    assert Client().token == "s3cret"
+    monkeypatch.setenv("MOTORLOCK_TOKEN", " \n")
+    assert Client().token is None
+    for secret in ("schl\u00fcssel", "two words", "a\x00b"):
+        with pytest.raises(UsageProblem, match="The token has a character that cannot be sent") as refused:
+            Client(token=secret)
+        assert secret not in str(refused.value)
 
 
 def test_a_password_in_the_address_is_neither_kept_nor_shown() -> None:

@@ -274,3 +274,8 @@ def test_a_mistyped_option_is_answered_by_what_is_allowed(magic: str, line: str,
     with pytest.raises(UsageProblem) as caught:
         read(magic, tokens(line))
     assert str(caught.value) == sentence
+
+
+def test_spaces_that_a_page_or_a_chat_puts_in_are_spaces() -> None:
+    """NB-50"""
+    assert tokens("\ufeffmove_to\u00a012.5 \u202f'two\u00a0words'") == ["move_to", "12.5", "two words"]

@@ -1,0 +1,73 @@
+"""Where an authority is, the token that it is shown and the certificates that it is known by: settings made usable.
+
+What cannot work is named here, at once, and not by the network later.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jupyter_motorlock.errors import UsageProblem
+
+DEFAULT_URL = "http://127.0.0.1:8790"
+CA_VARIABLES = ("MOTORLOCK_CA_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+@dataclass(frozen=True)
+class Address:
+    """The `url` of an authority, without user and password; `how_to_correct` says where somebody sets it."""
+
+    url: str
+    how_to_correct: str
+
+
+def address(given: str | None) -> Address:
+    """Return the address that is given, or else that of MOTORLOCK_URL, or else the default one.
+
+    `http://` may be left out. Raises `UsageProblem` where it is none.
+    """
+    variable = os.environ.get("MOTORLOCK_URL", "").strip()
+    how_to_correct = "give its address" if given else "set MOTORLOCK_URL to its address"
+    text = (given or variable or DEFAULT_URL).strip()
+    with_scheme = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(with_scheme)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        is_address = False
+    if not is_address or " " in text:
+        what = "" if given else " in MOTORLOCK_URL"
+        raise UsageProblem(f"{text!r}{what} is no address of an authority: it reads http://HOST:PORT.")
+    # User and password would be sent in place of the token.
+    return Address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", how_to_correct)
+
+
+def token(given: str | None) -> str | None:
+    """Return the token that is given, or else that of MOTORLOCK_TOKEN, without the space around it; None for none.
+
+    Raises `UsageProblem` where it cannot be sent.
+    """
+    found = (given or os.environ.get("MOTORLOCK_TOKEN") or "").strip()
+    wrong = next((letter for letter in found if not "!" <= letter <= "~"), None)
+    if wrong is not None:
+        where = "The token" if given else "The token in MOTORLOCK_TOKEN"
+        raise UsageProblem(f"{where} has a character that cannot be sent ({wrong!a}); copy it again.")
+    return found or None
+
+
+def ca_file(given: str | None) -> str | None:
+    """Return the file (or folder) with the certificates that are trusted for https; None for those of `requests`.
+
+    It is the one that is given, or else that of MOTORLOCK_CA_FILE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE. Raises
+    `UsageProblem` where it is not there.
+    """
+    named = [(name, os.environ[name]) for name in CA_VARIABLES if os.environ.get(name)]
+    where, path = ("The setting", given) if given else (named[0] if named else ("", ""))
+    if not path:
+        return None
+    if not Path(path).expanduser().exists():
+        raise UsageProblem(f"{where} names a file of certificates that is not there: {path}")
+    return str(Path(path).expanduser())
