@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .problems import problem
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_REMEMBERED = 64
+REMEMBERED_HOSTS = 64
 
 
 class Guard:
@@ -23,13 +23,10 @@ class Guard:
         self._app = app
         self._hosts = hosts | _LOOPBACK | {socket.gethostname().lower()}
         self._token = token
-        self._known_hosts: set[bytes] = set()
+        self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request or a WebSocket's handshake on, or answer it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         headers = dict(scope["headers"])
         refused = None
         if not self._is_ours(headers):
@@ -42,10 +39,10 @@ class Guard:
 
     def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
         host = headers.get(b"host", b"").lower()
-        if host not in self._known_hosts and not self._is_known(host.decode("latin-1")):
+        if host not in self.known_hosts and not self._is_known(host.decode("latin-1")):
             return False
-        if len(self._known_hosts) < _REMEMBERED:
-            self._known_hosts.add(host)
+        if len(self.known_hosts) < REMEMBERED_HOSTS:
+            self.known_hosts.add(host)
         origin = headers.get(b"origin")
         return origin is None or _netloc(origin.lower()) == host
 

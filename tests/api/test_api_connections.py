@@ -262,6 +262,16 @@ def test_the_connection_that_is_idle_for_longest_gives_way_and_none_that_is_serv
     assert not served.is_cut
 
 
+def test_one_that_is_served_keeps_no_other_of_its_address_from_giving_way() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=9, per_address=2)
+    idle = Line()
+    assert limits.admit(idle, THERE, 0.0) is Admission.FULL
+    busy(limits, THERE)
+    assert limits.admit(Line(), THERE, 0.0) is Admission.FULL
+    assert idle.is_cut
+
+
 def test_beyond_all_that_are_served_some_get_a_stop_through() -> None:
     """REST-35"""
     limits = ConnectionLimits(in_all=1, per_address=9)
@@ -311,9 +321,16 @@ def test_another_machine_has_its_share_and_this_one_all(here: str) -> None:
 
 def test_an_address_whose_connections_have_closed_has_its_share_again() -> None:
     """REST-35"""
-    limits = ConnectionLimits(in_all=9, per_address=1)
-    limits.release(busy(limits, THERE), THERE)
-    busy(limits, THERE)
+    limits = ConnectionLimits(in_all=9, per_address=2)
+    first = busy(limits, THERE)
+    for _ in range(3):
+        limits.release(busy(limits, THERE), THERE)
+    second = busy(limits, THERE)
+    beyond = Line()
+    assert limits.admit(beyond, THERE, 0.0) is Admission.STOP_ONLY
+    for line in (first, second, beyond):
+        limits.release(line, THERE)
+    assert (limits._idle_of_address, limits._of_address) == ({}, {}), "no address is remembered that has none"
 
 
 def test_the_last_descriptors_are_kept_for_stops_the_store_and_the_drivers() -> None:

