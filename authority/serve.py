@@ -36,7 +36,6 @@ EXIT_STORE_FAILED = 70
 _MAY_PASS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
-DESCRIPTORS_PER_DRIVER = 4
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -133,7 +132,8 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     limits = ConnectionLimits(
         in_all=settings.max_connections,
         per_address=settings.max_connections_per_address,
-        descriptors=_raise_descriptor_limit() - DESCRIPTORS_PER_DRIVER * len(workers),
+        descriptors=_raise_descriptor_limit(),
+        equipment_count=len(workers),
     )
     config = uvicorn.Config(
         app,

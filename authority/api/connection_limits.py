@@ -15,6 +15,7 @@ log = logging.getLogger("motorlock")
 
 STOP_ONLY_CONNECTIONS = 16
 DESCRIPTORS_KEPT_FREE = 64
+DESCRIPTORS_OF_A_DRIVER = 4
 LOG_PAUSE_S = 10.0
 
 
@@ -36,17 +37,27 @@ class Abortable(Protocol):
 class ConnectionLimits:
     """Counts the connections of one server. All methods are called on its loop."""
 
-    def __init__(self, *, in_all: int, per_address: int, descriptors: int | None = None) -> None:
+    def __init__(
+        self, *, in_all: int, per_address: int, descriptors: int | None = None, equipment_count: int = 0
+    ) -> None:
         """Allow so many in all, and so many from one address that is not this machine's.
 
-        Of the `descriptors` that the process may have open for connections, some are kept free for stops.
+        Of the `descriptors` that the process may have open, some are kept free for stops, the store and the drivers.
         """
         self._in_all = in_all
+        self._per_address = per_address
         self._last_descriptor: int | None = None
         if descriptors is not None:
-            self._last_descriptor = max(1, descriptors - DESCRIPTORS_KEPT_FREE)
+            kept_free = DESCRIPTORS_KEPT_FREE + DESCRIPTORS_OF_A_DRIVER * equipment_count
+            self._last_descriptor = descriptors - min(kept_free, descriptors // 2)
             self._in_all = min(in_all, self._last_descriptor)
-        self._per_address = per_address
+            if self._in_all < in_all:
+                log.warning(
+                    "at most %d connections may be open, not %d: the system lets this process have %d descriptors",
+                    self._in_all,
+                    in_all,
+                    descriptors,
+                )
         self._open = 0
         self._of_address: Counter[str] = Counter()
         self._idle: dict[Abortable, str] = {}  # the longest idle first, each with its address

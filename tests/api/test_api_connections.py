@@ -333,15 +333,35 @@ def test_an_address_whose_connections_have_closed_has_its_share_again() -> None:
     assert (limits._idle_of_address, limits._of_address) == ({}, {}), "no address is remembered that has none"
 
 
-def test_the_last_descriptors_are_kept_for_stops_the_store_and_the_drivers() -> None:
+@pytest.mark.parametrize(("descriptors", "equipment_count", "last"), [(1000, 9, 900), (1000, 500, 500), (100, 0, 50)])
+def test_the_last_descriptors_are_kept_for_stops_the_store_and_the_drivers(
+    caplog: pytest.LogCaptureFixture, descriptors: int, equipment_count: int, last: int
+) -> None:
     """REST-35"""
-    limits = ConnectionLimits(in_all=900, per_address=900, descriptors=116)
+
+    def limits() -> ConnectionLimits:
+        return ConnectionLimits(in_all=900, per_address=900, descriptors=descriptors, equipment_count=equipment_count)
+
+    one = limits()
     idle = Line()
-    assert limits.admit(idle, HERE, 0.0, descriptor=51) is Admission.FULL
-    assert limits.admit(Line(), HERE, 0.0, descriptor=52) is Admission.FULL
+    assert one.admit(idle, HERE, 0.0, descriptor=last - 1) is Admission.FULL
+    assert one.admit(Line(), HERE, 0.0, descriptor=last) is Admission.FULL
     assert idle.is_cut
-    limits = ConnectionLimits(in_all=900, per_address=900, descriptors=116)
-    assert limits.admit(Line(), HERE, 0.0, descriptor=52) is Admission.STOP_ONLY
+    another = limits()
+    assert another.admit(Line(), HERE, 0.0, descriptor=last) is Admission.STOP_ONLY
+    warned = [line for line in caplog.messages if line.startswith(f"at most {last} connections may be open, not 900")]
+    assert len(warned) == (0 if last == 900 else 2)
+
+
+def test_one_that_is_idle_is_cut_off_when_no_descriptor_is_left() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=9, per_address=9)
+    served = busy(limits)
+    idle = Line()
+    limits.admit(idle, HERE, 0.0)
+    limits.make_room()
+    limits.make_room()
+    assert (served.is_cut, idle.is_cut) == (False, True)
 
 
 def test_what_is_refused_is_logged_and_not_each_time(caplog: pytest.LogCaptureFixture) -> None:
