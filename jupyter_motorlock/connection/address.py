@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from jupyter_motorlock.errors import UsageProblem
 
 DEFAULT_URL = "http://127.0.0.1:8790"
+BYTE_ORDER_MARK = "\ufeff"
 CA_VARIABLES = ("MOTORLOCK_CA_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -48,22 +49,23 @@ def address(given: str | None) -> Address:
 def token(given: str | None) -> str | None:
     """Return the token that is given, or else that of MOTORLOCK_TOKEN, without the space around it; None for none.
 
-    Raises `UsageProblem` where it cannot be sent.
+    Raises `UsageProblem` where it cannot be sent; nothing of it is shown.
     """
-    found = (given or os.environ.get("MOTORLOCK_TOKEN") or "").strip()
-    wrong = next((letter for letter in found if not "!" <= letter <= "~"), None)
-    if wrong is not None:
+    found = (given or os.environ.get("MOTORLOCK_TOKEN") or "").strip().strip(BYTE_ORDER_MARK)
+    if any(not "!" <= letter <= "~" for letter in found):
         where = "The token" if given else "The token in MOTORLOCK_TOKEN"
-        raise UsageProblem(f"{where} has a character that cannot be sent ({wrong!a}); copy it again.")
+        raise UsageProblem(f"{where} has a character that cannot be sent; copy it again.")
     return found or None
 
 
-def ca_file(given: str | None) -> str | None:
+def ca_file(given: str | None, url: str) -> str | None:
     """Return the file (or folder) with the certificates that are trusted for https; None for those of `requests`.
 
     It is the one that is given, or else that of MOTORLOCK_CA_FILE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE. Raises
-    `UsageProblem` where it is not there.
+    `UsageProblem` where it is not there and the authority's `url` needs it.
     """
+    if not url.startswith("https:"):
+        return None
     named = [(name, os.environ[name]) for name in CA_VARIABLES if os.environ.get(name)]
     where, path = ("The setting", given) if given else (named[0] if named else ("", ""))
     if not path:

@@ -48,7 +48,7 @@ class Client:
         self.url, self._how_to_correct = there.url, there.how_to_correct
         self.session_token: str | None = None
         self.token = address.token(token)
-        self.ca_file = address.ca_file(ca_file)
+        self.ca_file = address.ca_file(ca_file, self.url)
         self.wait_s = COMMAND_WAIT_S
         self.silence_s = STREAM_SILENCE_S
         self.clock = AuthorityClock()

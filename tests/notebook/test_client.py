@@ -120,7 +120,16 @@ def test_a_token_is_stripped_and_one_that_cannot_be_sent_is_told_at_once(monkeyp
     for secret in ("schl\u00fcssel", "two words", "a\x00b"):
         with pytest.raises(UsageProblem, match="The token has a character that cannot be sent") as refused:
             Client(token=secret)
-        assert secret not in str(refused.value)
+        assert str(refused.value).endswith("has a character that cannot be sent; copy it again.")
+    assert Client(token="\ufeffs3cret").token == "s3cret"  # as read from a file of Windows
+
+
+def test_a_missing_file_of_certificates_hinders_no_authority_without_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NB-61"""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/not/there.pem")
+    assert Client("http://lab:8790").ca_file is None
+    with pytest.raises(UsageProblem, match="REQUESTS_CA_BUNDLE names a file of certificates that is not there"):
+        Client("https://lab:8790")
 
 
 def test_a_password_in_the_address_is_neither_kept_nor_shown() -> None:
