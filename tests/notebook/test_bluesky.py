@@ -82,6 +82,38 @@ set = "steps"
 target = "position"
 parameters = { position = { type = "integer" } }
 
+[equipment.within]
+driver = "python"
+[equipment.within.options]
+object = "types:SimpleNamespace"
+arguments = { steps = 20, moving = false, name = "within" }
+kind = "motor"
+units = "steps"
+low = 0
+high = 100
+stop = "__repr__"
+readings = { position = { get = "steps", type = "number" }, moving = { get = "moving", type = "boolean" } }
+[equipment.within.options.control.move_to]
+set = "steps"
+target = "position"
+parameters = { position = { type = "integer", low = 10, high = 50 } }
+
+[equipment.beyond]
+driver = "python"
+[equipment.beyond.options]
+object = "types:SimpleNamespace"
+arguments = { steps = 20, moving = false, name = "beyond" }
+kind = "motor"
+units = "steps"
+low = 0
+high = 100
+stop = "__repr__"
+readings = { position = { get = "steps", type = "number" }, moving = { get = "moving", type = "boolean" } }
+[equipment.beyond.options.control.move_to]
+set = "steps"
+target = "position"
+parameters = { position = { type = "integer", low = -10, high = 500 } }
+
 [equipment.unplugged]
 driver = "python"
 [equipment.unplugged.options]
@@ -258,6 +290,21 @@ def test_a_motor_of_whole_steps_is_scanned_within_its_limits(
         stepper.check_value(0.5)
     with pytest.raises(UsageProblem, match=r"may not go to 6000 steps; it may go to at least 0 and at most 5000 steps"):
         stepper.check_value(6000)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("within", 10, 50), ("beyond", 0, 100)])
+def test_of_the_limits_of_a_parameter_and_of_the_equipment_the_tighter_hold(
+    ann: Connection, name: str, low: int, high: int
+) -> None:
+    """NB-74"""
+    device = ann.lock(name).bluesky()
+    wait_until(lambda: ann.rows(name)[0]["position"] == 20, "it is connected")
+    assert device.describe()[name]["limits"] == {"control": {"low": low, "high": high}}
+    device.check_value(low)
+    device.check_value(high)
+    for wrong in (low - 1, high + 1):
+        with pytest.raises(UsageProblem, match=f"it may go to at least {low} and at most {high} steps"):
+            device.check_value(wrong)
 
 
 def test_what_cannot_be_reached_is_not_recorded(ann: Connection, run_engine: RunEngine, told: Documents) -> None:

@@ -1,0 +1,211 @@
+"""The kernel's end of its keeper, and the exit hooks: real processes, real signals, in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
+import pytest
+from keeper_bench import FINE, OVER, Listener
+from real_lab import PATIENCE_S
+from typed import wait_until
+
+from jupyter_motorlock.connection.liveness import Keeper
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def config(listener: Listener) -> dict[str, str]:
+    return {"url": listener.url, "session_id": "ann", "session_token": "secret", "token": "", "lease_s": "0.3"}
+
+
+@pytest.fixture
+def kept(config: dict[str, str]) -> Iterator[Keeper]:
+    made = Keeper(config, busy=True)
+    yield made
+    made.end()
+    made.wait(PATIENCE_S)
+    for child in keepers():
+        child.kill()
+        child.wait()
+
+
+def keepers() -> list[psutil.Process]:
+    """The keepers of this process that run."""
+    running = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in running if any(word.endswith("keeper.py") for word in child.cmdline())]
+
+
+def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: Keeper, listener: Listener) -> None:
+    """LIVE-1"""
+    assert kept.pipe_fd == -1
+    kept.tend()
+    assert listener.next("heartbeat")[1]["busy"] is True
+    [child] = keepers()
+    kept.tend()
+    kept.busy(False)
+    while listener.next("heartbeat")[1]["busy"]:
+        pass
+    assert keepers() == [child]
+
+
+def test_a_keeper_has_a_session_of_its_own(kept: Keeper, listener: Listener) -> None:
+    """NB-10 NB-17"""
+    kept.tend()
+    listener.next("heartbeat")
+    [child] = keepers()
+    assert os.getsid(child.pid) == child.pid
+
+
+def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: Keeper, listener: Listener) -> None:
+    """LIVE-1"""
+    kept.tend()
+    listener.next("heartbeat")
+    kept.busy(False)
+    descriptors = psutil.Process().num_fds()
+    [child] = keepers()
+    child.kill()
+    wait_until(lambda: not keepers(), "it is dead")
+    kept.tend()
+    [other] = keepers()
+    assert other != child
+    while not listener.heard.empty():
+        listener.heard.get()
+    assert listener.next("heartbeat")[1]["busy"] is False
+    assert psutil.Process().num_fds() <= descriptors + 1  # the listener's end of the new connection
+
+
+def test_a_keeper_whose_session_is_over_is_not_replaced(kept: Keeper, listener: Listener) -> None:
+    """LIVE-2"""
+    listener.answers["heartbeat"] = lambda: OVER
+    kept.tend()
+    wait_until(lambda: not keepers(), "it has ended with its session")
+    kept.tend()
+    assert keepers() == []
+
+
+def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: Keeper, listener: Listener) -> None:
+    """LIVE-2"""
+    kept.tend()
+    listener.next("heartbeat")
+    kept.end()
+    kept.wait(PATIENCE_S)
+    kept.tend()
+    assert keepers() == []
+    assert kept.pipe_fd == -1
+    assert "gone" not in [heard[0] for heard in list(listener.heard.queue)]
+
+
+def test_a_keeper_says_in_the_kernels_place_what_it_is_given(kept: Keeper, listener: Listener) -> None:
+    """LIVE-2"""
+    kept.tend()
+    listener.next("heartbeat")
+    kept.end("closed while nobody answered")
+    assert listener.next("gone")[1]["reason"] == "closed while nobody answered"
+
+
+def test_a_stopped_keeper_holds_nothing_up_and_hears_the_state_when_it_goes_on(
+    kept: Keeper, listener: Listener
+) -> None:
+    """NB-19"""
+    kept.tend()
+    listener.next("heartbeat")
+    [child] = keepers()
+    child.suspend()
+    for _ in range(20_000):  # more than a pipe takes
+        kept.busy(True)
+    kept.busy(False)
+    child.resume()
+    wait_until(lambda: _empty(kept.pipe_fd), "it has read what was said")
+    kept.tend()
+    while listener.next("heartbeat")[1]["busy"]:
+        kept.tend()
+
+
+def _empty(pipe: int) -> bool:
+    import select
+
+    return bool(select.select([], [pipe], [], 0)[1])
+
+
+# Exit hooks
+
+SCRIPT = """
+import os, signal, sys, threading, time
+from jupyter_motorlock.connection.liveness import ExitHooks
+
+class Link:
+    told = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}
+    said = 0
+    held_changed = staticmethod(lambda: None)
+    def is_said(self):
+        self.said += 1
+        self.told = None
+    def descriptors(self):
+        return ()
+    def disown(self):
+        self.told = None
+
+link = Link()
+hooks = ExitHooks(link)
+hooks.install()
+{code}
+"""
+
+
+def run(listener: Listener, code: str) -> tuple[int, list[str]]:
+    """Run a program with the hooks to its end; return its status and the reasons that it gave for its end."""
+    script = SCRIPT.format(url=listener.url, code=code)
+    ended = subprocess.run([sys.executable, "-c", script], timeout=PATIENCE_S, capture_output=True, text=True)
+    assert ended.stderr == ""
+    return ended.returncode, [heard[1]["reason"] for heard in list(listener.heard.queue) if heard[0] == "gone"]
+
+
+SHUT, TERMINATED = "the kernel was shut down or restarted", "the kernel was terminated (SIGTERM)"
+TERM = "os.kill(os.getpid(), signal.SIGTERM)"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reasons"),
+    [
+        ("", 0, [SHUT]),
+        ("hooks.install()", 0, [SHUT]),
+        ("link.told = None", 0, []),
+        ("hooks.remove()", 0, []),
+        ("hooks.remove(); hooks.install()", 0, [SHUT]),
+        (TERM, -signal.SIGTERM, [TERMINATED]),
+        (f"hooks.remove(); {TERM}", -signal.SIGTERM, []),
+        (f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); hooks.install(); {TERM}", 7, [SHUT]),
+        ("if os.fork() == 0: sys.exit()\nos.wait()", 0, [SHUT]),
+        (f"if os.fork() == 0: {TERM}\nos.wait()", 0, [SHUT]),
+        ("hooks._say_gone('first'); assert link.said == 1; hooks._say_gone('second')", 0, ["first"]),
+        ("pid = os.fork()\nif pid == 0: hooks._say_gone('fork'); os._exit(0)\nos.wait()", 0, [SHUT]),
+        ("hooks.remove(); t = threading.Thread(target=hooks.install); t.start(); t.join(); "
+         "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL", 0, [SHUT]),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_process_is_told_once_by_it_alone(
+    listener: Listener, code: str, status: int, reasons: list[str]
+) -> None:
+    """NB-17 NB-18"""
+    assert run(listener, code) == (status, reasons)
+
+
+@pytest.mark.parametrize(("answer", "said"), [(FINE, 1), (OVER, 1), ((500, {}), 0)])
+def test_what_the_authority_does_not_take_is_left_to_the_keeper(
+    listener: Listener, answer: tuple[int, object], said: int
+) -> None:
+    """NB-17"""
+    listener.answers["gone"] = lambda: answer
+    code = f"hooks._say_gone('why'); assert link.said == {said}, link.said; link.told = None"
+    assert run(listener, code) == (0, ["why"])
