@@ -44,8 +44,7 @@ class Switch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        door = self._find(scope) if scope["type"] == "http" else None
-        await (door or self._rest)(scope, receive, send)
+        await (self._find(scope) or self._rest)(scope, receive, send)
 
     def _find(self, scope: Scope) -> Endpoint | None:
         node, parameters = self._root, {}

@@ -14,7 +14,7 @@ A_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
 
 
 def is_stop(scope: Scope) -> bool:
-    """Whether a request of HTTP asks for a stop."""
+    """Whether a request asks for a stop."""
     path: str = scope["path"]
     return path.endswith("/stop")
 
@@ -31,8 +31,8 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, at its turn."""
-        if scope["type"] == "http" and not is_stop(scope):
-            if self._left and not self._waiting:
+        if not is_stop(scope):
+            if self._left:  # so nobody waits
                 self._begin_turn()
                 self._left -= 1
             else:

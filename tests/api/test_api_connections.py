@@ -94,6 +94,16 @@ def test_a_long_head_on_a_kept_connection_is_refused_too(lab: Authority) -> None
         assert answer_of(line)[0] == 431
 
 
+def test_a_connection_is_kept_after_a_refusal_that_leaves_nothing_unread(lab: Authority) -> None:
+    """REST-34"""
+    head = b"POST /api/locks/acquire HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with connect(lab) as line:
+        for length, status in ((1, 422), (1, 422), (2_000_000, 413)):
+            line.sendall(head + b"content-length: %d\r\n\r\n{" % length)
+            assert kept_answer_of(line)[0] == status
+        assert line.recv(10) == b""
+
+
 def test_what_is_no_request_is_told_so(lab: Authority) -> None:
     """REST-3"""
     status, answer = ask(lab, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")

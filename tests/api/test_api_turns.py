@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from authority.api.turns import A_TURN, Turns
@@ -51,6 +52,43 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
     stop = paths.index("/api/equipment/m7/stop")
     assert stop <= 2 * A_TURN, f"{stop} others were begun before it"
     assert [p for p in paths if p.endswith("command")] == [f"/api/equipment/m{n}/command" for n in range(CROWD)]
+
+
+def test_who_comes_alone_is_begun_at_once_and_nothing_turns_when_nobody_waits() -> None:
+    """SAFE-7"""
+
+    async def run() -> tuple[list[str], bool]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        begun = Begun()
+        turns = Turns(begun)
+        alone = asked(turns, "/api/equipment/list")
+        await asyncio.sleep(0)
+        at_once = list(begun.paths)
+        await alone
+        await asyncio.gather(*(asked(turns, "/api/locks/all") for _ in range(CROWD)))
+        await asyncio.sleep(0)
+        return at_once, turns._turning
+
+    errors: list[object] = []
+    assert asyncio.run(run()) == (["/api/equipment/list"], False)
+    assert errors == []
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_crowd_of_any_kind_waits_its_turn(kind: str) -> None:
+    """SAFE-7"""
+
+    async def run() -> int:
+        begun = Begun()
+        turns = Turns(begun)
+        scope = {"type": kind, "path": "/api/ws"}
+        crowd = [asyncio.ensure_future(turns(scope, nothing, nowhere)) for _ in range(CROWD)]
+        await asyncio.sleep(0)
+        count = len(begun.paths)
+        await asyncio.gather(*crowd)
+        return count
+
+    assert asyncio.run(run()) == A_TURN
 
 
 def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
