@@ -311,3 +311,19 @@ def test_what_is_written_into_files_that_are_gone_is_not_on_disk(
         gone.write_bytes(content)
     with pytest.raises(OSError, match=r"exchanged|No such file"):
         store.write(batch(event(2)))
+
+
+def test_a_key_whose_time_is_just_over_is_kept_and_many_keys_are_forgotten_in_pieces(store: SqliteStore) -> None:
+    """STORE-12, CMD-9"""
+    store.write(batch(commands=[CommandRow(f"k{n:03}", b"d", float(n), None) for n in range(10)]))
+    assert store.forget(events_before=0.0, commands_before=4.0, at_most=3) is True
+    assert store.forget(events_before=0.0, commands_before=4.0, at_most=3) is False
+    assert [n for n in range(10) if store.command(f"k{n:03}") is not None] == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_replay_with_a_gap_is_none_at_all(store: SqliteStore) -> None:
+    """PUSH-3, STORE-8"""
+    store.write(batch(*(event(n) for n in range(1, 8))))
+    store.forget(events_before=4.0, commands_before=0.0)
+    assert [e.seq for e in store.replay(after=3, limit=9)] == [4, 5, 6, 7]
+    assert store.replay(after=2, limit=9) == []
