@@ -25,9 +25,9 @@ from jupyter_motorlock.errors import StoppedBySomebody as StoppedBySomebody
 from jupyter_motorlock.errors import Unreachable as Unreachable
 from jupyter_motorlock.errors import Untrusted as Untrusted
 from jupyter_motorlock.errors import UsageProblem as UsageProblem
-from jupyter_motorlock.handle import Connection as Connection
 from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.handle import Handles as Handles
+from jupyter_motorlock.login import Connection as Connection
 from jupyter_motorlock.values import Reading as Reading
 from jupyter_motorlock.values import Value as Value
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jupyter_motorlock import meant, values, view
+from jupyter_motorlock import values, view
 from jupyter_motorlock.command_methods import CommandMethod, Start
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_all
+from jupyter_motorlock.errors import LockRequired, MotorlockError, UsageProblem
+from jupyter_motorlock.interrupt import clicks_heard, stop_all
 from jupyter_motorlock.lines import Command, python_name, unknown_command
 from jupyter_motorlock.options import TIME
-from jupyter_motorlock.rows import Rows
 from jupyter_motorlock.sent import Sent, run
 
 if TYPE_CHECKING:
@@ -31,58 +30,6 @@ class NotAssignable(UsageProblem, AttributeError):
 
 class UnknownCommand(UsageProblem, AttributeError):
     """A method that the equipment does not declare; also an AttributeError, so that `hasattr` works."""
-
-
-def login(
-    session: KernelSession,
-    names: Sequence[str],
-    *,
-    watch: bool = False,
-    wait: bool = False,
-    note: str | None = None,
-    timeout_s: int | None = None,
-    priority: int = 0,
-    on_answer: Callable[[], None] | None = None,
-) -> Handles:
-    """Log `session` in to all of `names`, or to none, and return a handle for each.
-
-    `watch` asks for observer locks; `wait` queues behind the holders and returns when it is this session's turn
-    (an interrupt leaves the queue); `on_answer` is called when the request was not refused, before any waiting.
-    Raises `EquipmentInUse` when somebody else has one of them and `wait` is false.
-    """
-    names = [meant.resolve(session, name) for name in names]
-    new = [name for name in names if name not in session.held()]
-    mode = "observer" if watch else "exclusive"
-    hear_interrupts(session)
-    with clicks_heard(1) as raise_if_clicked:
-        try:
-            reply = session.acquire(*names, mode=mode, queue=wait, note=note, timeout_s=timeout_s, priority=priority)
-            if on_answer is not None:
-                on_answer()
-            if reply.get("status") == "queued":
-                session.wait_for(*names, go_on=raise_if_clicked)
-        except KeyboardInterrupt:
-            with clicks_heard(0):
-                if new and not session.leave(new[0]):  # what came of the request is given back
-                    for name in new:
-                        with suppress(LockRequired):
-                            session.release(name)
-            told = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
-            raise Interrupted(told) from None
-        except EquipmentInUse as refused:
-            raise _in_own_use(refused, session.user) from None
-    return Handles(Handle(session, name) for name in names)
-
-
-def _in_own_use(refused: EquipmentInUse, user: str) -> EquipmentInUse:
-    """Return the refusal in words for one who holds it in another notebook, where that is so."""
-    holder = refused.data.get("holder")
-    if not isinstance(holder, Mapping) or holder.get("user") != user:
-        return refused
-    name = f" ({holder['client_name']})" if holder.get("client_name") else ""
-    equipment_id = refused.data["equipment_id"]
-    sentence = f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
-    return EquipmentInUse(sentence, code=refused.code, status=refused.status, data=refused.data)
 
 
 class Handle:
@@ -293,57 +240,3 @@ class Handles(tuple[Handle, ...]):
         with ExitStack() as stack:
             for handle in self:
                 stack.callback(handle.__exit__, *error)
-
-
-class Connection:
-    """One session with an authority, for scripts: `with connect(url).lock("stage_x") as stage: ...`."""
-
-    def __init__(self, session: KernelSession) -> None:
-        self.session = session
-
-    def lock(
-        self, equipment_id: str, *, wait: bool = False, note: str | None = None, timeout_s: int | None = None
-    ) -> Handle:
-        """Log in to `equipment_id` and return its handle; with `wait`, queue until it is this session's turn."""
-        return login(self.session, [equipment_id], wait=wait, note=note, timeout_s=timeout_s)[0]
-
-    def lock_all(
-        self, *names: str, wait: bool = False, note: str | None = None, timeout_s: int | None = None
-    ) -> Handles:
-        """Log in to all of `names`, or to none: `with lab.lock_all("stage_x", "stage_y") as (x, y): ...`."""
-        return login(self.session, names, wait=wait, note=note, timeout_s=timeout_s)
-
-    def watch(self, equipment_id: str, *, wait: bool = False) -> Handle:
-        """Return a handle with an observer lock: it reads and does not move."""
-        return login(self.session, [equipment_id], watch=True, wait=wait)[0]
-
-    def equipment(self) -> list[dict[str, object]]:
-        """Return what the authority has, with the holder and the queue length of each."""
-        return [dict(item) for item in self.session.equipment_list()]
-
-    def rows(self, *names: str) -> Rows:
-        """Return who has what, as a row for each of `names`, or for all there is: `pandas.DataFrame(lab.rows())`."""
-        return self.session.rows(*names)
-
-    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> Rows:
-        """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each.
-
-        With `ids` the rows have those of sessions, locks, places and commands, too.
-        """
-        return self.session.events(equipment_id, last, ids=ids)
-
-    def history(
-        self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
-    ) -> DataFrame:
-        """Return what happened to `names`, or to all there is, as `jupyter_motorlock.motor_history` does."""
-        return self.session.history(*names, since=since, last=last)
-
-    def close(self) -> None:
-        """End the session: what it holds is released, and it leaves every queue."""
-        self.session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

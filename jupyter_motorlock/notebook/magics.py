@@ -21,8 +21,9 @@ from IPython.core.magic import (
 
 from jupyter_motorlock import meant, view
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.handle import Handle, Handles, login
+from jupyter_motorlock.handle import Handle, Handles
 from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
+from jupyter_motorlock.login import login
 from jupyter_motorlock.notebook.cells import Cell
 from jupyter_motorlock.notebook.kernel_magics import now, of_words, say
 from jupyter_motorlock.notebook.panel import panel_of

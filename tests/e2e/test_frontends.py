@@ -89,7 +89,7 @@ def test_stop_in_a_busy_cell_reaches_the_motor_before_the_cell_ends(
         ann.panel.get_by_role("button", name="STOP").click()
         wait_until(lambda: not authority.status()["running"], "the move to end")  # else it takes a quarter of a minute
         stopped = next(event for event in authority.events()[before:] if event["event"] == "stopped")
-        ann.page.locator(".jp-OutputArea-output", has_text="CommandStopped").first.wait_for()
+        ann.page.locator(".jp-OutputArea-output", has_text="Interrupted: You pressed STOP").first.wait_for()
         at = datetime.fromisoformat(stopped["timestamp"]).timestamp()
         took.append(1000 * at - ann.page.evaluate("window.clicked"))
         assert position(authority) < 95, "the click waited for the cell"

@@ -57,7 +57,7 @@ def test_stop_in_the_panel_stops_the_motor_while_its_cell_runs(
     print(f"stopped {took * 1000:.0f} ms after the click, at {position(authority):.1f} mm of 95")
     assert position(authority) < 70, "the click waited for the cell"
     ann.wait_idle()
-    ann.page.locator(".jp-OutputArea-output", has_text="CommandStopped").wait_for()
+    ann.page.locator(".jp-OutputArea-output", has_text="Interrupted: You pressed STOP").wait_for()
 
 
 def test_a_request_from_a_second_notebook_queues_and_a_release_hands_over(

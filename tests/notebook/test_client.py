@@ -32,7 +32,7 @@ from jupyter_motorlock.errors import (
     UsageProblem,
     refusal,
 )
-from jupyter_motorlock.handle import login
+from jupyter_motorlock.login import login
 
 
 @pytest.fixture
