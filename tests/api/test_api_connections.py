@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import socket
 import subprocess
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvicorn
 from raw_http import answer_of, ask, connect, kept_answer_of, stop_request
 from rest_lab import ROOT, Authority, Person, ok, running, until
+from uvicorn.server import ServerState
 
 from authority.api import http_protocol
 from authority.api.connection_limits import STOP_ONLY_CONNECTIONS, Admission, ConnectionLimits
 
 MOTORS = 12
+POST = b"POST /api/locks/acquire HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
 
 
@@ -96,10 +100,9 @@ def test_a_long_head_on_a_kept_connection_is_refused_too(lab: Authority) -> None
 
 def test_a_connection_is_kept_after_a_refusal_that_leaves_nothing_unread(lab: Authority) -> None:
     """REST-34"""
-    head = b"POST /api/locks/acquire HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with connect(lab) as line:
         for length, status in ((1, 422), (1, 422), (2_000_000, 413)):
-            line.sendall(head + b"content-length: %d\r\n\r\n{" % length)
+            line.sendall(POST + b"content-length: %d\r\n\r\n{" % length)
             assert kept_answer_of(line)[0] == status
         assert line.recv(10) == b""
 
@@ -162,13 +165,13 @@ def _push(line: socket.socket, data: bytes) -> None:
 
 @pytest.fixture
 def hasty_lab(tmp_path: Path) -> Iterator[Authority]:
-    """An authority that waits a tenth of a second for a head or a body."""
+    """An authority that waits two seconds for a head or a body: long enough for a client that has to wait itself."""
     place = tmp_path / "hasty"
     place.mkdir()
     (place / "hasty.py").write_text(
         "import sys\n"
         "from authority.api import http_protocol\n"
-        "http_protocol.HEAD_TIMEOUT_S = http_protocol.BODY_TIMEOUT_S = 0.1\n"
+        "http_protocol.HEAD_TIMEOUT_S = http_protocol.BODY_TIMEOUT_S = 2.0\n"
         "from authority.__main__ import main\n"
         "sys.exit(main())\n"
     )
@@ -179,25 +182,24 @@ def hasty_lab(tmp_path: Path) -> Iterator[Authority]:
 def test_a_request_that_is_never_completed_is_closed_after_a_time(hasty_lab: Authority) -> None:
     """REST-34"""
     assert (http_protocol.HEAD_TIMEOUT_S, http_protocol.BODY_TIMEOUT_S) == (10.0, 30.0)
-    with connect(hasty_lab) as silent:
-        assert silent.recv(10) == b""
-    with connect(hasty_lab) as blank:
+    with ExitStack() as lines:
+        silent, blank, halting, later, slow, unwanted = (lines.enter_context(connect(hasty_lab)) for _ in range(6))
         blank.sendall(b"\r\n\r\n")
-        assert blank.recv(10) == b""
-    with connect(hasty_lab) as halting:
         halting.sendall(HEALTH[:30])
-        assert answer_of(halting)[0] == 408
-    with connect(hasty_lab) as later:
         later.sendall(HEALTH + b"\r\n")
         assert kept_answer_of(later)[0] == 200
         later.sendall(HEALTH[:30])
+        slow.sendall(POST + b"content-length: 50\r\n\r\n{")
+        unwanted.sendall(b"POST /api/locks/acquire HTTP/1.1\r\nhost: elsewhere\r\ncontent-length: 50\r\n\r\n{")
+        assert kept_answer_of(unwanted)[0] == 403
+        assert silent.recv(10) == b""
+        assert blank.recv(10) == b""
+        assert answer_of(halting)[0] == 408
         assert answer_of(later)[0] == 408
-    with connect(hasty_lab) as slow:
-        head = b"POST /api/locks/acquire HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        slow.sendall(head + b"content-length: 50\r\n\r\n{")
         status, answer = answer_of(slow)
-    assert status == 408
-    assert b"too_slow" in answer
+        assert status == 408
+        assert b"too_slow" in answer
+        assert unwanted.recv(10) == b""
 
 
 def test_a_body_that_comes_after_its_answer_ends_no_connection(lab: Authority) -> None:
@@ -233,7 +235,7 @@ def test_a_kept_connection_is_not_closed_while_it_rests(hasty_lab: Authority) ->
         for _ in range(2):
             line.sendall(HEALTH + b"\r\n")
             assert kept_answer_of(line)[0] == 200
-            time.sleep(0.3)  # three times as long as a head may take
+            time.sleep(2.5)  # longer than a head may take
 
 
 class Line:
@@ -372,6 +374,51 @@ def test_one_that_is_idle_is_cut_off_when_no_descriptor_is_left() -> None:
     limits.make_room()
     limits.make_room()
     assert (served.is_cut, idle.is_cut) == (False, True)
+
+
+async def never_reached(scope: object, receive: object, send: object) -> None:
+    raise AssertionError
+
+
+class Wire(asyncio.Transport):
+    """A connection that keeps what is written to it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__({"socket": connection})
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+def test_one_beyond_those_that_get_a_stop_through_is_told_so_and_closed() -> None:
+    """REST-35"""
+    limits = ConnectionLimits(in_all=1, per_address=1)
+    busy(limits)
+    for _ in range(STOP_ONLY_CONNECTIONS):
+        line = Line()
+        assert limits.admit(line, HERE, 0.0) is Admission.STOP_ONLY
+        limits.mark_busy(line, HERE)
+
+    async def run(connection: socket.socket) -> Wire:
+        config = uvicorn.Config(never_reached, lifespan="off")
+        protocol = http_protocol.protocol_within(limits)(config, ServerState(), {})
+        wire = Wire(connection)
+        protocol.connection_made(wire)
+        return wire
+
+    with socket.socket() as connection:
+        wire = asyncio.run(run(connection))
+    assert wire.written.startswith(b"HTTP/1.1 503 ")
+    assert b"Too many connections are open; close some, or try again later." in wire.written
+    assert wire.is_closed
 
 
 def test_what_is_refused_is_logged_and_not_each_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,13 +37,25 @@ class FullDisk(SqliteStore):
         super().write(batch)
 
 
+STOP, HEALTH, LIST = ("POST", "/api/equipment/stage_x/stop"), ("GET", "/health"), ("GET", "/api/equipment/list")
+
+
 def test_a_stop_that_the_driver_took_is_answered_so_although_its_record_cannot_be_written(tmp_path: Path) -> None:
-    """STOP-11"""
-    status, answer = asyncio.run(_stop_on_a_full_disk(FullDisk(tmp_path / "full.sqlite3")))
-    assert (status, answer["outcome"]) == (200, "stopped")
+    """STOP-11 STOP-14"""
+    [(status, answer)] = asyncio.run(_asked_on_a_full_disk(FullDisk(tmp_path / "full.sqlite3"), STOP))
+    assert (status, answer["outcome"], answer["recorded"]) == (200, "stopped", False)
 
 
-async def _stop_on_a_full_disk(store: FullDisk) -> tuple[int, dict[str, Any]]:
+def test_after_the_store_has_failed_a_stop_and_health_are_served_and_nothing_else(tmp_path: Path) -> None:
+    """STOP-11 REST-15"""
+    store = FullDisk(tmp_path / "full.sqlite3")
+    _, stopped, health, refused = asyncio.run(_asked_on_a_full_disk(store, STOP, STOP, HEALTH, LIST))
+    assert (stopped[0], stopped[1]["outcome"], stopped[1]["recorded"]) == (200, "stopped", False)
+    assert (health[0], health[1]["status"]) == (200, "store_failed")
+    assert (refused[0], refused[1]["code"]) == (503, "store_unavailable")
+
+
+async def _asked_on_a_full_disk(store: FullDisk, *asked: tuple[str, str]) -> list[tuple[int, dict[str, Any]]]:
     clock = SystemClock()
     service = Service(store, clock, {X: Worker(X, SimulatedMotor(), clock)}, {X: Policy()})
     service.start()
@@ -58,15 +70,17 @@ async def _stop_on_a_full_disk(store: FullDisk) -> tuple[int, dict[str, Any]]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http", "method": "POST", "path": "/api/equipment/stage_x/stop", "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http",
-        "http_version": "1.1",
-    }  # fmt: skip
-    await app(scope, receive, send)
+    for method, path in asked:
+        scope = {
+            "type": "http", "method": method, "path": path, "query_string": b"", "http_version": "1.1",
+            "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1),
+            "scheme": "http",
+        }  # fmt: skip
+        await app(scope, receive, send)
     await service.close()
     store.close()
-    return sent[0]["status"], json.loads(sent[1]["body"])
+    heads, bodies = sent[::2], sent[1::2]
+    return [(head["status"], json.loads(body["body"])) for head, body in zip(heads, bodies, strict=True)]
 
 
 class Client:
