@@ -16,7 +16,15 @@ from typed import wait_until
 import jupyter_motorlock
 from jupyter_motorlock import Connection, Handle, Interrupted, MotorlockError
 from jupyter_motorlock.connection.sigint import SigintListener, listener
-from jupyter_motorlock.interrupt import clicks_heard, stop_after_interrupt, stop_all, stop_and_say
+from jupyter_motorlock.interrupt import (
+    clicks_heard,
+    stop_after_cell,
+    stop_after_interrupt,
+    stop_all,
+    stop_and_say,
+    stop_by_click,
+)
+from jupyter_motorlock.sent import told_as_stopped
 
 LAB = """
 [equipment.stage_x]
@@ -262,3 +270,70 @@ def test_an_interrupt_that_is_not_ours_says_so_once_at_the_next_command(
     except KeyboardInterrupt:
         x.move_by(0)
     assert "begins" in capsys.readouterr().err
+
+
+def test_stop_in_the_panel_holds_back_a_cell_that_runs_and_no_later_one(stages: tuple[Handle, Handle]) -> None:
+    """NB-68"""
+    x, y = stages
+    stop_by_click(x._session, "stage_x")
+    x.move_by(0)  # no cell ran
+    x._session.busy(True)
+    stop_by_click(x._session, "stage_x")
+    with pytest.raises(Interrupted, match="You pressed STOP for stage_x while this cell ran"):
+        x.move_by(0)
+    y.move_by(0)
+    x._session.busy(False)
+    x._session.busy(True)
+    x.move_by(0)
+    x._session.busy(False)
+
+
+def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
+    stages: tuple[Handle, Handle], authority: Authority
+) -> None:
+    """NB-10 NB-67"""
+    x, y = stages
+    session = x._session
+    before = stops(authority, "stage_y")
+    session.busy(True)
+    move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
+    wait_until(lambda: "stage_y" in session.statuses, "news has come")
+    wait_until(lambda: session.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
+    with pytest.raises(KeyboardInterrupt):
+        click()
+    assert stop_after_cell(session) == "stage_y was stopped"
+    with pytest.raises(jupyter_motorlock.CommandStopped):
+        move.wait()
+    assert stops(authority, "stage_y") == before + 1
+    session.busy(False)
+
+
+def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
+    stages: tuple[Handle, Handle], authority: Authority
+) -> None:
+    """NB-10"""
+    x, y = stages
+    session = x._session
+    move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
+    wait_until(lambda: "stage_y" in session.statuses, "news has come")
+    wait_until(lambda: session.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
+    assert stop_after_cell(session) == "stage_y was stopped"
+    with pytest.raises(jupyter_motorlock.CommandStopped):
+        move.wait()
+
+
+def test_an_interrupted_read_stops_nothing_that_rests_and_an_interrupted_move_always(
+    stages: tuple[Handle, Handle], authority: Authority
+) -> None:
+    """NB-10 NB-65"""
+    session = stages[0]._session
+    commands = session.commands("stage_x")
+    for name, ended, more in (
+        ("position", "You interrupted position of stage_x; nothing was moving.", 0),
+        ("move_to", "You interrupted move_to of stage_x; stage_x was stopped.", 1),
+    ):
+        before = stops(authority, "stage_x")
+        with pytest.raises(Interrupted) as interrupted, told_as_stopped(session, "stage_x", commands[name]):
+            raise KeyboardInterrupt
+        assert str(interrupted.value) == ended
+        assert stops(authority, "stage_x") == before + more

@@ -148,11 +148,12 @@ class Link:
     told = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}
     said = 0
     held_changed = staticmethod(lambda: None)
+    open_here = ()
     def is_said(self):
         self.said += 1
         self.told = None
     def descriptors(self):
-        return ()
+        return (-1, *self.open_here)
     def disown(self):
         self.told = None
 
@@ -192,6 +193,10 @@ TERM = "os.kill(os.getpid(), signal.SIGTERM)"
         ("pid = os.fork()\nif pid == 0: hooks._say_gone('fork'); os._exit(0)\nos.wait()", 0, [SHUT]),
         ("hooks.remove(); t = threading.Thread(target=hooks.install); t.start(); t.join(); "
          "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL", 0, [SHUT]),
+        ("link.open_here = os.pipe()\n"
+         "if os.fork() == 0: os._exit(9 * any(os.fstat(fd).st_rdev == 0 for fd in link.open_here))\n"
+         "assert os.wait()[1] == 0", 0, [SHUT]),
+        ("hooks.remove(); del hooks\nif os.fork() == 0: os._exit(0)\nos.wait()", 0, []),
     ],
 )  # fmt: skip
 def test_the_end_of_a_process_is_told_once_by_it_alone(
