@@ -11,6 +11,8 @@ import requests
 from rest_lab import Authority, Person, ok, refused, running
 from sse import Stream
 
+from authority.api.identity import SessionIds
+
 People = Callable[..., Person]
 
 MOTORS = 36
@@ -204,3 +206,15 @@ def test_a_token_may_come_from_a_file(tmp_path: Path) -> None:
     with running(tmp_path / "place", lab=lab) as authority:
         refused(authority.get("/locks/all"), 401, "token_required")
         ok(authority.get("/locks/all", headers={"Authorization": "Bearer from a file"}))
+
+
+def test_an_id_is_known_as_made_here_by_the_authoritys_own_key_only() -> None:
+    """WHO-10"""
+    ids = SessionIds("ours")
+    made = ids.new()
+    assert ids.made(made)
+    assert SessionIds("ours").made(made), "also after a restart"
+    assert not SessionIds("theirs").made(made)
+    head, last = made[:-1], made[-1]
+    assert not ids.made(head + ("0" if last != "0" else "1"))
+    assert not ids.made("no id")
