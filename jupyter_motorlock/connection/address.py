@@ -52,7 +52,7 @@ def token(given: str | None) -> str | None:
     Raises `UsageProblem` where it cannot be sent; nothing of it is shown.
     """
     found = (given or os.environ.get("MOTORLOCK_TOKEN") or "").strip().strip(BYTE_ORDER_MARK)
-    if any(not "!" <= letter <= "~" for letter in found):
+    if any(not " " <= letter <= "~" for letter in found):
         where = "The token" if given else "The token in MOTORLOCK_TOKEN"
         raise UsageProblem(f"{where} has a character that cannot be sent; copy it again.")
     return found or None

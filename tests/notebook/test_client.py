@@ -117,7 +117,7 @@ def test_a_token_is_stripped_and_one_that_cannot_be_sent_is_told_at_once(monkeyp
     assert Client().token == "s3cret"
     monkeypatch.setenv("MOTORLOCK_TOKEN", " \n")
     assert Client().token is None
-    for secret in ("schl\u00fcssel", "two words", "a\x00b"):
+    for secret in ("schl\u00fcssel", "a\x00b"):
         with pytest.raises(UsageProblem, match="The token has a character that cannot be sent") as refused:
             Client(token=secret)
         assert str(refused.value).endswith("has a character that cannot be sent; copy it again.")

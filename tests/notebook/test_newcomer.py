@@ -58,10 +58,12 @@ def elsewhere(ann: Notebook, authority: Authority) -> Iterator[Callable[[str], N
     """Let Ann's notebook look for the authority at another address."""
 
     def look_at(url: str) -> Notebook:
-        ann.value(f"%config MotorMagics.authority_url = {url!r}")
+        ann.value(f"%set_env MOTORLOCK_URL {url}\n%config MotorMagics.authority_url = {url!r}")
+        ann.value("%config MotorMagics.authority_url = ''")
         return ann
 
     yield look_at
+    ann.value(f"%set_env MOTORLOCK_URL {authority.url}\n%config MotorMagics.authority_url = {authority.url!r}")
     ann.value("%config MotorMagics.authority_url = ''")
 
 

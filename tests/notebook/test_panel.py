@@ -20,6 +20,7 @@ from jupyter_motorlock.notebook.panel import Panel
 
 class Telling:
     session_id, feed_alive, done, error, delivered, seq = "s-ann", True, [], None, True, 100
+    is_busy = False
     now = {"equipment_id": "stage_x", "state": "held", "claimed": True, "queue": [], "queue_length": 0,
            "holder": {"session_id": "s-ann", "user": "Ann"},
            "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},

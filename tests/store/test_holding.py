@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import authority.holding
 from authority.holding import InUse, hold, hold_device, shared_directory
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -108,13 +113,30 @@ def test_what_is_no_plain_file_is_left_alone_and_named(shared: Path, tmp_path: P
     assert not (tmp_path / "nothing").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read every file")
-def test_a_lock_file_that_its_maker_lets_nobody_read_is_named(shared: Path) -> None:
+def test_a_lock_file_that_its_maker_lets_nobody_read_is_named() -> None:
     """RUN-36"""
-    path = shared / "a.lock"
-    path.touch(mode=0o000)
-    with pytest.raises(InUse, match=r"a\.lock belongs to another user, who lets nobody read it"):
-        hold(path, "The device a (x)")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        path = Path(place) / "a.lock"
+        path.touch(mode=0o000)
+        with (
+            as_nobody_in_particular(),
+            pytest.raises(InUse, match=r"a\.lock belongs to another user, who lets nobody read it"),
+        ):
+            hold(path, "The device a (x)")
+
+
+@contextmanager
+def as_nobody_in_particular() -> Iterator[None]:
+    """Be a user who may not read every file: the administrator may."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_of_many_who_take_and_leave_a_lock_at_once_only_one_has_it(shared: Path) -> None:
