@@ -39,7 +39,7 @@ def use_it(page: Page, authority: Authority) -> None:
     page.get_by_role("button", name="Stop stage_x").click()
     says(page, "stage_x", "stopped.")
     wait_until(lambda: not moving(authority), "the motor to stop")
-    says(page, "stage_x", "Stopped by the page")
+    says(page, "stage_x", "Ann has to resume or log in again")
     page.locator("#events li", has_text="stage_x stopped by the page").wait_for()
 
 
