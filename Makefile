@@ -3,6 +3,9 @@
 # make demo EPICS=1       on motor records of an EPICS server (also with HEADLESS=1)
 # make test               the tests that need no browser, and the notebooks
 # make lint               style, types, import contracts
+# make test-changed       the tests of what you changed since the last commit
+# make words              how the code speaks, counted beside the aims of the house style
+# make help               this list
 # make pins               fails where a locked version was yanked; asks the package index
 # make test-browser       the tests that drive a browser
 # make pictures           the same, and the documentation gets the pictures that they take
@@ -14,7 +17,7 @@ BIN := .venv/bin
 PYTEST := LC_ALL=C.UTF-8 $(BIN)/python -E -m pytest
 SHARED_OUT := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-anywhere lint pins test-browser test-slow pictures
+.PHONY: help demo test test-changed words test-anywhere lint pins test-browser test-slow pictures
 
 demo: .venv/.with-demo $(if $(EPICS),.venv/.with-epics)
 	@$(BIN)/motorlock demo $(if $(HEADLESS),--headless) $(if $(EPICS),--epics)
@@ -32,6 +35,15 @@ test-anywhere: .venv/.with-test
 	tests/api/test_api_secrets.py tests/drivers/test_check_a_stage.py tests/drivers/test_check_a_record.py \
 	tests/notebook/test_configuration.py tests/notebook/test_history.py tests/notebook/test_newcomer.py \
 	tests/notebook/test_sharing.py tests/notebook/test_terminal.py
+
+test-changed: .venv/.with-test
+	$(BIN)/python tests/changed.py
+
+words:
+	@$(PYTHON) tests/language.py
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
 
 lint: .venv/.with-test
 	$(BIN)/ruff check
