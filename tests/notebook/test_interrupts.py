@@ -120,10 +120,15 @@ def test_an_interrupt_stops_what_was_sent_and_not_waited_for_at_once(ann: Notebo
     """NB-67"""
     cell = (
         "%motor stage_x move_to 90 --no-wait\n"
+        "print('sent', flush=True)\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('swallowed')\n"
         "print(x.lock['running'])"
     )
-    out = ann.finish(interrupt_in_mid_move(ann, authority, cell))
+    started = ann.start(cell)
+    ann.wait_for_text(started, "sent")
+    wait_until(lambda: is_moving(authority), "stage_x moves")
+    ann.interrupt()
+    out = ann.finish(started)
     wait_until(lambda: not is_moving(authority), "it is stopped although the cell swallowed the interrupt")
     assert "swallowed" in out.stdout
     assert position(authority) < 80
