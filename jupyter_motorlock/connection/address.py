@@ -30,7 +30,7 @@ def address(given: str | None) -> Address:
 
     `http://` may be left out. Raises `UsageProblem` where it is none.
     """
-    variable = os.environ.get("MOTORLOCK_URL", "").strip()
+    variable = os.environ.get("MOTORLOCK_URL", "").strip(f"{BYTE_ORDER_MARK} \t\r\n")
     how_to_correct = "give its address" if given else "set MOTORLOCK_URL to its address"
     text = (given or variable or DEFAULT_URL).strip()
     with_scheme = text if "://" in text else f"http://{text}"
@@ -40,8 +40,11 @@ def address(given: str | None) -> Address:
     except ValueError:  # a port that is none, half an IPv6 address
         is_address = False
     if not is_address or " " in text:
-        what = "" if given else " in MOTORLOCK_URL"
-        raise UsageProblem(f"{text!r}{what} is no address of an authority: it reads http://HOST:PORT.")
+        where = "" if given else " in MOTORLOCK_URL"
+        shown = text
+        if "@" in text:  # it may hold a password
+            shown = f"{with_scheme.partition('://')[0]}://{text.rpartition('@')[2]}"
+        raise UsageProblem(f"{shown!r}{where} is no address of an authority: it reads http://HOST:PORT, or https://.")
     # User and password would be sent in place of the token.
     return Address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", how_to_correct)
 

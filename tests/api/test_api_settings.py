@@ -114,6 +114,19 @@ def test_a_setting_is_taken_from_motorlock_then_lablink_then_dotenv_then_the_lab
     assert timeout("MOTORLOCK_LOCK_TIMEOUT_SEC=3", **both) == 5
 
 
+def test_a_byte_order_mark_at_the_beginning_of_a_file_is_none_of_it(tmp_path: Path, lab_file: Path) -> None:
+    """REST-28, REST-36"""
+    secret = tmp_path / "token"
+    for file, text in (
+        (secret, "s3cret\r\n"),
+        (tmp_path / ".env", "MOTORLOCK_LOCK_TIMEOUT_SEC=3\r\n"),
+        (lab_file, f'[authority]\ntoken_file = "{secret}"\n[equipment.stage_x]\ndriver = "simulated-motor"\n'),
+    ):
+        file.write_text(f"\ufeff{text}", encoding="utf-8")
+    settings = load(host=None, port=0, config=lab_file, data=tmp_path, environ={}, dotenv=tmp_path / ".env")
+    assert (settings.token, settings.options.lock_timeout_s) == ("s3cret", 3)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [

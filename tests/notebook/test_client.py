@@ -88,10 +88,25 @@ def test_an_address_that_is_none_is_refused_and_named_with_what_is_allowed(
     """NB-61"""
     with pytest.raises(UsageProblem) as refused:
         Client(given)
-    assert str(refused.value) == f"{given!r} is no address of an authority: it reads http://HOST:PORT."
+    assert str(refused.value) == f"{given!r} is no address of an authority: it reads http://HOST:PORT, or https://."
     monkeypatch.setenv("MOTORLOCK_URL", given)
     with pytest.raises(UsageProblem, match="in MOTORLOCK_URL is no address"):
         Client()
+
+
+@pytest.mark.parametrize("given", ["http://ann:secret@lab:port", "ftp://ann:secret@lab", "ann:secret@lab:port"])
+def test_a_refused_address_is_named_without_the_password_in_it(given: str) -> None:
+    """NB-61, WHO-13"""
+    with pytest.raises(UsageProblem) as refused:
+        Client(given)
+    assert "secret" not in str(refused.value)
+    assert "lab" in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NB-61"""
+    monkeypatch.setenv("MOTORLOCK_URL", "\ufeffhttp://lab:8790\r\n")
+    assert Client().url == "http://lab:8790"
 
 
 def test_the_scheme_of_an_address_may_be_left_out() -> None:
