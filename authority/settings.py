@@ -169,7 +169,7 @@ def default_data(environ: Mapping[str, str]) -> Path:
 
 def _written(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
     try:
-        return {key: value for key, value in dotenv_values(dotenv, encoding="utf-8-sig").items() if value is not None}
+        return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:
         mistakes.append(f"{dotenv} cannot be read: {_reason(error)}.")
         return {}
