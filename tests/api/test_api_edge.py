@@ -51,17 +51,43 @@ def test_what_of_a_stops_body_is_of_use_is_used(lab: Authority, ann: Person, mot
     assert (stopped["user"], stopped["reason"]) == ("Cem", "a cable")
 
 
-def test_a_stop_does_not_wait_for_a_body_that_does_not_come(lab: Authority, ann: Person, motor: str) -> None:
+def test_a_body_that_never_comes_whole_is_left_out_of_the_stop(lab: Authority, ann: Person, motor: str) -> None:
     """STOP-13"""
     ann.has(motor)
-    ann.begins("move_to", motor, position=100)
     with connect(lab) as line:
-        head = f"POST /api/equipment/{motor}/stop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n"
-        line.sendall(head.encode() + b'{"reason"')
-        until(lambda: lab.status(motor)["running"] is None, "the stop ends the command")
+        line.sendall(stop_head(motor) + b'{"reason"')
         status, answer = kept_answer_of(line)
     assert status == 200
     assert b"the body was not complete after 0.5 s" in answer
+
+
+def test_a_stop_is_delivered_before_its_body_has_come_which_then_says_who_it_was(tmp_path: Path) -> None:
+    """STOP-13"""
+    program = tmp_path / "patient.py"
+    program.write_text(
+        "import sys\n"
+        "from authority.api import equipment\n"
+        "equipment._STOP_BODY_S = 60.0\n"
+        "from authority.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    body = b'{"user": "Cem", "reason": "a cable"}'.ljust(100)
+    with running(tmp_path / "lab", env={"PYTHONPATH": str(ROOT)}, program=[str(program)]) as lab, connect(lab) as line:
+        ann = lab.person("Ann")
+        ann.has("stage_x")
+        ann.begins("move_to", "stage_x", "key", position=100)
+        line.sendall(stop_head("stage_x") + body[:10])
+        until(lambda: lab.status("stage_x")["running"] is None, "the stop ends the command")
+        line.sendall(body[10:])
+        assert kept_answer_of(line)[0] == 200
+        stopped = lab.status("stage_x")["stopped_by"]
+        assert (stopped["user"], stopped["reason"]) == ("Cem", "a cable")
+
+
+def stop_head(motor: str) -> bytes:
+    """The head of a stop whose body has 100 bytes."""
+    head = f"POST /api/equipment/{motor}/stop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n"
+    return head.encode()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-for neighbour in ("service", "notebook", "drivers"):
+for neighbour in ("service", "notebook", "drivers", "api"):
     sys.path.append(str(Path(__file__).parents[1] / neighbour))
 
 from stage_bench import Bench  # noqa: E402 - it borrows, too
