@@ -77,7 +77,8 @@ def test_a_stop_is_delivered_before_its_body_has_come_which_then_says_who_it_was
         ann.has("stage_x")
         ann.begins("move_to", "stage_x", "key", position=100)
         line.sendall(stop_head("stage_x") + body[:10])
-        until(lambda: lab.status("stage_x")["running"] is None, "the stop ends the command")
+        until(lambda: lab.status("stage_x")["running"] is None, "the command ends")
+        assert ok(ann.command("move_to", "stage_x", "key", position=100))["outcome"] == "stopped"
         line.sendall(body[10:])
         assert kept_answer_of(line)[0] == 200
         stopped = lab.status("stage_x")["stopped_by"]
