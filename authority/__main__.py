@@ -11,14 +11,18 @@ from pathlib import Path
 
 from authority import __version__
 
-EXIT_NOT_POSSIBLE, EXIT_USAGE = 1, 2
+EXIT_NOT_POSSIBLE = 1
+EXIT_USAGE = 2
 _OF_THE_AUTHORITY = {"serve", "check", "wrap", "demo"}
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    words = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        words = sys.argv[1:]
+    else:
+        words = argv
     arguments = parser(words[0] if words else None).parse_args(words)
     try:
         match arguments.command:
@@ -39,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
             raise
-        extra = "demo" if arguments.command == "demo" else "authority"
+        extra = "authority"
+        if arguments.command == "demo":
+            extra = "demo"
         print(
             f"motorlock: {arguments.command} needs {missing.name}, which is not installed: {_HOW.format(extra=extra)}",
             file=sys.stderr,
@@ -116,7 +122,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from .check import report, report_reached
+    from .check import connected_lab_report, lab_report
     from .settings import Misconfigured, load
 
     try:
@@ -124,9 +130,10 @@ def _check(arguments: argparse.Namespace) -> int:
     except Misconfigured as error:
         return _mistaken(error.mistakes)
     if arguments.connect:
-        lines, lost = asyncio.run(report_reached(settings))
+        lines, lost = asyncio.run(connected_lab_report(settings))
     else:
-        lines, lost = list(report(settings, {})), 0
+        lines = list(lab_report(settings, {}))
+        lost = 0
     print(f"{arguments.config}: ", end="")
     print(*lines, sep="\n", flush=True)
     if lost:
@@ -147,7 +154,7 @@ def _wrap(arguments: argparse.Namespace) -> int:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
-    from .backup import CannotBackUp, back_up
+    from .backup import BackupFailed, back_up
     from .settings import Misconfigured, load
 
     try:
@@ -155,7 +162,7 @@ def _backup(arguments: argparse.Namespace) -> int:
         copy = back_up(settings.data, arguments.target)
     except Misconfigured as error:
         return _mistaken(error.mistakes)
-    except CannotBackUp as error:
+    except BackupFailed as error:
         print(f"motorlock: {error}.", file=sys.stderr)
         return EXIT_NOT_POSSIBLE
     print(f"{copy} is a copy of the data in {settings.data}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 NAME = "motorlock.sqlite3"
 
 
-class CannotBackUp(Exception):
+class BackupFailed(Exception):
     """There is no copy; the text is one sentence without its full stop."""
 
 
@@ -21,18 +21,18 @@ def back_up(data: Path, target: Path) -> Path:
     source = data / NAME
     copy = target / NAME
     if not source.is_file():
-        raise CannotBackUp(f"{source} does not exist; name the data directory of the authority with --data")
+        raise BackupFailed(f"{source} does not exist; name the data directory of the authority with --data")
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(target.iterdir()):
-            raise CannotBackUp(f"{target} is not empty; name a directory that is new")
+            raise BackupFailed(f"{target} is not empty; name a directory that is new")
         unfinished = copy.with_suffix(".unfinished")
         _copy_whole(source, unfinished)
         os.replace(unfinished, copy)
     except OSError as error:
-        raise CannotBackUp(f"{error.filename} cannot be used: {error.strerror}") from None
+        raise BackupFailed(f"{error.filename} cannot be used: {error.strerror}") from None
     except sqlite3.Error as error:
-        raise CannotBackUp(f"{source} cannot be copied: {error}") from None
+        raise BackupFailed(f"{source} cannot be copied: {error}") from None
     return copy
 
 

@@ -14,25 +14,27 @@ from functools import partial
 
 from msgspec import structs
 
-from . import keys
-from .core.model import EquipmentId, How, Policy
-from .driver_calls import call_at_once
+from . import lab_file_keys
+from .connection_check import read_devices
+from .core.model import EquipmentId, Policy, RestMethod
+from .driver_calls import call_concurrent
 from .drivers.declare import Command, Parameter, declared_by
 from .drivers.parameters import Returns, described
 from .ports import Driver, OutsideLimits, Readback
-from .reach import reached
-from .settings import LOOPBACK, Apparatus, Settings
+from .settings import LOOPBACK, EquipmentSettings, Settings
 
-_FAR = 1e300  # no axis goes there
+_FAR_AWAY = 1e300  # no axis goes there
 _CONTROL = "control"
 _SAID = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers of ours refuse
 
 
-def report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
+def lab_report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
     """Yield the lines: how it would be served, then each piece of equipment with its warnings, and what was read."""
     count = len(settings.apparatus)
     yield f"no mistake, {count} {'piece' if count == 1 else 'pieces'} of equipment"
-    asks = "asks for a token" if settings.token else "asks for no token"
+    asks = "asks for no token"
+    if settings.token:
+        asks = "asks for a token"
     yield f"serves {settings.host} port {settings.port or 'any that is free'}, {asks}"
     yield f"keeps its data in {settings.data}, events for {settings.history_days:g} days"
     yield from (f"warning: {text}" for text in _warnings(settings))
@@ -41,13 +43,13 @@ def report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator
         yield from _described(one, read.get(one.id))
 
 
-async def report_reached(settings: Settings) -> tuple[list[str], int]:
+async def connected_lab_report(settings: Settings) -> tuple[list[str], int]:
     """Open every device and return the lines, with what each reads, and how many cannot be reached."""
-    async with reached(settings.apparatus) as read:
-        return list(report(settings, read)), sum(not one.connected for one in read.values())
+    async with read_devices(settings.apparatus) as read:
+        return list(lab_report(settings, read)), sum(not one.connected for one in read.values())
 
 
-def _described(one: Apparatus, read: Readback | None) -> Iterator[str]:
+def _described(one: EquipmentSettings, read: Readback | None) -> Iterator[str]:
     commands = [found.command for found in declared_by(one.driver).values()]
     limits = _limits(one.driver, commands)
     yield f"{one.id}{f' ({one.label})' if one.label else ''}"
@@ -65,19 +67,24 @@ def _described(one: Apparatus, read: Readback | None) -> Iterator[str]:
 def _reading(read: Readback) -> str:
     if not read.connected:
         return f"NOTHING, it cannot be reached: {(read.error or 'it does not say why').rstrip('.')}"
-    units = f" {read.units}" if read.units else ""
+    units = ""
+    if read.units:
+        units = f" {read.units}"
     numbers = [("position", read.position, units), ("target", read.target, units)]
     numbers += [("velocity", read.velocity, units and f"{units}/s")]
     told = [f"{name} {value:.6g}{unit}" for name, value, unit in numbers if value is not None]
     told.append("moving" if read.moving else "at rest")
     told += [
-        f"{name} {v:.6g}" if isinstance(v, float) else f"{name} {keys.shown(v)}" for name, v in read.values.items()
+        f"{name} {v:.6g}" if isinstance(v, float) else f"{name} {lab_file_keys.value_in_sentence(v)}"
+        for name, v in read.values.items()
     ]
     return ", ".join(told)
 
 
 def _at(driver: Driver) -> str:
-    return f", device {driver.address}" if driver.address is not None else ""
+    if driver.address is not None:
+        return f", device {driver.address}"
+    return ""
 
 
 def _call(command: Command, limits: dict[str, str | None]) -> str:
@@ -90,7 +97,9 @@ def _call(command: Command, limits: dict[str, str | None]) -> str:
 
 
 def _answers(returns: Returns) -> str:
-    return "" if returns.type == "nothing" else f" -> {returns.type}{f' in {returns.units}' if returns.units else ''}"
+    if returns.type == "nothing":
+        return ""
+    return f" -> {returns.type}{f' in {returns.units}' if returns.units else ''}"
 
 
 def _limits(driver: Driver, commands: list[Command]) -> dict[str, str | None]:
@@ -111,10 +120,10 @@ def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
     """Return the limits that a target far out, on either side, is refused with."""
     others = {other.name: _harmless(other) for other in command.parameters}
     found: str | None = None
-    for far in (_FAR, -_FAR):
+    for far in (_FAR_AWAY, -_FAR_AWAY):
         with suppress(Exception):  # a driver that is not open may know nothing yet
             try:
-                call_at_once(partial(driver.check, command.name, others | {one.name: far}))
+                call_concurrent(partial(driver.check, command.name, others | {one.name: far}))
             except OutsideLimits as refused:
                 said = _SAID.search(str(refused))
                 found = found or (said[1] if said else "limits of the driver")
@@ -129,10 +138,12 @@ def _harmless(one: Parameter) -> object:
     return {"text": "", "boolean": False}.get(one.type, one.low or 0)
 
 
-def _unbounded(one: Apparatus, limits: dict[str, str | None], read: Readback | None) -> Iterator[str]:
+def _unbounded(one: EquipmentSettings, limits: dict[str, str | None], read: Readback | None) -> Iterator[str]:
     # A driver that checks one of its commands is trusted to check the others by the same limits.
     if limits and not any(limits.values()):
-        known = f", as far as is known before {one.id} is reached" if read is None or not read.connected else ""
+        known = ""
+        if read is None or not read.connected:
+            known = f", as far as is known before {one.id} is reached"
         yield f"nothing bounds {' and '.join(limits)}{known}: give limits, or be sure of the device's own"
 
 
@@ -145,7 +156,11 @@ def _warnings_of(driver: Driver) -> Iterable[str]:
 def _set(policy: Policy) -> dict[str, str]:
     """Return the keys of a policy that are not as they are by default."""
     pairs = ((f, getattr(policy, f.name)) for f in structs.fields(policy))
-    return {f.name: keys.shown(getattr(value, "value", value)) for f, value in pairs if value != f.default}
+    return {
+        f.name: lab_file_keys.value_in_sentence(getattr(value, "value", value))
+        for f, value in pairs
+        if value != f.default
+    }
 
 
 def _risks(policy: Policy) -> Iterator[str]:
@@ -153,9 +168,9 @@ def _risks(policy: Policy) -> Iterator[str]:
         yield "locks are switched off: everybody may drive it, and nothing arbitrates"
     if not policy.release_with_session:
         yield "the lock of a session that has ended stays, commandable by nobody, until it idles out or is forced"
-    if policy.on_loss is How.FINISH:
+    if policy.on_loss is RestMethod.FINISH:
         yield f"a move goes on, for up to {policy.finish_seconds:g} s, after the kernel that ordered it has died"
-    if policy.on_silence is How.STOP:
+    if policy.on_silence is RestMethod.STOP:
         yield "a move of a holder who falls silent, as a closed laptop does, is stopped when somebody else asks"
     if policy.claim_seconds < 10:
         yield f"who waits has only {policy.claim_seconds:g} s to take up the lock"

@@ -8,9 +8,20 @@ from typing import Protocol
 
 import msgspec
 
-from .core import clocks, waiting
-from .core import messages as m
-from .core.model import Ask, Drain, Entry, Equipment, Lock, Loss, Observing, Session, SessionId, Table, Why
+from .core import clocks, messages, waiting
+from .core.model import (
+    Drain,
+    Equipment,
+    HolderAsk,
+    Lock,
+    LockLoss,
+    LossCause,
+    ObserverLock,
+    QueueEntry,
+    Session,
+    SessionId,
+    Table,
+)
 from .ports import Clock, Readback
 from .wire import (
     AskView,
@@ -28,38 +39,44 @@ from .wire import (
     StopView,
 )
 
-_NAMES: dict[type[m.Event], str] = {
-    m.SessionCreated: "session_created",
-    m.SessionSuspect: "session_suspect",
-    m.SessionResumed: "session_resumed",
-    m.LockAcquired: "lock_acquired",
-    m.LockRefreshed: "lock_refreshed",
-    m.LockClaimed: "lock_claimed",
-    m.LockKept: "lock_kept",
-    m.SwapOffered: "swap_offered",
-    m.QueueSwapped: "queue_swapped",
-    m.LockDraining: "lock_draining",
-    m.HolderGone: "holder_gone",
-    m.ObserverAcquired: "observer_lock_acquired",
-    m.ObserverEnded: "observer_lock_released",
-    m.Queued: "queued",
-    m.QueueLeft: "queue_processed",
-    m.CommandStarted: "command_started",
-    m.CommandFinished: "command_finished",
-    m.Stopped: "stopped",
-    m.Resumed: "resumed",
-    m.Faulted: "fault",
-    m.FaultCleared: "fault_cleared",
-    m.FenceRaised: "fence_raised",
-    m.MovedOutside: "moved_outside",
+_NAMES: dict[type[messages.Event], str] = {
+    messages.SessionCreated: "session_created",
+    messages.SessionSuspect: "session_suspect",
+    messages.SessionResumed: "session_resumed",
+    messages.LockAcquired: "lock_acquired",
+    messages.LockRefreshed: "lock_refreshed",
+    messages.LockClaimed: "lock_claimed",
+    messages.LockKept: "lock_kept",
+    messages.SwapOffered: "swap_offered",
+    messages.QueueSwapped: "queue_swapped",
+    messages.LockDraining: "lock_draining",
+    messages.HolderGone: "holder_gone",
+    messages.ObserverAcquired: "observer_lock_acquired",
+    messages.ObserverEnded: "observer_lock_released",
+    messages.Queued: "queued",
+    messages.QueueLeft: "queue_processed",
+    messages.CommandStarted: "command_started",
+    messages.CommandFinished: "command_finished",
+    messages.Stopped: "stopped",
+    messages.Resumed: "resumed",
+    messages.Faulted: "fault",
+    messages.FaultCleared: "fault_cleared",
+    messages.FenceRaised: "fence_raised",
+    messages.MovedOutside: "moved_outside",
 }
 _PLACED = (
-    m.LockAcquired, m.LockEnded, m.CommandStarted, m.CommandFinished, m.Stopped, m.Faulted, m.MovedOutside,
-)  # fmt: skip
-_RELEASED = frozenset({Why.LOGOUT, Why.HANDED_OVER, Why.DOWNGRADED, Why.SESSION_ENDED})
+    messages.LockAcquired,
+    messages.LockEnded,
+    messages.CommandStarted,
+    messages.CommandFinished,
+    messages.Stopped,
+    messages.Faulted,
+    messages.MovedOutside,
+)
+_RELEASED = frozenset({LossCause.LOGOUT, LossCause.HANDED_OVER, LossCause.DOWNGRADED, LossCause.SESSION_ENDED})
 
 
-class Known(Protocol):
+class ReadbackSource(Protocol):
     """What the lab file and the worker know of one piece of equipment, beyond the rules."""
 
     kind: str
@@ -76,31 +93,38 @@ def iso(wall: float) -> str:
     """Return UTC wall seconds as people and programs read them."""
     minute, rest = divmod(int(wall * 1e6), 60_000_000)
     second, microsecond = divmod(rest, 1_000_000)
-    return f"{_minute(minute)}{second:02d}.{microsecond:06d}+00:00"
+    return f"{_clock_time(minute)}{second:02d}.{microsecond:06d}+00:00"
 
 
 @lru_cache(maxsize=64)
-def _minute(minute: int) -> str:
+def _clock_time(minute: int) -> str:
     return datetime.fromtimestamp(60 * minute, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
-def name_of(event: m.Event) -> str:
+def event_name(event: messages.Event) -> str:
     """Return the event's name in the interface."""
-    if isinstance(event, m.SessionOver):
-        return "session_expired" if event.why in {Why.SESSION_EXPIRED, Why.CONNECTIONS_LOST} else "session_ended"
-    if isinstance(event, m.LockEnded):
-        if event.loss.why is Why.FORCED:
+    if isinstance(event, messages.SessionOver):
+        if event.why in {LossCause.SESSION_EXPIRED, LossCause.CONNECTIONS_LOST}:
+            return "session_expired"
+        return "session_ended"
+    if isinstance(event, messages.LockEnded):
+        if event.loss.why is LossCause.FORCED:
             return "lock_force_released"
-        return "lock_released" if event.loss.why in _RELEASED else "lock_expired"
-    if isinstance(event, m.AskChanged):
+        if event.loss.why in _RELEASED:
+            return "lock_released"
+        return "lock_expired"
+    if isinstance(event, messages.AskChanged):
         return {None: "asked", "unanswered": "ask_expired"}.get(event.ask.answer, "ask_answered")
     return _NAMES[type(event)]
 
 
-def encode_event(event: m.Event, seq: int, timestamp: str, readback: Readback | None) -> bytes:
+def encode_event(event: messages.Event, seq: int, timestamp: str, readback: Readback | None) -> bytes:
     """Return the JSON of a stored event; `readback` is what its equipment said last, for the events that say where."""
-    head: dict[str, object] = {"seq": seq, "event": name_of(event), "timestamp": timestamp}
-    head["equipment_id"] = event.equipment if isinstance(event, m.EquipmentEvent) else None
+    head: dict[str, object] = {"seq": seq, "event": event_name(event), "timestamp": timestamp}
+    if isinstance(event, messages.EquipmentEvent):
+        head["equipment_id"] = event.equipment
+    else:
+        head["equipment_id"] = None
     head["session_id"] = getattr(event, "session", None)
     head["user"] = getattr(event, "user", None)
     if readback is not None and isinstance(event, _PLACED):
@@ -108,13 +132,13 @@ def encode_event(event: m.Event, seq: int, timestamp: str, readback: Readback | 
     return msgspec.json.encode(head | _details(event))
 
 
-def _details(event: m.Event) -> dict[str, object]:
+def _details(event: messages.Event) -> dict[str, object]:
     match event:
-        case m.SessionCreated(opened=s):
+        case messages.SessionCreated(opened=s):
             return {"client_name": s.client_name, "client_ip": s.client_ip}
-        case m.SessionOver():
+        case messages.SessionOver():
             return {"duration_seconds": event.duration_seconds, "why": event.why, "reason": event.reason}
-        case m.LockAcquired(lock=lock):
+        case messages.LockAcquired(lock=lock):
             return {
                 "lock_id": lock.lock_id,
                 "lock_mode": "exclusive",
@@ -124,28 +148,33 @@ def _details(event: m.Event) -> dict[str, object]:
                 "claim_seconds": None if lock.claim_by is None else lock.claim_by - event.at,
                 "note": lock.note,
             }
-        case m.LockDraining(drain=drain):
+        case messages.LockDraining(drain=drain):
             head = {"lock_id": event.lock_id, "fence": event.fence}
             head |= {"why": drain.why, "how": drain.how, "by": drain.by, "reason": drain.reason}
             return head | {"parking": drain.parking}
-        case m.FenceRaised(fence=fence):
+        case messages.FenceRaised(fence=fence):
             return {"fence": fence}
-        case m.LockEnded(loss=x):
+        case messages.LockEnded(loss=x):
             head = {"lock_id": event.lock_id, "fence": x.fence, "duration_seconds": event.duration_seconds}
             return head | {"why": x.why, "by": x.by, "reason": x.reason}
-        case m.ObserverAcquired(observing=o):
+        case messages.ObserverAcquired(observing=o):
             return {"timeout_seconds": o.timeout_s}
-        case m.Queued(entry=entry, position=position):
+        case messages.Queued(entry=entry, position=position):
             head = {"queue_id": entry.queue_id, "position": position, "lock_mode": entry.mode, "note": entry.note}
             return head | {"equipment_ids": entry.group or (event.equipment,), "priority": entry.priority}
-        case m.AskChanged(ask=ask):
-            promised = None if ask.promised_at is None else ask.promised_at - event.at
+        case messages.AskChanged(ask=ask):
+            promised = None
+            if ask.promised_at is not None:
+                promised = ask.promised_at - event.at
             head = {"queue_id": event.queue_id, "holder": event.holder, "seconds": ask.due - ask.at}
             return head | {"reason": ask.reason, "answer": ask.answer, "promised_seconds": promised, "note": ask.note}
-        case m.LockKept(kept=kept):
-            seconds, note = (0.0, None) if kept is None else (kept.until - event.at, kept.note)
+        case messages.LockKept(kept=kept):
+            if kept is None:
+                seconds, note = (0.0, None)
+            else:
+                seconds, note = (kept.until - event.at, kept.note)
             return {"lock_id": event.lock_id, "seconds": seconds, "note": note}
-        case m.CommandStarted(command=c):
+        case messages.CommandStarted(command=c):
             return {"command_id": c.command_id, "action": c.action, "parameters": c.parameters, "fence": c.fence}
         case _:
             rest = msgspec.to_builtins(event)
@@ -167,11 +196,11 @@ class Views:
         """Return a monotonic time as UTC wall time."""
         return iso(self._clock.wall(at))
 
-    def lock(self, e: Equipment, lock: Lock) -> LockView:
+    def lock(self, equipment: Equipment, lock: Lock) -> LockView:
         """Render an exclusive lock."""
         return LockView(
             lock_id=lock.lock_id,
-            equipment_id=e.id,
+            equipment_id=equipment.id,
             session_id=lock.session,
             acquired_at=self.time(lock.since),
             last_activity=self.time(lock.used_at),
@@ -182,191 +211,236 @@ class Views:
             user=lock.user,
         )
 
-    def entry(self, e: Equipment, entry: Entry) -> EntryView:
+    def entry(self, equipment: Equipment, entry: QueueEntry) -> EntryView:
         """Render a place in the queue."""
         session = self._table.session(entry.session)
+        ask = None
+        if entry.ask is not None:
+            ask = self._ask(entry.ask)
         return EntryView(
             queue_id=entry.queue_id,
-            equipment_id=e.id,
+            equipment_id=equipment.id,
             session_id=entry.session,
             lock_mode=entry.mode,
             queued_at=self.time(entry.at),
-            position=1 + e.queue.index(entry),
+            position=1 + equipment.queue.index(entry),
             priority=entry.priority,
             user=entry.user,
             note=entry.note,
             suspect=session is not None and session.suspect,
-            equipment_ids=[str(x) for x in entry.group or (e.id,)],
+            equipment_ids=[str(x) for x in entry.group or (equipment.id,)],
             swap_with=entry.swap_with,
-            ask=None if entry.ask is None else self._ask(entry.ask),
-            expected_wait_seconds=waiting.expected_wait_s(e, entry, self._clock.now()),
+            ask=ask,
+            expected_wait_seconds=waiting.expected_wait_s(equipment, entry, self._clock.now()),
         )
 
-    def _ask(self, ask: Ask) -> AskView:
+    def _ask(self, ask: HolderAsk) -> AskView:
+        promised_at = None
+        if ask.promised_at is not None:
+            promised_at = self.time(ask.promised_at)
         return AskView(
             at=self.time(ask.at),
             due=self.time(ask.due),
             reason=ask.reason,
             answer=ask.answer,
-            promised_at=None if ask.promised_at is None else self.time(ask.promised_at),
+            promised_at=promised_at,
             note=ask.note,
         )
 
     def user(self, session: SessionId) -> str:
         """Return who a session belongs to."""
         found = self._table.session(session)
-        return "somebody" if found is None else found.user
+        if found is None:
+            return "somebody"
+        return found.user
 
-    def queue(self, e: Equipment) -> list[EntryView]:
+    def queue(self, equipment: Equipment) -> list[EntryView]:
         """Render the queue, the next first."""
-        return [self.entry(e, x) for x in e.queue]
+        return [self.entry(equipment, x) for x in equipment.queue]
 
-    def session(self, s: Session) -> SessionView:
+    def session(self, session: Session) -> SessionView:
         """Render a session."""
         now = self._clock.now()
-        due = None if s.keeper else clocks.session_due(self._table, s)
+        due = None
+        if not session.keeper:
+            due = clocks.session_due(self._table, session)
+        time_remaining = None
+        if due is not None:
+            time_remaining = max(0.0, due - now)
         return SessionView(
-            session_id=s.id,
-            client_name=s.client_name,
-            client_ip=s.client_ip,
-            created_at=self.time(s.created_at),
-            last_activity=self.time(s.last_seen),
-            time_remaining=None if due is None else max(0.0, due - now),
-            duration_seconds=now - s.created_at,
-            metadata=s.metadata,
-            user=s.user,
-            user_verified=s.user_verified,
-            has_keeper=s.keeper,
-            suspect=s.suspect,
+            session_id=session.id,
+            client_name=session.client_name,
+            client_ip=session.client_ip,
+            created_at=self.time(session.created_at),
+            last_activity=self.time(session.last_seen),
+            time_remaining=time_remaining,
+            duration_seconds=now - session.created_at,
+            metadata=session.metadata,
+            user=session.user,
+            user_verified=session.user_verified,
+            has_keeper=session.keeper,
+            suspect=session.suspect,
         )
 
-    def holder(self, h: Lock | Observing) -> HolderView:
+    def holder(self, lock: Lock | ObserverLock) -> HolderView:
         """Render who has a lock of either kind."""
-        session = self._table.session(h.session)
+        session = self._table.session(lock.session)
         return HolderView(
-            session_id=h.session,
-            user=h.user,
-            user_verified=h.user_verified,
-            client_name=h.client_name,
-            note=h.note,
-            since=self.time(h.since),
+            session_id=lock.session,
+            user=lock.user,
+            user_verified=lock.user_verified,
+            client_name=lock.client_name,
+            note=lock.note,
+            since=self.time(lock.since),
             suspect=session is not None and session.suspect,
             busy=session is not None and session.busy,
         )
 
-    def readback(self, known: Known) -> ReadbackView:
+    def readback(self, known: ReadbackSource) -> ReadbackView:
         """Render the cached readback."""
-        r = known.readback
+        readback = known.readback
         return ReadbackView(
-            connected=r.connected,
-            moving=r.moving is True,
-            position=r.position,
-            target=r.target,
-            velocity=r.velocity,
+            connected=readback.connected,
+            moving=readback.moving is True,
+            position=readback.position,
+            target=readback.target,
+            velocity=readback.velocity,
             fraction=known.fraction,
-            units=r.units,
-            values=dict(r.values),
-            error=r.error,
+            units=readback.units,
+            values=dict(readback.values),
+            error=readback.error,
             age_seconds=round(max(0.0, self._clock.now() - known.read_at), 3),
         )
 
-    def status(self, e: Equipment, known: Known) -> StatusView:
+    def status(self, equipment: Equipment, known: ReadbackSource) -> StatusView:
         """Render one piece of equipment."""
-        lock, ending = e.lock, self.ending(e)
-        mode = "exclusive" if lock is not None else "observer" if e.observers else None
+        lock = equipment.lock
+        ending = self.ending(equipment)
+        if lock is not None:
+            mode = "exclusive"
+        elif equipment.observers:
+            mode = "observer"
+        else:
+            mode = None
+        acquired_at = None
+        if lock:
+            acquired_at = self.time(lock.since)
+        time_remaining = None
+        if ending:
+            time_remaining = ending.in_seconds
+        holder = None
+        if lock:
+            holder = self.holder(lock)
+        fault_at = None
+        if equipment.fault_at is not None:
+            fault_at = self.time(equipment.fault_at)
+        draining = None
+        if equipment.drain is not None:
+            draining = self._drain(equipment.drain)
         return StatusView(
-            equipment_id=e.id,
+            equipment_id=equipment.id,
             locked=lock is not None,
             lock_mode=mode,
             session_id=lock.session if lock else None,
             lock_id=lock.lock_id if lock else None,
-            acquired_at=self.time(lock.since) if lock else None,
-            time_remaining=ending.in_seconds if ending else None,
-            observer_count=len(e.observers),
-            observer_sessions=[o.session for o in e.observers],
-            queue_length=len(e.queue),
+            acquired_at=acquired_at,
+            time_remaining=time_remaining,
+            observer_count=len(equipment.observers),
+            observer_sessions=[o.session for o in equipment.observers],
+            queue_length=len(equipment.queue),
             kind=known.kind,
             label=known.label,
-            state=e.state,
-            fence=e.fence,
+            state=equipment.state,
+            fence=equipment.fence,
             claimed=lock is not None and lock.claim_by is None,
-            holder=self.holder(lock) if lock else None,
-            observers=[self.holder(o) for o in e.observers],
-            queue=self.queue(e),
+            holder=holder,
+            observers=[self.holder(o) for o in equipment.observers],
+            queue=self.queue(equipment),
             ending=ending,
             kept=self._kept(lock),
-            running=self._running(e),
+            running=self._running(equipment),
             readback=self.readback(known),
-            stopped_by=self._stop(e),
-            fault=e.fault,
-            fault_at=None if e.fault_at is None else self.time(e.fault_at),
-            draining=None if e.drain is None else self._drain(e.drain),
-            last_lost=self._loss(e),
+            stopped_by=self._stop(equipment),
+            fault=equipment.fault,
+            fault_at=fault_at,
+            draining=draining,
+            last_lost=self._loss(equipment),
         )
 
-    def ending(self, e: Equipment) -> EndingView | None:
+    def ending(self, equipment: Equipment) -> EndingView | None:
         """Render what ends the present lock first."""
-        found = clocks.ending(self._table, e)
-        if found is None or e.lock is None:
+        found = clocks.ending(self._table, equipment)
+        if found is None or equipment.lock is None:
             return None
-        left = None if found.at is None else max(0.0, found.at - self._clock.now())
+        left = None
+        if found.at is not None:
+            left = max(0.0, found.at - self._clock.now())
+        at = None
+        if found.at is not None:
+            at = self.time(found.at)
         return EndingView(
             what=found.what,
-            at=None if found.at is None else self.time(found.at),
+            at=at,
             in_seconds=left,
-            text=_ENDING[found.what].format(user=e.lock.user, equipment=e.id),
+            text=_ENDING[found.what].format(user=equipment.lock.user, equipment=equipment.id),
         )
 
     def _kept(self, lock: Lock | None) -> KeptView | None:
-        kept = None if lock is None else lock.kept
+        kept = None
+        if lock is not None:
+            kept = lock.kept
         if kept is None or kept.until <= self._clock.now():
             return None
         return KeptView(until=self.time(kept.until), note=kept.note)
 
-    def _running(self, e: Equipment) -> RunningView | None:
-        c = e.running
-        if c is None or c.started_at is None:
+    def _running(self, equipment: Equipment) -> RunningView | None:
+        command = equipment.running
+        if command is None or command.started_at is None:
             return None
         return RunningView(
-            action=c.action,
-            parameters=c.parameters,
-            command_id=c.command_id,
-            session_id=c.session,
-            user=c.user,
-            started_at=self.time(c.started_at),
+            action=command.action,
+            parameters=command.parameters,
+            command_id=command.command_id,
+            session_id=command.session,
+            user=command.user,
+            started_at=self.time(command.started_at),
         )
 
-    def _stop(self, e: Equipment) -> StopView | None:
-        s = e.stopped_by
-        if s is None:
+    def _stop(self, equipment: Equipment) -> StopView | None:
+        stopped_by = equipment.stopped_by
+        if stopped_by is None:
             return None
-        return StopView(user=s.user, session_id=s.session, at=self.time(s.at), reason=s.reason)
-
-    def _drain(self, d: Drain) -> DrainView:
-        return DrainView(
-            since=self.time(d.since),
-            why=d.why,
-            how=d.how.value,
-            parking=d.parking,
-            stop_owed=d.stop_owed,
-            deadline=self.time(d.deadline),
-            by=d.by,
-            reason=d.reason,
+        return StopView(
+            user=stopped_by.user, session_id=stopped_by.session, at=self.time(stopped_by.at), reason=stopped_by.reason
         )
 
-    def _loss(self, e: Equipment) -> LossView | None:
-        return self.loss(e.losses[-1]) if e.losses else None
+    def _drain(self, drain: Drain) -> DrainView:
+        return DrainView(
+            since=self.time(drain.since),
+            why=drain.why,
+            how=drain.how.value,
+            parking=drain.parking,
+            stop_owed=drain.stop_owed,
+            deadline=self.time(drain.deadline),
+            by=drain.by,
+            reason=drain.reason,
+        )
 
-    def loss(self, x: Loss) -> LossView:
+    def _loss(self, equipment: Equipment) -> LossView | None:
+        if equipment.losses:
+            return self.loss(equipment.losses[-1])
+        return None
+
+    def loss(self, loss: LockLoss) -> LossView:
         """Render a lock that was lost."""
         return LossView(
-            session_id=x.session,
-            user=x.user,
-            fence=x.fence,
-            why=x.why,
-            by=x.by,
-            reason=x.reason,
-            at=self.time(x.at),
+            session_id=loss.session,
+            user=loss.user,
+            fence=loss.fence,
+            why=loss.why,
+            by=loss.by,
+            reason=loss.reason,
+            at=self.time(loss.at),
         )
 
 

@@ -60,7 +60,7 @@ class Committer:
         """Whether the commit that is on its way to the disk takes longer than `SLOW_COMMIT_S`."""
         return self._writing is not None and self._loop.time() - self._writing_since > SLOW_COMMIT_S
 
-    def open(self) -> Batch:
+    def open_batch(self) -> Batch:
         """Return the batch that the next commit writes, to be filled in this step."""
         if self.failure is not None:
             raise StoreFailed from self.failure
@@ -71,7 +71,7 @@ class Committer:
                 self._loop.call_soon(self._flush)
         return self._open.batch
 
-    def then(self, callback: Callable[[], None]) -> None:
+    def call_when_committed(self, callback: Callable[[], None]) -> None:
         """Call back on the loop, in order, once everything decided so far is on disk."""
         pending = self._open or self._writing
         if pending is None:
@@ -79,7 +79,7 @@ class Committer:
         else:
             pending.then.append(callback)
 
-    async def settled(self) -> None:
+    async def wait_until_committed(self) -> None:
         """Return once everything decided so far is on disk; raise `StoreFailed` if it will never be."""
         if self.failure is not None:
             raise StoreFailed from self.failure
@@ -89,14 +89,14 @@ class Committer:
             pending.waiters.append(waiter)
             await waiter
 
-    def in_writer(self, work: Callable[[], None]) -> None:
+    def run_in_writer(self, work: Callable[[], None]) -> None:
         """Run housekeeping between two commits, in the writing thread; a store that fails at it has failed."""
         self._inbox.put(lambda: self._keep_house(work))
 
     async def close(self) -> None:
         """Write what is open, then end the thread."""
         if self.failure is None:
-            await self.settled()
+            await self.wait_until_committed()
             self.failure = StoreFailed("the authority has ended")
         self._inbox.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
@@ -104,7 +104,8 @@ class Committer:
     def _flush(self) -> None:
         if self._open is None or self._writing is not None:
             return
-        self._writing, self._open = self._open, None
+        self._writing = self._open
+        self._open = None
         self._writing_since = self._loop.time()
         batch = self._writing.batch
         self._inbox.put(lambda: self._write(batch))
@@ -131,7 +132,8 @@ class Committer:
                     self._on_written(batch)
 
     def _written(self) -> None:
-        done, self._writing = self._writing, None
+        done = self._writing
+        self._writing = None
         self.commits += 1
         self._flush()
         if done is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from .driver_values import plain, sentence_of
+from .driver_values import plain_value, sentence_of
 from .drivers.parameters import InvalidParameters
 from .ports import DriverUnavailable, MotionStopped, OutsideLimits
 
@@ -24,7 +24,7 @@ class DriverFailed(Exception):
     """A call of a driver has failed; the text is one sentence for a person."""
 
 
-class Lane:
+class DriverThread:
     """A daemon thread that does one thing after another: a driver that hangs cannot keep the process from ending."""
 
     def __init__(self, name: str) -> None:
@@ -35,7 +35,7 @@ class Lane:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run `work` in the thread and return what it returns; raises what `failure_of` makes of what it raises."""
-        task = _Task(asyncio.get_running_loop(), work)
+        task = _DriverCall(asyncio.get_running_loop(), work)
         self._inbox.put(task.run)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -55,7 +55,7 @@ class Lane:
             del run  # it has the result, which may be large
 
 
-class _Task(Generic[T]):
+class _DriverCall(Generic[T]):
     """One piece of work for a lane's thread, and the future of who waits for it on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> None:
@@ -81,13 +81,13 @@ class _Task(Generic[T]):
             self.done.set_exception(error)
 
 
-async def call_driver(lane: Lane | None, method: Callable[[], object], take: Callable[[object], T]) -> T:
+async def call_driver(lane: DriverThread | None, method: Callable[[], object], take: Callable[[object], T]) -> T:
     """Return what `take` makes of what a driver's method returns, called in `lane`, else on the loop and awaited.
 
     Raises one of the exceptions that `failure_of` names, whatever the driver raises.
     """
     if lane is not None:
-        return await lane.call(lambda: take(_finished(method())))
+        return await lane.call(lambda: take(_wait_for_call(method())))
     try:
         result = method()
         return take(await result if inspect.iscoroutine(result) else result)
@@ -98,7 +98,7 @@ async def call_driver(lane: Lane | None, method: Callable[[], object], take: Cal
     raise failure
 
 
-def call_at_once(method: Callable[[], object]) -> None:
+def call_concurrent(method: Callable[[], object]) -> None:
     """Call a driver's method that never waits, on the loop; raises as `call_driver` does."""
     try:
         method()
@@ -116,8 +116,10 @@ def failure_of(error: BaseException) -> Exception:
     """
     sentence = sentence_of(error)
     if isinstance(error, InvalidParameters):
-        plain_errors = [found for found in map(plain, error.errors) if isinstance(found, dict)]
-        return InvalidParameters(plain_errors) if plain_errors else DriverFailed(sentence)
+        plain_errors = [found for found in map(plain_value, error.errors) if isinstance(found, dict)]
+        if plain_errors:
+            return InvalidParameters(plain_errors)
+        return DriverFailed(sentence)
     if isinstance(error, MotionStopped):
         return MotionStopped("" if sentence == type(error).__name__ else sentence)
     if isinstance(error, DriverUnavailable):
@@ -130,7 +132,7 @@ def failure_of(error: BaseException) -> Exception:
     return DriverFailed(f"the driver raised {name}" + ("" if sentence == name else f": {sentence}"))
 
 
-def _finished(result: object) -> object:
+def _wait_for_call(result: object) -> object:
     """Return what a method of a blocking driver returned; raises `DriverFailed` for a coroutine."""
     if inspect.iscoroutine(result):
         result.close()

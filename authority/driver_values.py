@@ -21,7 +21,7 @@ import msgspec
 
 from .ports import Readback
 
-Plain = float | int | bool | str | None | list["Plain"] | dict[str, "Plain"]
+PlainValue = float | int | bool | str | None | list["PlainValue"] | dict[str, "PlainValue"]
 
 MOST_VALUES = 1_000_000
 MOST_RESULT_BYTES = 16 * 2**20
@@ -31,7 +31,7 @@ HIGHEST_FENCE = 2**53 - 1  # readers of JSON hold whole numbers exactly up to he
 _DEEPEST = 20
 
 
-class NoAnswer(Exception):
+class UnusableAnswer(Exception):
     """What came back is not what can be answered; the text says what came and what to do."""
 
 
@@ -49,8 +49,8 @@ class _Quantity(Protocol):
     def to(self, units: str) -> _Quantity: ...
 
 
-def plain(value: object, units: str | None = None) -> Plain:
-    """Return `value` as JSON has it, a quantity as its number in `units` if they are given; raises `NoAnswer`.
+def plain_value(value: object, units: str | None = None) -> PlainValue:
+    """Return `value` as JSON has it, a quantity as its number in `units` if they are given; raises `UnusableAnswer`.
 
     A number that is not finite is None: it is not known.
     """
@@ -64,7 +64,9 @@ def plain_text(text: str) -> str:
 
 def plain_fence(found: object) -> int:
     """Return the highest fence that a device says it has obeyed, 0 where that can be none."""
-    return found if type(found) is int and 0 <= found < HIGHEST_FENCE else 0
+    if type(found) is int and 0 <= found < HIGHEST_FENCE:
+        return found
+    return 0
 
 
 def sentence_of(error: BaseException) -> str:
@@ -79,21 +81,24 @@ def sentence_of(error: BaseException) -> str:
 
 
 def plain_result(value: object) -> msgspec.Raw:
-    """Return a command's result as the JSON that is sent on; raises `NoAnswer` for one that cannot be."""
-    encoded = msgspec.json.encode(plain(value))
+    """Return a command's result as the JSON that is sent on; raises `UnusableAnswer` for one that cannot be."""
+    encoded = msgspec.json.encode(plain_value(value))
     if len(encoded) > MOST_RESULT_BYTES:
-        raise NoAnswer(f"it answered {len(encoded)} bytes, but at most {MOST_RESULT_BYTES} can be answered")
+        raise UnusableAnswer(f"it answered {len(encoded)} bytes, but at most {MOST_RESULT_BYTES} can be answered")
     return msgspec.Raw(encoded)
 
 
 def plain_readback(found: object) -> Readback:
-    """Return a readback of plain values, its numbers None where they are not finite; raises `NoAnswer`."""
+    """Return a readback of plain values, its numbers None where they are not finite; raises `UnusableAnswer`."""
     if not isinstance(found, Readback):
-        raise NoAnswer(f"its readback is {shown(found)}, not a Readback")
+        raise UnusableAnswer(f"its readback is {value_in_sentence(found)}, not a Readback")
     units = _text_or_none(found.units, "units")
     tolerance = _number_or_none(found.tolerance, "tolerance", units)
+    moving = None
+    if found.moving is not None:
+        moving = _flag(found.moving, "moving")
     readback = Readback(
-        moving=None if found.moving is None else _flag(found.moving, "moving"),
+        moving=moving,
         connected=_flag(found.connected, "connected"),
         position=_number_or_none(found.position, "position", units),
         target=_number_or_none(found.target, "target", units),
@@ -105,42 +110,42 @@ def plain_readback(found: object) -> Readback:
     )
     size = len(msgspec.json.encode(readback))
     if size > MOST_READBACK_BYTES:
-        raise NoAnswer(f"its readback is {size} bytes long, but at most {MOST_READBACK_BYTES} can be shown")
+        raise UnusableAnswer(f"its readback is {size} bytes long, but at most {MOST_READBACK_BYTES} can be shown")
     return readback
 
 
 def _flag(value: object, name: str) -> bool:
-    found = plain(value)
+    found = plain_value(value)
     if isinstance(found, int | float) and found in (0, 1):
         return bool(found)
-    raise NoAnswer(f"its {name} is {shown(value)}, neither true nor false")
+    raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, neither true nor false")
 
 
 def _number_or_none(value: object, name: str, units: str | None) -> float | None:
-    found = plain(value, units)
+    found = plain_value(value, units)
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise NoAnswer(f"its {name} is {shown(value)}, which is no number")
+        raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, which is no number")
     return float(found)
 
 
 def _text_or_none(value: object, name: str) -> str | None:
-    found = plain(value)
+    found = plain_value(value)
     if found is None or isinstance(found, str):
         return found
-    raise NoAnswer(f"its {name} is {shown(value)}, which is no text")
+    raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, which is no text")
 
 
 def _scalars(values: object) -> dict[str, float | int | bool | str | None]:
     if not isinstance(values, Mapping):
-        raise NoAnswer(f"its values are {shown(values)}, not a table of readings")
+        raise UnusableAnswer(f"its values are {value_in_sentence(values)}, not a table of readings")
     scalars: dict[str, float | int | bool | str | None] = {}
     for name, value in values.items():
-        key = plain(name)
-        found = plain(value)
+        key = plain_value(name)
+        found = plain_value(value)
         if isinstance(found, list | dict):
-            raise NoAnswer(f"its reading {key} is {shown(value)}, which is no single value")
+            raise UnusableAnswer(f"its reading {key} is {value_in_sentence(value)}, which is no single value")
         scalars[str(key)] = found
     return scalars
 
@@ -152,9 +157,9 @@ class _Conversion:
         self._units = units
         self._made = 0
 
-    def plain(self, value: object, depth: int) -> Plain:
+    def plain(self, value: object, depth: int) -> PlainValue:
         if depth > _DEEPEST:
-            raise NoAnswer("it answered something that contains itself, or is too deep")
+            raise UnusableAnswer("it answered something that contains itself, or is too deep")
         match value:
             case None | bool():
                 return value
@@ -182,7 +187,7 @@ class _Conversion:
                 return f"{type(value).__name__}: {sentence_of(value)}"
         return self._foreign(value, depth)
 
-    def _foreign(self, value: object, depth: int) -> Plain:
+    def _foreign(self, value: object, depth: int) -> PlainValue:
         if _is_quantity(value):
             return self._of_quantity(value, depth)
         if _is_array(value):
@@ -206,34 +211,40 @@ class _Conversion:
             case SupportsFloat() if not callable(value):
                 return self.plain(float(value), depth)
         advice = "name one of its attributes, such as .get or .value"
-        raise NoAnswer(f"it answered {shown(value)}, which cannot be sent on: {advice}")
+        raise UnusableAnswer(f"it answered {value_in_sentence(value)}, which cannot be sent on: {advice}")
 
     def _key(self, key: object, depth: int) -> str:
-        return key if type(key) is str and key.isascii() else str(_Conversion(None).plain(key, depth + 1))
+        if type(key) is str and key.isascii():
+            return key
+        return str(_Conversion(None).plain(key, depth + 1))
 
-    def _of_array(self, value: _Array, depth: int) -> Plain:
+    def _of_array(self, value: _Array, depth: int) -> PlainValue:
         self._count(value.size)
         if getattr(value.dtype, "kind", None) == "M":  # dates: their list would be of numbers since 1970
-            return plain_text(str(value)) if value.size == 1 else self.plain([str(one) for one in _items(value)], depth)
+            if value.size == 1:
+                return plain_text(str(value))
+            return self.plain([str(one) for one in _items(value)], depth)
         found = value.tolist()
         if type(found) is type(value):  # a float wider than Python's
-            return self.plain(float(value), depth) if isinstance(value, SupportsFloat) else None
+            if isinstance(value, SupportsFloat):
+                return self.plain(float(value), depth)
+            return None
         self._made -= value.size  # they are counted again one list at a time
         return self.plain(found, depth + 1)
 
-    def _of_quantity(self, value: _Quantity, depth: int) -> Plain:
+    def _of_quantity(self, value: _Quantity, depth: int) -> PlainValue:
         if self._units is None:
             return {"value": self.plain(value.magnitude, depth + 1), "units": plain_text(str(value.units))}
         try:
             return self.plain(value.to(self._units).magnitude, depth + 1)
         except Exception as wrong:  # pint's own errors, which need no import of pint this way
-            text = f"it answered {shown(value)}, which cannot be had in {self._units}: {sentence_of(wrong)}"
-            raise NoAnswer(text) from wrong
+            text = f"it answered {value_in_sentence(value)}, which cannot be had in {self._units}: {sentence_of(wrong)}"
+            raise UnusableAnswer(text) from wrong
 
     def _count(self, values: int) -> None:
         self._made += values
         if self._made > MOST_VALUES:
-            raise NoAnswer(f"it answered {self._made} values, but at most {MOST_VALUES} can be answered")
+            raise UnusableAnswer(f"it answered {self._made} values, but at most {MOST_VALUES} can be answered")
 
 
 def _is_plain_number(value: object) -> TypeGuard[float]:
@@ -243,7 +254,7 @@ def _is_plain_number(value: object) -> TypeGuard[float]:
     return type(value) is float and math.isfinite(value)
 
 
-def _whole(value: int) -> Plain:
+def _whole(value: int) -> PlainValue:
     """Return a whole number of 64 bits as it is; what is larger is told as a float, as most readers of JSON have it."""
     number = int(value)
     if -(2**63) <= number < 2**64:
@@ -251,7 +262,7 @@ def _whole(value: int) -> Plain:
     try:
         return float(number)
     except OverflowError:
-        raise NoAnswer("it answered a whole number that is too large to be sent on") from None
+        raise UnusableAnswer("it answered a whole number that is too large to be sent on") from None
 
 
 def _items(value: object) -> list[object]:
@@ -270,10 +281,12 @@ def _ascii(raw: bytes) -> str:
     try:
         return raw.decode("ascii")
     except UnicodeDecodeError:
-        raise NoAnswer(f"it answered {len(raw)} bytes that are no text: name what makes numbers of them") from None
+        raise UnusableAnswer(
+            f"it answered {len(raw)} bytes that are no text: name what makes numbers of them"
+        ) from None
 
 
-def shown(value: object) -> str:
+def value_in_sentence(value: object) -> str:
     """Return a value for a sentence: its type and, where it can be had, how it begins."""
     try:
         text = " ".join(plain_text(repr(value)).split())

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Protocol
 
 BACKLOG_BYTES = 1024 * 1024
-SLICE = 32  # writes of some 10 µs each
-SIGN_OF_LIFE_S = 5.0
-LOOK_FOR_QUIET_S = 0.5
+BYTES_PER_LOOP_TURN = 32  # writes of some 10 µs each
+KEEPALIVE_INTERVAL_S = 5.0
+QUIET_CHECK_INTERVAL_S = 0.5
 
 
 class Message:
@@ -31,7 +31,10 @@ class Message:
     @cached_property
     def frame(self) -> bytes:
         """The server-sent event."""
-        head = b"" if self.seq is None else b"id: %d\n" % self.seq
+        if self.seq is None:
+            head = b""
+        else:
+            head = b"id: %d\n" % self.seq
         return b"%sevent: %s\ndata: %s\n\n" % (head, self._event.encode(), self._data)
 
     @cached_property
@@ -78,7 +81,7 @@ class Connection(Protocol):
         """Return how many bytes are not sent yet."""
 
 
-class Listener:
+class Subscriber:
     """Somebody who listens: first to what `begin` gives, then to what happened after the number `after`."""
 
     def __init__(
@@ -154,9 +157,9 @@ class Hub:
     def __init__(self, sign_of_life: Callable[[], Message]) -> None:
         """Begin with nobody; who has heard nothing for a while gets a `sign_of_life`."""
         self._sign_of_life = sign_of_life
-        self._listeners: dict[Listener, None] = {}
+        self._listeners: dict[Subscriber, None] = {}
         self._pending: list[Message] = []
-        self._quiet: list[Listener] = []
+        self._quiet: list[Subscriber] = []
         self._round: Iterator[None] | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._ended = False
@@ -165,16 +168,16 @@ class Hub:
         """Whether anybody listens."""
         return bool(self._listeners)
 
-    def add(self, listener: Listener, after: int) -> None:
+    def add(self, listener: Subscriber, after: int) -> None:
         """Give a listener what happens after the sequence number `after`."""
         listener.hold_from(after)
         self._listeners[listener] = None
         if self._ended:
             listener.close()
         elif self._looking is None:
-            self._look_later()
+            self._schedule_quiet_check()
 
-    def leave(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Subscriber) -> None:
         """Forget a listener."""
         self._listeners.pop(listener, None)
 
@@ -197,13 +200,13 @@ class Hub:
     def _begin_round(self) -> None:
         if self._round is None:
             self._round = self._deliveries()
-            asyncio.get_running_loop().call_soon(self._serve_a_slice)
+            asyncio.get_running_loop().call_soon(self._write_batch)
 
-    def _serve_a_slice(self) -> None:
+    def _write_batch(self) -> None:
         assert self._round is not None
-        served = sum(1 for _ in islice(self._round, SLICE))
-        if served == SLICE:
-            asyncio.get_running_loop().call_soon(self._serve_a_slice)
+        served = sum(1 for _ in islice(self._round, BYTES_PER_LOOP_TURN))
+        if served == BYTES_PER_LOOP_TURN:
+            asyncio.get_running_loop().call_soon(self._write_batch)
         else:
             self._round = None
 
@@ -224,16 +227,16 @@ class Hub:
                     listener.deliver(batch, clock())
                     yield
 
-    def _look_later(self) -> None:
-        self._looking = asyncio.get_running_loop().call_later(LOOK_FOR_QUIET_S, self._look_for_quiet)
+    def _schedule_quiet_check(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(QUIET_CHECK_INTERVAL_S, self._close_quiet_streams)
 
-    def _look_for_quiet(self) -> None:
+    def _close_quiet_streams(self) -> None:
         """Give a sign of life to those who have heard nothing for so long."""
         self._looking = None
         if not self._listeners:
             return
-        heard_before = asyncio.get_running_loop().time() - SIGN_OF_LIFE_S
+        heard_before = asyncio.get_running_loop().time() - KEEPALIVE_INTERVAL_S
         self._quiet = [one for one in self._listeners if one.has_begun and one.quiet_since <= heard_before]
         if self._quiet:
             self._begin_round()
-        self._look_later()
+        self._schedule_quiet_check()

@@ -15,12 +15,12 @@ from .core.messages import CommandFinished
 from .core.model import Outcome
 from .ports import CommandRow, Store
 
-KEPT_IN_MEMORY = 10_000
-KEPT_BYTES_IN_MEMORY = 32 * 2**20
-MOST_KEPT_RESULT_BYTES = 64 * 2**10
+REPLIES_IN_MEMORY = 10_000
+REPLY_BYTES_IN_MEMORY = 32 * 2**20
+LARGEST_KEPT_RESULT_BYTES = 64 * 2**10
 
 
-class Call:
+class JournalCall:
     """One control command from its acceptance to its reply. `digest` is None where no idempotency key came with it."""
 
     def __init__(self, key: str, command_id: str, equipment: str, digest: bytes | None) -> None:
@@ -53,10 +53,10 @@ class Journal:
     def __init__(self, store: Store) -> None:
         """Begin with what the store knows."""
         self._store = store
-        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._calls: OrderedDict[str, JournalCall] = OrderedDict()
         self._bytes = 0  # of the replies of these calls
 
-    def find(self, key: str) -> Call | None:
+    def find(self, key: str) -> JournalCall | None:
         """Return the call recorded under a client's key, of this run or of an earlier one."""
         call = self._calls.get(key)
         if call is not None:
@@ -64,17 +64,20 @@ class Journal:
         row = self._store.command(key)
         if row is None:
             return None
-        told = msgspec.json.decode(row.reply, type=_Reply) if row.reply is not None else _Reply()
-        call = Call(key, told.command_id, told.equipment_id, row.digest)
+        if row.reply is not None:
+            told = msgspec.json.decode(row.reply, type=_Reply)
+        else:
+            told = _Reply()
+        call = JournalCall(key, told.command_id, told.equipment_id, row.digest)
         call.reply = row.reply
         call.over.set()
         return call
 
-    def open(self, call: Call) -> None:
+    def open(self, call: JournalCall) -> None:
         """Remember a call that was accepted."""
         self._calls[call.key] = call
 
-    def conclude(self, call: Call, reply: bytes) -> None:
+    def conclude(self, call: JournalCall, reply: bytes) -> None:
         """Let who waits have the reply: it is on disk, as far as it is kept there."""
         if self._calls.get(call.key) is call:
             self._bytes += len(reply)
@@ -82,11 +85,11 @@ class Journal:
         call.conclude(reply)
         self.trim()
 
-    def get(self, key: str) -> Call | None:
+    def get(self, key: str) -> JournalCall | None:
         """Return a call of this run."""
         return self._calls.get(key)
 
-    def drop(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         """Forget a call: it was refused, or it has no client's key and is over."""
         call = self._calls.pop(key, None)
         if call is not None and call.reply is not None:
@@ -103,36 +106,40 @@ class Journal:
             return
         for call in list(self._calls.values()):
             if call.over.is_set():
-                self.drop(call.key)
+                self.remove(call.key)
                 if not self._is_too_much():
                     return
 
     def _is_too_much(self) -> bool:
-        return len(self._calls) > KEPT_IN_MEMORY or self._bytes > KEPT_BYTES_IN_MEMORY
+        return len(self._calls) > REPLIES_IN_MEMORY or self._bytes > REPLY_BYTES_IN_MEMORY
 
 
-def row(call: Call, at: float, reply: bytes | None) -> CommandRow | None:
+def journal_row(call: JournalCall, at: float, reply: bytes | None) -> CommandRow | None:
     """Return what the store keeps of a call, if it bears a client's key."""
-    return None if call.digest is None else CommandRow(call.key, call.digest, at, reply)
+    if call.digest is None:
+        return None
+    return CommandRow(call.key, call.digest, at, reply)
 
 
-def reply(call: Call, event: CommandFinished, timestamp: str) -> bytes:
+def reply_of(call: JournalCall, event: CommandFinished, timestamp: str) -> bytes:
     """Return the reply to a command, byte for byte as it is answered now and whenever it is asked for again."""
     return _encoded(call, event, timestamp, call.data if event.outcome is Outcome.DONE else None, event.error)
 
 
-def kept_reply(call: Call, event: CommandFinished, timestamp: str, whole: bytes) -> bytes:
+def kept_reply(call: JournalCall, event: CommandFinished, timestamp: str, whole: bytes) -> bytes:
     """Return what of a reply is kept on disk: all of it, or where its data is too large, a sentence in their place."""
-    if call.data is None or len(call.data) <= MOST_KEPT_RESULT_BYTES:
+    if call.data is None or len(call.data) <= LARGEST_KEPT_RESULT_BYTES:
         return whole
     sentence = (
         f"{call.equipment} has done it, but its answer of {len(call.data)} bytes is not kept any more: what is larger "
-        f"than {MOST_KEPT_RESULT_BYTES} bytes is only for who waits for it"
+        f"than {LARGEST_KEPT_RESULT_BYTES} bytes is only for who waits for it"
     )
     return _encoded(call, event, timestamp, None, sentence)
 
 
-def _encoded(call: Call, event: CommandFinished, timestamp: str, data: msgspec.Raw | None, error: str | None) -> bytes:
+def _encoded(
+    call: JournalCall, event: CommandFinished, timestamp: str, data: msgspec.Raw | None, error: str | None
+) -> bytes:
     return msgspec.json.encode(
         {
             "command_id": call.command_id,

@@ -50,7 +50,10 @@ class OutsideMotion:
 
     def command_ended(self, found: Readback) -> None:
         """Begin from where a command of ours left it; what still moves by our order, nobody else moved."""
-        self._rested_at = None if found.moving else found.position
+        if found.moving:
+            self._rested_at = None
+        else:
+            self._rested_at = found.position
 
     def seen(self, found: Readback, now: float) -> float | None:
         """Return the position if it was reached with no command of ours: when that begins, and once at rest again."""
@@ -68,7 +71,10 @@ class OutsideMotion:
             return None
         # What trembles without end is told ever more rarely; where it rests is told in the end.
         trembles = now - self._quiet_until < _LONGEST_QUIET_S
-        self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S) if trembles else _QUIET_S
+        if trembles:
+            self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S)
+        else:
+            self._quiet_s = _QUIET_S
         self._quiet_until = now + self._quiet_s
         self._goes_on = found.moving is True
         self._rested_at = position

@@ -162,7 +162,7 @@ class StoredStateUnreadable(Exception):
     """What the store remembers cannot be understood; the text names the row."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class StoredState(msgspec.Struct, frozen=True):
     """What a store remembered when the authority starts."""
 
     seq: int
@@ -174,7 +174,7 @@ class Kept(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Where entries and events survive. `write` is called from one thread, the rest from the loop's."""
 
-    def load(self) -> Kept:
+    def load(self) -> StoredState:
         """Return all entries, the last sequence number and the last event's time."""
 
     def write(self, batch: Batch) -> None:

@@ -18,11 +18,11 @@ from .api.acceptor import Acceptor
 from .api.app import make_app
 from .api.connection_limits import ConnectionLimits
 from .api.http_protocol import protocol_within
-from .api.identity import SessionIds
-from .api.websocket import Listener
+from .api.session_ids import SessionIds
+from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
-from .holding import Held, InUse, hold, hold_device
+from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -33,7 +33,7 @@ log = logging.getLogger("motorlock")
 LINGER_S = 3
 EXIT_STORE_FAILED = 70
 # Another program has the database, or the disk is full or in trouble: a later start may succeed.
-_MAY_PASS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_MAY_RESOLVE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
 
@@ -42,37 +42,40 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; `announce` gets the address once it answers. Returns the exit status."""
     with contextlib.ExitStack() as held:
         try:
-            for handle in _hold_all(settings):
+            for handle in _lock_everything(settings):
                 held.callback(handle.close)
             store = SqliteStore(settings.data / "motorlock.sqlite3")
             sock = held.enter_context(_bind(settings.host, settings.port))
-        except (InUse, sqlite3.Error, OSError, UnicodeError) as error:
+        except (AlreadyInUse, sqlite3.Error, OSError, UnicodeError) as error:
             if isinstance(error, sqlite3.Error) and _may_pass(error):
-                log.critical(_why(settings, error))
+                log.critical(_bind_failure_sentence(settings, error))
                 return EXIT_STORE_FAILED
-            raise Misconfigured(_why(settings, error)) from None
+            raise Misconfigured(_bind_failure_sentence(settings, error)) from None
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
                 return runner.run(_serve(settings, store, sock, announce))
             except StoredStateUnreadable as error:
-                raise Misconfigured(_why(settings, error)) from None
+                raise Misconfigured(_bind_failure_sentence(settings, error)) from None
 
 
 def _may_pass(error: sqlite3.Error) -> bool:
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in _MAY_PASS
+    return code is not None and code & _PRIMARY_CODE in _MAY_RESOLVE
 
 
-def _hold_all(settings: Settings) -> list[Held]:
+def _lock_everything(settings: Settings) -> list[Held]:
     """Make sure that no other authority of this machine has the same data or the same device."""
     settings.data.mkdir(parents=True, exist_ok=True)
-    held = [hold(settings.data / "authority.lock", f"The data directory {settings.data}")]
-    return held + [hold_device(address, a.id) for a in settings.apparatus if (address := a.driver.address) is not None]
+    held = [lock_file(settings.data / "authority.lock", f"The data directory {settings.data}")]
+    return held + [lock_device(address, a.id) for a in settings.apparatus if (address := a.driver.address) is not None]
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if ":" in host:
+        family = socket.AF_INET6
+    else:
+        family = socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     if sys.platform != "win32":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,8 +89,8 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _why(settings: Settings, error: Exception) -> str:
-    if isinstance(error, InUse):
+def _bind_failure_sentence(settings: Settings, error: Exception) -> str:
+    if isinstance(error, AlreadyInUse):
         return str(error)
     if isinstance(error, StoredStateUnreadable):
         return f"The data in {settings.data} cannot be used: {error}; restore a backup."
@@ -95,7 +98,10 @@ def _why(settings: Settings, error: Exception) -> str:
         return f"The data in {settings.data} cannot be used: {error}."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
-    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror
+    else:
+        reason = str(error)
     return f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port."
 
 
@@ -118,13 +124,16 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
 
     clock = SystemClock(not_before=store.load().wall)
     workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.apparatus}
+    on_written = None
+    if settings.options.log_events:
+        on_written = _log_locks
     service = Service(
         store,
         clock,
         workers,
         {a.id: a.policy for a in settings.apparatus},
         history_days=settings.history_days,
-        on_written=_log_locks if settings.options.log_events else None,
+        on_written=on_written,
         on_failure=on_failure,
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
@@ -145,7 +154,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         timeout_graceful_shutdown=LINGER_S,
         server_header=False,
         proxy_headers=False,
-        ws=Listener,
+        ws=WebSocketProtocol,
         ws_max_size=4096,
         ws_per_message_deflate=False,
         # No pings of uvicorn's own: it closes who does not answer, and a laptop that sleeps is silent, not dead.
@@ -160,7 +169,7 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     service.start()
     with contextlib.suppress(StoreFailed):
         # What the recovery decided is on disk before the doors open, so that nobody asks for an outcome in between.
-        await service.settled()
+        await service.wait_until_committed()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ended.wait())
     ending = asyncio.create_task(_end_after_failure(service, failed, ended))
@@ -176,7 +185,9 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         await serving
         waiting.cancel()
         ending.cancel()
-    return 0 if service.failure is None else EXIT_STORE_FAILED
+    if service.failure is None:
+        return 0
+    return EXIT_STORE_FAILED
 
 
 async def _end_after_failure(service: Service, failed: asyncio.Event, ended: asyncio.Event) -> None:
@@ -194,7 +205,10 @@ def _raise_descriptor_limit() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if hard == resource.RLIM_INFINITY:
+        wanted = DESCRIPTORS
+    else:
+        wanted = min(hard, DESCRIPTORS)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

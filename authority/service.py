@@ -18,17 +18,16 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from . import journal as j
-from .agenda import Agenda
+from . import journal
 from .codec import Views, encode_event
 from .committer import Committer, StoreFailed
-from .core import clocks, waiting
-from .core import messages as m
-from .core.evolve import restarted
-from .core.model import Drain, Equipment, EquipmentId, How, Outcome, Policy, Session, SessionId, Table
+from .core import clocks, messages, waiting
+from .core.evolve import session_after_restart
+from .core.model import Drain, Equipment, EquipmentId, Outcome, Policy, RestMethod, Session, SessionId, Table
 from .core.refusals import Refusal
-from .core.rules import work_out
+from .core.rules import compute_step
 from .core.step import Step
+from .deadlines import DeadlineScheduler
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store, StoredStateUnreadable
 from .retention import Retention
@@ -36,9 +35,10 @@ from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
 log = logging.getLogger("motorlock")
-RETRY_STOP_S, LONGEST_RETRY_S = 0.5, 16.0
+RETRY_STOP_S = 0.5
+LONGEST_RETRY_S = 16.0
 REST_AFTER_FAILURE_S = 60.0
-TOLD_AFTER_FAILURE_S = 10.0
+NOTIFY_AFTER_FAILURE_S = 10.0
 STORE_ERRORS = (sqlite3.Error, OSError)
 
 Found = TypeVar("Found")
@@ -76,7 +76,7 @@ class Service:
         self.ending = False
         self._store = store
         self._on_failure = on_failure
-        self._journal = j.Journal(store)
+        self._journal = journal.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
         self._stoppers: dict[EquipmentId, str] = {}
@@ -86,9 +86,9 @@ class Service:
         self._load(kept.equipment, kept.sessions, policies)
         self.committer = Committer(store, self._fail, on_written)
         self._retention = Retention(
-            store, clock, self.committer.in_writer, history_days=history_days, last_event_at=kept.wall
+            store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
         )
-        self._agenda: Agenda[Key] = Agenda(clock, self._due_at, self._look)
+        self._agenda: DeadlineScheduler[Key] = DeadlineScheduler(clock, self._due_at, self._check_deadline)
 
     def sign_of_life(self) -> Message:
         """Return what a quiet stream gets."""
@@ -100,10 +100,13 @@ class Service:
         now = self.clock.now()
         for key, policy in policies.items():
             body = equipment.get(key)
-            known = Equipment(id=key) if body is None else _decoded(body, Equipment, f"equipment {key}")
+            if body is None:
+                known = Equipment(id=key)
+            else:
+                known = _decoded(body, Equipment, f"equipment {key}")
             self.table.put(msgspec.structs.replace(known, policy=policy))
         for name, body in sessions.items():
-            session = restarted(_decoded(body, Session, f"session {name}"), now)
+            session = session_after_restart(_decoded(body, Session, f"session {name}"), now)
             known_only = tuple(k for k in session.equipment if k in policies)
             self.table.put(msgspec.structs.replace(session, equipment=known_only))
 
@@ -111,17 +114,17 @@ class Service:
         """Recover, and begin to act."""
         for worker in self.workers.values():
             worker.start(self)
-        for e in list(self.table.all_equipment()):
-            was_running = e.running is not None
-            self.apply(m.Recover(equipment=e.id))
+        for equipment in list(self.table.all_equipment()):
+            was_running = equipment.running is not None
+            self.apply(messages.Recover(equipment=equipment.id))
             if was_running:
-                self._spawn(self._halt_first(e.id))
-            elif e.drain is not None and e.drain.stop_owed:
-                self._spawn(self._halt(e.id, e.drain))
-            elif e.moving and e.lock is not None and e.lock.has_driven:
-                self._left_moving.add(e.id)
-        for s in list(self.table.all_sessions()):
-            self._agenda.plan(("session", s.id))
+                self._spawn(self._stop_after_restart(equipment.id))
+            elif equipment.drain is not None and equipment.drain.stop_owed:
+                self._spawn(self._deliver_stop(equipment.id, equipment.drain))
+            elif equipment.moving and equipment.lock is not None and equipment.lock.has_driven:
+                self._left_moving.add(equipment.id)
+        for session in list(self.table.all_sessions()):
+            self._agenda.schedule(("session", session.id))
         self._spawn(self._retention.run())
 
     async def close(self) -> None:
@@ -130,11 +133,11 @@ class Service:
         await self.stop_all("the authority is ending")
         with contextlib.suppress(StoreFailed):
             # What was stopped gets its outcome, and who waits for it the reply.
-            await self.settled()
-            await asyncio.gather(*(w.ended() for w in self.workers.values()))
-            await self.settled()
+            await self.wait_until_committed()
+            await asyncio.gather(*(w.wait_until_command_ended() for w in self.workers.values()))
+            await self.wait_until_committed()
         self.hub.close()
-        self._agenda.end()
+        self._agenda.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -149,12 +152,14 @@ class Service:
         await asyncio.gather(*(self.stop(key, None, None, reason) for key in busy))
 
     def _is_active(self, key: EquipmentId) -> bool:
-        e = self.table.equipment(key)
-        return e is not None and (e.moving or e.running is not None or self.workers[key].readback.moving is True)
+        equipment = self.table.equipment(key)
+        return equipment is not None and (
+            equipment.moving or equipment.running is not None or self.workers[key].readback.moving is True
+        )
 
     # deciding
 
-    def apply(self, request: m.Request) -> tuple[m.Event, ...]:
+    def apply(self, request: messages.Request) -> tuple[messages.Event, ...]:
         """Decide `request` on the newest state and let it have happened; raises a `Refusal`.
 
         The caller tells nobody before `settled` has returned.
@@ -162,9 +167,9 @@ class Service:
         if self.failure is not None:
             raise StoreFailed from self.failure
         try:
-            step = work_out(self.table, request, self.clock.now())
+            step = compute_step(self.table, request, self.clock.now())
         except Refusal:
-            if not isinstance(request, m.Tick | m.Seen):
+            if not isinstance(request, messages.TimerTick | messages.SignOfLife):
                 self._after_refusal(request)
             raise
         except Exception as bug:
@@ -174,7 +179,7 @@ class Service:
         except Exception as bug:
             raise self._refused_for(bug, request) from bug
         try:
-            self._take(step, written)
+            self._apply_step(step, written)
         except StoreFailed:
             raise
         except Exception as bug:
@@ -182,39 +187,46 @@ class Service:
             raise StoreFailed from bug
         return tuple(step.events)
 
-    def _refused_for(self, bug: Exception, request: m.Request) -> Exception:
+    def _refused_for(self, bug: Exception, request: messages.Request) -> Exception:
         """Return what a request gets that failed before anything of it was applied: it alone, where a client asked it.
 
         What the authority asks of itself must not fail in silence: then what moves is stopped, and the process ends.
         """
-        if isinstance(request, m.Tick | m.Finish | m.Moved | m.RaiseFence | m.Recover):
+        if isinstance(
+            request,
+            messages.TimerTick
+            | messages.FinishCommand
+            | messages.MotionReport
+            | messages.RaiseFence
+            | messages.Recover,
+        ):
             self._fail(bug)
             return StoreFailed()
         log.error("a request of the kind %s was refused, because it failed", type(request).__name__, exc_info=bug)
         return RequestFailed(type(request).__name__)
 
-    def _after_refusal(self, request: m.Request) -> None:
+    def _after_refusal(self, request: messages.Request) -> None:
         """Let happen what was due anyway, for the refusal may tell of it; who asks in vain has spoken all the same."""
         equipment = getattr(request, "equipment", None)
         if equipment is not None and self.table.equipment(equipment) is not None:
-            self.apply(m.Tick(equipment=equipment, session=getattr(request, "session", None)))
-        if isinstance(request, m.OfSession) and not isinstance(request, m.ForceRelease):
-            self._hear(request.session)
+            self.apply(messages.TimerTick(equipment=equipment, session=getattr(request, "session", None)))
+        if isinstance(request, messages.SessionRequest) and not isinstance(request, messages.ForceRelease):
+            self._record_sign_of_life(request.session)
 
-    def _hear(self, session: SessionId) -> None:
+    def _record_sign_of_life(self, session: SessionId) -> None:
         if self.table.session(session) is not None:
-            self.apply(m.Seen(session=session))
+            self.apply(messages.SignOfLife(session=session))
 
-    async def ask(self, request: m.Request) -> tuple[m.Event, ...]:
+    async def apply_and_wait(self, request: messages.Request) -> tuple[messages.Event, ...]:
         """Decide `request` and return its events once they are on disk; a refusal too may rest on what is not yet."""
         try:
             return self.apply(request)
         finally:
-            await self.committer.settled()
+            await self.committer.wait_until_committed()
 
-    async def settled(self) -> None:
+    async def wait_until_committed(self) -> None:
         """Return once everything decided so far may be told."""
-        await self.committer.settled()
+        await self.committer.wait_until_committed()
 
     def _encoded(self, step: Step) -> Batch:
         """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
@@ -223,23 +235,28 @@ class Service:
         for event in step.events:
             if event.stored:
                 seq = self.seq + len(batch.events) + 1
-                key = event.equipment if isinstance(event, m.EquipmentEvent) else None
+                key = None
+                if isinstance(event, messages.EquipmentEvent):
+                    key = event.equipment
                 body = encode_event(event, seq, shown, None if key is None else self.workers[key].readback)
                 session: SessionId | None = getattr(event, "session", None)
                 batch.events.append(EventRow(seq, event.at, key, session, body))
         if batch.events:
-            for key, e in step.table.equipment_changed.items():
-                batch.equipment[key] = msgspec.json.encode(e)
+            for key, equipment in step.table.equipment_changed.items():
+                batch.equipment[key] = msgspec.json.encode(equipment)
             for name, session_entry in step.table.sessions_changed.items():
-                batch.sessions[name] = None if session_entry is None else msgspec.json.encode(session_entry)
+                if session_entry is None:
+                    batch.sessions[name] = None
+                else:
+                    batch.sessions[name] = msgspec.json.encode(session_entry)
         return batch
 
-    def _take(self, step: Step, written: Batch) -> None:
+    def _apply_step(self, step: Step, written: Batch) -> None:
         self.table.absorb(step.table)
         rows = iter(written.events)
         if written.events:
             shown = self.views.time(step.now)
-            batch = self.committer.open()
+            batch = self.committer.open_batch()
             for event in step.events:
                 if event.stored:
                     row = next(rows)
@@ -247,112 +264,124 @@ class Service:
                     batch.events.append(row)
                     if self.hub:
                         self._push(row.seq, row.body, row.equipment)
-                    if isinstance(event, m.EquipmentEvent):
-                        self._act(event, shown)
-            batch = self.committer.open()
+                    if isinstance(event, messages.EquipmentEvent):
+                        self._actuate(event, shown)
+            batch = self.committer.open_batch()
             batch.equipment.update(written.equipment)
             batch.sessions.update(written.sessions)
         if self.hub:
-            self._show(step.events)
-        self._plan(step.events)
+            self._push_status_changes(step.events)
+        self._schedule_deadlines(step.events)
 
-    def _show(self, events: list[m.Event]) -> None:
+    def _push_status_changes(self, events: list[messages.Event]) -> None:
         """Push how equipment stands now where no event of its own tells it: a countdown began, a holder fell silent."""
         for event in events:
-            if isinstance(event, m.SessionSuspect | m.SessionResumed) or (
-                isinstance(event, m.SessionSeen) and event.busy is not None
+            if isinstance(event, messages.SessionSuspect | messages.SessionResumed) or (
+                isinstance(event, messages.SessionSeen) and event.busy is not None
             ):
                 session = self.table.session(event.session)
                 for key in session.equipment if session is not None else ():
                     message = Message("status", msgspec.json.encode(self.status(key)))
-                    self.committer.then(partial(self.hub.publish, message))
+                    self.committer.call_when_committed(partial(self.hub.publish, message))
 
     def _push(self, seq: int, body: bytes, key: str | None) -> None:
-        status = b"null" if key is None else msgspec.json.encode(self.status(EquipmentId(key)))
+        if key is None:
+            status = b"null"
+        else:
+            status = msgspec.json.encode(self.status(EquipmentId(key)))
         message = Message("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
-        self.committer.then(partial(self.hub.publish, message))
+        self.committer.call_when_committed(partial(self.hub.publish, message))
 
-    def _act(self, event: m.EquipmentEvent, shown: str) -> None:
+    def _actuate(self, event: messages.EquipmentEvent, shown: str) -> None:
         """Do what an event asks of the driver or of a waiting caller."""
         worker = self.workers[event.equipment]
         match event:
-            case m.CommandStarted(command=command):
+            case messages.CommandStarted(command=command):
                 self._stoppers.pop(event.equipment, None)
                 call = self._journal.get(command.key)
-                record = None if call is None else j.row(call, event.at, None)
+                record = None
+                if call is not None:
+                    record = journal.journal_row(call, event.at, None)
                 if record is not None:
-                    self.committer.open().commands.append(record)
-                stops = worker.stops if call is None else call.stops
-                self.committer.then(lambda: worker.run(command, stops))
-            case m.CommandFinished():
-                self._conclude(event, shown)
-            case m.LockDraining(drain=drain) if drain.how is How.STOP and drain.stop_owed:
+                    self.committer.open_batch().commands.append(record)
+                if call is None:
+                    stops = worker.stops
+                else:
+                    stops = call.stops
+                self.committer.call_when_committed(lambda: worker.run(command, stops))
+            case messages.CommandFinished():
+                self._conclude_command(event, shown)
+            case messages.LockDraining(drain=drain) if drain.how is RestMethod.STOP and drain.stop_owed:
                 # The stop goes out at once: it harms nobody if the commit behind it should fail.
-                self._spawn(self._halt(event.equipment, drain))
-            case m.HolderGone() if self._is_active(event.equipment):
-                self._spawn(self._halt(event.equipment, None))
+                self._spawn(self._deliver_stop(event.equipment, drain))
+            case messages.HolderGone() if self._is_active(event.equipment):
+                self._spawn(self._deliver_stop(event.equipment, None))
             case _:
                 pass
 
-    def _conclude(self, event: m.CommandFinished, shown: str) -> None:
+    def _conclude_command(self, event: messages.CommandFinished, shown: str) -> None:
         call = self._journal.get(event.key)
         if call is None:
             # Accepted in an earlier run: only its row knows of it.
             record = self._read(partial(self._store.command, event.key))
             if record is None:
                 return
-            call = j.Call(event.key, event.command_id, event.equipment, record.digest)
-        whole = j.reply(call, event, shown)
-        record = j.row(call, event.at, j.kept_reply(call, event, shown, whole))
+            call = journal.JournalCall(event.key, event.command_id, event.equipment, record.digest)
+        whole = journal.reply_of(call, event, shown)
+        record = journal.journal_row(call, event.at, journal.kept_reply(call, event, shown, whole))
         if record is not None:
-            self.committer.open().commands.append(record)
-        self.committer.then(partial(self._journal.conclude, call, whole))
+            self.committer.open_batch().commands.append(record)
+        self.committer.call_when_committed(partial(self._journal.conclude, call, whole))
         if call.digest is None:
-            self._journal.drop(call.key)
+            self._journal.remove(call.key)
 
-    def _plan(self, events: list[m.Event]) -> None:
+    def _schedule_deadlines(self, events: list[messages.Event]) -> None:
         for event in events:
-            if isinstance(event, m.LockUsed) or (isinstance(event, m.SessionSeen) and event.busy is None):
+            if isinstance(event, messages.LockUsed) or (isinstance(event, messages.SessionSeen) and event.busy is None):
                 continue  # they only put deadlines off
-            if isinstance(event, m.EquipmentEvent):
-                self._agenda.plan(("equipment", event.equipment))
+            if isinstance(event, messages.EquipmentEvent):
+                self._agenda.schedule(("equipment", event.equipment))
                 if event.session is not None:
-                    self._agenda.plan(("session", event.session))
-            elif isinstance(event, m.SessionEvent):
+                    self._agenda.schedule(("session", event.session))
+            elif isinstance(event, messages.SessionEvent):
                 session = self.table.session(event.session)
                 if session is None:
-                    self._agenda.forget(("session", event.session))
+                    self._agenda.cancel(("session", event.session))
                 else:
-                    self._agenda.plan(("session", event.session))
+                    self._agenda.schedule(("session", event.session))
                 for key in session.equipment if session is not None else ():
-                    self._agenda.plan(("equipment", key))
+                    self._agenda.schedule(("equipment", key))
 
     def _due_at(self, key: Key) -> float | None:
         kind, name = key
         if kind == "equipment":
-            e = self.table.equipment(EquipmentId(name))
-            return None if e is None else waiting.equipment_due(self.table, e)
-        s = self.table.session(SessionId(name))
-        return None if s is None else clocks.session_due(self.table, s)
+            equipment = self.table.equipment(EquipmentId(name))
+            if equipment is None:
+                return None
+            return waiting.equipment_due(self.table, equipment)
+        session = self.table.session(SessionId(name))
+        if session is None:
+            return None
+        return clocks.session_due(self.table, session)
 
-    def _look(self, key: Key) -> None:
+    def _check_deadline(self, key: Key) -> None:
         if self.failure is not None:
             return
         kind, name = key
         try:
             if kind == "session":
                 session = self.table.session(SessionId(name))
-                self.apply(m.Tick(session=SessionId(name)))
+                self.apply(messages.TimerTick(session=SessionId(name)))
                 for wanted in session.equipment if session is not None else ():
-                    self.apply(m.Tick(equipment=wanted))
+                    self.apply(messages.TimerTick(equipment=wanted))
             else:
-                self.apply(m.Tick(equipment=EquipmentId(name)))
+                self.apply(messages.TimerTick(equipment=EquipmentId(name)))
         except StoreFailed:
             return
 
     # what workers tell
 
-    def finished(
+    def command_finished(
         self,
         equipment: EquipmentId,
         key: str,
@@ -370,24 +399,26 @@ class Service:
         if outcome is Outcome.STOPPED and stopper is not None:
             error = f"{stopper} stopped {equipment}" + (f" ({error})" if error else "")
         if self.failure is None:
-            self.apply(m.Finish(equipment=equipment, key=key, outcome=outcome, error=error, moving=moving))
+            self.apply(
+                messages.FinishCommand(equipment=equipment, key=key, outcome=outcome, error=error, moving=moving)
+            )
 
-    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+    def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
         """Take from its worker which fence the device has obeyed, to go on above it."""
         if self.failure is None:
-            self.apply(m.RaiseFence(equipment=equipment, fence=fence))
+            self.apply(messages.RaiseFence(equipment=equipment, fence=fence))
 
-    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+    def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """Take a changed readback from its worker, and show it."""
-        e = self.table.equipment(equipment)
-        if self.failure is None and e is not None:
-            moves = moving or self._may_move(e)
-            if e.moving != moves or outside is not None:
-                self.apply(m.Moved(equipment=equipment, moving=moves, outside=outside))
+        known_equipment = self.table.equipment(equipment)
+        if self.failure is None and known_equipment is not None:
+            moves = moving or self._may_move(known_equipment)
+            if known_equipment.moving != moves or outside is not None:
+                self.apply(messages.MotionReport(equipment=equipment, moving=moves, outside=outside))
         if equipment in self._left_moving and self.workers[equipment].readback.connected:
             self._left_moving.remove(equipment)
             if moving:
-                self._spawn(self._halt_first(equipment))
+                self._spawn(self._stop_after_restart(equipment))
         if self.hub:
             view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
             self.hub.publish(Message("progress", msgspec.json.encode(view)))
@@ -413,37 +444,39 @@ class Service:
         self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, result: StopResult
     ) -> None:
         """Let a stop that was tried have happened: what was accepted ends, and control waits for the holder."""
-        e = self.table.equipment(key)
-        if self.failure is None and e is not None:
+        equipment = self.table.equipment(key)
+        if self.failure is None and equipment is not None:
             self.apply(
-                m.Stop(
+                messages.Stop(
                     equipment=key,
                     session=session,
                     user=user,
                     reason=reason,
                     delivered=result.delivered,
                     error=result.error,
-                    moving=self.workers[key].readback.moving is True or self._may_move(e),
+                    moving=self.workers[key].readback.moving is True or self._may_move(equipment),
                 )
             )
 
-    def _may_move(self, e: Equipment) -> bool:
+    def _may_move(self, equipment: Equipment) -> bool:
         """Whether it moved when it was last heard of, and cannot be read now: no lock passes on a guess."""
-        return e.moving and not self.workers[e.id].readback.connected
+        return equipment.moving and not self.workers[equipment.id].readback.connected
 
-    async def _halt(self, key: EquipmentId, drain: Drain | None) -> None:
+    async def _deliver_stop(self, key: EquipmentId, drain: Drain | None) -> None:
         """Stop what was left moving, again and again until the driver takes it or it is no longer wanted.
 
         A stop that fails like the one before is no event of its own: a device may be off for a weekend.
         """
         worker = self.workers[key]
-        reason = None if drain is None else str(drain.why)
+        reason = None
+        if drain is not None:
+            reason = str(drain.why)
         pause = RETRY_STOP_S
         result = await self.stop(key, None, None, reason)
         while not result.delivered:
             await self._rest_or_return(worker, pause)
-            e = self.table.equipment(key)
-            if e is None or e.fault is not None or (e.drain is None and not e.moving):
+            equipment = self.table.equipment(key)
+            if equipment is None or equipment.fault is not None or (equipment.drain is None and not equipment.moving):
                 return
             pause = min(2 * pause, LONGEST_RETRY_S)
             result = await worker.stop()
@@ -458,34 +491,35 @@ class Service:
             if worker.readback.connected:
                 return
 
-    async def _halt_first(self, key: EquipmentId) -> None:
+    async def _stop_after_restart(self, key: EquipmentId) -> None:
         """Stop what an earlier run left moving; what is accepted until it stands never begins."""
-        worker, e = self.workers[key], self.table.equipment(key)
-        assert e is not None
+        worker = self.workers[key]
+        equipment = self.table.equipment(key)
+        assert equipment is not None
         with worker.stopping():
-            await self._halt(key, None)
-            await worker.stands(e.policy.stop_seconds)
+            await self._deliver_stop(key, None)
+            await worker.wait_until_resting(equipment.policy.stop_seconds)
 
     # commands
 
-    def find_call(self, key: str) -> j.Call | None:
+    def find_call(self, key: str) -> journal.JournalCall | None:
         """Return the call recorded under a client's key."""
         return self._read(partial(self._journal.find, key))
 
-    def running_call(self, key: str) -> j.Call | None:
+    def running_call(self, key: str) -> journal.JournalCall | None:
         """Return the call recorded under a client's key since this start, without looking in the store."""
         return self._journal.get(key)
 
-    def outlasts(self, call: j.Call) -> None:
+    def remember_observe_call(self, call: journal.JournalCall) -> None:
         """Remember an observe command that goes on after its answer, until newer calls take its room."""
         self._journal.open(call)
         self._journal.trim()
 
-    def conclude(self, call: j.Call, reply: bytes) -> None:
+    def conclude(self, call: journal.JournalCall, reply: bytes) -> None:
         """Let who waits for an observe command have its reply."""
         self._journal.conclude(call, reply)
 
-    def control(self, call: j.Call, request: m.Control) -> None:
+    def control(self, call: journal.JournalCall, request: messages.Control) -> None:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
         if self.ending:
             raise StoreFailed("the authority is ending")
@@ -494,25 +528,25 @@ class Service:
         try:
             self.apply(request)
         except (Refusal, RequestFailed, StoreFailed):
-            self._journal.drop(call.key)
+            self._journal.remove(call.key)
             raise
         self._journal.trim()
 
-    def weigh(self, *requests: m.Request) -> None:
+    def check_request(self, *requests: messages.Request) -> None:
         """Decide `requests`, one after another, as `apply` would now, and let nothing of it happen."""
         table = self.table
         for request in requests:
-            if self.ending and isinstance(request, m.Control):
+            if self.ending and isinstance(request, messages.Control):
                 raise StoreFailed("the authority is ending")
-            table = work_out(table, request, self.clock.now()).table
+            table = compute_step(table, request, self.clock.now()).table
 
     # what people see
 
     def status(self, key: EquipmentId) -> StatusView:
         """Render one piece of equipment on the newest state: tell it only after `settled`."""
-        e = self.table.equipment(key)
-        assert e is not None
-        return self.views.status(e, self.workers[key])
+        equipment = self.table.equipment(key)
+        assert equipment is not None
+        return self.views.status(equipment, self.workers[key])
 
     def events(
         self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
@@ -545,8 +579,8 @@ class Service:
 
     async def rest_after_failure(self) -> None:
         """Return once nothing moves any more after the store has failed, and whoever asks was told so for a while."""
-        moving = [worker.stands(REST_AFTER_FAILURE_S) for worker in self.workers.values()]
-        await asyncio.gather(asyncio.sleep(TOLD_AFTER_FAILURE_S), *moving)
+        moving = [worker.wait_until_resting(REST_AFTER_FAILURE_S) for worker in self.workers.values()]
+        await asyncio.gather(asyncio.sleep(NOTIFY_AFTER_FAILURE_S), *moving)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -16,9 +16,9 @@ from typing import Annotated
 import msgspec
 from dotenv import dotenv_values
 
-from . import keys
+from . import lab_file_keys
 from .core.model import EquipmentId, Policy
-from .core.step import PARK
+from .core.step import PARK_ACTION
 from .drivers import DriverMisconfigured, build
 from .drivers.declare import declared_by
 from .options import Options
@@ -44,7 +44,7 @@ class Misconfigured(Exception):
         self.mistakes = mistakes
 
 
-class Apparatus(msgspec.Struct, frozen=True):
+class EquipmentSettings(msgspec.Struct, frozen=True):
     """One piece of equipment as the lab file describes it."""
 
     id: EquipmentId
@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_connections: int
     max_connections_per_address: int
     options: Options
-    apparatus: tuple[Apparatus, ...]
+    apparatus: tuple[EquipmentSettings, ...]
 
 
 _Connections = Annotated[int, msgspec.Meta(ge=1, le=60_000)]
@@ -102,7 +102,7 @@ _LABLINK = (
     "auto_release_on_disconnect",
     "log_lock_events",
 )
-_TRUTH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 def load(
@@ -120,12 +120,15 @@ def load(
     Raises `Misconfigured` with all that is wrong.
     """
     mistakes: list[str] = []
-    name = "the demonstration lab" if config is None else str(config)
+    if config is None:
+        name = "the demonstration lab"
+    else:
+        name = str(config)
     where = f"{name}: [authority]"
-    written = _written(dotenv, mistakes)
+    written = _write_default(dotenv, mistakes)
     tables = _tables(name, config, mistakes)
-    said = keys.read_table(where, (tables or {}).get("authority", {}), mistakes)
-    lab = _lablink(keys.read(where, said, _Lab, mistakes), environ, written, mistakes)
+    said = lab_file_keys.read_table(where, (tables or {}).get("authority", {}), mistakes)
+    lab = _lablink(lab_file_keys.read_table_as(where, said, _Lab, mistakes), environ, written, mistakes)
     apparatus = () if tables is None else _apparatus(name, tables.get("equipment"), lab, mistakes)
     environ = written | dict(environ)
     token = _token(where, lab, environ, mistakes)
@@ -135,12 +138,15 @@ def load(
             f"Binding to {address} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a secret "
             "of the lab, or insist with --no-token."
         )
+    token_file = None
+    if token and lab.token_file:
+        token_file = Path(lab.token_file).expanduser()
     settings = Settings(
         host=address,
         port=_port(port, environ, where, lab, mistakes),
         data=_data(f"{where} data", data, environ, lab, mistakes),
         token=token,
-        token_file=Path(lab.token_file).expanduser() if token and lab.token_file else None,
+        token_file=token_file,
         hosts=frozenset(h.lower() for h in [address, *lab.allowed_hosts]),
         history_days=lab.history_days,
         max_connections=lab.max_connections,
@@ -167,7 +173,7 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motorlock"
 
 
-def _written(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
+def _write_default(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
     try:
         return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:
@@ -186,15 +192,19 @@ def _tables(name: str, config: Path | None, mistakes: list[str]) -> dict[str, ob
         mistakes.append(f"{name} is not valid TOML: {error}.")
         return None
     for key in sorted(tables.keys() - set(_TABLES)):
-        near = keys.perhaps(key, _TABLES)
+        near = lab_file_keys.did_you_mean(key, _TABLES)
         mistakes.append(
-            f"{name}: there is no table [{keys.named(key)}]{near}; allowed are [authority] and [equipment.NAME]."
+            f"{name}: there is no table [{lab_file_keys.key_in_sentence(key)}]{near}; "
+            f"allowed are [authority] and [equipment.NAME]."
         )
     return tables
 
 
 def _text(config: Path | None) -> str:
-    source = files("authority") / "demo_lab.toml" if config is None else config
+    if config is None:
+        source = files("authority") / "demo_lab.toml"
+    else:
+        source = config
     return source.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
 
 
@@ -205,14 +215,14 @@ def _lablink(lab: _Lab, environ: Mapping[str, str], written: Mapping[str, str], 
         names = (f"MOTORLOCK_{key.upper()}", f"LABLINK_{key.upper()}")
         found = next(((n, source[n]) for source in (environ, written) for n in names if source.get(n)), None)
         if found is not None:
-            said[key] = _said(*found, getattr(lab, key), mistakes)
+            said[key] = _problem_sentence(*found, getattr(lab, key), mistakes)
     return msgspec.structs.replace(lab, **said)
 
 
-def _said(name: str, text: str, instead: object, mistakes: list[str]) -> object:
+def _problem_sentence(name: str, text: str, instead: object, mistakes: list[str]) -> object:
     if isinstance(instead, bool):
-        if text.lower() in _TRUTH:
-            return _TRUTH[text.lower()]
+        if text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
         mistakes.append(f"{name} must be true or false, not {text}.")
         return instead
     if re.fullmatch(r"[0-9]{1,8}", text) and int(text) <= 31_536_000:
@@ -226,7 +236,7 @@ def _token(where: str, lab: _Lab, environ: Mapping[str, str], mistakes: list[str
         return _sendable("MOTORLOCK_TOKEN", environ["MOTORLOCK_TOKEN"].strip(), mistakes)
     if lab.token_file is None:
         return None
-    named = f"{where} token_file {keys.named(lab.token_file)}"
+    named = f"{where} token_file {lab_file_keys.key_in_sentence(lab.token_file)}"
     try:
         token = Path(lab.token_file).expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, RuntimeError, ValueError) as error:
@@ -255,14 +265,23 @@ def _host(host: str, mistakes: list[str]) -> str:
 
 def _port(flag: int | None, environ: Mapping[str, str], where: str, lab: _Lab, mistakes: list[str]) -> int:
     text = environ.get("MOTORLOCK_PORT")
-    source, port = f"{where} port", lab.port
+    source = f"{where} port"
+    port = lab.port
     if flag is not None:
-        source, port = "--port", flag
+        source = "--port"
+        port = flag
     elif text:
-        source, port = "MOTORLOCK_PORT", int(text) if re.fullmatch(r"[0-9]{1,5}", text) else -1
+        source = "MOTORLOCK_PORT"
+        if re.fullmatch(r"[0-9]{1,5}", text):
+            port = int(text)
+        else:
+            port = -1
     if 0 <= port <= 65535:
         return port
-    given = text if text and flag is None else keys.shown(port)
+    if text and flag is None:
+        given = text
+    else:
+        given = lab_file_keys.value_in_sentence(port)
     mistakes.append(f"{source} must be a number from 0 to 65535, where 0 takes any free one, not {given}.")
     return DEFAULT_PORT
 
@@ -270,58 +289,69 @@ def _port(flag: int | None, environ: Mapping[str, str], where: str, lab: _Lab, m
 def _data(where: str, flag: Path | None, environ: Mapping[str, str], lab: _Lab, mistakes: list[str]) -> Path:
     source, kept = ("MOTORLOCK_DATA", environ["MOTORLOCK_DATA"]) if environ.get("MOTORLOCK_DATA") else (where, lab.data)
     if flag is not None:
-        source, kept = "--data", str(flag)
+        source = "--data"
+        kept = str(flag)
     try:
-        found = Path(kept).expanduser() if kept else default_data(environ)
+        if kept:
+            found = Path(kept).expanduser()
+        else:
+            found = default_data(environ)
     except RuntimeError as error:
-        mistakes.append(f"{source} {keys.named(kept or '')} cannot be used: {_reason(error)}.")
+        mistakes.append(f"{source} {lab_file_keys.key_in_sentence(kept or '')} cannot be used: {_reason(error)}.")
         return Path()
     if "\0" in str(found):
-        mistakes.append(f"{source} must be the path of a directory, not {keys.shown(kept)}.")
+        mistakes.append(f"{source} must be the path of a directory, not {lab_file_keys.value_in_sentence(kept)}.")
     return found
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error).rstrip(".")
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error).rstrip(".")
 
 
-def _apparatus(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tuple[Apparatus, ...]:
+def _apparatus(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tuple[EquipmentSettings, ...]:
     if not isinstance(tables, dict) or not tables:
         mistakes.append(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
         return ()
-    found = [_one(f"{name}: [equipment.{keys.named(key)}]", key, table, lab, mistakes) for key, table in tables.items()]
+    found = [
+        _one_equipment(f"{name}: [equipment.{lab_file_keys.key_in_sentence(key)}]", key, table, lab, mistakes)
+        for key, table in tables.items()
+    ]
     apparatus = tuple(one for one in found if one is not None)
     _refuse_shared_devices(name, apparatus, mistakes)
     return apparatus
 
 
-def _one(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) -> Apparatus | None:
+def _one_equipment(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) -> EquipmentSettings | None:
     """Return one piece of equipment, None where it can be no driver."""
     if not _ID.fullmatch(key):
         mistakes.append(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
     if not isinstance(table, dict):
-        mistakes.append(f"{where} must be a table, not {keys.shown(table)}.")
+        mistakes.append(f"{where} must be a table, not {lab_file_keys.value_in_sentence(table)}.")
         return None
     label = table.get("label")
     if not isinstance(label, str | None):
-        mistakes.append(f"{where} label must be a text, not {keys.shown(label)}.")
+        mistakes.append(f"{where} label must be a text, not {lab_file_keys.value_in_sentence(label)}.")
     general = {"enforce_locks": lab.enable_equipment_locks, "release_with_session": lab.auto_release_on_disconnect}
     asked = {k: v for k, v in table.items() if k not in _OWN_KEYS}
-    policy = keys.read(where, general | asked, Policy, mistakes, _OWN_KEYS)
+    policy = lab_file_keys.read_table_as(where, general | asked, Policy, mistakes, _OWN_KEYS)
     driver = _driver(where, table, mistakes)
     if policy.park and driver is not None and not _can_park(driver):
         mistakes.append(f"{where} park must be false: its driver has no control command park that needs no parameter.")
     if policy.park and not getattr(driver, "can_park", True):
         mistakes.append(f"{where} park needs a place: give its options a park_position.")
-    return None if driver is None else Apparatus(EquipmentId(key), str(table["driver"]), driver, label, policy)
+    if driver is None:
+        return None
+    return EquipmentSettings(EquipmentId(key), str(table["driver"]), driver, label, policy)
 
 
 def _driver(where: str, table: Mapping[str, object], mistakes: list[str]) -> Driver | None:
     name = table.get("driver")
     before = len(mistakes)
-    options = keys.read_table(f"{where} options", table.get("options", {}), mistakes)
+    options = lab_file_keys.read_table(f"{where} options", table.get("options", {}), mistakes)
     if not isinstance(name, str):
         mistakes.append(f'{where} needs a driver, such as driver = "simulated-motor".')
     elif len(mistakes) == before:
@@ -334,11 +364,11 @@ def _driver(where: str, table: Mapping[str, object], mistakes: list[str]) -> Dri
 
 def _can_park(driver: Driver) -> bool:
     commands = {name: one.command for name, one in declared_by(driver).items()}
-    park = commands.get(PARK)
+    park = commands.get(PARK_ACTION)
     return park is not None and park.kind == "control" and not any(p.required for p in park.parameters)
 
 
-def _refuse_shared_devices(name: str, apparatus: tuple[Apparatus, ...], mistakes: list[str]) -> None:
+def _refuse_shared_devices(name: str, apparatus: tuple[EquipmentSettings, ...], mistakes: list[str]) -> None:
     first: dict[str, EquipmentId] = {}
     for one in apparatus:
         address = one.driver.address

@@ -17,24 +17,26 @@ import msgspec
 
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
-from .driver_calls import Lane, call_at_once, call_driver
-from .driver_values import plain, plain_fence, plain_readback, plain_result, plain_text
+from .driver_calls import DriverThread, call_concurrent, call_driver
+from .driver_values import plain_fence, plain_readback, plain_result, plain_text, plain_value
 from .drivers.declare import Command, declared_by
 from .motion_seen import OutsideMotion, StillPosition
 from .ports import Clock, Driver, MotionStopped, Readback, can_stop, fence_of_command, overtaken
 
 STOP_DEADLINE_S = 1.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
 READ_DEADLINE_S = 2.0
 NOTHING_TO_STOP = "it has nothing to stop"
 PROGRESS_S = 0.1
-_MOVING_S, _RESTING_S = 0.05, 0.5
+_MOVING_S = 0.05
+_RESTING_S = 0.5
 
 
-class Told(Protocol):
+class WorkerListener(Protocol):
     """Whom a worker tells what its equipment does."""
 
-    def finished(
+    def command_finished(
         self,
         equipment: EquipmentId,
         key: str,
@@ -46,10 +48,10 @@ class Told(Protocol):
     ) -> None:
         """A command is over; `data` is the JSON of what it answered."""
 
-    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+    def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         """The readback has changed."""
 
-    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+    def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
         """The device says that it has obeyed this fence."""
 
 
@@ -74,13 +76,15 @@ class Worker:
         self.kind = plain_text(driver.kind)
         self.label = label or equipment
         self._declared = declared_by(driver)
-        self.commands = {name: msgspec.convert(plain(one.command), Command) for name, one in self._declared.items()}
+        self.commands = {
+            name: msgspec.convert(plain_value(one.command), Command) for name, one in self._declared.items()
+        }
         self.readback = Readback(connected=False, moving=False, error="not connected yet")
         self.read_at = clock.now()
         self._clock = clock
-        self._control = Lane(f"{equipment}-control") if driver.blocking else None
-        self._observe = Lane(f"{equipment}-observe") if driver.blocking else None
-        self._reader = Lane(f"{equipment}-readback") if driver.blocking else None
+        self._control = DriverThread(f"{equipment}-control") if driver.blocking else None
+        self._observe = DriverThread(f"{equipment}-observe") if driver.blocking else None
+        self._reader = DriverThread(f"{equipment}-readback") if driver.blocking else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._running: str | None = None
@@ -91,17 +95,17 @@ class Worker:
         self._origin: float | None = None
         self._told_at = -math.inf
         self._shown = self.readback
-        self._wanted = asyncio.Event()
+        self._reconnect_wanted = asyncio.Event()
         self.stops = 0
         self._stopping = 0
         self._delivered = 0
         self._no_stop = asyncio.Event()
         self._no_stop.set()
-        self._told: Told | None = None
+        self._listener: WorkerListener | None = None
 
-    def start(self, told: Told) -> None:
+    def start(self, told: WorkerListener) -> None:
         """Connect, and keep the readback fresh from now on."""
-        self._told = told
+        self._listener = told
         self._spawn(self._keep_reading())
 
     async def close(self) -> None:
@@ -111,7 +115,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(STOP_DEADLINE_S):
-                await call_driver(self._reader, self.driver.close, _nothing)
+                await call_driver(self._reader, self.driver.close, _do_nothing)
         except Exception:  # noqa: BLE001 - the process ends; nothing can be done about a driver that will not
             return
         finally:
@@ -119,14 +123,14 @@ class Worker:
                 if lane is not None:
                     lane.end()
 
-    async def stands(self, within_s: float) -> None:
+    async def wait_until_resting(self, within_s: float) -> None:
         """Return once the last readback says that it stands, or so many seconds later."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self.readback.moving:
                     await asyncio.sleep(_MOVING_S)
 
-    async def ended(self) -> None:
+    async def wait_until_command_ended(self) -> None:
         """Return once no command runs, or when one does not end within the deadline of a stop."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_DEADLINE_S):
@@ -167,7 +171,7 @@ class Worker:
             outcome = Outcome.STOPPED
             error = error or f"{self.equipment} was stopped"
         await self._read()
-        self._over(ordered, outcome, data, error)
+        self._report_finished(ordered, outcome, data, error)
 
     def _begin(self, ordered: Ordered, stops: int) -> object:
         def stopped() -> bool:
@@ -179,14 +183,14 @@ class Worker:
         overtaken.set(stopped)
         return self._declared[ordered.action].run(**ordered.parameters)
 
-    def _over(self, ordered: Ordered, outcome: Outcome, data: msgspec.Raw | None, error: str | None) -> None:
+    def _report_finished(self, ordered: Ordered, outcome: Outcome, data: msgspec.Raw | None, error: str | None) -> None:
         # A driver that cannot be read may still move: the lock must not pass on a guess.
         moving = self.readback.moving is True or not self.readback.connected
         self._running = None
         self._idle.set()
         self._outside.command_ended(msgspec.structs.replace(self.readback, moving=moving))
-        if self._told is not None:
-            self._told.finished(self.equipment, ordered.key, outcome, data, error, moving=moving)
+        if self._listener is not None:
+            self._listener.command_finished(self.equipment, ordered.key, outcome, data, error, moving=moving)
         self._wake.set()
 
     def answers_at_once(self, action: str) -> bool:
@@ -195,7 +199,7 @@ class Worker:
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
         """Ask the driver whether a command may be sent; raises `OutsideLimits`, `DriverFailed` if it cannot say."""
-        call_at_once(partial(self.driver.check, action, parameters))
+        call_concurrent(partial(self.driver.check, action, parameters))
 
     async def observe(self, action: str, parameters: Mapping[str, object]) -> msgspec.Raw:
         """Run an observe command and return the JSON of its result; raises as `call_driver` does."""
@@ -230,10 +234,12 @@ class Worker:
                 self._no_stop.set()
 
     async def _deliver(self, deadline: float) -> StopResult:
-        lane = Lane(f"{self.equipment}-stop") if self.driver.blocking else None
+        lane = None
+        if self.driver.blocking:
+            lane = DriverThread(f"{self.equipment}-stop")
         try:
             async with asyncio.timeout_at(deadline):
-                await call_driver(lane, self.driver.stop, _nothing)
+                await call_driver(lane, self.driver.stop, _do_nothing)
         except TimeoutError:
             return StopResult(False, f"no answer within {STOP_DEADLINE_S:g} s")
         except Exception as failed:  # noqa: BLE001 - whatever a driver raises, the stop was not delivered
@@ -253,9 +259,9 @@ class Worker:
             return None
         return round(min(1.0, max(0.0, (position - origin) / (target - origin))), 4)
 
-    def seek(self) -> None:
+    def reconnect_soon(self) -> None:
         """Try at once to reach equipment that is down: somebody wants it."""
-        self._wanted.set()
+        self._reconnect_wanted.set()
 
     async def _keep_reading(self) -> None:
         await self._open()
@@ -278,21 +284,21 @@ class Worker:
 
     async def _pause(self, seconds: float) -> None:
         """Leave a driver that is down alone for `seconds`, less when somebody wants it, but not less than at first."""
-        self._wanted.clear()
+        self._reconnect_wanted.clear()
         await asyncio.sleep(FIRST_PAUSE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds - FIRST_PAUSE_S):
-                await self._wanted.wait()
+                await self._reconnect_wanted.wait()
 
     async def _open(self) -> None:
         try:
-            await call_driver(self._reader, self.driver.open, _nothing)
+            await call_driver(self._reader, self.driver.open, _do_nothing)
             fence = await call_driver(self._reader, partial(getattr, self.driver, "highest_fence", 0), plain_fence)
         except Exception as failed:  # noqa: BLE001 - it is tried again
-            self._take(Readback(connected=False, error=str(failed)))
+            self._accept_readback(Readback(connected=False, error=str(failed)))
             return
-        if self._told is not None and fence > 0:
-            self._told.obeyed(self.equipment, fence)
+        if self._listener is not None and fence > 0:
+            self._listener.stop_obeyed(self.equipment, fence)
 
     async def _read(self) -> None:
         try:
@@ -302,19 +308,21 @@ class Worker:
             found = Readback(connected=False, error="the driver does not answer")
         except Exception as failed:  # noqa: BLE001 - a driver's fault is what the readback says
             found = Readback(connected=False, error=str(failed))
-        self._take(found)
+        self._accept_readback(found)
 
-    def _take(self, found: Readback) -> None:
+    def _accept_readback(self, found: Readback) -> None:
         self.read_at = self._clock.now()
-        found = msgspec.structs.replace(found, moving=self._moves(found))
+        found = msgspec.structs.replace(found, moving=self._is_moving(found))
         self.readback = found
-        outside = self._outside.seen(found, self.read_at) if self._running is None else None
-        if self._told is not None and (outside is not None or self._is_news(found)):
+        outside = None
+        if self._running is None:
+            outside = self._outside.seen(found, self.read_at)
+        if self._listener is not None and (outside is not None or self._is_news(found)):
             self._told_at = self.read_at
             self._shown = found
-            self._told.read(self.equipment, moving=found.moving is True, outside=outside)
+            self._listener.readback_changed(self.equipment, moving=found.moving is True, outside=outside)
 
-    def _moves(self, found: Readback) -> bool:
+    def _is_moving(self, found: Readback) -> bool:
         """Return whether it moves, also where the driver cannot say: nothing that may move is told as resting."""
         if found.moving is not None:
             return found.moving
@@ -332,5 +340,5 @@ class Worker:
         return begins_or_ends or (found != self._shown and self.read_at - self._told_at >= PROGRESS_S)
 
 
-def _nothing(result: object) -> None:
+def _do_nothing(result: object) -> None:
     """Take nothing of what a method returns that has nothing to say."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from authority.clock import SystemClock
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.evolve import evolve
 from authority.core.model import Equipment, EquipmentId, Policy, Session, SessionId, Table
 from authority.core.rules import decide
@@ -44,11 +44,16 @@ def _in_use(entries: int) -> Table:
         table.put(Session(id=SessionId(f"s{i}"), user="x", created_at=0.0, last_seen=0.0))
     for i in range(entries):
         if i != FREE:
-            _let(table, m.Acquire(equipment=EquipmentId(f"m{i}"), session=SessionId(f"s{i}"), lock_id="", queue_id=""))
+            _let(
+                table,
+                messages.Acquire(equipment=EquipmentId(f"m{i}"), session=SessionId(f"s{i}"), lock_id="", queue_id=""),
+            )
     for i in range(0, entries - 1, 2):
         if i + 1 != FREE:
             next_one, queue_id = EquipmentId(f"m{i + 1}"), f"q{i}"
-            wants = m.Acquire(equipment=next_one, session=SessionId(f"s{i}"), lock_id="", queue_id=queue_id, wait=True)
+            wants = messages.Acquire(
+                equipment=next_one, session=SessionId(f"s{i}"), lock_id="", queue_id=queue_id, wait=True
+            )
             _let(table, wants)
     return table
 
@@ -58,12 +63,12 @@ def _decision_us(table: Table) -> float:
     began = time.perf_counter()
     for i in range(DECISIONS):
         at = i * 0.001
-        _let(table, m.Acquire(equipment=x, session=s, lock_id="l", queue_id="q"), at)
-        _let(table, m.Release(equipment=x, session=s), at)
+        _let(table, messages.Acquire(equipment=x, session=s, lock_id="l", queue_id="q"), at)
+        _let(table, messages.Release(equipment=x, session=s), at)
     return 1e6 * (time.perf_counter() - began) / DECISIONS
 
 
-def _let(table: Table, request: m.Request, at: float = 0.0) -> None:
+def _let(table: Table, request: messages.Request, at: float = 0.0) -> None:
     for event in decide(table, request, at):
         evolve(table, event)
 
@@ -75,11 +80,11 @@ async def _commits(data: Path) -> tuple[int, int]:
     workers = {key: Worker(key, NullMotor(), clock) for key in keys}
     service = Service(store, clock, workers, dict.fromkeys(keys, Policy()))
     service.start()
-    await service.settled()
+    await service.wait_until_committed()
     for key in keys:
         now = clock.now()
-        service.apply(m.OpenSession(session=Session(id=SessionId(key), user="x", created_at=now, last_seen=now)))
-    await service.settled()
+        service.apply(messages.OpenSession(session=Session(id=SessionId(key), user="x", created_at=now, last_seen=now)))
+    await service.wait_until_committed()
     before, seq = service.committer.commits, service.seq
     await asyncio.gather(*(_in_and_out(service, key) for key in keys))
     result = service.committer.commits - before, service.seq - seq
@@ -90,5 +95,7 @@ async def _commits(data: Path) -> tuple[int, int]:
 
 async def _in_and_out(service: Service, key: EquipmentId) -> None:
     for i in range(20):
-        await service.ask(m.Acquire(equipment=key, session=SessionId(key), lock_id=f"l{i}", queue_id="q"))
-        await service.ask(m.Release(equipment=key, session=SessionId(key)))
+        await service.apply_and_wait(
+            messages.Acquire(equipment=key, session=SessionId(key), lock_id=f"l{i}", queue_id="q")
+        )
+        await service.apply_and_wait(messages.Release(equipment=key, session=SessionId(key)))

@@ -65,7 +65,9 @@ def kernel_session() -> KernelSession:
     Nothing is sent before it is used. A new one is the caller's to `close`; the kernel's ends with the kernel.
     """
     ipython = sys.modules.get("IPython")  # who has not imported it is in no notebook
-    shell = ipython.get_ipython() if ipython else None
+    shell = None
+    if ipython:
+        shell = ipython.get_ipython()
     if shell is None:
         return KernelSession()
     from jupyter_motorlock.notebook import extension

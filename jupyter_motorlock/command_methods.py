@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jupyter_motorlock.lines import Command
-from jupyter_motorlock.sent import Sent
+from jupyter_motorlock.command_call import PendingCommand
+from jupyter_motorlock.command_lines import Command
 
 Call = Callable[..., Any]
 
@@ -15,7 +15,9 @@ class CommandMethod:
     """One declared command as a method; shown without being called, it says how it is called."""
 
     def __init__(self, equipment_id: str, command: Command, call: Call, *, limits: str = "") -> None:
-        self._equipment_id, self._command, self._call = equipment_id, command, call
+        self._equipment_id = equipment_id
+        self._command = command
+        self._call = call
         self.__name__ = self.__qualname__ = command.name
         self.__doc__ = f"{command.help}\n{limits}".rstrip()
         self.__signature__ = command.signature
@@ -30,20 +32,24 @@ class CommandMethod:
 
 
 class Start:
-    """The commands of a handle as methods that return a `Sent` at once: `await stage.start.move_to(5)`.
+    """The commands of a handle as methods that return a `PendingCommand` at once: `await stage.start.move_to(5)`.
 
     Called itself, it is the declared command `start`, where the equipment has one.
     """
 
-    def __init__(self, equipment_id: str, commands: Mapping[str, Command], *, send: Callable[..., Sent], run: Call):
-        self._equipment_id, self._commands = equipment_id, commands
-        self._send, self._run = send, run
+    def __init__(
+        self, equipment_id: str, commands: Mapping[str, Command], *, send: Callable[..., PendingCommand], run: Call
+    ):
+        self._equipment_id = equipment_id
+        self._commands = commands
+        self._send = send
+        self._run = run
 
     def __call__(self, *positional: object, **named: object) -> Any:
         """Run the declared command `start` to its end."""
         return self._run("start", *positional, **named)
 
-    def __getattr__(self, name: str) -> Callable[..., Sent]:
+    def __getattr__(self, name: str) -> Callable[..., PendingCommand]:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in self._commands:

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 
-class OneSentence(BaseException):
+class SentenceError(BaseException):
     """What every error of ours has: it is shown as one sentence in a notebook, as a normal exception elsewhere.
 
     `became` is what is said of the line of a cell that ended so.
@@ -58,19 +58,22 @@ class OneSentence(BaseException):
         return [f"{type(self).__name__}: {self.shown()}"]
 
     def _told(self, hint: str) -> str:
-        sentence, (line, ran) = super().__str__(), self._place
+        sentence = super().__str__()
+        (line, ran) = self._place
         if hint:
             sentence = f"{sentence.removesuffix('.')} ({hint})."
         if ran:
             sentence = f"{sentence.removesuffix('.')}; {ran}."
-        return f"{line}: {sentence}" if line else sentence
+        if line:
+            return f"{line}: {sentence}"
+        return sentence
 
 
-class MotorlockError(OneSentence, Exception):
+class MotorlockError(SentenceError, Exception):
     """Every error of ours but `Interrupted`."""
 
 
-class Interrupted(OneSentence, KeyboardInterrupt, CancelledError):
+class Interrupted(SentenceError, KeyboardInterrupt, CancelledError):
     """An interrupt, or STOP in this kernel's own panel, ended what the cell or the thread did; what moved was stopped.
 
     No `except Exception` catches it. A task of asyncio that ends with it counts as cancelled: any other
@@ -98,8 +101,13 @@ class Refused(MotorlockError):
 
     def hint(self) -> str:
         """Return what to type, where that is known."""
-        name, wait = self.data.get("equipment_id"), " --wait" if self.data.get("holder") else ""
-        return self.what_to_type.format(name=name, wait=wait) if name else ""
+        name = self.data.get("equipment_id")
+        wait = ""
+        if self.data.get("holder"):
+            wait = " --wait"
+        if name:
+            return self.what_to_type.format(name=name, wait=wait)
+        return ""
 
 
 class EquipmentInUse(Refused):
@@ -220,7 +228,7 @@ class UnknownName(UsageProblem):
     """A name that no equipment has; the sentence says what there is, and what is near."""
 
 
-def refusal(problem: Mapping[str, object], status: int) -> Refused:
+def error_from_problem(problem: Mapping[str, object], status: int) -> Refused:
     """Return the error for a `problem+json` answer; codes that are not known here become a plain `Refused`."""
     code = str(problem.get("code") or "refused")
     sentence = str(problem.get("detail") or problem.get("title") or f"The authority refused ({status}).")

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jupyter_motorlock import values, view
+from jupyter_motorlock import status_text, values
+from jupyter_motorlock.command_call import PendingCommand, run_command
+from jupyter_motorlock.command_lines import Command, python_name, unknown_command
 from jupyter_motorlock.command_methods import CommandMethod, Start
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import clicks_heard, stop_all
-from jupyter_motorlock.lines import Command, python_name, unknown_command
+from jupyter_motorlock.interrupt import interrupts_limited, stop_all
 from jupyter_motorlock.options import TIME
-from jupyter_motorlock.sent import Sent, run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,7 +59,9 @@ class Handle:
         timeout_s = None
         if "timeout" in named and "timeout" not in command.parameters:
             timeout_s = _seconds(named.pop("timeout"))
-        return run(self._session, self.equipment_id, command, command.bind(positional, named), timeout_s=timeout_s)
+        return run_command(
+            self._session, self.equipment_id, command, command.bind(positional, named), timeout_s=timeout_s
+        )
 
     @property
     def start(self) -> Start:
@@ -100,7 +102,7 @@ class Handle:
         status = self.lock
         now = self._session.client.clock.now().astimezone()
         if status["state"] != "held" or status["session_id"] != self._session.session_id:
-            so = view.headline(status, self._session.session_id, now=now)
+            so = status_text.headline(status, self._session.session_id, now=now)
             refused = f"Without the lock there is no provenance to give: {so}"
             raise LockRequired(refused, code="not_holder", status=403, data=status)
         since = datetime.fromisoformat(status["holder"]["since"])  # exact, where the clock may be known by the second
@@ -143,15 +145,18 @@ class Handle:
         return sorted({*super().__dir__(), *(python_name(name, self._commands) for name in self._commands)})
 
     def __repr__(self) -> str:
-        known, now = self._session.statuses.get(self.equipment_id), datetime.now().astimezone()
-        return view.headline(known, self._session.session_id, now=now) if known else f"{self.equipment_id}."
+        known = self._session.statuses.get(self.equipment_id)
+        now = datetime.now().astimezone()
+        if known:
+            return status_text.headline(known, self._session.session_id, now=now)
+        return f"{self.equipment_id}."
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Log out; after an error also stop what still moves."""
-        with clicks_heard(0):
+        with interrupts_limited(0):
             try:
                 self._session.release(self.equipment_id, stop=error is not None)
             except MotorlockError:
@@ -186,13 +191,12 @@ class Handle:
         is_moved = any(p["type"] in ("number", "integer") and p["units"] == units for p in command.parameters.values())
         if command.kind != "control" or not is_moved or low is None or high is None:
             return ""
-        return (
-            f"{self.equipment_id} has the limits {view.value(low)} to {view.value(high)} {units or ''}".rstrip() + "."
-        )
+        limits = f"{status_text.value_text(low)} to {status_text.value_text(high)} {units or ''}".rstrip()
+        return f"{self.equipment_id} has the limits {limits}."
 
-    def _send(self, name: str, /, *positional: object, **named: object) -> Sent:
+    def _send(self, name: str, /, *positional: object, **named: object) -> PendingCommand:
         command = self._declared(name)
-        return Sent(self._session, self.equipment_id, command, command.bind(positional, named))
+        return PendingCommand(self._session, self.equipment_id, command, command.bind(positional, named))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Answer what is assigned to a command by how it is called."""

@@ -20,7 +20,7 @@ INTERRUPTED = "the cell that moved it was interrupted"  # the reason that others
 
 
 @contextmanager
-def clicks_heard(most: int) -> Iterator[Callable[[], None]]:
+def interrupts_limited(most: int) -> Iterator[Callable[[], None]]:
     """Let the first `most` interrupts of the block raise KeyboardInterrupt; later ones only count.
 
     Python swallows what is raised while it tidies up an object: a click `SWALLOWED_S` after one that had no effect
@@ -30,7 +30,8 @@ def clicks_heard(most: int) -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    clicks, raised_at = 0, -SWALLOWED_S
+    clicks = 0
+    raised_at = -SWALLOWED_S
 
     def on_click(_number: int, _frame: FrameType | None) -> None:
         nonlocal clicks, raised_at
@@ -54,7 +55,8 @@ class StopReport:
     """What came of the stops for one `reason`: a clause for each that was `done`, and for each that `failed`."""
 
     def __init__(self, session: KernelSession, reason: str | None) -> None:
-        self._session, self._reason = session, reason
+        self._session = session
+        self._reason = reason
         self.done: list[str] = []
         self.failed: list[str] = []
 
@@ -89,14 +91,16 @@ def stop_all(session: KernelSession, equipment_ids: Iterable[str], reason: str |
     Raises `MotorlockError` with that clause, when all were tried, where a stop was not delivered.
     """
     report = StopReport(session, reason)
-    with clicks_heard(0):
+    with interrupts_limited(0):
         for equipment_id in equipment_ids:
             report.stop(equipment_id)
     return report.clause()
 
 
 def _because(why: object) -> str:
-    return f" ({str(why).rstrip('.')})" if why else ""
+    if why:
+        return f" ({str(why).rstrip('.')})"
+    return ""
 
 
 def hear_interrupts(session: KernelSession) -> None:
@@ -115,7 +119,7 @@ def _stop_at_interrupt(session: KernelSession) -> None:
     names = {flight.equipment_id for flight in flights}
     if not session.in_flight.is_main_thread_waiting:
         names.update(_moving(session))
-    session.in_flight.stopped = stop_and_say(session, sorted(names), INTERRUPTED)
+    session.in_flight.stopped = stop_and_describe(session, sorted(names), INTERRUPTED)
 
 
 def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> str:
@@ -127,12 +131,12 @@ def stop_after_interrupt(session: KernelSession, also: Iterable[str] = ()) -> st
     elsewhere = set()
     if listener().is_armed:
         elsewhere = {flight.equipment_id for flight in session.in_flight.of_other_threads()}
-    return stop_and_say(session, sorted({*also, *_moving(session)} - elsewhere), INTERRUPTED)
+    return stop_and_describe(session, sorted({*also, *_moving(session)} - elsewhere), INTERRUPTED)
 
 
 def stop_after_cell(session: KernelSession) -> str:
     """Return a clause that says what an interrupt of the cell stopped, and stop what it did not."""
-    with clicks_heard(0):
+    with interrupts_limited(0):
         listener().wait_until_handled()
         return session.in_flight.stopped or stop_after_interrupt(session)
 
@@ -152,7 +156,7 @@ def _moving(session: KernelSession) -> list[str]:
     return [name for name, status in known if status["running"] or status["readback"]["moving"]]
 
 
-def stop_and_say(session: KernelSession, equipment_ids: Iterable[str], reason: str) -> str:
+def stop_and_describe(session: KernelSession, equipment_ids: Iterable[str], reason: str) -> str:
     """Stop each piece of equipment and return a clause that says what came of it; raises nothing of ours."""
     try:
         return stop_all(session, equipment_ids, reason)

@@ -7,12 +7,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from jupyter_motorlock import meant
+from jupyter_motorlock import targets
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired
 from jupyter_motorlock.handle import Handle, Handles
-from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts
-from jupyter_motorlock.rows import Rows
+from jupyter_motorlock.interrupt import hear_interrupts, interrupts_limited
+from jupyter_motorlock.rows import RowList
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,11 +35,13 @@ def login(
     (an interrupt leaves the queue); `on_answer` is called when the request was not refused, before any waiting.
     Raises `EquipmentInUse` when somebody else has one of them and `wait` is false.
     """
-    names = [meant.resolve(session, name) for name in names]
+    names = [targets.resolve_name(session, name) for name in names]
     new = [name for name in names if name not in session.held()]
-    mode = "observer" if watch else "exclusive"
+    mode = "exclusive"
+    if watch:
+        mode = "observer"
     hear_interrupts(session)
-    with clicks_heard(1) as raise_if_clicked:
+    with interrupts_limited(1) as raise_if_clicked:
         try:
             reply = session.acquire(*names, mode=mode, queue=wait, note=note, timeout_s=timeout_s, priority=priority)
             if on_answer is not None:
@@ -47,7 +49,7 @@ def login(
             if reply.get("status") == "queued":
                 session.wait_for(*names, go_on=raise_if_clicked)
         except KeyboardInterrupt:
-            with clicks_heard(0):
+            with interrupts_limited(0):
                 if new and not session.leave(new[0]):  # what came of the request is given back
                     for name in new:
                         with suppress(LockRequired):
@@ -64,7 +66,9 @@ def _in_own_use(refused: EquipmentInUse, user: str) -> EquipmentInUse:
     holder = refused.data.get("holder")
     if not isinstance(holder, Mapping) or holder.get("user") != user:
         return refused
-    name = f" ({holder['client_name']})" if holder.get("client_name") else ""
+    name = ""
+    if holder.get("client_name"):
+        name = f" ({holder['client_name']})"
     equipment_id = refused.data["equipment_id"]
     sentence = f"{equipment_id} is held by another notebook of yours{name}; log out there, or wait in the queue."
     return EquipmentInUse(sentence, code=refused.code, status=refused.status, data=refused.data)
@@ -96,11 +100,11 @@ class Connection:
         """Return what the authority has, with the holder and the queue length of each."""
         return [dict(item) for item in self.session.equipment_list()]
 
-    def rows(self, *names: str) -> Rows:
+    def rows(self, *names: str) -> RowList:
         """Return who has what, as a row for each of `names`, or for all there is: `pandas.DataFrame(lab.rows())`."""
         return self.session.rows(*names)
 
-    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> Rows:
+    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> RowList:
         """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each.
 
         With `ids` the rows have those of sessions, locks, places and commands, too.

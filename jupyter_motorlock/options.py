@@ -28,7 +28,9 @@ def _seconds(text: str) -> float:
     span = read_span(text if text[-1:].isalpha() else f"{text}s")
     if span is None:
         raise ValueError
-    return int(span) if span.is_integer() else span
+    if span.is_integer():
+        return int(span)
+    return span
 
 
 def _variable(text: str) -> str:
@@ -38,18 +40,18 @@ def _variable(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Value:
+class OptionValue:
     """What an option takes: in words, and how it is read; `read` raises `ValueError`."""
 
     wanted: str
     read: Callable[[str], object]
 
 
-TEXT = Value("a text", str)
-REASON = Value("a reason, which its holder is shown", str)
-NUMBER = Value("a whole number", int)
-TIME = Value("a time such as 30s or 2min", _seconds)
-VARIABLE = Value("the name of a variable", _variable)
+TEXT = OptionValue("a text", str)
+REASON = OptionValue("a reason, which its holder is shown", str)
+NUMBER = OptionValue("a whole number", int)
+TIME = OptionValue("a time such as 30s or 2min", _seconds)
+VARIABLE = OptionValue("the name of a variable", _variable)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Option:
 
     typed: str
     name: str
-    value: Value | None = None
+    value: OptionValue | None = None
     default: object = None
 
 
@@ -115,7 +117,10 @@ def read(magic: str, words: Sequence[str], filled: Callable[[str], str] = str) -
     rest: list[str] = []
     left = iter(words)
     for word in left:
-        typed, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
+        if word.startswith("--"):
+            typed, equals, text = word.partition("=")
+        else:
+            typed, equals, text = (word, "", "")
         option = has.get(typed)
         if option is None:
             if _OPTION.match(word):
@@ -131,7 +136,7 @@ def read(magic: str, words: Sequence[str], filled: Callable[[str], str] = str) -
 
 
 def _read(
-    magic: str, option: Option, value: Value, text: str, has: Mapping[str, Option], filled: Callable[[str], str]
+    magic: str, option: Option, value: OptionValue, text: str, has: Mapping[str, Option], filled: Callable[[str], str]
 ) -> object:
     if not text or text in has:
         raise UsageProblem(f"{option.typed} of %{magic} takes {value.wanted}, and none follows it.")

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from jupyter_motorlock import view
-from jupyter_motorlock.view import Fields
+from jupyter_motorlock import status_text
+from jupyter_motorlock.status_text import Fields
 
 _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a reason or a note follows by itself
     "lock_acquired": "{user} has {equipment_id}",
@@ -61,7 +61,7 @@ _WHY: Mapping[str, str] = {  # why a lock ended, as the authority's page says it
 IDS = frozenset({"session_id", "lock_id", "queue_id", "command_id"})
 
 
-class Rows(list[dict[str, object]]):
+class RowList(list[dict[str, object]]):
     """Rows that show themselves as the text that tells the same."""
 
     def __init__(self, rows: Iterable[dict[str, object]], text: str) -> None:
@@ -72,23 +72,29 @@ class Rows(list[dict[str, object]]):
         return self.text
 
 
-def of_statuses(statuses: Sequence[Fields], me: str | None, *, whole: bool, now: datetime) -> Rows:
+def status_rows(statuses: Sequence[Fields], me: str | None, *, whole: bool, now: datetime) -> RowList:
     """Return a row for each equipment; its text is one line, or with `whole` all that is known."""
-    tell = view.plain if whole else view.headline
+    if whole:
+        tell = status_text.plain_text
+    else:
+        tell = status_text.headline
     text = "\n".join(tell(status, me, now=now) for status in statuses)
-    return Rows((_of_status(status, now) for status in statuses), text)
+    return RowList((_status_row(status, now) for status in statuses), text)
 
 
-def of_events(events: Sequence[Fields], *, now: datetime, ids: bool = False) -> Rows:
+def event_rows(events: Sequence[Fields], *, now: datetime, ids: bool = False) -> RowList:
     """Return a row for each event, with `ids` those of sessions and locks, too; the text tells their `acts`."""
-    told = [f"{view.clock(event['timestamp'], now, form='%H:%M:%S')}  {sentence(event)}" for event in acts(events)]
-    rows = [of_event(event, now) for event in events]
+    told = [
+        f"{status_text.clock_text(event['timestamp'], now, form='%H:%M:%S')}  {event_sentence(event)}"
+        for event in is_active_event(events)
+    ]
+    rows = [event_row(event, now) for event in events]
     if not ids:
         rows = [{name: given for name, given in row.items() if name not in IDS} for row in rows]
-    return Rows(rows, "\n".join(told))
+    return RowList(rows, "\n".join(told))
 
 
-def acts(events: Iterable[Fields]) -> list[Fields]:
+def is_active_event(events: Iterable[Fields]) -> list[Fields]:
     """Return the events without those that tell an act again.
 
     Who is granted something has left its queue, and who takes it up at once has no more than what was granted; a
@@ -111,29 +117,36 @@ def acts(events: Iterable[Fields]) -> list[Fields]:
     return found
 
 
-def sentence(event: Fields) -> str:
+def event_sentence(event: Fields) -> str:
     """Return what happened, in plain words; an event that is not known here is said by its name."""
-    name = "nothing_to_stop" if event["event"] == "stopped" and event.get("error") else event["event"]
-    name = "stop_not_delivered" if event.get("delivered") is False else name
-    name = "lock_parking" if event.get("parking") else name
+    if event["event"] == "stopped" and event.get("error"):
+        name = "nothing_to_stop"
+    else:
+        name = event["event"]
+    if event.get("delivered") is False:
+        name = "stop_not_delivered"
+    if event.get("parking"):
+        name = "lock_parking"
     words = _WORDS.get(name, f"{name.replace('_', ' ')}: {{equipment_id}}, {{user}}")
-    fields = {key: view.value(given) for key, given in event.items() if given is not None}
-    why, reason = fields.get("why", ""), fields.get("reason", "")
-    fields |= {"why": _WHY.get(why, why.replace("_", " ")), "arguments": view.arguments(event)}
+    fields = {key: status_text.value_text(given) for key, given in event.items() if given is not None}
+    why = fields.get("why", "")
+    reason = fields.get("reason", "")
+    fields |= {"why": _WHY.get(why, why.replace("_", " ")), "arguments": status_text.arguments_text(event)}
     if event["event"] == "stopped":  # nobody's stop is the authority's own, for the reason for which a lock ended
-        fields, reason = {"by": "the authority", **fields}, _WHY.get(reason, reason)
+        fields = {"by": "the authority", **fields}
+        reason = _WHY.get(reason, reason)
     because = fields.get("error") or reason or fields.get("note")
     return words.format_map(defaultdict(lambda: "somebody", fields)) + (f" ({because})" if because else "")
 
 
-def _of_status(status: Fields, now: datetime) -> dict[str, object]:
+def _status_row(status: Fields, now: datetime) -> dict[str, object]:
     holder, readback, ending = (status.get(key) or {} for key in ("holder", "readback", "ending"))
     return {
         "equipment": status.get("equipment_id"),
         "state": status.get("state"),
         "holder": holder.get("user"),
         "note": holder.get("note"),
-        "since": view.moment(holder.get("since"), now),
+        "since": status_text.moment_text(holder.get("since"), now),
         "fence": status.get("fence"),
         "queue": status.get("queue_length"),
         "observers": status.get("observer_count"),
@@ -141,13 +154,13 @@ def _of_status(status: Fields, now: datetime) -> dict[str, object]:
         "units": readback.get("units"),
         "moving": readback.get("moving"),
         "ends": ending.get("text"),
-        "ends_at": view.moment(ending.get("at"), now),
+        "ends_at": status_text.moment_text(ending.get("at"), now),
     }
 
 
-def of_event(event: Fields, now: datetime) -> dict[str, object]:
+def event_row(event: Fields, now: datetime) -> dict[str, object]:
     """Return the event in the order in which it is read; what has parts becomes a column for each part."""
-    row = {"time": view.moment(event["timestamp"], now), "equipment": event["equipment_id"]}
+    row = {"time": status_text.moment_text(event["timestamp"], now), "equipment": event["equipment_id"]}
     row |= {key: event[key] for key in ("event", "user", "session_id")}
     for key, given in event.items():
         if isinstance(given, Mapping):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from jupyter_motorlock import meant
+from jupyter_motorlock import targets
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
-from jupyter_motorlock.interrupt import StopReport, clicks_heard
+from jupyter_motorlock.interrupt import StopReport, interrupts_limited
 
 _STOP_BEHIND = re.compile(r"[;\s]\s*%motor_stop\b")
 _REASON_FOLLOWS = frozenset({"because", "reason", "reason:", "since"})
@@ -35,7 +35,9 @@ def read_stop_line(line: str, filled: Callable[[str], str]) -> tuple[list[str], 
 def split_stop(line: str) -> tuple[str, str | None]:
     """Split a line at a `%motor_stop` that somebody typed behind another magic; None where there is none."""
     before, *behind = _STOP_BEHIND.split(line, maxsplit=1)
-    return (before, behind[0]) if behind else (line, None)
+    if behind:
+        return (before, behind[0])
+    return (line, None)
 
 
 def stop_typed(session: KernelSession, words: Sequence[str], *, how_all: str, reason: str | None = None) -> str:
@@ -47,7 +49,7 @@ def stop_typed(session: KernelSession, words: Sequence[str], *, how_all: str, re
     names, typed_reason = _split(words, session.statuses)
     report = StopReport(session, reason or typed_reason)
     unknown: list[str] = []
-    with clicks_heard(0):
+    with interrupts_limited(0):
         for name in names:
             try:
                 report.stop(name)
@@ -61,7 +63,7 @@ def stop_typed(session: KernelSession, words: Sequence[str], *, how_all: str, re
 def stop_everything(session: KernelSession, reason: str | None = None) -> str:
     """Stop all there is and return a clause that says so; raises `MotorlockError` where one was not delivered."""
     report = StopReport(session, reason)
-    with clicks_heard(0):
+    with interrupts_limited(0):
         for item in session.equipment_list():
             report.stop(str(item["id"]))
     return report.clause()
@@ -75,7 +77,7 @@ def _split(words: Sequence[str], known: Collection[str]) -> tuple[list[str], str
         if word.lower() in _REASON_FOLLOWS:
             return names, " ".join(words[at + 1 :]) or None
         alike = [name for name in known if name.casefold() == bare.casefold()]
-        if not alike and any(name in known for name in names) and not meant.near(bare, known):
+        if not alike and any(name in known for name in names) and not targets.near_names(bare, known):
             return names, " ".join(words[at:])
         if bare:
             names.append(alike[0] if len(alike) == 1 and bare not in known else bare)
@@ -85,10 +87,10 @@ def _split(words: Sequence[str], known: Collection[str]) -> tuple[list[str], str
 def _stop_by_list(session: KernelSession, typed: list[str], report: StopReport, how_all: str) -> None:
     """Stop what is typed by label, or in another case; raise `UnknownName` with what is near where it is neither."""
     offered = session.equipment_list()
-    whole = meant.found(" ".join(typed), offered)  # a label of several words
+    whole = targets.find_name(" ".join(typed), offered)  # a label of several words
     left: list[str] = []
     for name in [whole] if whole else typed:
-        is_there = meant.found(name, offered)
+        is_there = targets.find_name(name, offered)
         if is_there:
             report.stop(is_there)
         else:
@@ -96,10 +98,13 @@ def _stop_by_list(session: KernelSession, typed: list[str], report: StopReport, 
     if not left:
         return
     every_name = [str(item[key]) for item in offered for key in ("id", "label") if item[key]]
-    if report.done and not any(meant.near(name, every_name) for name in left):
+    if report.done and not any(targets.near_names(name, every_name) for name in left):
         return  # what followed the name was the reason
-    stopped = f"{' and '.join(report.done)}, but " if report.done else ""
+    stopped = ""
+    if report.done:
+        stopped = f"{' and '.join(report.done)}, but "
     raise UnknownName(
         f"{stopped}{' and '.join(left)} {'is' if len(left) == 1 else 'are'} not here"
-        f"{meant.perhaps(left[0], offered)}; {how_all} stops all there is: {meant.listed(offered)}."
+        f"{targets.did_you_mean(left[0], offered)}; {how_all} stops all there is: "
+        f"{targets.equipment_list_text(offered)}."
     )

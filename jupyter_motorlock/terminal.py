@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from jupyter_motorlock import meant, view
+from jupyter_motorlock import status_text, targets
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError, UnknownName, UsageProblem
-from jupyter_motorlock.rows import of_events, of_statuses
+from jupyter_motorlock.rows import event_rows, status_rows
 from jupyter_motorlock.stop_line import stop_everything, stop_typed
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Event: TypeAlias = Mapping[str, Any]
 Do: TypeAlias = Callable[[KernelSession, argparse.Namespace], int]
 
-REFUSED, USAGE = 1, 2
+REFUSED = 1
+USAGE = 2
 MOST_EVENTS = 1000
 
 
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return do(KernelSession(arguments.url), arguments)
     except MotorlockError as error:
-        _say(f"motorlock: {error}", sys.stderr)
+        print_line(f"motorlock: {error}", sys.stderr)
         is_mistake = isinstance(error, UsageProblem) and not isinstance(error, UnknownName)
         return USAGE if is_mistake else REFUSED
 
@@ -88,7 +89,7 @@ def _status(session: KernelSession, arguments: argparse.Namespace) -> int:
     found = [session.status(name) for name in _named(session, *arguments.names) or _all(session)]
     if arguments.json:
         return _as_json(found)
-    _say(repr(of_statuses(found, None, whole=bool(arguments.names), now=_now())))
+    print_line(repr(status_rows(found, None, whole=bool(arguments.names), now=_now())))
     return 0
 
 
@@ -97,12 +98,13 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
     show = _as_json if arguments.json else _show
     if arguments.follow:
         # What happens while the past is asked for is heard already; what is in both is known by its number.
-        session.watch(lambda name, _status, event: news.put(event) if event or name is None else None)
+        session.subscribe(lambda name, _status, event: news.put(event) if event or name is None else None)
     if arguments.name:
-        arguments.name = meant.resolve(session, arguments.name)
+        arguments.name = targets.resolve_name(session, arguments.name)
     told = _newest(session, arguments.name, arguments.last)
     show(told)
-    seen, lost = told[-1]["seq"] if told else 0, False
+    seen = told[-1]["seq"] if told else 0
+    lost = False
     while arguments.follow:
         event = news.get()
         if event is None:
@@ -121,51 +123,52 @@ def _newest(session: KernelSession, name: str | None, last: int) -> list[Event]:
 
 
 def _why(session: KernelSession, arguments: argparse.Namespace) -> int:
-    _say(session.client.call("GET", "equipment", *_named(session, arguments.name), "why")["text"])
+    print_line(session.client.call("GET", "equipment", *_named(session, arguments.name), "why")["text"])
     return 0
 
 
 def _stop(session: KernelSession, arguments: argparse.Namespace) -> int:
-    names, reason = arguments.names, arguments.reason
+    names = arguments.names
+    reason = arguments.reason
     if not names and not arguments.all:
-        raise UsageProblem(f"Say what to stop, or --all: {meant.listed(session.equipment_list())}.")
+        raise UsageProblem(f"Say what to stop, or --all: {targets.equipment_list_text(session.equipment_list())}.")
     try:
         if arguments.all:
             said = stop_everything(session, reason)
         else:
             said = stop_typed(session, names, how_all="motorlock stop --all", reason=reason)
-        _say(f"{said}.")
+        print_line(f"{said}.")
     except MotorlockError as failed:
-        _say(f"motorlock: STOP NOT DELIVERED: {failed}", sys.stderr)
+        print_line(f"motorlock: STOP NOT DELIVERED: {failed}", sys.stderr)
         return REFUSED
     return 0
 
 
 def _release(session: KernelSession, arguments: argparse.Namespace) -> int:
-    name = meant.resolve(session, arguments.name)
+    name = targets.resolve_name(session, arguments.name)
     try:
         reply = session.release(name, force=True, reason=arguments.reason)
         status = session.status(name)
     finally:
         session.close()
     if reply["status"] == "not_locked":
-        _say(f"motorlock: Nothing was taken: {_headline(status)}", sys.stderr)
+        print_line(f"motorlock: Nothing was taken: {_headline(status)}", sys.stderr)
         return REFUSED
     lost = status["last_lost"] or {}
-    _say(f"{name} was taken from {lost.get('user') or 'its holder'}, who is told that you did it and why.")
-    _say(_headline(status))
+    print_line(f"{name} was taken from {lost.get('user') or 'its holder'}, who is told that you did it and why.")
+    print_line(_headline(status))
     return 0
 
 
 def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
-    name = meant.resolve(session, arguments.name)
+    name = targets.resolve_name(session, arguments.name)
     session.clear_fault(name, arguments.reason)
-    _say(f"The fault of {name} is cleared. {_headline(session.status(name))}")
+    print_line(f"The fault of {name} is cleared. {_headline(session.status(name))}")
     return 0
 
 
 def _named(session: KernelSession, *typed: str) -> list[str]:
-    return [meant.resolve(session, name) for name in typed]
+    return [targets.resolve_name(session, name) for name in typed]
 
 
 def _all(session: KernelSession) -> list[str]:
@@ -173,30 +176,32 @@ def _all(session: KernelSession) -> list[str]:
 
 
 def _headline(status: Mapping[str, Any]) -> str:
-    return view.headline(status, None, now=_now())
+    return status_text.headline(status, None, now=_now())
 
 
 def _say_of_the_line(lost: bool, *, alive: bool) -> bool:
     """Say that the line is lost, or is back; returns whether it is lost."""
     if lost == alive:
-        said = "the authority is back" if alive else "no word from the authority, which is tried again"
-        _say(f"motorlock: {said}.", sys.stderr)
+        said = "no word from the authority, which is tried again"
+        if alive:
+            said = "the authority is back"
+        print_line(f"motorlock: {said}.", sys.stderr)
     return not alive
 
 
 def _show(events: Sequence[Event]) -> int:
     if events:
-        _say(repr(of_events(events, now=_now())))
+        print_line(repr(event_rows(events, now=_now())))
     return 0
 
 
 def _as_json(found: Iterable[Mapping[str, Any]]) -> int:
     for one in found:
-        _say(json.dumps(one))
+        print_line(json.dumps(one))
     return 0
 
 
-def _say(text: str, stream: TextIO | None = None) -> None:
+def print_line(text: str, stream: TextIO | None = None) -> None:
     """Write lines at once; what is not printable is shown and not sent."""
     plain = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
     print(plain, file=stream or sys.stdout, flush=True)

@@ -32,7 +32,7 @@ def words_of_call(words: Sequence[str], equipment_id: str, names: Mapping[str, o
     return [call["command"], *(argument.strip() for argument in call["arguments"].split(",") if argument.strip())]
 
 
-def variable_meant(words: Sequence[str], names: Mapping[str, object]) -> str:
+def assigned_variable(words: Sequence[str], names: Mapping[str, object]) -> str:
     """Return a question that suggests braces where one of the words is a number among the user's variables."""
     for word in words:
         given = names.get(word)

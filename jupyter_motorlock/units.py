@@ -95,8 +95,12 @@ def _unit_of(given: object) -> str | None:
         if unit is not None and not callable(unit):
             return str(unit)
     attributes = getattr(given, "attrs", None)  # xarray keeps it among the attributes
-    unit = attributes.get("units") if isinstance(attributes, Mapping) else None
-    return None if unit is None else str(unit)
+    unit = None
+    if isinstance(attributes, Mapping):
+        unit = attributes.get("units")
+    if unit is None:
+        return None
+    return str(unit)
 
 
 def _converted(given: object, own: str, units: str) -> float:
@@ -126,7 +130,9 @@ def _known(unit: str) -> tuple[str, Fraction] | None:
     if slash:
         counted = _known(above.strip())
         per = _known(below.strip())
-        return None if counted is None or per is None else (f"{counted[0]}/{per[0]}", counted[1] / per[1])
+        if counted is None or per is None:
+            return None
+        return (f"{counted[0]}/{per[0]}", counted[1] / per[1])
     if unit in _OTHERS:
         return _OTHERS[unit]
     for base in _WITH_PREFIX:

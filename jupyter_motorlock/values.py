@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from jupyter_motorlock.view import number as shown_digits
+from jupyter_motorlock.status_text import number_text as shown_digits
 
 if TYPE_CHECKING:
-    from jupyter_motorlock.view import Fields
+    from jupyter_motorlock.status_text import Fields
 
 Plain: TypeAlias = float | int | bool | str | None
 
@@ -91,7 +91,8 @@ def provenance(status: Fields, authority: str, now: datetime) -> dict[str, str |
 
     What is not there (a note, a position) is left out, so that every value can be an attribute in any file format.
     """
-    holder, told = status["holder"], status["readback"]
+    holder = status["holder"]
+    told = status["readback"]
     known = {
         "equipment": status["equipment_id"],
         "user": holder["user"],

@@ -17,18 +17,18 @@ from authority.options import Options
 from authority.service import Service
 
 from . import commands, equipment, locks, queue
-from .doors import House
 from .guard import Guard
-from .identity import SessionIds
-from .openapi import document
+from .openapi import openapi_document
 from .problems import problem
 from .push import HEADERS, Streams
 from .push import PATH as EVENTS
-from .switch import Switch
-from .turns import Turns
-from .websocket import PATH, SocketDoor
+from .router import Router
+from .routing import AppContext
+from .session_ids import SessionIds
+from .stop_first import StopFirstScheduler
+from .websocket import PATH, WebSocketEndpoint
 
-DOORS = (*equipment.DOORS, *commands.DOORS, *locks.DOORS, *queue.DOORS)
+ROUTES = (*equipment.ROUTES, *commands.ROUTES, *locks.ROUTES, *queue.ROUTES)
 PARTS = (
     ("page.css", "text/css"),
     ("page.js", "text/javascript"),
@@ -50,25 +50,25 @@ def make_app(
     options: Options = _DEFAULTS,
 ) -> ASGIApp:
     """Return the ASGI app that serves `service`."""
-    house = House(service, ids, options)
+    house = AppContext(service, ids, options)
     streams = Streams(house)
     pages = Starlette(
         routes=[
-            Route(EVENTS, _no_such_method, methods=["GET"]),
-            Route(PATH, _no_handshake, methods=["GET"]),
+            Route(EVENTS, _method_not_allowed, methods=["GET"]),
+            Route(PATH, _upgrade_required, methods=["GET"]),
             Route("/api", partial(_static, msgspec.json.encode(_index())), methods=["GET"]),
-            Route("/openapi.json", partial(_static, msgspec.json.encode(document(DOORS))), methods=["GET"]),
+            Route("/openapi.json", partial(_static, msgspec.json.encode(openapi_document(ROUTES))), methods=["GET"]),
             Route("/", partial(_file, _read("page/page.html"), "text/html"), methods=["GET"]),
             *(Route(f"/{name}", partial(_file, _read(f"page/{name}"), kind), methods=["GET"]) for name, kind in PARTS),
             Route("/docs", partial(_docs, _read("docs.html")), methods=["GET"]),
             # What the switch did not take: another method of a door.
-            *(Route(door.path, _no_such_method, methods=[door.method]) for door in DOORS),
+            *(Route(door.path, _method_not_allowed, methods=[door.method]) for door in ROUTES),
         ],
-        exception_handlers={HTTPException: _no_such_door},
+        exception_handlers={HTTPException: _not_found},
     )
-    switch = Switch(house, DOORS, pages)
+    switch = Router(house, ROUTES, pages)
 
-    sockets = SocketDoor(streams)
+    sockets = WebSocketEndpoint(streams)
 
     async def push_or_switch(scope: Scope, receive: Receive, send: Send) -> None:
         # Not behind Starlette's routes: what is pushed goes to the connection itself, and a stream is long.
@@ -81,12 +81,12 @@ def make_app(
         else:
             await switch(scope, receive, send)
 
-    return Turns(Guard(push_or_switch, hosts=hosts, token=token))
+    return StopFirstScheduler(Guard(push_or_switch, hosts=hosts, token=token))
 
 
 def _index() -> dict[str, object]:
     """Return what there is, for who looks around."""
-    paths = [{"method": door.method, "path": door.path, "summary": door.summary} for door in DOORS]
+    paths = [{"method": door.method, "path": door.path, "summary": door.summary} for door in ROUTES]
     paths += [
         {"method": "GET", "path": EVENTS, "summary": "What happens, as server-sent events"},
         {"method": "GET", "path": PATH, "summary": "What happens, as a WebSocket"},
@@ -113,18 +113,18 @@ async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - 
     return Response(body, media_type="application/json")
 
 
-async def _no_handshake(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _upgrade_required(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
     detail = "This door is for WebSockets; what comes between may have taken the upgrade out of the request."
     answer = problem(426, "upgrade_required", detail)
     answer.headers["upgrade"] = "websocket"
     return answer
 
 
-async def _no_such_method(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _method_not_allowed(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
     raise HTTPException(405)
 
 
-async def _no_such_door(request: Request, error: Exception) -> Response:
+async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         detail = f"{request.method} is not possible at {request.url.path}."

@@ -13,7 +13,7 @@ from authority.wire import EntryView, LockView, SessionView, StatusView
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Note = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
-Span = Annotated[float, Meta(ge=0, le=31_536_000)]
+Duration = Annotated[float, Meta(ge=0, le=31_536_000)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Wait = Annotated[float, Meta(ge=0, le=60)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -111,7 +111,7 @@ class AnswerBody(StrictActingBody, forbid_unknown_fields=True):
 
     queue_id: Name
     answer: Literal["yield", "later", "no"]
-    seconds: Span | UnsetType = UNSET
+    seconds: Duration | UnsetType = UNSET
     note: Note | None = None
 
 
@@ -124,7 +124,7 @@ class HandOverBody(StrictActingBody, forbid_unknown_fields=True):
 class KeepBody(StrictActingBody, forbid_unknown_fields=True):
     """Promise until when idling does not run; 0 takes the promise back."""
 
-    seconds: Span
+    seconds: Duration
     note: Note | None = None
 
 

@@ -72,7 +72,10 @@ class ConnectionLimits:
 
         The number of its `descriptor` tells how many are in use at least, by whomever: it was the lowest that was free.
         """
-        admission = Admission.FULL if self._has_room(address, descriptor) else self._beyond_limits()
+        if self._has_room(address, descriptor):
+            admission = Admission.FULL
+        else:
+            admission = self._beyond_limits()
         self._open += 1
         self._of_address[address] += 1
         match admission:

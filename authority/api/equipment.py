@@ -11,26 +11,28 @@ from starlette.responses import Response
 
 from authority import __version__
 from authority.committer import StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Equipment, SessionId
 from authority.core.refusals import Refusal
 from authority.service import RequestFailed
 from authority.worker import StopResult
 
-from . import bodies as b
-from .doors import Door, Visit
-from .problems import Refused
+from . import bodies
+from .explanation import explain
+from .problems import ProblemResponse
 from .request_body import read_small_body, usable_fields
-from .why import explain
+from .routing import RequestContext, Route
 
 _LABLINK_TYPES = frozenset(
     {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}
 )
 
 
-def listing(v: Visit) -> Response:
+def listing(context: RequestContext) -> Response:
     """List the equipment of this lab."""
-    return Response(msgspec.json.encode([_listed(v, e) for e in v.service.table.all_equipment()]), headers=_JSON)
+    return Response(
+        msgspec.json.encode([_list_item(context, e) for e in context.service.table.all_equipment()]), headers=_JSON
+    )
 
 
 _JSON = {"content-type": "application/json"}
@@ -39,179 +41,240 @@ _STOP_BODY_S = 0.5
 _RECORD_S = 0.5
 
 
-def _listed(v: Visit, e: Equipment) -> b.ListedEquipment:
-    w = v.worker(e.id)
-    return b.ListedEquipment(
-        id=e.id,
-        type=w.kind if w.kind in _LABLINK_TYPES else "unknown",
-        model=type(w.driver).__name__,
-        resource_string=w.driver.address or e.id,
-        nickname=w.label,
-        kind=w.kind,
-        label=w.label,
-        state=e.state,
-        holder=None if e.lock is None else e.lock.user,
-        queue_length=len(e.queue),
+def _list_item(context: RequestContext, equipment: Equipment) -> bodies.ListedEquipment:
+    worker = context.worker(equipment.id)
+    holder = None
+    if equipment.lock is not None:
+        holder = equipment.lock.user
+    return bodies.ListedEquipment(
+        id=equipment.id,
+        type=worker.kind if worker.kind in _LABLINK_TYPES else "unknown",
+        model=type(worker.driver).__name__,
+        resource_string=worker.driver.address or equipment.id,
+        nickname=worker.label,
+        kind=worker.kind,
+        label=worker.label,
+        state=equipment.state,
+        holder=holder,
+        queue_length=len(equipment.queue),
     )
 
 
-def describe(v: Visit) -> b.EquipmentAnswer:
+def describe(context: RequestContext) -> bodies.EquipmentAnswer:
     """Tell the commands of one piece of equipment, its policies, and how it stands."""
-    key = v.equipment_id
-    w, e = v.worker(key), v.equipment(key)
-    policies: dict[str, object] = msgspec.to_builtins(e.policy)
-    return b.EquipmentAnswer(key, w.kind, w.label, list(w.commands.values()), policies, v.service.status(key))
-
-
-def why(v: Visit) -> b.WhyAnswer:
-    """Tell why it stands as it does."""
-    key = v.equipment_id
-    service = v.service
-    return b.WhyAnswer(key, explain(v.equipment(key), v.worker(key), service.views, service.clock.now()))
-
-
-def device_status(v: Visit) -> b.DeviceStatusAnswer:
-    """Tell whether the device answers."""
-    key = v.equipment_id
-    w = v.worker(key)
-    capabilities: dict[str, object] = {"commands": list(w.commands), "kind": w.kind}
-    seen = v.service.views.time(w.read_at)
-    return b.DeviceStatusAnswer(
-        id=key, connected=w.readback.connected, error=w.readback.error, capabilities=capabilities, last_seen=seen
+    key = context.equipment_id
+    worker = context.worker(key)
+    equipment = context.equipment(key)
+    policies: dict[str, object] = msgspec.to_builtins(equipment.policy)
+    return bodies.EquipmentAnswer(
+        key, worker.kind, worker.label, list(worker.commands.values()), policies, context.service.status(key)
     )
 
 
-def readings(v: Visit) -> Response:
+def why(context: RequestContext) -> bodies.WhyAnswer:
+    """Tell why it stands as it does."""
+    key = context.equipment_id
+    service = context.service
+    return bodies.WhyAnswer(
+        key, explain(context.equipment(key), context.worker(key), service.views, service.clock.now())
+    )
+
+
+def device_status(context: RequestContext) -> bodies.DeviceStatusAnswer:
+    """Tell whether the device answers."""
+    key = context.equipment_id
+    worker = context.worker(key)
+    capabilities: dict[str, object] = {"commands": list(worker.commands), "kind": worker.kind}
+    seen = context.service.views.time(worker.read_at)
+    return bodies.DeviceStatusAnswer(
+        id=key,
+        connected=worker.readback.connected,
+        error=worker.readback.error,
+        capabilities=capabilities,
+        last_seen=seen,
+    )
+
+
+def readings(context: RequestContext) -> Response:
     """Tell the last readback as numbers, and each beside `readings` too, where LabLink's control panel looks for it."""
-    key = v.equipment_id
-    seen = v.service.views.readback(v.worker(key))
+    key = context.equipment_id
+    seen = context.service.views.readback(context.worker(key))
     values: dict[str, object] = dict(seen.values)
     if seen.position is not None:
         values = {"position": seen.position, **values}
-    answer: dict[str, object] = msgspec.to_builtins(b.ReadingsAnswer(key, values, seen.age_seconds))
+    answer: dict[str, object] = msgspec.to_builtins(bodies.ReadingsAnswer(key, values, seen.age_seconds))
     return Response(msgspec.json.encode(values | answer), headers=_JSON)
 
 
-async def stop(v: Visit) -> b.StopAnswer:
+async def stop(context: RequestContext) -> bodies.StopAnswer:
     """Stop equipment: everybody may, always; a session that cannot be proved counts as nobody's.
 
     A body that keeps the driver waiting is not waited for: it may say afterwards who stopped, and why.
     """
-    equipment_id = v.equipment_id
-    reading = asyncio.ensure_future(_stop_body(v))
+    equipment_id = context.equipment_id
+    reading = asyncio.ensure_future(_stop_body(context))
     await asyncio.wait({reading}, timeout=_STOP_WAITS_FOR_BODY_S)
-    user = _stopper(v, reading.result()[0])[1] if reading.done() else f"somebody at {v.peer}"
-    result = await v.service.deliver_stop(equipment_id, user)
+    if reading.done():
+        user = _stopper(context, reading.result()[0])[1]
+    else:
+        user = f"somebody at {context.peer}"
+    result = await context.service.deliver_stop(equipment_id, user)
     body, ignored = await reading
-    session_id, user = _stopper(v, body)
+    session_id, user = _stopper(context, body)
     try:
-        v.service.record_stop(equipment_id, session_id, user, body.reason, result)
-        recorded = await _is_recorded(v)
+        context.service.record_stop(equipment_id, session_id, user, body.reason, result)
+        recorded = await _is_recorded(context)
     except (Refusal, RequestFailed, StoreFailed):  # the driver has the order, whatever becomes of its record
         recorded = False
     outcome = _stop_outcome(result)
-    return b.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
+    return bodies.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
 
 
-async def _stop_body(v: Visit) -> tuple[b.StopBody, list[str]]:
+async def _stop_body(context: RequestContext) -> tuple[bodies.StopBody, list[str]]:
     """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
     try:
         async with asyncio.timeout(_STOP_BODY_S):
-            raw = await read_small_body(v.request.scope, v.headers, v.receive)
+            raw = await read_small_body(context.request.scope, context.headers, context.receive)
     except TimeoutError:
-        return b.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
-    except Refused as refused:
-        return b.StopBody(), [refused.detail[:1].lower() + refused.detail[1:].rstrip(".")]
-    return usable_fields(b.StopBody, raw)
+        return bodies.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
+    except ProblemResponse as refused:
+        return bodies.StopBody(), [refused.detail[:1].lower() + refused.detail[1:].rstrip(".")]
+    return usable_fields(bodies.StopBody, raw)
 
 
-def _stopper(v: Visit, body: b.StopBody) -> tuple[SessionId | None, str]:
+def _stopper(context: RequestContext, body: bodies.StopBody) -> tuple[SessionId | None, str]:
     """Return the session that stops, where it is proved, and the user who is told to have stopped."""
-    session = v.service.table.session(SessionId(body.session_id)) if body.session_id else None
+    session = None
+    if body.session_id:
+        session = context.service.table.session(SessionId(body.session_id))
     if session is not None:
         try:
-            v.prove(session)
-        except Refused:
+            context.require_session_token(session)
+        except ProblemResponse:
             session = None
     if session is None:
-        return None, body.user or f"somebody at {v.peer}"
+        return None, body.user or f"somebody at {context.peer}"
     return session.id, session.user
 
 
-async def _is_recorded(v: Visit) -> bool:
+async def _is_recorded(context: RequestContext) -> bool:
     """Wait a moment for the stop to be on disk."""
     try:
         async with asyncio.timeout(_RECORD_S):
-            await v.service.settled()
+            await context.service.wait_until_committed()
     except TimeoutError:
         return False
-    return v.service.failure is None
+    return context.service.failure is None
 
 
-def _stop_outcome(result: StopResult) -> b.StopOutcome:
+def _stop_outcome(result: StopResult) -> bodies.StopOutcome:
     if not result.delivered:
         return "stop_not_delivered"
-    return "stopped" if result.error is None else "nothing_to_stop"
+    if result.error is None:
+        return "stopped"
+    return "nothing_to_stop"
 
 
-def resume(v: Visit) -> b.DoneAnswer:
+def resume(context: RequestContext) -> bodies.DoneAnswer:
     """Allow control again after somebody else's stop."""
-    key, session = v.equipment_id, v.acting(v.body_as(b.StrictActingBody).session_id)
-    v.service.apply(m.Resume(equipment=key, session=session.id))
-    return b.DoneAnswer(True, key)
+    key = context.equipment_id
+    session = context.acting_session(context.body_as(bodies.StrictActingBody).session_id)
+    context.service.apply(messages.Resume(equipment=key, session=session.id))
+    return bodies.DoneAnswer(True, key)
 
 
-def clear_fault(v: Visit) -> b.DoneAnswer:
+def clear_fault(context: RequestContext) -> bodies.DoneAnswer:
     """Declare equipment fit for use again."""
-    body = v.body_as(b.ClearFaultBody)
-    key = v.equipment_id
+    body = context.body_as(bodies.ClearFaultBody)
+    key = context.equipment_id
     by = body.user or "somebody"
     if body.session_id is not None:
-        by = v.acting(body.session_id).user
-    v.service.apply(m.ClearFault(equipment=key, by=by, reason=body.reason))
-    return b.DoneAnswer(True, key)
+        by = context.acting_session(body.session_id).user
+    context.service.apply(messages.ClearFault(equipment=key, by=by, reason=body.reason))
+    return bodies.DoneAnswer(True, key)
 
 
-def _not_here(name: str) -> Callable[[Visit], b.DoneAnswer]:
+def _refuse_lab_file_decides(name: str) -> Callable[[RequestContext], bodies.DoneAnswer]:
     """Return a handler that refuses what LabLink connects over its interface: here the lab file decides it."""
 
-    def handler(v: Visit) -> b.DoneAnswer:  # noqa: ARG001 - a handler's signature
+    def handler(context: RequestContext) -> bodies.DoneAnswer:  # noqa: ARG001 - a handler's signature
         detail = "What is connected here is decided by the lab file; change it there and restart the authority."
-        raise Refused(501, "lab_file_decides", detail)
+        raise ProblemResponse(501, "lab_file_decides", detail)
 
     handler.__name__ = name
     return handler
 
 
-def health(v: Visit) -> b.HealthAnswer:
+def health(context: RequestContext) -> bodies.HealthAnswer:
     """Tell whether the authority can do its work."""
-    service = v.service
+    service = context.service
     status: Literal["ok", "store_slow", "store_failed"] = "ok"
     if service.failure is not None:
         status = "store_failed"
     elif service.committer.is_slow:
         status = "store_slow"
-    locks_enabled = v.house.options.locks
-    return b.HealthAnswer(status, "motorlock", __version__, service.instance, locks_enabled, len(service.workers))
+    locks_enabled = context.app.options.locks
+    return bodies.HealthAnswer(status, "motorlock", __version__, service.instance, locks_enabled, len(service.workers))
 
 
-_EQ = "/api/equipment/{equipment_id}"
+_PATH = "/api/equipment/{equipment_id}"
 _DECIDED = "Not over the interface: the lab file decides what is connected"
-DOORS = (
-    Door("GET", "/health", health, b.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
-    Door("GET", "/api/equipment/list", listing, list[b.ListedEquipment], "The equipment of this lab"),
-    Door("POST", "/api/equipment/connect", _not_here("connect"), b.DoneAnswer, _DECIDED, codes=(501,)),
-    Door("POST", "/api/equipment/discover", _not_here("discover"), b.DoneAnswer, _DECIDED, codes=(501,)),
-    Door("POST", "/api/equipment/disconnect/{equipment_id}", _not_here("disconnect"), b.DoneAnswer, _DECIDED,
-         codes=(501,)),
-    Door("GET", _EQ, describe, b.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
-    Door("GET", _EQ + "/why", why, b.WhyAnswer, "Why it stands as it does, and who can change that", codes=(404,)),
-    Door("GET", _EQ + "/status", device_status, b.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
-    Door("GET", _EQ + "/readings", readings, b.ReadingsAnswer, "The last readback", codes=(404,)),
-    Door("POST", _EQ + "/stop", stop, b.StopAnswer, "Stop: everybody may, always", b.StopBody, body_optional=True,
-         codes=(404,), open_to_all=True, reads_body_itself=True),
-    Door("POST", _EQ + "/resume", resume, b.DoneAnswer, "Go on after somebody's stop", b.StrictActingBody,
-         codes=(401, 403, 404)),
-    Door("POST", _EQ + "/clear-fault", clear_fault, b.DoneAnswer, "Declare equipment fit again", b.ClearFaultBody,
-         codes=(401, 404, 409)),
-)  # fmt: skip
+ROUTES = (
+    Route("GET", "/health", health, bodies.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
+    Route("GET", "/api/equipment/list", listing, list[bodies.ListedEquipment], "The equipment of this lab"),
+    Route(
+        "POST", "/api/equipment/connect", _refuse_lab_file_decides("connect"), bodies.DoneAnswer, _DECIDED, codes=(501,)
+    ),
+    Route(
+        "POST",
+        "/api/equipment/discover",
+        _refuse_lab_file_decides("discover"),
+        bodies.DoneAnswer,
+        _DECIDED,
+        codes=(501,),
+    ),
+    Route(
+        "POST",
+        "/api/equipment/disconnect/{equipment_id}",
+        _refuse_lab_file_decides("disconnect"),
+        bodies.DoneAnswer,
+        _DECIDED,
+        codes=(501,),
+    ),
+    Route("GET", _PATH, describe, bodies.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
+    Route(
+        "GET", _PATH + "/why", why, bodies.WhyAnswer, "Why it stands as it does, and who can change that", codes=(404,)
+    ),
+    Route("GET", _PATH + "/status", device_status, bodies.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
+    Route("GET", _PATH + "/readings", readings, bodies.ReadingsAnswer, "The last readback", codes=(404,)),
+    Route(
+        "POST",
+        _PATH + "/stop",
+        stop,
+        bodies.StopAnswer,
+        "Stop: everybody may, always",
+        bodies.StopBody,
+        body_optional=True,
+        codes=(404,),
+        open_to_all=True,
+        reads_body_itself=True,
+    ),
+    Route(
+        "POST",
+        _PATH + "/resume",
+        resume,
+        bodies.DoneAnswer,
+        "Go on after somebody's stop",
+        bodies.StrictActingBody,
+        codes=(401, 403, 404),
+    ),
+    Route(
+        "POST",
+        _PATH + "/clear-fault",
+        clear_fault,
+        bodies.DoneAnswer,
+        "Declare equipment fit again",
+        bodies.ClearFaultBody,
+        codes=(401, 404, 409),
+    ),
+)

@@ -18,11 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from .connection_limits import Admission, ConnectionLimits
 from .lingering import LingeringTransport
-from .older_http import until_closed
+from .older_http import close_delimited_send
 from .problems import problem
 from .request_body import BODY_FAULT, BODY_IS_MALFORMED, BODY_IS_TOO_SLOW
-from .turns import is_stop
-from .websocket import Listener
+from .stop_first import is_stop
+from .websocket import WebSocketProtocol
 
 HEAD_LIMIT = 32 * 1024
 HEADERS_LIMIT = 100
@@ -124,7 +124,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._is_ahead_of_app():
             size = HEAD_PIECE
             if self._part is _Part.BODY:
-                size = CHUNKS_PIECE if self._has_chunks else BODY_PIECE
+                if self._has_chunks:
+                    size = CHUNKS_PIECE
+                else:
+                    size = BODY_PIECE
             piece = self._unparsed[:size]
             self._unparsed = self._unparsed[size:]
             self._parse(piece)
@@ -218,7 +221,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if cycle.scope["http_version"] == "1.0":
-            app = until_closed(app)
+            app = close_delimited_send(app)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -235,7 +238,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.limits.mark_busy(self, self._address)
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
-        assert isinstance(protocol, Listener)
+        assert isinstance(protocol, WebSocketProtocol)
         protocol.on_connection_lost = self._release_upgraded
 
     def _release_upgraded(self) -> None:

@@ -6,18 +6,18 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
-def until_closed(app: ASGI3Application) -> ASGI3Application:
+def close_delimited_send(app: ASGI3Application) -> ASGI3Application:
     """Return `app` as it answers such a client."""
 
     async def serve(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         cycle = send.__self__  # type: ignore[attr-defined] # it is a method of uvicorn's
         assert isinstance(cycle, RequestResponseCycle)
-        await app(scope, receive, _Answer(cycle).send)
+        await app(scope, receive, _CloseDelimitedResponse(cycle).send)
 
     return serve
 
 
-class _Answer:
+class _CloseDelimitedResponse:
     """An answer that has either the length that it says, or all that comes until the connection closes."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:

@@ -10,8 +10,8 @@ import msgspec
 from authority import __version__
 
 from .bodies import Problem
-from .doors import Door
 from .problems import TITLES
+from .routing import Route
 
 _REF = "#/components/schemas/{name}"
 _ALWAYS = (403, 413)
@@ -30,11 +30,11 @@ _STREAM = {
 }
 
 
-def document(doors: Sequence[Door]) -> dict[str, object]:
+def openapi_document(doors: Sequence[Route]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of `doors`."""
     types = [Problem, *(d.answer for d in doors), *(d.body for d in doors if d.body is not None)]
     types += [kind for d in doors for _, kind, _ in d.query]
-    schemas, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(types, schema_hook=_any_value, ref_template=_REF)
     of_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, object]] = {}
     for door in doors:
@@ -61,11 +61,11 @@ def document(doors: Sequence[Door]) -> dict[str, object]:
     }
 
 
-def _anything(kind: type) -> dict[str, object]:  # noqa: ARG001 - a driver's data may be any JSON
+def _any_value(kind: type) -> dict[str, object]:  # noqa: ARG001 - a driver's data may be any JSON
     return {"description": "any JSON value"}
 
 
-def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, object]:
+def _operation(door: Route, of_type: dict[int, dict[str, object]]) -> dict[str, object]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "maxLength": 128}}
         for name in re.findall(r"{(\w+)}", door.path)
@@ -96,7 +96,7 @@ def _operation(door: Door, of_type: dict[int, dict[str, object]]) -> dict[str, o
     return operation
 
 
-def _codes(door: Door) -> list[int]:
+def _codes(door: Route) -> list[int]:
     codes = {*door.codes, *_ALWAYS, *(_WITH_BODY if door.body is not None and not door.reads_body_itself else ())}
     if door.path.startswith("/api/"):
         codes.add(401)

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from authority.codec import Views
-from authority.core import refusals as r
+from authority.core import refusals
 from authority.core.model import Equipment, Lock, SessionId
 
 TITLES = {
@@ -74,7 +74,7 @@ LOST = {
 }
 
 
-class Refused(Exception):
+class ProblemResponse(Exception):
     """An edge said no: a status, a code, a sentence, and what else a program may want to know."""
 
     def __init__(self, status: int, code: str, detail: str, **data: object) -> None:
@@ -89,11 +89,11 @@ class Refused(Exception):
 
 def problem(status: int, code: str, detail: str, data: Mapping[str, object] | None = None) -> Response:
     """Return an `application/problem+json` answer."""
-    body = body_of(Refused(status, code, detail, **dict(data or {})))
+    body = problem_fields(ProblemResponse(status, code, detail, **dict(data or {})))
     return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
 
 
-def body_of(refused: Refused) -> dict[str, object]:
+def problem_fields(refused: ProblemResponse) -> dict[str, object]:
     """Return a problem's fields."""
     return {
         "type": f"urn:motorlock:{refused.code}",
@@ -105,95 +105,111 @@ def body_of(refused: Refused) -> dict[str, object]:
     }
 
 
-def told(refusal: r.Refusal, views: Views, now: float) -> Refused:
+def refusal_to_problem(refusal: refusals.Refusal, views: Views, now: float) -> ProblemResponse:
     """Return a rule's refusal as this edge tells it."""
     code = refusal.code
-    if isinstance(refusal, r.UnknownEquipment):
-        return Refused(404, code, f"There is no equipment named {refusal.equipment_id!r} here.")
-    if isinstance(refusal, r.SessionIsOver):
-        return Refused(404, code, "This session has ended; log in again to begin a new one.")
-    if isinstance(refusal, r.UnknownSession):
-        return Refused(404, code, "There is no such session; create one first.")
-    assert isinstance(refusal, r.OfEquipment)
-    e = refusal.equipment
-    data = _data(e, views)
-    if isinstance(refusal, r.LockLost) and refusal.loss is not None:
+    if isinstance(refusal, refusals.UnknownEquipment):
+        return ProblemResponse(404, code, f"There is no equipment named {refusal.equipment_id!r} here.")
+    if isinstance(refusal, refusals.SessionEnded):
+        return ProblemResponse(404, code, "This session has ended; log in again to begin a new one.")
+    if isinstance(refusal, refusals.UnknownSession):
+        return ProblemResponse(404, code, "There is no such session; create one first.")
+    assert isinstance(refusal, refusals.EquipmentRefusal)
+    equipment = refusal.equipment
+    data = _lock_fields(equipment, views)
+    if isinstance(refusal, refusals.LockLost) and refusal.loss is not None:
         loss = views.loss(refusal.loss)
         data |= {"why": loss.why, "by": loss.by, "reason": loss.reason, "at": loss.at}
-    if isinstance(refusal, r.StoppedBySomebody):
+    if isinstance(refusal, refusals.StoppedByAnother):
         data |= {"by": refusal.stop.user, "at": views.time(refusal.stop.at), "reason": refusal.stop.reason}
-    if isinstance(refusal, r.WouldDeadlock):
+    if isinstance(refusal, refusals.WouldDeadlock):
         who = {x: views.user(x) for wait in refusal.cycle for x in (wait.waiter, wait.blocker)}
         data["cycle"] = [
             {"session_id": x.waiter, "user": who[x.waiter], "waits_for": x.equipment, "behind": who[x.blocker]}
             for x in refusal.cycle
         ]
-        return Refused(STATUS[code], code, _deadlock(refusal.cycle, who), **data)
-    return Refused(STATUS[code], code, _SENTENCES[type(refusal)](refusal, now), **data)
+        return ProblemResponse(STATUS[code], code, _deadlock_sentence(refusal.cycle, who), **data)
+    return ProblemResponse(STATUS[code], code, _SENTENCES[type(refusal)](refusal, now), **data)
 
 
-def _data(e: Equipment, views: Views) -> dict[str, object]:
-    lock = e.lock
+def _lock_fields(equipment: Equipment, views: Views) -> dict[str, object]:
+    lock = equipment.lock
     return {
-        "equipment_id": e.id,
-        "state": e.state,
-        "queue_length": len(e.queue),
+        "equipment_id": equipment.id,
+        "state": equipment.state,
+        "queue_length": len(equipment.queue),
         "holder": None if lock is None else views.holder(lock),
         "since": None if lock is None else views.time(lock.since),
         "note": None if lock is None else lock.note,
     }
 
 
-def ago(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """Return a length of time as people say it."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return f"{max(0, int(seconds))} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h"
 
 
-def who_holds(e: Equipment, lock: Lock, now: float) -> str:
+def holder_sentence(equipment: Equipment, lock: Lock, now: float) -> str:
     """Return "Ann has stage_x for 3 min ("night scan")"."""
-    note = f' ("{lock.note}")' if lock.note else ""
-    return f"{lock.user}{note} has had {e.id} for {ago(now - lock.since)}"
+    note = ""
+    if lock.note:
+        note = f' ("{lock.note}")'
+    return f"{lock.user}{note} has had {equipment.id} for {duration_in_words(now - lock.since)}"
 
 
-def _in_use(x: r.Refusal, now: float) -> str:
-    assert isinstance(x, r.OfEquipment)
-    e, lock = x.equipment, x.equipment.lock
+def _equipment_in_use_sentence(refusal: refusals.Refusal, now: float) -> str:
+    assert isinstance(refusal, refusals.EquipmentRefusal)
+    equipment = refusal.equipment
+    lock = refusal.equipment.lock
     if lock is None:
-        return f"{e.id} is being handed over; ask again in a moment, or wait in the queue."
-    waiting = f" and {len(e.queue)} wait{'s' if len(e.queue) == 1 else ''} for it" if e.queue else ""
-    if e.drain is not None:
-        return f"{e.id} is being brought to rest after {lock.user} had it{waiting}; wait in the queue to be next."
-    return f"{who_holds(e, lock, now)}{waiting}; wait in the queue to get it, or ask {lock.user}."
+        return f"{equipment.id} is being handed over; ask again in a moment, or wait in the queue."
+    waiting = ""
+    if equipment.queue:
+        waiting = f" and {len(equipment.queue)} wait{'s' if len(equipment.queue) == 1 else ''} for it"
+    if equipment.drain is not None:
+        return (
+            f"{equipment.id} is being brought to rest after {lock.user} had it{waiting}; wait in the queue to be next."
+        )
+    return f"{holder_sentence(equipment, lock, now)}{waiting}; wait in the queue to get it, or ask {lock.user}."
 
 
-def _lock_required(x: r.Refusal, now: float) -> str:
-    assert isinstance(x, r.OfEquipment)
-    e, lock = x.equipment, x.equipment.lock
+def _lock_required_sentence(refusal: refusals.Refusal, now: float) -> str:
+    assert isinstance(refusal, refusals.EquipmentRefusal)
+    equipment = refusal.equipment
+    lock = refusal.equipment.lock
     if lock is None:
-        return f"You do not hold {e.id}; nobody does: log in to it first."
-    return f"You do not hold {e.id}: {who_holds(e, lock, now)}; wait in the queue to get it."
+        return f"You do not hold {equipment.id}; nobody does: log in to it first."
+    return f"You do not hold {equipment.id}: {holder_sentence(equipment, lock, now)}; wait in the queue to get it."
 
 
-def _lost(x: r.Refusal, now: float) -> str:
-    assert isinstance(x, r.LockLost)
-    e, loss = x.equipment, x.loss
+def _lock_lost_sentence(refusal: refusals.Refusal, now: float) -> str:
+    assert isinstance(refusal, refusals.LockLost)
+    equipment = refusal.equipment
+    loss = refusal.loss
     if loss is None:
-        return f"Your lock on {e.id} has ended; log in again to go on."
-    reason = f" ({loss.reason})" if loss.reason else ""
+        return f"Your lock on {equipment.id} has ended; log in again to go on."
+    reason = ""
+    if loss.reason:
+        reason = f" ({loss.reason})"
     how = LOST.get(loss.why, "ended").format(by=loss.by or "the next", reason=reason)
-    return f"Your lock on {e.id} {how} {ago(now - loss.at)} ago; log in again to go on."
+    return f"Your lock on {equipment.id} {how} {duration_in_words(now - loss.at)} ago; log in again to go on."
 
 
-def _stopped(x: r.Refusal, now: float) -> str:
-    assert isinstance(x, r.StoppedBySomebody)
-    reason = f" ({x.stop.reason})" if x.stop.reason else ""
-    return f"{x.stop.user} stopped {x.equipment.id} {ago(now - x.stop.at)} ago{reason}; resume it, or log in again."
+def _stopped_by_sentence(refusal: refusals.Refusal, now: float) -> str:
+    assert isinstance(refusal, refusals.StoppedByAnother)
+    reason = ""
+    if refusal.stop.reason:
+        reason = f" ({refusal.stop.reason})"
+    stopped = f"{refusal.stop.user} stopped {refusal.equipment.id} {duration_in_words(now - refusal.stop.at)} ago"
+    return f"{stopped}{reason}; resume it, or log in again."
 
 
-def _deadlock(cycle: tuple[r.Wait, ...], who: Mapping[SessionId, str]) -> str:
+def _deadlock_sentence(cycle: tuple[refusals.WaitEdge, ...], who: Mapping[SessionId, str]) -> str:
     named = {**who, cycle[0].waiter: "you"}
     first, *others = cycle
     told = [f"you would wait for {first.equipment} behind {named[first.blocker]}"]
@@ -201,46 +217,58 @@ def _deadlock(cycle: tuple[r.Wait, ...], who: Mapping[SessionId, str]) -> str:
     return f"That would be a deadlock: {', and '.join(told)}; give one of them back, or leave its queue, first."
 
 
-def _keep_too_long(x: r.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
-    assert isinstance(x, r.OfEquipment)
-    longest = ago(x.equipment.policy.max_keep_seconds or 0.0)
-    return f"{x.equipment.id} may be kept for at most {longest} at a time; nothing has changed."
+def _keep_too_long_sentence(refusal: refusals.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
+    assert isinstance(refusal, refusals.EquipmentRefusal)
+    longest = duration_in_words(refusal.equipment.policy.max_keep_seconds or 0.0)
+    return f"{refusal.equipment.id} may be kept for at most {longest} at a time; nothing has changed."
 
 
-def _about(text: str) -> Callable[[r.Refusal, float], str]:
-    def sentence(x: r.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
-        assert isinstance(x, r.OfEquipment)
-        holder = x.equipment.lock.user if x.equipment.lock is not None else "nobody"
-        return text.format(equipment=x.equipment.id, holder=holder, fault=x.equipment.fault)
+def _sentence_from(text: str) -> Callable[[refusals.Refusal, float], str]:
+    def sentence(refusal: refusals.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all
+        assert isinstance(refusal, refusals.EquipmentRefusal)
+        holder = "nobody"
+        if refusal.equipment.lock is not None:
+            holder = refusal.equipment.lock.user
+        return text.format(equipment=refusal.equipment.id, holder=holder, fault=refusal.equipment.fault)
 
     return sentence
 
 
-_SENTENCES: dict[type[r.Refusal], Callable[[r.Refusal, float], str]] = {
-    r.EquipmentInUse: _in_use,
-    r.LockRequired: _lock_required,
-    r.LockLost: _lost,
-    r.StoppedBySomebody: _stopped,
-    r.EquipmentAtFault: _about(
+_SENTENCES: dict[type[refusals.Refusal], Callable[[refusals.Refusal, float], str]] = {
+    refusals.EquipmentInUse: _equipment_in_use_sentence,
+    refusals.LockRequired: _lock_required_sentence,
+    refusals.LockLost: _lock_lost_sentence,
+    refusals.StoppedByAnother: _stopped_by_sentence,
+    refusals.EquipmentAtFault: _sentence_from(
         "{equipment} is at fault ({fault}); have it looked at, then clear the fault with a reason: on the page of the "
         "authority, or with motorlock clear-fault {equipment} --reason ..."
     ),
-    r.WaitersPresent: _about("Others wait for {equipment}; release it instead of changing to observing."),
-    r.NotAtRest: _about("{equipment} still moves; wait until it is at rest, or stop it."),
-    r.QueueFull: _about("The queue for {equipment} is full; try again later."),
-    r.TooBusy: _about("As many commands wait for {equipment} as may; let some of them end first."),
-    r.ObserveRequired: _about("You have no lock on {equipment}; log in to it, or watch it as an observer, first."),
-    r.NotHolder: _about("{equipment} is held by {holder}, not by you; nothing has changed."),
-    r.UnknownEntry: _about("There is no such place in the queue for {equipment}; nothing has changed."),
-    r.UnknownAsk: _about("Nobody asks you for {equipment} from that place in the queue."),
-    r.AlreadyWaiting: _about("You wait for {equipment} already, in another place in the queue; leave that one first."),
-    r.CannotSwap: _about("Places are swapped with somebody else, each of you waiting for {equipment} alone."),
-    r.CannotHandOver: _about(
+    refusals.WaitersPresent: _sentence_from(
+        "Others wait for {equipment}; release it instead of changing to observing."
+    ),
+    refusals.NotAtRest: _sentence_from("{equipment} still moves; wait until it is at rest, or stop it."),
+    refusals.QueueFull: _sentence_from("The queue for {equipment} is full; try again later."),
+    refusals.TooBusy: _sentence_from("As many commands wait for {equipment} as may; let some of them end first."),
+    refusals.ObserveRequired: _sentence_from(
+        "You have no lock on {equipment}; log in to it, or watch it as an observer, first."
+    ),
+    refusals.NotHolder: _sentence_from("{equipment} is held by {holder}, not by you; nothing has changed."),
+    refusals.UnknownEntry: _sentence_from("There is no such place in the queue for {equipment}; nothing has changed."),
+    refusals.UnknownAsk: _sentence_from("Nobody asks you for {equipment} from that place in the queue."),
+    refusals.AlreadyWaiting: _sentence_from(
+        "You wait for {equipment} already, in another place in the queue; leave that one first."
+    ),
+    refusals.CannotSwap: _sentence_from(
+        "Places are swapped with somebody else, each of you waiting for {equipment} alone."
+    ),
+    refusals.CannotHandOver: _sentence_from(
         "{equipment} cannot be handed over there: somebody with a higher priority waits, or the one you named is "
         "silent or waits for other equipment with it; log out, and it goes to the next in the queue."
     ),
-    r.Ambiguous: _about("Several who wait for {equipment} have that name; name the queue_id of the one you mean."),
-    r.KeepTooLong: _keep_too_long,
-    r.NoLock: _about("You have no lock on {equipment}; nothing has changed."),
-    r.NoFault: _about("{equipment} has no fault to clear."),
+    refusals.Ambiguous: _sentence_from(
+        "Several who wait for {equipment} have that name; name the queue_id of the one you mean."
+    ),
+    refusals.KeepTooLong: _keep_too_long_sentence,
+    refusals.NoLock: _sentence_from("You have no lock on {equipment}; nothing has changed."),
+    refusals.NoFault: _sentence_from("{equipment} has no fault to clear."),
 }

@@ -16,22 +16,22 @@ from starlette.types import Receive, Scope, Send
 
 from authority.codec import iso
 from authority.committer import StoreFailed
-from authority.core import messages as m
+from authority.core import messages as core_messages
 from authority.core.model import EquipmentId, Role, SessionId
-from authority.hub import Batch, Listener, Message
+from authority.hub import Batch, Message, Subscriber
 from authority.ports import EventRow
 from authority.service import Service
 from authority.wire import Ping, ReadbackView, StatusView
 
-from .doors import House, Visit, answered
 from .peer_limit import PeerLimit
-from .request_body import invalid
+from .request_body import invalid_request
+from .routing import AppContext, RequestContext, respond_or_refuse
 
 PATH = "/api/events"
 REPLAY_PAGE = 200
 REPLAYS_PER_PEER = 2
-SNAPSHOTS_APART_S = 0.02
-PATIENCE_WITH_THE_SLOW_S = 60.0
+SNAPSHOT_INTERVAL_S = 0.02
+SLOW_CLIENT_GRACE_S = 60.0
 # A proxy between must neither keep back what is pushed, nor change or remember it.
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -75,7 +75,7 @@ class Progress(Struct):
     readback: ReadbackView
 
 
-FORMS = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
+MESSAGE_TYPES = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
 
 
 class Snapshots:
@@ -84,10 +84,10 @@ class Snapshots:
     def __init__(self, service: Service) -> None:
         """Make snapshots of `service`."""
         self._service = service
-        self._waiting: list[tuple[Listener, asyncio.Future[tuple[int, Batch]]]] = []
+        self._waiting: list[tuple[Subscriber, asyncio.Future[tuple[int, Batch]]]] = []
         self._next_at = 0.0
 
-    async def let_in(self, listener: Listener) -> tuple[int, Batch]:
+    async def let_in(self, listener: Subscriber) -> tuple[int, Batch]:
         """Have the hub keep for `listener` what happens from now on; return the newest number and the snapshot."""
         loop = asyncio.get_running_loop()
         let_in: asyncio.Future[tuple[int, Batch]] = loop.create_future()
@@ -108,13 +108,13 @@ class Snapshots:
             if not let_in.done():  # who hung up is cancelled
                 let_in.set_result((service.seq, batch))
                 service.hub.add(listener, service.seq)
-        self._next_at = asyncio.get_running_loop().time() + SNAPSHOTS_APART_S
+        self._next_at = asyncio.get_running_loop().time() + SNAPSHOT_INTERVAL_S
 
 
 class Streams:
     """What all streams share; as an ASGI application, it answers a request for server-sent events."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: AppContext) -> None:
         """Serve the events of `house`."""
         self.house = house
         self.snapshots = Snapshots(house.service)
@@ -123,7 +123,7 @@ class Streams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a stream, or refuse it."""
         kind = UnchunkedStream if scope["http_version"] == "1.0" else Stream
-        answer = await answered(self.house, self.opened(kind, Request(scope)))
+        answer = await respond_or_refuse(self.house, self.opened(kind, Request(scope)))
         await answer(scope, receive, send)
 
     async def opened(self, kind: type[Stream], request: Request) -> Stream:
@@ -136,7 +136,7 @@ class Stream:
 
     def __init__(self, streams: Streams, request: Request) -> None:
         """Take `role`, `session_id` and `after` of the request, or refuse it."""
-        visit = Visit(streams.house, request, dict(request.scope["headers"]), None, request.receive)
+        visit = RequestContext(streams.house, request, dict(request.scope["headers"]), None, request.receive)
         self._streams = streams
         self._service = streams.house.service
         self._peer = visit.peer
@@ -144,17 +144,19 @@ class Stream:
             raise StoreFailed
         role = request.query_params.get("role", "watch")
         if role not in {"watch", "feed", "keeper"}:
-            raise invalid("role", "it is 'watch', 'feed' or 'keeper'")
+            raise invalid_request("role", "it is 'watch', 'feed' or 'keeper'")
         self._session: SessionId | None = None
         self._role = role
         if role != "watch":
-            self._session = visit.acting(request.query_params.get("session_id", "")).id
+            self._session = visit.acting_session(request.query_params.get("session_id", "")).id
         self._once = visit.query("once", bool, False)
         if self._once and role != "watch":
-            raise invalid("once", "it is for the role 'watch' only: the other streams prove that a session lives")
+            raise invalid_request(
+                "once", "it is for the role 'watch' only: the other streams prove that a session lives"
+            )
         after = visit.query("after", int, None)
         if after is None and "last-event-id" in request.headers:
-            after = _number(request.headers["last-event-id"])
+            after = _sequence_number(request.headers["last-event-id"])
         assert after is None or isinstance(after, int)
         self._after = after
 
@@ -162,20 +164,20 @@ class Stream:
         """Serve until the client or the authority ends it."""
         task = asyncio.current_task()
         assert task is not None
-        connection = connection_of(send)
-        listener = Listener(connection, self.encode, task.cancel, hears_events=self._role != "keeper")
+        connection = transport_of(send)
+        listener = Subscriber(connection, self.encode, task.cancel, hears_events=self._role != "keeper")
         if self._session is not None:
-            self._service.apply(m.Attach(session=self._session, role=Role(self._role)))
+            self._service.apply(core_messages.AttachConnection(session=self._session, role=Role(self._role)))
         ours = False
         try:
             ours = await self._serve(listener, receive, send)
         finally:
-            self._service.hub.leave(listener)
+            self._service.hub.unsubscribe(listener)
             self._detach(ours=ours)
         if ours:
-            await self._take_leave(connection, send)
+            await self._send_end_and_close(connection, send)
 
-    async def _serve(self, listener: Listener, receive: Receive, send: Send) -> bool:
+    async def _serve(self, listener: Subscriber, receive: Receive, send: Send) -> bool:
         """Return when it is over: whether the authority ends it, because its client cannot keep up or for all."""
         task = asyncio.current_task()
         assert task is not None
@@ -194,7 +196,7 @@ class Stream:
             return True
         return False
 
-    async def _open(self, listener: Listener, send: Send) -> None:
+    async def _open(self, listener: Subscriber, send: Send) -> None:
         """Send what was missed and the snapshot; from then on the hub writes."""
         await self.send_head(send)
         now = asyncio.get_running_loop().time
@@ -207,7 +209,7 @@ class Stream:
             # Before it is let in, so that nothing has to be kept for it all the while that this takes.
             heard = await self._replay(send, heard, None)
         newest, snapshot = await self._streams.snapshots.let_in(listener)
-        await self._service.settled()
+        await self._service.wait_until_committed()
         if heard is not None:
             await self._replay(send, heard, newest)
         listener.begin(snapshot, now())
@@ -223,15 +225,15 @@ class Stream:
                 rows = await self._service.replay(heard, limit)
                 if rows:
                     heard = rows[-1].seq
-                    await self.send_messages(send, [_replayed(row) for row in rows])
-                if len(rows) < limit or connection_of(send).is_closing():
+                    await self.send_messages(send, [_replayed_message(row) for row in rows])
+                if len(rows) < limit or transport_of(send).is_closing():
                     break
         return heard
 
-    async def _take_leave(self, connection: asyncio.Transport, send: Send) -> None:
+    async def _send_end_and_close(self, connection: asyncio.Transport, send: Send) -> None:
         """Say that it is over, to a client that may be slow to hear it."""
         try:
-            async with asyncio.timeout(PATIENCE_WITH_THE_SLOW_S):
+            async with asyncio.timeout(SLOW_CLIENT_GRACE_S):
                 await self.send_end(send)
         except TimeoutError:
             connection.abort()
@@ -245,7 +247,7 @@ class Stream:
         if self._session is None or self._authority_ends:
             return
         if self._service.table.session(self._session) is not None:
-            self._service.apply(m.Detach(session=self._session, role=Role(self._role), ours=ours))
+            self._service.apply(core_messages.DetachConnection(session=self._session, role=Role(self._role), ours=ours))
 
     # How this door says it
 
@@ -278,15 +280,17 @@ class UnchunkedStream(Stream):
         return b"".join([message.frame for message in messages])
 
 
-def connection_of(send: Send) -> asyncio.Transport:
+def transport_of(send: Send) -> asyncio.Transport:
     """Return the connection of a request: uvicorn's `send` is a method of what holds it."""
     transport: asyncio.Transport = send.__self__.transport  # type: ignore[attr-defined]
     return transport
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 18 else None
+def _sequence_number(text: str) -> int | None:
+    if text.isdecimal() and len(text) < 18:
+        return int(text)
+    return None
 
 
-def _replayed(row: EventRow) -> Message:
+def _replayed_message(row: EventRow) -> Message:
     return Message("change", b'{"seq":%d,"event":%s,"status":null}' % (row.seq, row.body), row.seq)

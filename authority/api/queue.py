@@ -4,47 +4,54 @@ from __future__ import annotations
 
 import msgspec
 
-from authority.core import messages as m
+from authority.core import messages
 
-from . import bodies as b
-from .doors import Door, Visit
-from .request_body import invalid
+from . import bodies
+from .request_body import invalid_request
+from .routing import RequestContext, Route
 
 
-def leave(v: Visit) -> b.LeftAnswer:
+def leave(context: RequestContext) -> bodies.LeftAnswer:
     """Give up one's place in the queue."""
-    key, queue_id = v.equipment_id, v.request.path_params["queue_id"]
-    session = v.acting(str(v.query("session_id", str, "")))
-    v.service.apply(m.Leave(equipment=key, session=session.id, queue_id=queue_id))
-    return b.LeftAnswer(True, key, queue_id)
+    key = context.equipment_id
+    queue_id = context.request.path_params["queue_id"]
+    session = context.acting_session(str(context.query("session_id", str, "")))
+    context.service.apply(messages.LeaveQueue(equipment=key, session=session.id, queue_id=queue_id))
+    return bodies.LeftAnswer(True, key, queue_id)
 
 
-def swap(v: Visit) -> b.StandingAnswer:
+def swap(context: RequestContext) -> bodies.StandingAnswer:
     """Offer to swap places with another waiter, or agree to their offer."""
-    key, body = v.equipment_id, v.body_as(b.SwapBody)
-    session = v.acting(body.session_id)
-    v.service.apply(m.Swap(equipment=key, session=session.id, partner=body.partner))
-    return b.StandingAnswer(True, v.service.status(key))
+    key = context.equipment_id
+    body = context.body_as(bodies.SwapBody)
+    session = context.acting_session(body.session_id)
+    context.service.apply(messages.OfferSwap(equipment=key, session=session.id, partner=body.partner))
+    return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def ask(v: Visit) -> b.StandingAnswer:
+def ask(context: RequestContext) -> bodies.StandingAnswer:
     """Ask the holder to yield."""
-    key, body = v.equipment_id, v.body_as(b.AskBody)
-    session = v.acting(body.session_id)
-    v.service.apply(m.AskHolder(equipment=key, session=session.id, seconds=body.seconds, reason=body.reason))
-    return b.StandingAnswer(True, v.service.status(key))
+    key = context.equipment_id
+    body = context.body_as(bodies.AskBody)
+    session = context.acting_session(body.session_id)
+    context.service.apply(
+        messages.AskHolder(equipment=key, session=session.id, seconds=body.seconds, reason=body.reason)
+    )
+    return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def answer(v: Visit) -> b.StandingAnswer:
+def answer(context: RequestContext) -> bodies.StandingAnswer:
     """Answer one who asked."""
-    body = v.body_as(b.AnswerBody)
+    body = context.body_as(bodies.AnswerBody)
     if (body.answer == "later") == (body.seconds is msgspec.UNSET):
-        raise invalid("seconds", "it comes with `later`, and with nothing else")
-    seconds = body.seconds if isinstance(body.seconds, float) else 0.0
-    key = v.equipment_id
-    session = v.acting(body.session_id)
-    v.service.apply(
-        m.AnswerAsk(
+        raise invalid_request("seconds", "it comes with `later`, and with nothing else")
+    seconds = 0.0
+    if isinstance(body.seconds, float):
+        seconds = body.seconds
+    key = context.equipment_id
+    session = context.acting_session(body.session_id)
+    context.service.apply(
+        messages.AnswerAsk(
             equipment=key,
             session=session.id,
             queue_id=body.queue_id,
@@ -53,28 +60,64 @@ def answer(v: Visit) -> b.StandingAnswer:
             note=body.note,
         )
     )
-    return b.StandingAnswer(True, v.service.status(key))
+    return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def hand_over(v: Visit) -> b.StandingAnswer:
+def hand_over(context: RequestContext) -> bodies.StandingAnswer:
     """Give the lock to somebody who waits."""
-    key, body = v.equipment_id, v.body_as(b.HandOverBody)
-    session = v.acting(body.session_id)
-    v.service.apply(m.HandOver(equipment=key, session=session.id, to=body.to))
-    return b.StandingAnswer(True, v.service.status(key))
+    key = context.equipment_id
+    body = context.body_as(bodies.HandOverBody)
+    session = context.acting_session(body.session_id)
+    context.service.apply(messages.HandOver(equipment=key, session=session.id, to=body.to))
+    return bodies.StandingAnswer(True, context.service.status(key))
 
 
 _CODES = (401, 403, 404, 409)
 
-DOORS = (
-    Door("DELETE", "/api/locks/queue/{equipment_id}/{queue_id}", leave, b.LeftAnswer, "Leave the queue",
-         query=(("session_id", str, ""),), codes=(401, 404)),
-    Door("POST", "/api/locks/queue/{equipment_id}/swap", swap, b.StandingAnswer,
-         "Offer to swap places with another waiter, or agree", b.SwapBody, codes=(401, 404, 409)),
-    Door("POST", "/api/locks/ask/{equipment_id}", ask, b.StandingAnswer, "Ask the holder to yield", b.AskBody,
-         codes=(401, 404)),
-    Door("POST", "/api/locks/answer/{equipment_id}", answer, b.StandingAnswer, "Answer one who asked", b.AnswerBody,
-         codes=_CODES),
-    Door("POST", "/api/locks/handover/{equipment_id}", hand_over, b.StandingAnswer,
-         "Give the lock to somebody who waits", b.HandOverBody, codes=_CODES),
-)  # fmt: skip
+ROUTES = (
+    Route(
+        "DELETE",
+        "/api/locks/queue/{equipment_id}/{queue_id}",
+        leave,
+        bodies.LeftAnswer,
+        "Leave the queue",
+        query=(("session_id", str, ""),),
+        codes=(401, 404),
+    ),
+    Route(
+        "POST",
+        "/api/locks/queue/{equipment_id}/swap",
+        swap,
+        bodies.StandingAnswer,
+        "Offer to swap places with another waiter, or agree",
+        bodies.SwapBody,
+        codes=(401, 404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/locks/ask/{equipment_id}",
+        ask,
+        bodies.StandingAnswer,
+        "Ask the holder to yield",
+        bodies.AskBody,
+        codes=(401, 404),
+    ),
+    Route(
+        "POST",
+        "/api/locks/answer/{equipment_id}",
+        answer,
+        bodies.StandingAnswer,
+        "Answer one who asked",
+        bodies.AnswerBody,
+        codes=_CODES,
+    ),
+    Route(
+        "POST",
+        "/api/locks/handover/{equipment_id}",
+        hand_over,
+        bodies.StandingAnswer,
+        "Give the lock to somebody who waits",
+        bodies.HandOverBody,
+        codes=_CODES,
+    ),
+)

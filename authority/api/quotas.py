@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from authority.core.model import Equipment, SessionId, Table
 
-from .problems import Refused
+from .problems import ProblemResponse
 
 KIB = 1024
 
@@ -81,7 +81,7 @@ class Quotas:
                 f"{quota.places} clients of this address wait for {equipment.id} already; "
                 "leave some of these places, or try again later."
             )
-            raise Refused(429, "too_many_waiting", detail)
+            raise ProblemResponse(429, "too_many_waiting", detail)
 
     def _count_anew(self, peer: _Peer, table: Table) -> None:
         peer.sessions = {key: size for key, size in peer.sessions.items() if table.session(key) is not None}
@@ -90,8 +90,8 @@ class Quotas:
         peer.metadata_bytes = sum(peer.sessions.values())
 
 
-def _too_many(what: str) -> Refused:
-    return Refused(429, "too_many_sessions", f"{what}; end some that are not needed, or try again later.")
+def _too_many(what: str) -> ProblemResponse:
+    return ProblemResponse(429, "too_many_sessions", f"{what}; end some that are not needed, or try again later.")
 
 
 def _quota(address: str) -> Quota:
@@ -99,4 +99,6 @@ def _quota(address: str) -> Quota:
         is_here = ipaddress.ip_address(address).is_loopback
     except ValueError:  # a Unix socket has no address
         is_here = True
-    return OF_THIS_MACHINE if is_here else OF_ANOTHER
+    if is_here:
+        return OF_THIS_MACHINE
+    return OF_ANOTHER

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import Receive, Scope
 
-from .problems import Refused
+from .problems import ProblemResponse
 
 BODY_LIMIT = 1024 * 1024
 SMALL_BODY = 64 * 1024
@@ -33,10 +33,13 @@ _ONE_KIND_OF_BRACKET = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def invalid(where: str, message: str) -> Refused:
+def invalid_request(where: str, message: str) -> ProblemResponse:
     """Return a 422: one sentence, and the list for programs."""
-    detail = f"The request is not valid: {where}: {message}." if where else f"The request is not valid: {message}."
-    return Refused(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
+    if where:
+        detail = f"The request is not valid: {where}: {message}."
+    else:
+        detail = f"The request is not valid: {message}."
+    return ProblemResponse(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
 
 
 class BodyReader:
@@ -50,11 +53,11 @@ class BodyReader:
         """Return the body as `kind`; refuse one that is too large or cannot be read."""
         _refuse_announced(headers)
         raw = bytearray()
-        if await _collect(raw, SMALL_BODY, scope, receive):
+        if await _receive_body(raw, SMALL_BODY, scope, receive):
             return decode_body(kind, headers, bytes(raw))
         async with self._large:
-            if not await _collect(raw, BODY_LIMIT, scope, receive):
-                raise _too_large()
+            if not await _receive_body(raw, BODY_LIMIT, scope, receive):
+                raise _body_too_large()
             async with self._decoding:
                 await asyncio.sleep(0)  # a stop that came meanwhile is first
                 return decode_body(kind, headers, bytes(raw))
@@ -64,23 +67,23 @@ async def read_small_body(scope: Scope, headers: Mapping[bytes, bytes], receive:
     """Return a body of at most `SMALL_BODY` bytes, or refuse it."""
     _refuse_announced(headers)
     raw = bytearray()
-    if not await _collect(raw, SMALL_BODY, scope, receive):
-        raise Refused(413, "too_large", "The body is larger than 64 KiB.")
+    if not await _receive_body(raw, SMALL_BODY, scope, receive):
+        raise ProblemResponse(413, "too_large", "The body is larger than 64 KiB.")
     return bytes(raw)
 
 
 def _refuse_announced(headers: Mapping[bytes, bytes]) -> None:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > BODY_LIMIT:
-        raise _too_large()
+        raise _body_too_large()
 
 
-async def _collect(raw: bytearray, limit: int, scope: Scope, receive: Receive) -> bool:
+async def _receive_body(raw: bytearray, limit: int, scope: Scope, receive: Receive) -> bool:
     """Add to `raw` what comes; return whether that is the whole body, and false once it is more than `limit`."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refused(400, "invalid", "The connection closed before the body was complete.")
+            raise ProblemResponse(400, "invalid", "The connection closed before the body was complete.")
         raw += message.get("body", b"")
         if len(raw) > limit and message.get("more_body", False):
             return False
@@ -88,36 +91,38 @@ async def _collect(raw: bytearray, limit: int, scope: Scope, receive: Receive) -
             break
     fault = scope.get(BODY_FAULT)
     if fault == BODY_IS_TOO_SLOW:
-        raise Refused(408, "too_slow", "The body was not complete in time; send it again.")
+        raise ProblemResponse(408, "too_slow", "The body was not complete in time; send it again.")
     if fault == BODY_IS_MALFORMED:
-        raise Refused(400, "invalid", "The body's chunks cannot be read.")
+        raise ProblemResponse(400, "invalid", "The body's chunks cannot be read.")
     if len(raw) > BODY_LIMIT:
-        raise _too_large()
+        raise _body_too_large()
     return True
 
 
-def _too_large() -> Refused:
-    return Refused(413, "too_large", "The body is larger than 1 MiB.")
+def _body_too_large() -> ProblemResponse:
+    return ProblemResponse(413, "too_large", "The body is larger than 1 MiB.")
 
 
 def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> object:
     """Return the body as `kind`; refuse what is no JSON, nested too deep, or not of that shape."""
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-        raise Refused(415, "not_json", "The body must be JSON, with the content type application/json.")
-    refused = _what_is_nested_too_much(raw)
+        raise ProblemResponse(415, "not_json", "The body must be JSON, with the content type application/json.")
+    refused = _nesting_problem(raw)
     if refused is not None:
-        raise invalid("body", refused)
+        raise invalid_request("body", refused)
     try:
         raw.decode()  # msgspec does not look into fields that it leaves out
         return msgspec.json.decode(raw, type=kind, strict=False)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
-        raise invalid(where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]) from None
+        raise invalid_request(
+            where.strip("`").removeprefix("$.") or "body", message[:1].lower() + message[1:]
+        ) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise invalid("body", "it is not well-formed JSON in UTF-8") from None
+        raise invalid_request("body", "it is not well-formed JSON in UTF-8") from None
 
 
-def _what_is_nested_too_much(raw: bytes) -> str | None:
+def _nesting_problem(raw: bytes) -> str | None:
     """Return what is wrong with lists and objects in one another, for decoding them takes long; None where nothing is.
 
     What is no well-formed JSON may be told as either.
@@ -141,7 +146,7 @@ def usable_fields(kind: type[_Fields], raw: bytes) -> tuple[_Fields, list[str]]:
     """
     if not raw.strip():
         return kind(), []
-    refused = _what_is_nested_too_much(raw)
+    refused = _nesting_problem(raw)
     if refused is not None:
         return kind(), [refused]
     try:

@@ -13,17 +13,17 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
-from authority.hub import SIGN_OF_LIFE_S, Message
+from authority.hub import KEEPALIVE_INTERVAL_S, Message
 
-from .doors import answered
-from .problems import Refused
+from .problems import ProblemResponse
 from .push import Stream, Streams
+from .routing import respond_or_refuse
 
 PATH = "/api/ws"
-HEARD_LIMIT = 64 * 1024
+RECEIVED_BYTES_LIMIT = 64 * 1024
 
 
-class Socket(Stream):
+class WebSocketStream(Stream):
     """The messages of a subscription, one JSON text each."""
 
     @staticmethod
@@ -42,13 +42,15 @@ class Socket(Stream):
 
     async def send_end(self, send: Send) -> None:
         """Close, and say why."""
-        code, why = CloseCode.TRY_AGAIN_LATER, "You did not keep up"
+        code = CloseCode.TRY_AGAIN_LATER
+        why = "You did not keep up"
         if self._authority_ends:
-            code, why = CloseCode.GOING_AWAY, "The authority is ending"
+            code = CloseCode.GOING_AWAY
+            why = "The authority is ending"
         await send({"type": "websocket.close", "code": code, "reason": f"{why}; come back with after=SEQ."})
 
 
-class SocketDoor:
+class WebSocketEndpoint:
     """Serves every WebSocket that a client asks for."""
 
     def __init__(self, streams: Streams) -> None:
@@ -58,16 +60,18 @@ class SocketDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the handshake: with a stream, or as the HTTP request that it still is."""
         handshake = Request({**scope, "type": "http", "method": "GET"})
-        answer = await answered(self._streams.house, self._found(handshake))
+        answer = await respond_or_refuse(self._streams.house, self._found(handshake))
         await answer(scope, receive, send)
 
     async def _found(self, handshake: Request) -> ASGIApp:
         if handshake.scope["path"] != PATH:
-            raise Refused(404, "not_found", f"There is no WebSocket at {handshake.scope['path']}, only at {PATH}.")
-        return await self._streams.opened(Socket, handshake)
+            raise ProblemResponse(
+                404, "not_found", f"There is no WebSocket at {handshake.scope['path']}, only at {PATH}."
+            )
+        return await self._streams.opened(WebSocketStream, handshake)
 
 
-class Listener(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, for a client that has nothing to say: what comes is bounded, and never kept."""
 
     on_connection_lost: Callable[[], None] = staticmethod(lambda: None)
@@ -92,12 +96,13 @@ class Listener(WebSocketsSansIOProtocol):
 
     def _count(self, size: int) -> None:
         now = self.loop.time()
-        if now - self._since > SIGN_OF_LIFE_S and self.writable.is_set():
-            self._heard, self._since = 0, now
+        if now - self._since > KEEPALIVE_INTERVAL_S and self.writable.is_set():
+            self._heard = 0
+            self._since = now
         self._heard += size
-        if self._heard > 2 * HEARD_LIMIT:
+        if self._heard > 2 * RECEIVED_BYTES_LIMIT:
             self.transport.abort()
-        elif self._heard > HEARD_LIMIT and not self.close_sent:
+        elif self._heard > RECEIVED_BYTES_LIMIT and not self.close_sent:
             # Not cut off at once: what is still on its way would take the close from the client.
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.MESSAGE_TOO_BIG})
             self.conn.send_close(CloseCode.MESSAGE_TOO_BIG, "Nothing is listened to here.")

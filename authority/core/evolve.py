@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from . import messages as m
+from . import messages
 from .model import (
     HOLDS_KEPT,
     LOSSES_KEPT,
@@ -12,49 +12,49 @@ from .model import (
     Equipment,
     EquipmentId,
     Lock,
-    Mode,
+    LockMode,
+    LossCause,
     Outcome,
     Session,
     SessionId,
     StoppedBy,
     Table,
-    Why,
 )
 
 
-def evolve(table: Table, event: m.Event) -> None:
+def evolve(table: Table, event: messages.Event) -> None:
     """Put the entries that `event` changes into `table`."""
-    if isinstance(event, m.SessionEvent):
+    if isinstance(event, messages.SessionEvent):
         _session(table, event)
         return
-    assert isinstance(event, m.EquipmentEvent)
+    assert isinstance(event, messages.EquipmentEvent)
     before = table.equipment(event.equipment)
     assert before is not None
     after = _equipment(table, before, event)
     if after.queue is not before.queue or after.lock is not before.lock:
         after = _count_blocking(after, event.at)
     table.put(after)
-    for session in _involved(event):
+    for session in _linked_sessions(event):
         _link(table, session, after)
 
 
-def _session(table: Table, event: m.SessionEvent) -> None:
-    session = event.opened if isinstance(event, m.SessionCreated) else table.session(event.session)
+def _session(table: Table, event: messages.SessionEvent) -> None:
+    session = event.opened if isinstance(event, messages.SessionCreated) else table.session(event.session)
     assert session is not None
     match event:
-        case m.SessionSeen(busy=busy):
+        case messages.SessionSeen(busy=busy):
             session = replace(session, last_seen=event.at)
             if busy is not None:
                 session = replace(session, busy=busy, idle_since=event.at)
-        case m.ConnectionsChanged():
+        case messages.ConnectionsChanged():
             session = replace(session, feeds=event.feeds, keepers=event.keepers, disconnected_at=event.disconnected_at)
             if not session.keeper:  # its timeout stood still while the stream was open
                 session = replace(session, last_seen=event.at)
-        case m.SessionSuspect():
+        case messages.SessionSuspect():
             session = replace(session, suspect=True)
-        case m.SessionResumed():
+        case messages.SessionResumed():
             session = replace(session, suspect=False, last_seen=event.at)
-        case m.SessionOver():
+        case messages.SessionOver():
             table.drop(event.session)
             return
         case _:
@@ -62,195 +62,237 @@ def _session(table: Table, event: m.SessionEvent) -> None:
     table.put(session)
 
 
-def _equipment(table: Table, e: Equipment, event: m.EquipmentEvent) -> Equipment:
+def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
     match event:
-        case m.CommandStarted(command=command):
-            lock = None if e.lock is None else replace(e.lock, used_at=event.at, has_driven=True, has_arrived=False)
-            return replace(e, lock=lock, running=command, accepted=_without(e, command.key))
-        case m.CommandFinished():
-            return _finished(table, e, event)
-        case m.CommandAccepted(command=command):
-            return replace(e, lock=_used(e.lock, event.at), accepted=(*e.accepted, command))
-        case m.LockUsed():
-            return _refresh_idle(table, e, event)
-        case m.MotionChanged(moving=moving):
-            return replace(e, moving=moving)
-        case m.LockAcquired(lock=lock):
-            return replace(e, lock=lock, fence=lock.fence, stopped_by=None)
-        case m.LockRefreshed():
-            assert e.lock is not None
-            lock = replace(e.lock, timeout_s=event.new_timeout, used_at=event.at, claim_by=None, note=event.note)
-            return replace(e, lock=lock, stopped_by=None)
-        case m.LockKept(kept=kept):
-            assert e.lock is not None
-            return replace(e, lock=replace(e.lock, kept=kept, used_at=event.at))
-        case m.LockClaimed():
-            assert e.lock is not None
-            return replace(e, lock=replace(e.lock, claim_by=None, used_at=event.at))
-        case m.LockDraining(drain=drain):
-            unasked = (replace(x, ask=None) for x in e.queue)
-            e = replace(e, queue=tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir)))
-            return replace(e, drain=drain, stopped_by=None)
-        case m.LockEnded(loss=loss):
-            losses = (*e.losses, loss)[-LOSSES_KEPT:]
-            queue = tuple(sorted((replace(x, ask=None) for x in e.queue), key=lambda x: -x.priority))
-            held = () if loss.why is Why.UNCLAIMED else (event.duration_seconds,)
-            e = replace(e, lock=None, drain=None, stopped_by=None, losses=losses)
-            return replace(e, queue=queue, holds_s=(*e.holds_s, *held)[-HOLDS_KEPT:])
-        case m.ObserverAcquired(observing=observing):
-            others = tuple(o for o in e.observers if o.session != observing.session)
-            return replace(e, observers=(*others, observing))
-        case m.ObserverEnded():
-            return replace(e, observers=tuple(o for o in e.observers if o.session != event.session))
-        case m.Queued(entry=entry):
-            heir = None if e.drain is None else e.drain.heir
-            return replace(e, queue=tuple(sorted((*e.queue, entry), key=lambda x: (x.queue_id != heir, -x.priority))))
-        case m.QueueLeft(queue_id=queue_id):
-            left = (x for x in e.queue if x.queue_id != queue_id)
-            return replace(e, queue=tuple(replace(x, swap_with=_unless(x.swap_with, queue_id)) for x in left))
-        case m.SwapOffered(queue_id=queue_id, partner=partner):
-            return _with_entry(e, queue_id, swap_with=partner)
-        case m.QueueSwapped():
-            return _swapped(e, event)
-        case m.AskChanged(queue_id=queue_id, ask=ask):
-            return _with_entry(e, queue_id, ask=ask)
-        case m.Stopped():
-            return _stopped(e, event)
-        case m.Resumed():
-            return replace(e, stopped_by=None, lock=_used(e.lock, event.at))
-        case m.Faulted(reason=reason):
-            return replace(e, fault=reason, fault_at=event.at)
-        case m.FenceRaised(fence=fence):
-            return replace(e, fence=fence, lock=None if e.lock is None else replace(e.lock, fence=fence))
-        case m.FaultCleared():
-            return replace(e, fault=None, fault_at=None)
-        case m.ClocksRestarted():
-            return _restart_clocks(e, event.at)
+        case messages.CommandStarted(command=command):
+            lock = None
+            if equipment.lock is not None:
+                lock = replace(equipment.lock, used_at=event.at, has_driven=True, has_arrived=False)
+            return replace(equipment, lock=lock, running=command, accepted=_without_command(equipment, command.key))
+        case messages.CommandFinished():
+            return _finished(table, equipment, event)
+        case messages.CommandAccepted(command=command):
+            return replace(
+                equipment, lock=_restart_idle_clock(equipment.lock, event.at), accepted=(*equipment.accepted, command)
+            )
+        case messages.LockUsed():
+            return _refresh_idle(table, equipment, event)
+        case messages.MotionChanged(moving=moving):
+            return replace(equipment, moving=moving)
+        case messages.LockAcquired(lock=lock):
+            return replace(equipment, lock=lock, fence=lock.fence, stopped_by=None)
+        case messages.LockRefreshed():
+            assert equipment.lock is not None
+            lock = replace(
+                equipment.lock, timeout_s=event.new_timeout, used_at=event.at, claim_by=None, note=event.note
+            )
+            return replace(equipment, lock=lock, stopped_by=None)
+        case messages.LockKept(kept=kept):
+            assert equipment.lock is not None
+            return replace(equipment, lock=replace(equipment.lock, kept=kept, used_at=event.at))
+        case messages.LockClaimed():
+            assert equipment.lock is not None
+            return replace(equipment, lock=replace(equipment.lock, claim_by=None, used_at=event.at))
+        case messages.LockDraining(drain=drain):
+            unasked = (replace(x, ask=None) for x in equipment.queue)
+            equipment = replace(equipment, queue=tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir)))
+            return replace(equipment, drain=drain, stopped_by=None)
+        case messages.LockEnded(loss=loss):
+            losses = (*equipment.losses, loss)[-LOSSES_KEPT:]
+            queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=lambda x: -x.priority))
+            held = () if loss.why is LossCause.UNCLAIMED else (event.duration_seconds,)
+            equipment = replace(equipment, lock=None, drain=None, stopped_by=None, losses=losses)
+            return replace(equipment, queue=queue, holds_s=(*equipment.holds_s, *held)[-HOLDS_KEPT:])
+        case messages.ObserverAcquired(observing=observing):
+            others = tuple(o for o in equipment.observers if o.session != observing.session)
+            return replace(equipment, observers=(*others, observing))
+        case messages.ObserverEnded():
+            return replace(equipment, observers=tuple(o for o in equipment.observers if o.session != event.session))
+        case messages.Queued(entry=entry):
+            heir = None
+            if equipment.drain is not None:
+                heir = equipment.drain.heir
+            return replace(
+                equipment,
+                queue=tuple(sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, -x.priority))),
+            )
+        case messages.QueueLeft(queue_id=queue_id):
+            left = (x for x in equipment.queue if x.queue_id != queue_id)
+            return replace(
+                equipment, queue=tuple(replace(x, swap_with=_none_if_equal(x.swap_with, queue_id)) for x in left)
+            )
+        case messages.SwapOffered(queue_id=queue_id, partner=partner):
+            return _with_entry(equipment, queue_id, swap_with=partner)
+        case messages.QueueSwapped():
+            return _swapped(equipment, event)
+        case messages.AskChanged(queue_id=queue_id, ask=ask):
+            return _with_entry(equipment, queue_id, ask=ask)
+        case messages.Stopped():
+            return _stopped(equipment, event)
+        case messages.Resumed():
+            return replace(equipment, stopped_by=None, lock=_restart_idle_clock(equipment.lock, event.at))
+        case messages.Faulted(reason=reason):
+            return replace(equipment, fault=reason, fault_at=event.at)
+        case messages.FenceRaised(fence=fence):
+            return replace(
+                equipment, fence=fence, lock=None if equipment.lock is None else replace(equipment.lock, fence=fence)
+            )
+        case messages.FaultCleared():
+            return replace(equipment, fault=None, fault_at=None)
+        case messages.ClocksRestarted():
+            return _restart_clocks(equipment, event.at)
         case _:
-            return e
+            return equipment
 
 
-def _finished(table: Table, e: Equipment, event: m.CommandFinished) -> Equipment:
-    session = table.session(event.session) if event.session is not None else None
+def _finished(table: Table, equipment: Equipment, event: messages.CommandFinished) -> Equipment:
+    session = None
+    if event.session is not None:
+        session = table.session(event.session)
     if session is not None and not session.keeper:
         table.put(replace(session, last_seen=event.at))
-    lock = e.lock if e.lock is None or e.lock.session != event.session else _used(e.lock, event.at)
-    if e.running is not None and e.running.key == event.key:
-        parked = e.drain is not None and e.drain.parking
-        if lock is not None and lock.fence == e.running.fence:
+    if equipment.lock is None or equipment.lock.session != event.session:
+        lock = equipment.lock
+    else:
+        lock = _restart_idle_clock(equipment.lock, event.at)
+    if equipment.running is not None and equipment.running.key == event.key:
+        parked = equipment.drain is not None and equipment.drain.parking
+        if lock is not None and lock.fence == equipment.running.fence:
             lock = replace(lock, has_arrived=event.outcome is Outcome.DONE and not parked)
-        return replace(e, lock=lock, running=None, moving=event.moving)
-    return replace(e, lock=lock, accepted=_without(e, event.key))
+        return replace(equipment, lock=lock, running=None, moving=event.moving)
+    return replace(equipment, lock=lock, accepted=_without_command(equipment, event.key))
 
 
-def _with_entry(e: Equipment, queue_id: str, **changes: object) -> Equipment:
-    return replace(e, queue=tuple(replace(x, **changes) if x.queue_id == queue_id else x for x in e.queue))
+def _with_entry(equipment: Equipment, queue_id: str, **changes: object) -> Equipment:
+    return replace(
+        equipment, queue=tuple(replace(x, **changes) if x.queue_id == queue_id else x for x in equipment.queue)
+    )
 
 
-def _unless(text: str | None, other: str) -> str | None:
+def _none_if_equal(text: str | None, other: str) -> str | None:
     return None if text == other else text
 
 
-def _swapped(e: Equipment, event: m.QueueSwapped) -> Equipment:
-    one, other = e.place(event.queue_id), e.place(event.partner)
+def _swapped(equipment: Equipment, event: messages.QueueSwapped) -> Equipment:
+    one = equipment.place(event.queue_id)
+    other = equipment.place(event.partner)
     assert one is not None
     assert other is not None
     moved = {
         one.queue_id: replace(other, priority=one.priority, at=one.at, swap_with=None),
         other.queue_id: replace(one, priority=other.priority, at=other.at, swap_with=None),
     }
-    drain = e.drain
+    drain = equipment.drain
     if drain is not None and drain.heir in moved:  # whoever has the heir's place is given the lock
         drain = replace(drain, heir=moved[drain.heir].queue_id)
-    return replace(e, drain=drain, queue=tuple(moved.get(x.queue_id, x) for x in e.queue))
+    return replace(equipment, drain=drain, queue=tuple(moved.get(x.queue_id, x) for x in equipment.queue))
 
 
-def _without(e: Equipment, key: str) -> tuple[Command, ...]:
-    return tuple(c for c in e.accepted if c.key != key)
+def _without_command(equipment: Equipment, key: str) -> tuple[Command, ...]:
+    return tuple(c for c in equipment.accepted if c.key != key)
 
 
-def _used(lock: Lock | None, at: float) -> Lock | None:
-    return None if lock is None else replace(lock, used_at=at)
+def _restart_idle_clock(lock: Lock | None, at: float) -> Lock | None:
+    if lock is None:
+        return None
+    return replace(lock, used_at=at)
 
 
-def _refresh_idle(table: Table, e: Equipment, event: m.LockUsed) -> Equipment:
-    session = None if event.session is None else table.session(event.session)
+def _refresh_idle(table: Table, equipment: Equipment, event: messages.LockUsed) -> Equipment:
+    session = None
+    if event.session is not None:
+        session = table.session(event.session)
     if session is not None:
         table.put(replace(session, last_seen=event.at))
-    if e.lock is not None and e.lock.session == event.session:
-        return replace(e, lock=_used(e.lock, event.at))
-    observers = tuple(replace(o, used_at=event.at) if o.session == event.session else o for o in e.observers)
-    return replace(e, observers=observers)
+    if equipment.lock is not None and equipment.lock.session == event.session:
+        return replace(equipment, lock=_restart_idle_clock(equipment.lock, event.at))
+    observers = tuple(replace(o, used_at=event.at) if o.session == event.session else o for o in equipment.observers)
+    return replace(equipment, observers=observers)
 
 
-def _stopped(e: Equipment, event: m.Stopped) -> Equipment:
-    stop = e.stopped_by
+def _stopped(equipment: Equipment, event: messages.Stopped) -> Equipment:
+    stop = equipment.stopped_by
     if event.blocks:
         stop = StoppedBy(session=event.session, user=event.by or "the authority", at=event.at, reason=event.reason)
-    drain = e.drain
+    drain = equipment.drain
     if drain is not None and event.delivered:
         drain = replace(drain, stop_owed=False)
-    lock = None if e.lock is None else replace(e.lock, has_arrived=False)
-    return replace(e, lock=lock, moving=event.moving, stopped_by=stop, drain=drain)
+    lock = None
+    if equipment.lock is not None:
+        lock = replace(equipment.lock, has_arrived=False)
+    return replace(equipment, lock=lock, moving=event.moving, stopped_by=stop, drain=drain)
 
 
-def _restart_clocks(e: Equipment, at: float) -> Equipment:
-    lock, drain = e.lock, e.drain
+def _restart_clocks(equipment: Equipment, at: float) -> Equipment:
+    lock = equipment.lock
+    drain = equipment.drain
     if lock is not None:
-        claim_by = None if lock.claim_by is None else at + e.policy.claim_seconds
+        claim_by = None
+        if lock.claim_by is not None:
+            claim_by = at + equipment.policy.claim_seconds
         lock = replace(lock, used_at=at, claim_by=claim_by, blocked_s=0.0, blocking_since=None)
     if drain is not None:
-        limit = e.policy.stop_seconds if drain.how == "stop" else e.policy.finish_seconds
+        if drain.how == "stop":
+            limit = equipment.policy.stop_seconds
+        else:
+            limit = equipment.policy.finish_seconds
         drain = replace(drain, deadline=at + limit)
-    observers = tuple(replace(o, used_at=at) for o in e.observers)
-    queue = tuple(x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.seconds)) for x in e.queue)
-    return _count_blocking(replace(e, lock=lock, drain=drain, observers=observers, queue=queue, accepted=()), at)
+    observers = tuple(replace(o, used_at=at) for o in equipment.observers)
+    queue = tuple(
+        x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.seconds)) for x in equipment.queue
+    )
+    return _count_blocking(
+        replace(equipment, lock=lock, drain=drain, observers=observers, queue=queue, accepted=()), at
+    )
 
 
-def restarted(session: Session, at: float) -> Session:
+def session_after_restart(session: Session, at: float) -> Session:
     """Return a stored session as it starts in a new run of the authority: every clock in full, no connection yet."""
     fresh = replace(session, last_seen=at, idle_since=at, feeds=0, keepers=0, disconnected_at=None)
     return replace(fresh, busy=False, suspect=False)
 
 
-def _count_blocking(e: Equipment, at: float) -> Equipment:
+def _count_blocking(equipment: Equipment, at: float) -> Equipment:
     """Keep the turn clock: it runs while an entry blocked by this lock waits."""
-    if e.lock is None:
-        return e
-    holder, apart = e.lock.session, e.policy.observers == "apart"
-    blocked = any(x.session != holder and (x.mode is Mode.EXCLUSIVE or apart) for x in e.queue)
-    if blocked and e.lock.blocking_since is None:
-        return replace(e, lock=replace(e.lock, blocking_since=at))
-    if not blocked and e.lock.blocking_since is not None:
-        spent = e.lock.blocked_s + at - e.lock.blocking_since
-        return replace(e, lock=replace(e.lock, blocking_since=None, blocked_s=spent))
-    return e
+    if equipment.lock is None:
+        return equipment
+    holder = equipment.lock.session
+    apart = equipment.policy.observers == "apart"
+    blocked = any(x.session != holder and (x.mode is LockMode.EXCLUSIVE or apart) for x in equipment.queue)
+    if blocked and equipment.lock.blocking_since is None:
+        return replace(equipment, lock=replace(equipment.lock, blocking_since=at))
+    if not blocked and equipment.lock.blocking_since is not None:
+        spent = equipment.lock.blocked_s + at - equipment.lock.blocking_since
+        return replace(equipment, lock=replace(equipment.lock, blocking_since=None, blocked_s=spent))
+    return equipment
 
 
-def _involved(event: m.EquipmentEvent) -> tuple[SessionId, ...]:
+def _linked_sessions(event: messages.EquipmentEvent) -> tuple[SessionId, ...]:
     match event:
-        case m.LockAcquired() | m.ObserverAcquired() | m.Queued():
+        case messages.LockAcquired() | messages.ObserverAcquired() | messages.Queued():
             pass
-        case m.LockEnded() | m.ObserverEnded() | m.QueueLeft() | m.CommandFinished():
+        case messages.LockEnded() | messages.ObserverEnded() | messages.QueueLeft() | messages.CommandFinished():
             pass
         case _:
             return ()
-    return () if event.session is None else (event.session,)
+    if event.session is None:
+        return ()
+    return (event.session,)
 
 
-def _link(table: Table, session_id: SessionId, e: Equipment) -> None:
+def _link(table: Table, session_id: SessionId, equipment: Equipment) -> None:
     """Keep the session's list of what it holds, watches, waits for or has a command in."""
     session = table.session(session_id)
     if session is None:
         return
     mine = (
-        (e.lock is not None and e.lock.session == session_id)
-        or e.observer(session_id) is not None
-        or e.entry(session_id) is not None
-        or (e.running is not None and e.running.session == session_id)
+        (equipment.lock is not None and equipment.lock.session == session_id)
+        or equipment.observer(session_id) is not None
+        or equipment.entry(session_id) is not None
+        or (equipment.running is not None and equipment.running.session == session_id)
     )
     known: tuple[EquipmentId, ...] = session.equipment
-    if mine and e.id not in known:
-        table.put(replace(session, equipment=(*known, e.id)))
-    elif not mine and e.id in known:
-        table.put(replace(session, equipment=tuple(x for x in known if x != e.id)))
+    if mine and equipment.id not in known:
+        table.put(replace(session, equipment=(*known, equipment.id)))
+    elif not mine and equipment.id in known:
+        table.put(replace(session, equipment=tuple(x for x in known if x != equipment.id)))

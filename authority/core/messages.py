@@ -7,21 +7,21 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from .model import (
-    Ask,
     Command,
     Drain,
-    Entry,
     EquipmentId,
-    Kept,
+    HolderAsk,
+    KeepPromise,
     Lock,
-    Loss,
-    Mode,
-    Observing,
+    LockLoss,
+    LockMode,
+    LossCause,
+    ObserverLock,
     Outcome,
+    QueueEntry,
     Role,
     Session,
     SessionId,
-    Why,
 )
 
 
@@ -29,13 +29,13 @@ class Request(Struct, frozen=True, kw_only=True):
     """Something asked of the rules, by a client, a timer or a worker."""
 
 
-class OfSession(Request, frozen=True, kw_only=True):
+class SessionRequest(Request, frozen=True, kw_only=True):
     """A request that acts for a session."""
 
     session: SessionId
 
 
-class OfLock(OfSession, frozen=True, kw_only=True):
+class LockRequest(SessionRequest, frozen=True, kw_only=True):
     """A request that acts for a session on one piece of equipment."""
 
     equipment: EquipmentId
@@ -47,73 +47,73 @@ class OpenSession(Request, frozen=True, kw_only=True):
     session: Session
 
 
-class EndSession(OfSession, frozen=True, kw_only=True):
+class EndSession(SessionRequest, frozen=True, kw_only=True):
     """End a session: politely, or because its process is dead (`why`)."""
 
-    why: Why
+    why: LossCause
     reason: str | None = None
 
 
-class Seen(OfSession, frozen=True, kw_only=True):
+class SignOfLife(SessionRequest, frozen=True, kw_only=True):
     """A sign of life; a keeper's says whether the kernel is busy."""
 
     busy: bool | None = None
 
 
-class Attach(OfSession, frozen=True, kw_only=True):
+class AttachConnection(SessionRequest, frozen=True, kw_only=True):
     """One of the session's two connections is open."""
 
     role: Role
 
 
-class Detach(OfSession, frozen=True, kw_only=True):
+class DetachConnection(SessionRequest, frozen=True, kw_only=True):
     """One of the session's two connections has closed; `ours`: by the authority's own doing, which proves nothing."""
 
     role: Role
     ours: bool = False
 
 
-class Acquire(OfLock, frozen=True, kw_only=True):
+class Acquire(LockRequest, frozen=True, kw_only=True):
     """Ask for a lock; with `wait`, for a place in the queue if it cannot be had now. `group` names all of several."""
 
     group: tuple[EquipmentId, ...] = ()
     lock_id: str
     queue_id: str
-    mode: Mode = Mode.EXCLUSIVE
+    mode: LockMode = LockMode.EXCLUSIVE
     timeout_s: float = 300.0
     wait: bool = False
     priority: int = 0
     note: str | None = None
 
 
-class Claim(OfLock, frozen=True, kw_only=True):
+class Claim(LockRequest, frozen=True, kw_only=True):
     """Take up a grant from the queue."""
 
 
-class Activity(OfLock, frozen=True, kw_only=True):
+class NoteActivity(LockRequest, frozen=True, kw_only=True):
     """Restart the idle clock of one's lock."""
 
 
-class Leave(OfLock, frozen=True, kw_only=True):
+class LeaveQueue(LockRequest, frozen=True, kw_only=True):
     """Give up a place in the queue."""
 
     queue_id: str
 
 
-class Swap(OfLock, frozen=True, kw_only=True):
+class OfferSwap(LockRequest, frozen=True, kw_only=True):
     """Offer to swap places with the entry `partner`, or agree to its offer; None takes the offer back."""
 
     partner: str | None
 
 
-class AskHolder(OfLock, frozen=True, kw_only=True):
+class AskHolder(LockRequest, frozen=True, kw_only=True):
     """Ask the holder to yield, within so many seconds."""
 
     seconds: float = 120.0
     reason: str | None = None
 
 
-class AnswerAsk(OfLock, frozen=True, kw_only=True):
+class AnswerAsk(LockRequest, frozen=True, kw_only=True):
     """Answer what the entry `queue_id` asked: yield to it now, in so many seconds, or not."""
 
     queue_id: str
@@ -122,33 +122,33 @@ class AnswerAsk(OfLock, frozen=True, kw_only=True):
     note: str | None = None
 
 
-class HandOver(OfLock, frozen=True, kw_only=True):
+class HandOver(LockRequest, frozen=True, kw_only=True):
     """Give the lock to somebody who waits: `to` is their user, session or entry."""
 
     to: str
 
 
-class Keep(OfLock, frozen=True, kw_only=True):
+class Keep(LockRequest, frozen=True, kw_only=True):
     """Promise a time until which idling does not run; 0 seconds take the promise back."""
 
     seconds: float
     note: str | None = None
 
 
-class Release(OfLock, frozen=True, kw_only=True):
+class Release(LockRequest, frozen=True, kw_only=True):
     """Give the lock back; `stop` ends a running command instead of letting it finish."""
 
     stop: bool = False
 
 
-class ForceRelease(OfLock, frozen=True, kw_only=True):
+class ForceRelease(LockRequest, frozen=True, kw_only=True):
     """Take the lock from whoever holds it. `by` names the one who does it."""
 
     by: str
     reason: str | None = None
 
 
-class Control(OfLock, frozen=True, kw_only=True):
+class Control(LockRequest, frozen=True, kw_only=True):
     """Run a control command under the fence it was issued under (None: the present one)."""
 
     key: str
@@ -158,11 +158,11 @@ class Control(OfLock, frozen=True, kw_only=True):
     fence: int | None = None
 
 
-class Observe(OfLock, frozen=True, kw_only=True):
+class Observe(LockRequest, frozen=True, kw_only=True):
     """Run an observe command."""
 
 
-class Finish(Request, frozen=True, kw_only=True):
+class FinishCommand(Request, frozen=True, kw_only=True):
     """The worker says that the command in flight has ended, and whether the equipment still moves."""
 
     equipment: EquipmentId
@@ -187,7 +187,7 @@ class Stop(Request, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Resume(OfLock, frozen=True, kw_only=True):
+class Resume(LockRequest, frozen=True, kw_only=True):
     """Allow control again after somebody else's stop."""
 
 
@@ -199,7 +199,7 @@ class ClearFault(Request, frozen=True, kw_only=True):
     reason: str
 
 
-class Moved(Request, frozen=True, kw_only=True):
+class MotionReport(Request, frozen=True, kw_only=True):
     """The readback says whether the equipment moves; `outside` is a position reached with no command of ours."""
 
     equipment: EquipmentId
@@ -214,7 +214,7 @@ class RaiseFence(Request, frozen=True, kw_only=True):
     fence: int
 
 
-class Tick(Request, frozen=True, kw_only=True):
+class TimerTick(Request, frozen=True, kw_only=True):
     """Time has passed: let what is due happen."""
 
     equipment: EquipmentId | None = None
@@ -285,7 +285,7 @@ class SessionResumed(SessionEvent, frozen=True, kw_only=True):
 class SessionOver(SessionEvent, frozen=True, kw_only=True):
     """The session ended."""
 
-    why: Why
+    why: LossCause
     reason: str | None
     duration_seconds: float
 
@@ -315,7 +315,7 @@ class LockKept(EquipmentEvent, frozen=True, kw_only=True):
     """The holder promised a time until which idling does not run, or took the promise back."""
 
     lock_id: str
-    kept: Kept | None
+    kept: KeepPromise | None
 
 
 class LockUsed(EquipmentEvent, frozen=True, kw_only=True):
@@ -335,7 +335,7 @@ class LockDraining(EquipmentEvent, frozen=True, kw_only=True):
 class HolderGone(EquipmentEvent, frozen=True, kw_only=True):
     """The holder's session ended, and the lab file says that its lock is kept all the same."""
 
-    why: Why
+    why: LossCause
 
 
 class LockEnded(EquipmentEvent, frozen=True, kw_only=True):
@@ -343,26 +343,26 @@ class LockEnded(EquipmentEvent, frozen=True, kw_only=True):
 
     lock_id: str
     duration_seconds: float
-    loss: Loss
+    loss: LockLoss
 
 
 class ObserverAcquired(EquipmentEvent, frozen=True, kw_only=True):
     """An observer's lock was granted or refreshed."""
 
-    observing: Observing
+    observing: ObserverLock
 
 
 class ObserverEnded(EquipmentEvent, frozen=True, kw_only=True):
     """An observer's lock ended."""
 
-    why: Why
+    why: LossCause
     by: str | None = None
 
 
 class Queued(EquipmentEvent, frozen=True, kw_only=True):
     """Somebody waits."""
 
-    entry: Entry
+    entry: QueueEntry
     position: int
 
 
@@ -386,7 +386,7 @@ class AskChanged(EquipmentEvent, frozen=True, kw_only=True):
 
     holder: str
     queue_id: str
-    ask: Ask
+    ask: HolderAsk
 
 
 class QueueLeft(EquipmentEvent, frozen=True, kw_only=True):

@@ -23,14 +23,14 @@ RECONNECT_S = 5.0
 FORGET_SILENT_S = 24 * 3600.0
 
 
-class Mode(StrEnum):
+class LockMode(StrEnum):
     """What a lock allows: to drive, or to look."""
 
     EXCLUSIVE = "exclusive"
     OBSERVER = "observer"
 
 
-class Why(StrEnum):
+class LossCause(StrEnum):
     """Why a lock, an observer's lock or a session ended."""
 
     LOGOUT = "logout"
@@ -51,7 +51,7 @@ class Why(StrEnum):
     FAULT = "fault"
 
 
-class How(StrEnum):
+class RestMethod(StrEnum):
     """How rest is reached before a lock passes on."""
 
     STOP = "stop"
@@ -82,8 +82,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     release_with_session: bool = True
     observers: Literal["apart", "alongside"] = "apart"
     on_idle: Literal["release", "offer", "keep"] | None = None
-    on_loss: How = How.STOP
-    on_silence: How = How.FINISH
+    on_loss: RestMethod = RestMethod.STOP
+    on_silence: RestMethod = RestMethod.FINISH
     claim_seconds: float = 120.0
     max_hold_seconds: float | None = None
     max_keep_seconds: float | None = None
@@ -92,7 +92,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     stop_seconds: float = 5.0
 
 
-class Who(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Owner(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whose a lock or a place in the queue is."""
 
     session: SessionId
@@ -101,14 +101,14 @@ class Who(Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_name: str | None
 
 
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class KeepPromise(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A holder's promise: until then idling does not run."""
 
     until: float
     note: str | None = None
 
 
-class Lock(Who, frozen=True, kw_only=True, omit_defaults=True):
+class Lock(Owner, frozen=True, kw_only=True, omit_defaults=True):
     """The exclusive lock; `claim_by` is set until a grant from the queue is claimed, `group` if it was of several.
 
     `has_arrived`: its last command was done, and nothing has stopped the equipment since.
@@ -125,11 +125,11 @@ class Lock(Who, frozen=True, kw_only=True, omit_defaults=True):
     has_arrived: bool = False
     blocking_since: float | None = None
     blocked_s: float = 0.0
-    kept: Kept | None = None
+    kept: KeepPromise | None = None
     group: tuple[EquipmentId, ...] = ()
 
 
-class Observing(Who, frozen=True, kw_only=True, omit_defaults=True):
+class ObserverLock(Owner, frozen=True, kw_only=True, omit_defaults=True):
     """One observer's lock."""
 
     timeout_s: float
@@ -138,7 +138,7 @@ class Observing(Who, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
 
 
-class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HolderAsk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a waiter asked of the holder, and the answer; `due` is when the holder's `seconds` to answer end."""
 
     at: float
@@ -150,25 +150,25 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
 
 
-class Entry(Who, frozen=True, kw_only=True, omit_defaults=True):
+class QueueEntry(Owner, frozen=True, kw_only=True, omit_defaults=True):
     """One place in the queue; it keeps what was asked for. An entry for several has a copy in the queue of each."""
 
     queue_id: str
-    mode: Mode
+    mode: LockMode
     timeout_s: float
     at: float
     priority: int = 0
     note: str | None = None
     group: tuple[EquipmentId, ...] = ()
     swap_with: str | None = None
-    ask: Ask | None = None
+    ask: HolderAsk | None = None
 
 
 class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lock whose right to send has ended, until the equipment is at rest; `heir` is whose entry gets it then."""
 
-    why: Why
-    how: How
+    why: LossCause
+    how: RestMethod
     since: float
     deadline: float
     stop_owed: bool = False
@@ -177,9 +177,9 @@ class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     heir: str | None = None
 
-    def loss_of(self, lock: Lock) -> Loss:
+    def loss_of(self, lock: Lock) -> LockLoss:
         """Return what is remembered of `lock`, which ends in this way."""
-        return Loss(
+        return LockLoss(
             session=lock.session, user=lock.user, fence=lock.fence, why=self.why,
             at=self.since, by=self.by, reason=self.reason,
         )  # fmt: skip
@@ -207,13 +207,13 @@ class StoppedBy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None
 
 
-class Loss(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LockLoss(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lock that was lost, kept so that its holder can be told who, why and when."""
 
     session: SessionId
     user: str
     fence: int
-    why: Why
+    why: LossCause
     at: float
     by: str | None
     reason: str | None
@@ -226,8 +226,8 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     policy: Policy = Policy()
     fence: int = 0
     lock: Lock | None = None
-    observers: tuple[Observing, ...] = ()
-    queue: tuple[Entry, ...] = ()
+    observers: tuple[ObserverLock, ...] = ()
+    queue: tuple[QueueEntry, ...] = ()
     drain: Drain | None = None
     running: Command | None = None
     accepted: tuple[Command, ...] = ()
@@ -235,7 +235,7 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stopped_by: StoppedBy | None = None
     fault: str | None = None
     fault_at: float | None = None
-    losses: tuple[Loss, ...] = ()
+    losses: tuple[LockLoss, ...] = ()
     holds_s: tuple[float, ...] = ()
 
     @property
@@ -245,7 +245,9 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
             return "fault"
         if self.drain is not None:
             return "draining"
-        return "free" if self.lock is None else "held"
+        if self.lock is None:
+            return "free"
+        return "held"
 
     @property
     def at_rest(self) -> bool:
@@ -254,20 +256,20 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
         ours = self.lock is None or self.lock.has_driven
         return self.running is None and not (self.moving and ours) and not stop_owed
 
-    def parks(self, how: How) -> bool:
+    def parks(self, how: RestMethod) -> bool:
         """Whether it is to be parked before a lock that ends in this way passes on: never after a stop."""
         arrived = self.lock is not None and self.lock.has_arrived
-        return self.policy.park and how is How.FINISH and arrived
+        return self.policy.park and how is RestMethod.FINISH and arrived
 
-    def observer(self, session: SessionId) -> Observing | None:
+    def observer(self, session: SessionId) -> ObserverLock | None:
         """Return the observer's lock of `session`, if it has one."""
         return next((o for o in self.observers if o.session == session), None)
 
-    def entry(self, session: SessionId) -> Entry | None:
+    def entry(self, session: SessionId) -> QueueEntry | None:
         """Return the place of `session` in the queue, if it has one."""
         return next((e for e in self.queue if e.session == session), None)
 
-    def place(self, queue_id: str | None) -> Entry | None:
+    def place(self, queue_id: str | None) -> QueueEntry | None:
         """Return the entry of that id, if it is in the queue."""
         return next((e for e in self.queue if e.queue_id == queue_id), None)
 
@@ -275,7 +277,7 @@ class Equipment(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether `session` may drive: it has the lock, and the right to send has not ended."""
         return self.lock is not None and self.drain is None and self.lock.session == session
 
-    def loss(self, session: SessionId) -> Loss | None:
+    def loss(self, session: SessionId) -> LockLoss | None:
         """Return how `session` lost this equipment last, if that is still known; what drains it has lost already."""
         if self.drain is not None and self.lock is not None and self.lock.session == session:
             return self.drain.loss_of(self.lock)
@@ -318,7 +320,9 @@ class Table:
     def equipment(self, key: EquipmentId) -> Equipment | None:
         """Return the equipment of that id, or None."""
         found = self.equipment_changed.get(key)
-        return self.below.equipment(key) if found is None and self.below is not None else found
+        if found is None and self.below is not None:
+            return self.below.equipment(key)
+        return found
 
     def session(self, key: SessionId) -> Session | None:
         """Return the living session of that id, or None."""

@@ -10,359 +10,444 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from . import messages as m
-from . import refusals as no
-from . import waiting
+from . import messages, refusals, waiting
 from .control import (
+    accept_control,
+    accept_observe,
     claim,
     clear_fault,
-    control,
-    finish,
-    moved,
-    observe,
-    permit_holder,
+    finish_command,
     raise_fence,
-    recover,
+    record_motion,
+    recover_after_restart,
+    require_holder,
     resume,
     stop,
 )
 from .model import (
     QUEUE_LIMIT,
-    Ask,
-    Entry,
     Equipment,
     EquipmentId,
-    How,
-    Kept,
-    Mode,
+    HolderAsk,
+    KeepPromise,
+    LockMode,
+    LossCause,
+    QueueEntry,
+    RestMethod,
     Role,
     Session,
     SessionId,
     Table,
-    Why,
 )
-from .step import Step, how_to_rest, numbered
+from .step import Step, group_lock_id, how_to_rest
 
 
-def decide(table: Table, request: m.Request, now: float) -> tuple[m.Event, ...]:
+def decide(table: Table, request: messages.Request, now: float) -> tuple[messages.Event, ...]:
     """Return the events that `request` causes at `now`, or raise a `Refusal`. Changes nothing."""
-    return tuple(work_out(table, request, now).events)
+    return tuple(compute_step(table, request, now).events)
 
 
-def work_out(table: Table, request: m.Request, now: float) -> Step:
+def compute_step(table: Table, request: messages.Request, now: float) -> Step:
     """Decide as `decide` does, and return the step: its events, and the overlay that `Table.absorb` takes over."""
     step = Step(table, now)
-    session, equipment = getattr(request, "session", None), getattr(request, "equipment", None)
-    group = request.group if isinstance(request, m.Acquire) else ()
-    if not isinstance(request, m.Recover):
-        step.touch(*group)
-        step.catch_up(SessionId(session) if isinstance(session, str) else None, equipment)
-    if isinstance(request, m.Stop | m.ForceRelease):  # anybody's, but who has a session has spoken
-        s = None if session is None else step.table.session(session)
-    elif isinstance(request, m.OfSession) and not isinstance(request, m.EndSession | m.Detach):
-        s = step.session(request.session)
+    session = getattr(request, "session", None)
+    equipment = getattr(request, "equipment", None)
+    if isinstance(request, messages.Acquire):
+        group = request.group
     else:
-        s = None
-    if s is not None:
-        _see(step, s, request)
+        group = ()
+    if not isinstance(request, messages.Recover):
+        step.mark_touched(*group)
+        step.apply_due(SessionId(session) if isinstance(session, str) else None, equipment)
+    if isinstance(request, messages.Stop | messages.ForceRelease):  # anybody's, but who has a session has spoken
+        speaker = None
+        if session is not None:
+            speaker = step.table.session(session)
+    elif isinstance(request, messages.SessionRequest) and not isinstance(
+        request, messages.EndSession | messages.DetachConnection
+    ):
+        speaker = step.session(request.session)
+    else:
+        speaker = None
+    if speaker is not None:
+        _record_sign_of_life(step, speaker, request)
     if (rule := _RULES[type(request)]) is not None:
         rule(step, request)
-    if equipment is not None and not all(isinstance(event, m.LockUsed | m.SessionSeen) for event in step.events):
-        step.touch(equipment, *group)
-    step.settle()
+    if equipment is not None and not all(
+        isinstance(event, messages.LockUsed | messages.SessionSeen) for event in step.events
+    ):
+        step.mark_touched(equipment, *group)
+    step.apply_touched()
     return step
 
 
 # -- sessions
 
 
-def _see(step: Step, s: Session, request: m.Request) -> None:
-    if s.suspect:
-        step.emit(m.SessionResumed(at=step.now, session=s.id, user=s.user))
-        step.touch(*s.equipment)
-        step.settle()
-    if isinstance(request, m.Observe | m.Activity):
+def _record_sign_of_life(step: Step, session: Session, request: messages.Request) -> None:
+    if session.suspect:
+        step.emit(messages.SessionResumed(at=step.now, session=session.id, user=session.user))
+        step.mark_touched(*session.equipment)
+        step.apply_touched()
+    if isinstance(request, messages.Observe | messages.NoteActivity):
         return  # their `LockUsed` says it too
-    busy = request.busy if isinstance(request, m.Seen) and request.busy != s.busy else None
-    step.emit(m.SessionSeen(at=step.now, session=s.id, busy=busy))
+    busy = None
+    if isinstance(request, messages.SignOfLife) and request.busy != session.busy:
+        busy = request.busy
+    step.emit(messages.SessionSeen(at=step.now, session=session.id, busy=busy))
 
 
-def _connect(step: Step, r: m.Attach | m.Detach) -> None:
-    s = step.table.session(r.session)
-    if s is None:
+def _change_connections(step: Step, request: messages.AttachConnection | messages.DetachConnection) -> None:
+    session = step.table.session(request.session)
+    if session is None:
         return
-    change = 1 if isinstance(r, m.Attach) else -1
-    feeds = s.feeds + (change if r.role is Role.FEED else 0)
-    keepers = s.keepers + (change if r.role is Role.KEEPER else 0)
-    ours = isinstance(r, m.Detach) and r.ours
-    lost = step.now if feeds == keepers == 0 and not ours else None
-    step.emit(m.ConnectionsChanged(at=step.now, session=s.id, feeds=feeds, keepers=keepers, disconnected_at=lost))
+    if isinstance(request, messages.AttachConnection):
+        change = 1
+    else:
+        change = -1
+    feeds = session.feeds + (change if request.role is Role.FEED else 0)
+    keepers = session.keepers + (change if request.role is Role.KEEPER else 0)
+    ours = isinstance(request, messages.DetachConnection) and request.ours
+    lost = None
+    if feeds == keepers == 0 and not ours:
+        lost = step.now
+    step.emit(
+        messages.ConnectionsChanged(at=step.now, session=session.id, feeds=feeds, keepers=keepers, disconnected_at=lost)
+    )
 
 
 # -- locks
 
 
-def _acquire(step: Step, r: m.Acquire) -> None:
-    s, names = step.session(r.session), r.group or (r.equipment,)
-    missing = tuple(x for x in names if not step.equipment(x).holds(s.id)) or names
-    want = Entry(
-        queue_id=r.queue_id, session=s.id, user=s.user, user_verified=s.user_verified, client_name=s.client_name,
-        mode=r.mode, timeout_s=r.timeout_s, at=step.now, note=r.note, priority=r.priority,
-        group=missing if len(missing) > 1 else (),
-    )  # fmt: skip
-    if r.mode is Mode.OBSERVER:
-        _acquire_observer(step, r, want, names, missing)
-    elif step.equipment(missing[0]).holds(s.id):
-        _refresh(step, r, names)
+def _acquire(step: Step, request: messages.Acquire) -> None:
+    session = step.session(request.session)
+    names = request.group or (request.equipment,)
+    missing = tuple(x for x in names if not step.equipment(x).holds(session.id)) or names
+    if len(missing) > 1:
+        group = missing
     else:
-        _acquire_exclusive(step, r, want, missing)
+        group = ()
+    want = QueueEntry(
+        queue_id=request.queue_id,
+        session=session.id,
+        user=session.user,
+        user_verified=session.user_verified,
+        client_name=session.client_name,
+        mode=request.mode,
+        timeout_s=request.timeout_s,
+        at=step.now,
+        note=request.note,
+        priority=request.priority,
+        group=group,
+    )
+    if request.mode is LockMode.OBSERVER:
+        _acquire_observer(step, request, want, names, missing)
+    elif step.equipment(missing[0]).holds(session.id):
+        _refresh(step, request, names)
+    else:
+        _acquire_exclusive(step, request, want, missing)
 
 
-def _acquire_exclusive(step: Step, r: m.Acquire, want: Entry, missing: tuple[EquipmentId, ...]) -> None:
+def _acquire_exclusive(
+    step: Step, request: messages.Acquire, want: QueueEntry, missing: tuple[EquipmentId, ...]
+) -> None:
     wanted = [step.equipment(name) for name in missing]
-    for e in wanted:
-        if e.fault is not None:
-            raise no.EquipmentAtFault(e)
+    for equipment in wanted:
+        if equipment.fault is not None:
+            raise refusals.EquipmentAtFault(equipment)
     held = [e for e in wanted if e.lock is not None]
-    whys = [waiting.yields_why(step.table, e, step.now) for e in held]
+    whys = [waiting.yield_reason(step.table, e, step.now) for e in held]
     passing = [e.at_rest and not (why and e.parks(how_to_rest(e, why))) for e, why in zip(held, whys, strict=True)]
-    if r.wait or all(passing):
-        for e, why in zip(held, whys, strict=True):
+    if request.wait or all(passing):
+        for equipment, why in zip(held, whys, strict=True):
             if why is not None and None not in whys:
-                step.end_lock(e.id, why, by=want.user)
+                step.end_lock(equipment.id, why, by=want.user)
     firm = [e for e, why in zip(held, whys, strict=True) if why is None]
     in_the_way = firm or [e for e, passes in zip(held, passing, strict=True) if not passes]
     if in_the_way:
-        _wait_or_refuse(step, r, step.equipment(in_the_way[0].id), want, missing)
+        _wait_or_refuse(step, request, step.equipment(in_the_way[0].id), want, missing)
         return
     _refuse_another_entry(step, want.session, missing)
     waits = step.equipment(missing[0]).entry(want.session)
-    if r.wait and waits is not None and set(waits.group) == set(want.group):
+    if request.wait and waits is not None and set(waits.group) == set(want.group):
         return  # it is kept from passing a group, and waits until it may
     for place, name in enumerate(missing):
         own = step.equipment(name).entry(want.session)
         if own is not None and set(own.group) <= set(missing):
             step.leave_queue(name, own, "direct")
-        step.grant(name, want, numbered(r.lock_id, place), from_queue=False)
-    _refuse_deadlock(step, r.session)
-    _refresh(step, r, tuple(name for name in r.group if name not in missing))
+        step.grant(name, want, group_lock_id(request.lock_id, place), from_queue=False)
+    _refuse_deadlock(step, request.session)
+    _refresh(step, request, tuple(name for name in request.group if name not in missing))
 
 
-def _wait_or_refuse(step: Step, r: m.Acquire, e: Equipment, want: Entry, names: tuple[EquipmentId, ...]) -> None:
-    if not r.wait:
-        raise no.EquipmentInUse(e)
+def _wait_or_refuse(
+    step: Step, request: messages.Acquire, equipment: Equipment, want: QueueEntry, names: tuple[EquipmentId, ...]
+) -> None:
+    if not request.wait:
+        raise refusals.EquipmentInUse(equipment)
     _refuse_another_entry(step, want.session, names)
     if step.equipment(names[0]).entry(want.session) is not None:
         return
     for name in names:
         _make_room(step, step.equipment(name))
     for name in names:
-        e = step.equipment(name)
-        heir = None if e.drain is None else e.drain.heir
-        position = 1 + sum(1 for x in e.queue if x.priority >= want.priority or x.queue_id == heir)
-        step.tell(m.Queued, name, want, entry=want, position=position)
-    _refuse_deadlock(step, r.session)
+        equipment = step.equipment(name)
+        heir = None
+        if equipment.drain is not None:
+            heir = equipment.drain.heir
+        position = 1 + sum(1 for x in equipment.queue if x.priority >= want.priority or x.queue_id == heir)
+        step.emit_for(messages.Queued, name, want, entry=want, position=position)
+    _refuse_deadlock(step, request.session)
 
 
-def _make_room(step: Step, e: Equipment) -> None:
+def _make_room(step: Step, equipment: Equipment) -> None:
     """Let the entry that was silent longest leave a full queue; refuse where nobody in it is silent."""
-    if len(e.queue) < QUEUE_LIMIT:
+    if len(equipment.queue) < QUEUE_LIMIT:
         return
     silent_since = {}
-    for entry in e.queue:
+    for entry in equipment.queue:
         session = step.session(entry.session)
         if session.suspect:
             silent_since[entry] = session.last_seen
     if not silent_since:
-        raise no.QueueFull(e)
-    step.leave_all(e.id, min(silent_since, key=silent_since.__getitem__), "silent")
+        raise refusals.QueueFull(equipment)
+    step.leave_all(equipment.id, min(silent_since, key=silent_since.__getitem__), "silent")
 
 
 def _refuse_another_entry(step: Step, session: SessionId, names: tuple[EquipmentId, ...]) -> None:
     """Refuse a group of which a part is waited for in another entry; in the same one, its order does not matter."""
     for name in names if len(names) > 1 else ():
-        e = step.equipment(name)
-        own = e.entry(session)
-        if own is not None and not e.holds(session) and set(own.group) != set(names):
-            raise no.AlreadyWaiting(e)
+        equipment = step.equipment(name)
+        own = equipment.entry(session)
+        if own is not None and not equipment.holds(session) and set(own.group) != set(names):
+            raise refusals.AlreadyWaiting(equipment)
 
 
 def _refuse_deadlock(step: Step, session: SessionId) -> None:
     """Refuse what has just happened in this step if `session` would wait for itself."""
-    cycle = waiting.cycle(step.table, session)
+    cycle = waiting.deadlock_cycle(step.table, session)
     if cycle:
-        raise no.WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
+        raise refusals.WouldDeadlock(step.equipment(cycle[0].equipment), cycle)
 
 
-def _refresh(step: Step, r: m.Acquire, names: tuple[EquipmentId, ...]) -> None:
+def _refresh(step: Step, request: messages.Acquire, names: tuple[EquipmentId, ...]) -> None:
     for name in names:
         claim(step, step.equipment(name))
         lock = step.equipment(name).lock
         assert lock is not None
-        note = lock.note if r.note is None else r.note
-        step.tell(m.LockRefreshed, name, lock, lock_id=lock.lock_id, new_timeout=r.timeout_s, note=note)
+        if request.note is None:
+            note = lock.note
+        else:
+            note = request.note
+        step.emit_for(
+            messages.LockRefreshed, name, lock, lock_id=lock.lock_id, new_timeout=request.timeout_s, note=note
+        )
 
 
 def _acquire_observer(
-    step: Step, r: m.Acquire, want: Entry, names: tuple[EquipmentId, ...], missing: tuple[EquipmentId, ...]
+    step: Step,
+    request: messages.Acquire,
+    want: QueueEntry,
+    names: tuple[EquipmentId, ...],
+    missing: tuple[EquipmentId, ...],
 ) -> None:
     for name in missing:
-        e = step.equipment(name)
-        if waiting.in_the_way(e, want):
-            _wait_or_refuse(step, r, e, want, missing)
+        equipment = step.equipment(name)
+        if waiting.is_blocked(equipment, want):
+            _wait_or_refuse(step, request, equipment, want, missing)
             return
     _refuse_another_entry(step, want.session, missing)
     for name in names:
-        e = step.equipment(name)
-        if e.holds(want.session):
-            if any(x.mode is Mode.EXCLUSIVE and x.session != want.session for x in waiting.awake(step.table, e)):
-                raise no.WaitersPresent(e)
-            if not e.at_rest:
-                raise no.NotAtRest(e)
-            step.end_lock(name, Why.DOWNGRADED)
-        own = e.entry(want.session)
-        if own is not None and own.mode is Mode.OBSERVER and set(own.group) <= set(names):
+        equipment = step.equipment(name)
+        if equipment.holds(want.session):
+            if any(
+                x.mode is LockMode.EXCLUSIVE and x.session != want.session
+                for x in waiting.awake_entries(step.table, equipment)
+            ):
+                raise refusals.WaitersPresent(equipment)
+            if not equipment.at_rest:
+                raise refusals.NotAtRest(equipment)
+            step.end_lock(name, LossCause.DOWNGRADED)
+        own = equipment.entry(want.session)
+        if own is not None and own.mode is LockMode.OBSERVER and set(own.group) <= set(names):
             step.leave_all(name, own, "direct")
         step.observe(name, want)
 
 
-def _release(step: Step, r: m.Release) -> None:
-    e = step.equipment(r.equipment)
-    observing = e.observer(r.session)
-    if e.holds(r.session):
-        step.end_lock(e.id, Why.LOGOUT, how=How.STOP if r.stop else None)
+def _release(step: Step, request: messages.Release) -> None:
+    equipment = step.equipment(request.equipment)
+    observing = equipment.observer(request.session)
+    if equipment.holds(request.session):
+        how = None
+        if request.stop:
+            how = RestMethod.STOP
+        step.end_lock(equipment.id, LossCause.LOGOUT, how=how)
     elif observing is not None:
-        step.tell(m.ObserverEnded, e.id, observing, why=Why.LOGOUT)
-    elif e.lock is not None and e.lock.session != r.session:
-        raise no.NotHolder(e)
+        step.emit_for(messages.ObserverEnded, equipment.id, observing, why=LossCause.LOGOUT)
+    elif equipment.lock is not None and equipment.lock.session != request.session:
+        raise refusals.NotHolder(equipment)
     else:
-        raise no.NoLock(e)
+        raise refusals.NoLock(equipment)
 
 
-def _force(step: Step, r: m.ForceRelease) -> None:
-    e = step.equipment(r.equipment)
-    if e.lock is None or e.drain is not None:
-        raise no.NoLock(e)
-    step.end_lock(e.id, Why.FORCED, by=r.by, reason=r.reason)
+def _force_release(step: Step, request: messages.ForceRelease) -> None:
+    equipment = step.equipment(request.equipment)
+    if equipment.lock is None or equipment.drain is not None:
+        raise refusals.NoLock(equipment)
+    step.end_lock(equipment.id, LossCause.FORCED, by=request.by, reason=request.reason)
 
 
-def _claim(step: Step, r: m.Claim) -> None:
-    claim(step, permit_holder(step, r))
+def _claim(step: Step, request: messages.Claim) -> None:
+    claim(step, require_holder(step, request))
 
 
-def _keep(step: Step, r: m.Keep) -> None:
-    e = permit_holder(step, r)
-    assert e.lock is not None
-    if e.policy.max_keep_seconds is not None and r.seconds > e.policy.max_keep_seconds:
-        raise no.KeepTooLong(e)
-    claim(step, e)
-    kept = Kept(until=step.now + r.seconds, note=r.note) if r.seconds > 0 else None
-    step.tell(m.LockKept, e.id, e.lock, lock_id=e.lock.lock_id, kept=kept)
+def _keep_lock(step: Step, request: messages.Keep) -> None:
+    equipment = require_holder(step, request)
+    assert equipment.lock is not None
+    if equipment.policy.max_keep_seconds is not None and request.seconds > equipment.policy.max_keep_seconds:
+        raise refusals.KeepTooLong(equipment)
+    claim(step, equipment)
+    kept = None
+    if request.seconds > 0:
+        kept = KeepPromise(until=step.now + request.seconds, note=request.note)
+    step.emit_for(messages.LockKept, equipment.id, equipment.lock, lock_id=equipment.lock.lock_id, kept=kept)
 
 
-def _activity(step: Step, r: m.Activity) -> None:
-    e = step.equipment(r.equipment)
-    if not e.holds(r.session) and e.observer(r.session) is None:
-        raise no.NoLock(e)
-    if e.holds(r.session):
-        claim(step, e)
-    step.emit(m.LockUsed(at=step.now, equipment=e.id, session=r.session))
+def _activity(step: Step, request: messages.NoteActivity) -> None:
+    equipment = step.equipment(request.equipment)
+    if not equipment.holds(request.session) and equipment.observer(request.session) is None:
+        raise refusals.NoLock(equipment)
+    if equipment.holds(request.session):
+        claim(step, equipment)
+    step.emit(messages.LockUsed(at=step.now, equipment=equipment.id, session=request.session))
 
 
 # -- those who wait
 
 
-def _place(step: Step, r: m.OfLock) -> tuple[Equipment, Entry]:
-    e = step.equipment(r.equipment)
-    entry = e.entry(r.session)
+def _queue_entry_of(step: Step, request: messages.LockRequest) -> tuple[Equipment, QueueEntry]:
+    equipment = step.equipment(request.equipment)
+    entry = equipment.entry(request.session)
     if entry is None:
-        raise no.UnknownEntry(e)
-    return e, entry
+        raise refusals.UnknownEntry(equipment)
+    return equipment, entry
 
 
-def _leave(step: Step, r: m.Leave) -> None:
-    e, entry = _place(step, r)
-    if entry.queue_id != r.queue_id:
-        raise no.UnknownEntry(e)
-    step.leave_all(e.id, entry, "left")
+def _leave_queue(step: Step, request: messages.LeaveQueue) -> None:
+    equipment, entry = _queue_entry_of(step, request)
+    if entry.queue_id != request.queue_id:
+        raise refusals.UnknownEntry(equipment)
+    step.leave_all(equipment.id, entry, "left")
 
 
-def _swap(step: Step, r: m.Swap) -> None:
-    e, mine = _place(step, r)
-    other = e.place(r.partner)
-    if r.partner is not None and other is None:
-        raise no.UnknownEntry(e)
+def _offer_swap(step: Step, request: messages.OfferSwap) -> None:
+    equipment, mine = _queue_entry_of(step, request)
+    other = equipment.place(request.partner)
+    if request.partner is not None and other is None:
+        raise refusals.UnknownEntry(equipment)
     if other is not None and (other is mine or mine.group or other.group):
-        raise no.CannotSwap(e)
+        raise refusals.CannotSwap(equipment)
     if other is None or other.swap_with != mine.queue_id:
-        step.tell(m.SwapOffered, e.id, mine, queue_id=mine.queue_id, partner=r.partner)
+        step.emit_for(messages.SwapOffered, equipment.id, mine, queue_id=mine.queue_id, partner=request.partner)
         return
-    step.tell(m.QueueSwapped, e.id, mine, queue_id=mine.queue_id, partner=other.queue_id, by=other.user)
+    step.emit_for(
+        messages.QueueSwapped, equipment.id, mine, queue_id=mine.queue_id, partner=other.queue_id, by=other.user
+    )
     _refuse_deadlock(step, mine.session)
     _refuse_deadlock(step, other.session)
 
 
-def _ask(step: Step, r: m.AskHolder) -> None:
-    e, entry = _place(step, r)
-    if entry.mode is not Mode.EXCLUSIVE:
-        raise no.UnknownEntry(e)
-    if e.lock is None or e.drain is not None:
-        raise no.NoLock(e)
-    ask = Ask(at=step.now, due=step.now + r.seconds, seconds=r.seconds, reason=r.reason)
-    step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
+def _ask_holder(step: Step, request: messages.AskHolder) -> None:
+    equipment, entry = _queue_entry_of(step, request)
+    if entry.mode is not LockMode.EXCLUSIVE:
+        raise refusals.UnknownEntry(equipment)
+    if equipment.lock is None or equipment.drain is not None:
+        raise refusals.NoLock(equipment)
+    ask = HolderAsk(at=step.now, due=step.now + request.seconds, seconds=request.seconds, reason=request.reason)
+    step.emit_for(
+        messages.AskChanged, equipment.id, entry, holder=equipment.lock.user, queue_id=entry.queue_id, ask=ask
+    )
 
 
-def _answer(step: Step, r: m.AnswerAsk) -> None:
-    e = step.equipment(r.equipment)
-    if e.lock is None or not e.holds(r.session):
-        raise no.NotHolder(e)
-    entry = e.place(r.queue_id)
+def _answer_ask(step: Step, request: messages.AnswerAsk) -> None:
+    equipment = step.equipment(request.equipment)
+    if equipment.lock is None or not equipment.holds(request.session):
+        raise refusals.NotHolder(equipment)
+    entry = equipment.place(request.queue_id)
     if entry is None or entry.ask is None or entry.ask.answer == "no":
-        raise no.UnknownAsk(e)
-    if r.answer == "yield":
-        _pass_on(step, e, entry)
+        raise refusals.UnknownAsk(equipment)
+    if request.answer == "yield":
+        _hand_over_to(step, equipment, entry)
         return
-    promised = step.now + r.seconds if r.answer == "later" else None
-    ask = replace(entry.ask, answer=r.answer, promised_at=promised, note=r.note)
-    step.tell(m.AskChanged, e.id, entry, holder=e.lock.user, queue_id=entry.queue_id, ask=ask)
+    promised = None
+    if request.answer == "later":
+        promised = step.now + request.seconds
+    ask = replace(entry.ask, answer=request.answer, promised_at=promised, note=request.note)
+    step.emit_for(
+        messages.AskChanged, equipment.id, entry, holder=equipment.lock.user, queue_id=entry.queue_id, ask=ask
+    )
 
 
-def _hand_over(step: Step, r: m.HandOver) -> None:
-    e = step.equipment(r.equipment)
-    if not e.holds(r.session):
-        raise no.NotHolder(e)
-    named = [x for x in e.queue if x.mode is Mode.EXCLUSIVE and r.to in (x.user, x.session, x.queue_id)]
+def _hand_over(step: Step, request: messages.HandOver) -> None:
+    equipment = step.equipment(request.equipment)
+    if not equipment.holds(request.session):
+        raise refusals.NotHolder(equipment)
+    named = [
+        x for x in equipment.queue if x.mode is LockMode.EXCLUSIVE and request.to in (x.user, x.session, x.queue_id)
+    ]
     if not named:
-        raise no.UnknownEntry(e)
+        raise refusals.UnknownEntry(equipment)
     if len(named) > 1:
-        raise no.Ambiguous(e)
-    _pass_on(step, e, named[0])
+        raise refusals.Ambiguous(equipment)
+    _hand_over_to(step, equipment, named[0])
 
 
-def _pass_on(step: Step, e: Equipment, heir: Entry) -> None:
-    assert e.lock is not None
-    awake = list(waiting.awake(step.table, e))
+def _hand_over_to(step: Step, equipment: Equipment, heir: QueueEntry) -> None:
+    assert equipment.lock is not None
+    awake = list(waiting.awake_entries(step.table, equipment))
     if heir.group or heir not in awake or any(x.priority > heir.priority for x in awake):
-        raise no.CannotHandOver(e)
-    step.end_lock(e.id, Why.HANDED_OVER, by=e.lock.user, reason=f"to {heir.user}", heir=heir.queue_id)
+        raise refusals.CannotHandOver(equipment)
+    step.end_lock(
+        equipment.id, LossCause.HANDED_OVER, by=equipment.lock.user, reason=f"to {heir.user}", heir=heir.queue_id
+    )
     _refuse_deadlock(step, heir.session)
 
 
-def _open_session(step: Step, r: m.OpenSession) -> None:
-    s = r.session
-    step.emit(m.SessionCreated(at=step.now, session=s.id, user=s.user, opened=s))
+def _open_session(step: Step, request: messages.OpenSession) -> None:
+    session = request.session
+    step.emit(messages.SessionCreated(at=step.now, session=session.id, user=session.user, opened=session))
 
 
-def _end_session(step: Step, r: m.EndSession) -> None:
-    step.end_session(step.session(r.session), r.why, reason=r.reason)
+def _end_session(step: Step, request: messages.EndSession) -> None:
+    step.end_session(step.session(request.session), request.why, reason=request.reason)
 
 
 # What each request causes beyond what was due and that its session has spoken.
-_RULES: dict[type[m.Request], Callable[[Step, Any], None] | None] = {
-    m.OpenSession: _open_session, m.EndSession: _end_session, m.Attach: _connect, m.Detach: _connect,
-    m.Acquire: _acquire, m.Release: _release, m.ForceRelease: _force, m.Claim: _claim, m.Keep: _keep,
-    m.Activity: _activity, m.Leave: _leave, m.Swap: _swap, m.AskHolder: _ask, m.AnswerAsk: _answer,
-    m.HandOver: _hand_over, m.Control: control, m.Observe: observe, m.Finish: finish, m.Stop: stop,
-    m.Resume: resume, m.ClearFault: clear_fault, m.Moved: moved, m.RaiseFence: raise_fence,
-    m.Recover: recover, m.Seen: None, m.Tick: None,
-}  # fmt: skip
+_RULES: dict[type[messages.Request], Callable[[Step, Any], None] | None] = {
+    messages.OpenSession: _open_session,
+    messages.EndSession: _end_session,
+    messages.AttachConnection: _change_connections,
+    messages.DetachConnection: _change_connections,
+    messages.Acquire: _acquire,
+    messages.Release: _release,
+    messages.ForceRelease: _force_release,
+    messages.Claim: _claim,
+    messages.Keep: _keep_lock,
+    messages.NoteActivity: _activity,
+    messages.LeaveQueue: _leave_queue,
+    messages.OfferSwap: _offer_swap,
+    messages.AskHolder: _ask_holder,
+    messages.AnswerAsk: _answer_ask,
+    messages.HandOver: _hand_over,
+    messages.Control: accept_control,
+    messages.Observe: accept_observe,
+    messages.FinishCommand: finish_command,
+    messages.Stop: stop,
+    messages.Resume: resume,
+    messages.ClearFault: clear_fault,
+    messages.MotionReport: record_motion,
+    messages.RaiseFence: raise_fence,
+    messages.Recover: recover_after_restart,
+    messages.SignOfLife: None,
+    messages.TimerTick: None,
+}

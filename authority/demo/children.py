@@ -48,7 +48,9 @@ class Children:
     def failed(self, name: str) -> ChildFailed:
         """Return the error that shows what `name` said last."""
         said = self._log(name).read_text(encoding="utf-8", errors="replace").strip()
-        last = said.splitlines()[-1] if said else "it said nothing"
+        last = "it said nothing"
+        if said:
+            last = said.splitlines()[-1]
         return ChildFailed(f"The {name} of the demonstration ended: {last}")
 
     def wait(self) -> None:

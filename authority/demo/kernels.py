@@ -57,7 +57,9 @@ class Person:
 
     def finish(self, started: str) -> Ran:
         """Wait for the end of a started cell; raises `TimeoutError` when there is none."""
-        began, said, error = time.monotonic(), list[str](), None
+        began = time.monotonic()
+        said = list[str]()
+        error = None
         while True:
             try:
                 message = self._client.get_iopub_msg(timeout=CELL_S)

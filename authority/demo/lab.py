@@ -22,7 +22,9 @@ def refuse_missing(*, headless: bool, epics: bool) -> None:
     needed = ["msgspec", "starlette", "uvicorn", *([] if headless else ["jupyterlab"]), *(["caproto"] if epics else [])]
     for name in needed:
         if importlib.util.find_spec(name) is None:
-            extras = "demo,epics" if epics else "demo"
+            extras = "demo"
+            if epics:
+                extras = "demo,epics"
             raise LabUnavailable(
                 f"The demonstration needs {name}, which is not installed: pip install 'jupyter-motorlock[{extras}]'"
             )
@@ -30,10 +32,15 @@ def refuse_missing(*, headless: bool, epics: bool) -> None:
 
 def start_lab(children: Children, place: Path, *, epics: bool) -> str:
     """Start the laboratory on free ports of this machine and return the authority's address."""
-    env, config = _motor_records(children, place) if epics else ({}, [])
+    if epics:
+        env, config = _motor_records(children, place)
+    else:
+        env, config = ({}, [])
     arguments = ["authority", "serve", "--host", "127.0.0.1", "--port", "0", "--data", str(place / "data"), *config]
     authority = children.start("authority", arguments, env)
-    line = authority.stdout.readline() if authority.stdout is not None else ""
+    line = ""
+    if authority.stdout is not None:
+        line = authority.stdout.readline()
     if READY not in line:
         authority.wait()
         raise children.failed("authority")
@@ -42,7 +49,8 @@ def start_lab(children: Children, place: Path, *, epics: bool) -> str:
 
 def _motor_records(children: Children, place: Path) -> tuple[dict[str, str], list[str]]:
     """Start caproto's motor records on a port of their own; answer what the authority needs to drive them."""
-    prefix, port = f"demo{os.getpid()}:", _free_port()
+    prefix = f"demo{os.getpid()}:"
+    port = _free_port()
     here = {
         "EPICS_CA_ADDR_LIST": "127.0.0.1",
         "EPICS_CA_AUTO_ADDR_LIST": "NO",

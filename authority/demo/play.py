@@ -15,7 +15,9 @@ from authority.demo.workbench import put_notebooks
 from jupyter_motorlock.connection.client import Client
 
 STAGE = "stage_x"
-LOW_MM, HIGH_MM, BOBS_MM = 5.0, 25.0, 12.5  # where the notebooks send the stage
+LOW_MM = 5.0
+HIGH_MM = 25.0
+BOBS_MM = 12.5  # where the notebooks send the stage
 
 
 class Unexpected(Exception):
@@ -59,7 +61,10 @@ class Scene:
     """Ann, Bob, and what the authority says of the stage."""
 
     def __init__(self, ann: Person, bob: Person, push: Push, client: Client) -> None:
-        self._ann, self._bob, self._push, self._client = ann, bob, push, client
+        self._ann = ann
+        self._bob = bob
+        self._push = push
+        self._client = client
         self._fence = 0
         self._scan = ""
 
@@ -189,7 +194,9 @@ class Scene:
 
 def _part(seen: Fields, name: str) -> Mapping[str, object]:
     part = seen[name]
-    return part if isinstance(part, Mapping) else {}
+    if isinstance(part, Mapping):
+        return part
+    return {}
 
 
 def _went_well(who: Person, what: str, ran: Ran) -> None:

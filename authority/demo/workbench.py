@@ -49,7 +49,10 @@ def put_notebooks(work: Path) -> None:
 def _arguments(work: Path) -> list[str]:
     # No port is asked for: the system gives a free one, which JupyterLab writes into its runtime directory.
     fixed = "jupyterlab --no-browser --ServerApp.ip=127.0.0.1 --ServerApp.port=0"
-    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        as_root = ["--allow-root"]
+    else:
+        as_root = []
     no_news = "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate"
     return [*fixed.split(), *as_root, no_news, f"--ServerApp.root_dir={work}"]
 
@@ -62,7 +65,9 @@ def _environment(place: Path, url: str) -> dict[str, str]:
 
 
 def _variable(name: str) -> str:
-    return f"JUPYTER{name}" if name.startswith("LAB_") else f"JUPYTER_{name}"
+    if name.startswith("LAB_"):
+        return f"JUPYTER{name}"
+    return f"JUPYTER_{name}"
 
 
 def _arrange(place: Path) -> None:

@@ -15,7 +15,7 @@ from authority.drivers.convert import convert, is_table, table_value
 from authority.drivers.declare import DeclarationError, declared_by, parameter_of
 from authority.drivers.parameters import BadOptions, Parameter, described, fit
 from authority.drivers.table import TableOptions, table_mistakes
-from authority.keys import perhaps, shown
+from authority.lab_file_keys import did_you_mean, value_in_sentence
 from authority.ports import Driver
 
 __all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
@@ -58,7 +58,7 @@ def resolve(name: str) -> type[Driver]:
     if place is None:
         known = ", ".join(known_drivers())
         raise DriverMisconfigured(
-            f"There is no driver {name!r}{perhaps(name, known_drivers())}: known are {known}, "
+            f"There is no driver {name!r}{did_you_mean(name, known_drivers())}: known are {known}, "
             "and package.module:Class names your own."
         )
     module_name, _, class_name = place.partition(":")
@@ -88,7 +88,9 @@ def build(driver_name: str, options: Mapping[str, object]) -> Driver:
     except Exception as wrong:  # foreign code: it may raise anything
         raise DriverMisconfigured(f"Driver {driver_name!r} refuses its options: {wrong}.") from wrong
     if not isinstance(address, str | None):
-        raise DriverMisconfigured(f"Driver {driver_name!r}: its address must be a text or None, not {shown(address)}.")
+        raise DriverMisconfigured(
+            f"Driver {driver_name!r}: its address must be a text or None, not {value_in_sentence(address)}."
+        )
     return driver
 
 
@@ -116,13 +118,13 @@ def _missing(found: object) -> list[str]:
 
 
 def _arguments(driver_class: type[Driver], driver_name: str, options: Mapping[str, object]) -> dict[str, object]:
-    given, mistakes = _given(driver_class, driver_name, options)
+    given, mistakes = _given_options(driver_class, driver_name, options)
     if mistakes:
         raise DriverMisconfigured(*mistakes)
     return given
 
 
-def _given(
+def _given_options(
     driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
 ) -> tuple[dict[str, object], list[str]]:
     """Return the constructor's arguments, and a sentence for each mistake."""
@@ -137,7 +139,7 @@ def _given(
     declared = _options(driver_class)
     takes = ", ".join([*(f"{one.name} ({described(one)})" for one in declared.values()), *map(_table_named, tables)])
     mistakes = [
-        f"Driver {driver_name!r} has no option {name!r}{perhaps(name, [*declared, *tables])}: "
+        f"Driver {driver_name!r} has no option {name!r}{did_you_mean(name, [*declared, *tables])}: "
         f"its options are {takes or 'none'}."
         for name in sorted(options.keys() - declared.keys() - tables.keys())
     ]
@@ -196,4 +198,6 @@ def _without_none(hint: object) -> object:
     if get_origin(hint) not in (Union, UnionType):
         return hint
     kept = [one for one in get_args(hint) if one is not NoneType]
-    return kept[0] if len(kept) == 1 else hint
+    if len(kept) == 1:
+        return kept[0]
+    return hint

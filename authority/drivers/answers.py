@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from authority.driver_values import NoAnswer, Plain, plain, shown
+from authority.driver_values import PlainValue, UnusableAnswer, plain_value, value_in_sentence
 from authority.drivers.parameters import Scalar
 from authority.drivers.table import answer_name
 
-__all__ = ["NoAnswer", "as_scalar", "as_type"]
+__all__ = ["as_scalar", "as_type"]
 
 
-def as_type(value: object, kind: answer_name, units: str | None = None) -> Plain:
-    """Return `value` as the type that the lab file says, None for a number that is not finite; raises `NoAnswer`."""
+def as_type(value: object, kind: answer_name, units: str | None = None) -> PlainValue:
+    """Return `value` as the type that the lab file says, None for a number that is not finite.
+
+    Raises `UnusableAnswer`.
+    """
     if kind == "nothing":
         return None
-    found = plain(value, units)
+    found = plain_value(value, units)
     if found is None and value is not None and kind in ("number", "integer"):
         return None  # not a number, or infinite: it is not known
     match kind, found:
@@ -31,12 +34,16 @@ def as_type(value: object, kind: answer_name, units: str | None = None) -> Plain
             return bool(found)
         case "text", int() | float():
             return str(found)
-    raise NoAnswer(f"it answered {shown(value)}, which is no {kind}: check its type in the lab file")
+    raise UnusableAnswer(f"it answered {value_in_sentence(value)}, which is no {kind}: check its type in the lab file")
 
 
 def as_scalar(value: object, kind: answer_name, units: str | None = None) -> Scalar | None:
-    """Return a reading as its type, None where there is none now; raises `NoAnswer`."""
-    found = None if value is None else as_type(value, kind, units)
+    """Return a reading as its type, None where there is none now; raises `UnusableAnswer`."""
+    found = None
+    if value is not None:
+        found = as_type(value, kind, units)
     if isinstance(found, list | dict):
-        raise NoAnswer(f"it answered {shown(value)}, which is no single value: name one of its elements")
+        raise UnusableAnswer(
+            f"it answered {value_in_sentence(value)}, which is no single value: name one of its elements"
+        )
     return found

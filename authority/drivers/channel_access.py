@@ -74,7 +74,8 @@ class Record:
         start_afresh_s: float = 20.0,
     ) -> None:
         self._prefix = prefix
-        self._watched, self._commanded = tuple(watched), tuple(commanded)
+        self._watched = tuple(watched)
+        self._commanded = tuple(commanded)
         self._on_value = on_value
         self._start_afresh_s = start_afresh_s
         self._new_context, self._errors = _client()
@@ -121,19 +122,25 @@ class Record:
     def close(self) -> None:
         """Let go of the record."""
         with self._connecting:
-            context, self._context, self._channels = self._context, None, {}
+            context = self._context
+            self._context = None
+            self._channels = {}
         if context is not None:
             _end(context)
 
     def number(self, field: str) -> float | None:
         """Return the cached value of a field, None while it is not known or no finite number."""
         value = self._values.get(field)
-        return value if isinstance(value, float) and math.isfinite(value) else None
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        return None
 
     def text(self, field: str) -> str | None:
         """Return the cached text of a field, None while it is not known or empty."""
         value = self._values.get(field)
-        return (value or None) if isinstance(value, str) else None
+        if isinstance(value, str):
+            return value or None
+        return None
 
     def fetch(self, field: str) -> float:
         """Ask the server for a field; raises `DriverUnavailable` when it does not answer with a number."""
@@ -141,7 +148,9 @@ class Record:
             response = self._channel(field).read(timeout=_ANSWER_S)
         except self._errors as lost:
             raise self.unavailable() from lost
-        value = None if response is None else _value(response)
+        value = None
+        if response is not None:
+            value = _value(response)
         if not isinstance(value, float):
             raise self.unavailable()
         return value

@@ -15,7 +15,7 @@ from msgspec.structs import FieldInfo, fields
 
 from authority.drivers.declare import parameter_of
 from authority.drivers.parameters import described, fit
-from authority.keys import perhaps, shown
+from authority.lab_file_keys import did_you_mean, value_in_sentence
 
 _Made = TypeVar("_Made", bound=Struct)
 
@@ -55,11 +55,12 @@ def _struct(kind: type[_Made], table: Mapping[str, object], key: str, mistakes: 
     for name in table:
         if name not in known:
             allowed = f"allowed are {', '.join(known)}"
-            near = perhaps(name, known)
+            near = did_you_mean(name, known)
             mistakes.append(Mistake(_below(key, name), f"{_below(key, name)} is no key here{near}; {allowed}"))
     made: dict[str, object] = {}
     for name, field in known.items():
-        hint, where = hints[field.name], _below(key, name)
+        hint = hints[field.name]
+        where = _below(key, name)
         if name in table:
             found = _value(hint, table[name], where, mistakes)
             if found is not None:
@@ -68,7 +69,10 @@ def _struct(kind: type[_Made], table: Mapping[str, object], key: str, mistakes: 
         elif _required(field):
             mistakes.append(Mistake(where, f"{where} is missing; it needs {_needs(hint)}"))
         if _required(field):
-            made[field.name] = {} if _is_mapping(_plain(hint)) else None
+            if _is_mapping(_plain(hint)):
+                made[field.name] = {}
+            else:
+                made[field.name] = None
     return kind(**made)
 
 
@@ -96,7 +100,7 @@ def _value(hint: object, value: object, key: str, mistakes: list[Mistake]) -> ob
         except ValueError as wrong:
             mistakes.append(Mistake(key, f"{key} {wrong}"))
             return None
-    mistakes.append(Mistake(key, f"{key} needs {_needs(hint)}; you gave {shown(value)}"))
+    mistakes.append(Mistake(key, f"{key} needs {_needs(hint)}; you gave {value_in_sentence(value)}"))
     return None
 
 
@@ -115,7 +119,8 @@ def _plain(hint: object) -> object:
     """Return a hint without `| None`, which a lab file cannot write, and a Struct's without what annotates it."""
     if _is_union(hint):
         kept = [one for one in get_args(hint) if one is not NoneType]
-        hint = kept[0] if len(kept) == 1 else hint
+        if len(kept) == 1:
+            hint = kept[0]
     if get_origin(hint) is Annotated and (is_table(get_args(hint)[0]) or _is_list(get_args(hint)[0])):
         return get_args(hint)[0]
     return hint

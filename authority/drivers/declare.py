@@ -103,7 +103,10 @@ def commands_of(driver: object) -> dict[str, Command]:
 
     Raises `DeclarationError` for a declaration that cannot be served.
     """
-    driver_class = driver if isinstance(driver, type) else type(driver)
+    if isinstance(driver, type):
+        driver_class = driver
+    else:
+        driver_class = type(driver)
     return {name: _command(driver, driver_class, name, kind) for name, kind in _declared(driver_class)}
 
 
@@ -176,8 +179,13 @@ def parameter_of(name: str, hint: object, driver: object = None, *, required: bo
     """Return the schema of one annotated parameter; `ValueError` says what is wrong with the annotation."""
     base, marks = _unwrapped(hint)
     bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
-    choices: tuple[Scalar, ...] | None = get_args(base) if get_origin(base) is Literal else None
-    kind = _type_name(base) if choices is None else _type_of_choices(choices)
+    choices: tuple[Scalar, ...] | None = None
+    if get_origin(base) is Literal:
+        choices = get_args(base)
+    if choices is None:
+        kind = _type_name(base)
+    else:
+        kind = _type_of_choices(choices)
     if bounds != Range() and kind not in ("number", "integer"):
         raise ValueError("has a Range, which only a float or an int can have")
     return Parameter(
@@ -236,5 +244,7 @@ def _units(marks: Sequence[object], driver: object) -> str | None:
             return mark.symbol
         if isinstance(mark, UnitOf):
             symbol = getattr(driver, mark.attribute, None)
-            return symbol if isinstance(symbol, str) else None
+            if isinstance(symbol, str):
+                return symbol
+            return None
     return None

@@ -21,7 +21,8 @@ __all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]
 
 _COMMANDED = ("STOP", "JOGF", "JOGR", "TWF", "TWR")
 _UNKNOWN_SPEED_DEADLINE_S = 600.0
-_DEADLINE_FACTOR, _DEADLINE_MARGIN_S = 2.0, 10.0
+_DEADLINE_FACTOR = 2.0
+_DEADLINE_MARGIN_S = 10.0
 _LEAST_WAY = 0.99  # of a resolution: what is nearer than that, a record need not move for
 _LEAST_PART = 0.25  # of its way: a motor that went less was not moved, whatever the tolerance
 
@@ -63,8 +64,12 @@ class EpicsMotor:
         refuse_options(
             [*_wrong_limits(prefix, low, high, park_position), *_wrong_numbers(velocity, max_velocity, speeds | others)]
         )
-        self._prefix, self._units, self._tolerance = prefix, units, tolerance
-        self._velocity, self._deadline, self._home_with = velocity, move_deadline_s, home_with
+        self._prefix = prefix
+        self._units = units
+        self._tolerance = tolerance
+        self._velocity = velocity
+        self._deadline = move_deadline_s
+        self._home_with = home_with
         self._park_position = park_position
         self._connect_timeout_s = connect_timeout_s
         self._motion = Motion(prefix)
@@ -97,7 +102,9 @@ class EpicsMotor:
     @property
     def velocity_units(self) -> str | None:
         """The unit of a velocity, such as mm/s."""
-        return f"{self.units}/s" if self.units else None
+        if self.units:
+            return f"{self.units}/s"
+        return None
 
     def open(self) -> None:
         """Connect; raises `DriverUnavailable` when the record does not answer in time."""
@@ -109,7 +116,8 @@ class EpicsMotor:
 
     def readback(self) -> Readback:
         """Return what the record told last; `connected=False` while it is lost, and look for it."""
-        record, state = self._record, self._state
+        record = self._record
+        state = self._state
         if not record.connected:
             record.seek()
             # What moved when it was lost may still move: the lock must not pass on a guess.
@@ -181,7 +189,7 @@ class EpicsMotor:
     ) -> Annotated[float, UnitOf("units")]:
         """Move by a step from the last target and answer the position where it arrived."""
         stops = self._motion.stops
-        self._motion.await_rest(stops)
+        self._motion.wait_until_resting(stops)
         target = self._tweaked(direction, step)
         self._prepare(target)
         # Always: what was checked is what is sent, also when somebody changes the record's step in between.
@@ -196,7 +204,7 @@ class EpicsMotor:
     ) -> Annotated[float, UnitOf("units")]:
         """Move at the record's jog velocity for a time and answer the position; it ends before a soft limit."""
         stops = self._motion.stops
-        self._motion.await_rest(stops)
+        self._motion.wait_until_resting(stops)
         self._state.refuse_start(direction)
         self._state.refuse_jog(direction)
         self._motion.jog(direction, seconds, stops)
@@ -209,7 +217,7 @@ class EpicsMotor:
         if field is None:
             raise MoveFailed(f'{self._prefix} cannot home: its lab file entry needs home_with = "HOMF" or "HOMR"')
         stops = self._motion.stops
-        self._motion.await_rest(stops)
+        self._motion.wait_until_resting(stops)
         direction = self._state.home_direction(field)
         self._state.refuse_start(direction)
         self._state.refuse_faster("home", "HVEL")
@@ -257,7 +265,7 @@ class EpicsMotor:
 
     def _go(self, target_from: Callable[[], float]) -> float:
         stops = self._motion.stops
-        self._motion.await_rest(stops)
+        self._motion.wait_until_resting(stops)
         target = target_from()
         self._prepare(target)
         return self._arrive("VAL", target, target, stops)
@@ -277,7 +285,9 @@ class EpicsMotor:
         self._motion.run(field, value, self._time_for(target), stops)
         final = self._record.fetch("RBV")
         has_way = not self._state.is_at(target, origin, _LEAST_WAY * self._state.resolution)
-        spoilt = self._state.motion_trouble() if has_way else None
+        spoilt = None
+        if has_way:
+            spoilt = self._state.motion_trouble()
         at = self._state.shown(final)
         fell_short = has_way and abs(final - origin) < _LEAST_PART * abs(target - origin)
         if fell_short or not self._state.is_at(target, final, self._within()):
@@ -290,14 +300,17 @@ class EpicsMotor:
 
     def _within(self) -> float:
         """Return how near its target a move has to end: one whose motor is off now has to be where the record says."""
-        return min(self.tolerance, self._state.deadband) if self._state.switched_off() else self.tolerance
+        if self._state.switched_off():
+            return min(self.tolerance, self._state.deadband)
+        return self.tolerance
 
     def _take(self, velocity: float) -> None:
         """Write a velocity and see that the record took it: it forces one between VBAS and VMAX without a word."""
         self._record.put("VELO", velocity, confirmed=True)
         taken = self._record.fetch("VELO")
         if not math.isclose(taken, velocity, rel_tol=1e-6):
-            asked, kept = self._state.shown(velocity, "/s"), self._state.shown(taken, "/s")
+            asked = self._state.shown(velocity, "/s")
+            kept = self._state.shown(taken, "/s")
             raise VelocityNotTaken(f"{self._prefix} was given the velocity {asked} and took {kept}: look at its limits")
 
     def _refuse(self, target: float, *, always: bool = False) -> None:
@@ -309,12 +322,19 @@ class EpicsMotor:
 
     def _direction(self, target: float) -> Direction | None:
         way = target - self._state.known("RBV")
-        return None if way == 0 else "forward" if way > 0 else "reverse"
+        if way == 0:
+            return None
+        if way > 0:
+            return "forward"
+        return "reverse"
 
     def _from(self) -> float:
         """Return what `move_by` counts from: the last target while the motor is there, so that errors do not add up."""
-        position, target = self._state.known("RBV"), self._state.known("VAL")
-        return target if self._state.is_at(target, position, self.tolerance) else position
+        position = self._state.known("RBV")
+        target = self._state.known("VAL")
+        if self._state.is_at(target, position, self.tolerance):
+            return target
+        return position
 
     def _tweaked(self, direction: Direction, step: float) -> float:
         """Return where the record's own tweak goes: it counts from its last target, wherever it is."""
@@ -335,7 +355,14 @@ def _wrong_limits(prefix: str, low: float | None, high: float | None, park_posit
         yield "prefix must be the name of a motor record, such as 'IOC:m1'"
     if "." in prefix:
         yield f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot"
-    least, most = -math.inf if low is None else low, math.inf if high is None else high
+    if low is None:
+        least = -math.inf
+    else:
+        least = low
+    if high is None:
+        most = math.inf
+    else:
+        most = high
     if not least < most:
         yield f"low is {least:.12g} and high is {most:.12g}, but low must be less than high"
     elif park_position is not None and not least <= park_position <= most:

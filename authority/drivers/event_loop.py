@@ -41,7 +41,8 @@ class EventLoop:
     def end(self) -> None:
         """Let the thread end; what runs in it is given up."""
         with self._starting:
-            loop, self._loop = self._loop, None
+            loop = self._loop
+            self._loop = None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
 
@@ -62,6 +63,8 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
 async def _awaited(work: Callable[[], object]) -> object:
     try:
         result = work()
-        return await result if inspect.isawaitable(result) else result
+        if inspect.isawaitable(result):
+            return await result
+        return result
     except (SystemExit, KeyboardInterrupt) as ending:  # it would end the loop, and with it every call to come
         raise RuntimeError(f"it raised {type(ending).__name__}: {sentence_of(ending)}") from None

@@ -33,7 +33,8 @@ class Motion:
 
     def attach(self, record: Record, state: MotorState) -> None:
         """Take the record and what it says; `record` calls `on_value`."""
-        self._record, self._state = record, state
+        self._record = record
+        self._state = state
 
     def on_value(self, field: str) -> None:
         """Hear of a new value; the record's condition is held."""
@@ -76,7 +77,9 @@ class Motion:
 
         Raises `MoveFailed` when it ends before that and no stop of ours was the reason.
         """
-        button = "JOGF" if direction == "forward" else "JOGR"
+        button = "JOGR"
+        if direction == "forward":
+            button = "JOGF"
         with self._record.changed:
             starts = self._starts
             origin = self._state.known("RBV")
@@ -154,7 +157,7 @@ class Motion:
                 if not self._state.moving:
                     self._record.changed.wait(_STOP_AGAIN_S)
 
-    def await_rest(self, stops: int) -> None:
+    def wait_until_resting(self, stops: int) -> None:
         """Let an earlier motion end; one that nobody here ordered can only be waited for."""
         self._state.known("RBV")
         with self._record.changed:
@@ -172,5 +175,7 @@ class Motion:
     def _refuse_stopped(self, stops: int) -> None:
         """End a command during which `stop` was called, or was on its way when it began."""
         if self.stops != stops or overtaken.get()():
-            still = ", but is still moving" if self._state.moving else ""
+            still = ""
+            if self._state.moving:
+                still = ", but is still moving"
             raise MotionStopped(f"stopped at {self._state.shown(self._state.known('RBV'))}{still}")

@@ -26,7 +26,12 @@ _STATUSES = (
 )
 _INVALID = 3
 _SWITCHED = ("Stop", "Pause")  # of SPMG: the record does not move
-_AT_HOME, _HOMED, _STALLED, _PROBLEM, _HAS_ENABLE, _SILENT = 0x88, 0x4000, 0x40, 0x200, 0x800, 0x1000
+_AT_HOME = 0x88
+_HOMED = 0x4000
+_STALLED = 0x40
+_PROBLEM = 0x200
+_HAS_ENABLE = 0x800
+_SILENT = 0x1000
 _ROUNDING = 1e-12  # of a position, relative: the record computes it from steps, an offset and a resolution
 _JOG_MARGIN_S = 1.0  # the record itself ends a jog when a soft limit is nearer than one second's way
 _REACTION_S = 0.25
@@ -50,13 +55,24 @@ class MotorState:
         self.units: str | None = None
         self._record = record
         self._prefix = prefix
-        self._low = -math.inf if low is None else low
-        self._high = math.inf if high is None else high
-        self._max_velocity = math.inf if max_velocity is None else max_velocity
+        if low is None:
+            self._low = -math.inf
+        else:
+            self._low = low
+        if high is None:
+            self._high = math.inf
+        else:
+            self._high = high
+        if max_velocity is None:
+            self._max_velocity = math.inf
+        else:
+            self._max_velocity = max_velocity
 
     def known(self, field: str) -> float:
         """Return a field's number; raises `DriverUnavailable` while the record is lost."""
-        value = self._record.number(field) if self._record.connected else None
+        value = None
+        if self._record.connected:
+            value = self._record.number(field)
         if value is None:
             raise self._record.unavailable()
         return value
@@ -84,13 +100,17 @@ class MotorState:
     @property
     def alarm_status(self) -> str | None:
         """What the alarm is about, such as comm or high; None without one."""
-        return None if self.alarm == "none" else _word(_STATUSES, self._record.number("STAT"))
+        if self.alarm == "none":
+            return None
+        return _word(_STATUSES, self._record.number("STAT"))
 
     @property
     def resolution(self) -> float:
         """The smallest way that the position shows: a step, or the encoder's where the record goes by it."""
         motor_step = abs(self._record.number("MRES") or 0.0)
-        encoder_step = abs(self._record.number("ERES") or 0.0) if self._record.number("UEIP") else 0.0
+        encoder_step = 0.0
+        if self._record.number("UEIP"):
+            encoder_step = abs(self._record.number("ERES") or 0.0)
         return max(motor_step, encoder_step)
 
     @property
@@ -105,7 +125,8 @@ class MotorState:
 
     def limits(self) -> tuple[float, float]:
         """Return the tighter of the lab file's and the record's soft limits; an infinity is none."""
-        low, high = self._record.number("LLM"), self._record.number("HLM")
+        low = self._record.number("LLM")
+        high = self._record.number("HLM")
         if low is None or high is None or low == high:  # equal ones mean none, in a motor record
             return self._low, self._high
         return max(low, self._low), min(high, self._high)
@@ -128,7 +149,8 @@ class MotorState:
             raise OutsideLimits(f"{asked} is no velocity: it must be more than 0", always=always)
         if velocity > self._max_velocity:
             raise OutsideLimits(f"{asked} is above max_velocity, {self.shown(self._max_velocity, '/s')}", always=always)
-        most, least = self._record.number("VMAX") or math.inf, self._record.number("VBAS") or 0.0
+        most = self._record.number("VMAX") or math.inf
+        least = self._record.number("VBAS") or 0.0
         if velocity > most:
             raise OutsideLimits(f"{asked} is above the record's VMAX, {self.shown(most, '/s')}", always=always)
         if velocity < least:
@@ -157,13 +179,18 @@ class MotorState:
 
     def jog_ends(self, direction: Direction, since_s: float = 0.0) -> bool:
         """Whether a jog has to end now, `since_s` after the position was last heard, to stay within the limits."""
-        position, velocity = self._record.number("RBV"), self._record.number("JVEL") or 0.0
+        position = self._record.number("RBV")
+        velocity = self._record.number("JVEL") or 0.0
         if position is None:
             return True
-        brake = velocity / (2 * jar) if (jar := self._record.number("JAR") or 0.0) > 0 else 0.0
+        brake = 0.0
+        if (jar := self._record.number("JAR") or 0.0) > 0:
+            brake = velocity / (2 * jar)
         way = velocity * (max(_JOG_MARGIN_S, brake + _REACTION_S) + since_s)
         low, high = self.limits()
-        return position + way > high if direction == "forward" else position - way < low
+        if direction == "forward":
+            return position + way > high
+        return position - way < low
 
     def refuse_start(self, direction: Direction | None) -> None:
         """Raise `MoveFailed` where the record would not move, or must not.
@@ -186,7 +213,9 @@ class MotorState:
     def home_direction(self, field: str) -> Direction:
         """Return where `HOMF` or `HOMR` goes in user coordinates: the record homes in those of the dial."""
         forward = (field == "HOMF") == (self._record.number("DIR") != 1)
-        return "forward" if forward else "reverse"
+        if forward:
+            return "forward"
+        return "reverse"
 
     def stands_at_home(self) -> bool:
         """Whether the controller says that it is at home now."""
@@ -199,7 +228,9 @@ class MotorState:
     def switch_hit(self, direction: Direction) -> str | None:
         """Return which limit switch ended a motion, asked of the record now."""
         at_switch = self._record.fetch("HLS" if direction == "forward" else "LLS")
-        return _switch(direction) if at_switch else None
+        if at_switch:
+            return _switch(direction)
+        return None
 
     def why_not_there(self, direction: Direction, *, target_kept: bool) -> str:
         """Return why a motion ended before its target, as a clause; asks the record for what is true now.
@@ -240,7 +271,9 @@ class MotorState:
     def why_paused(self) -> str:
         """Return the end of a sentence about a motion that takes too long: empty, or that SPMG holds it."""
         switched = self._switched()
-        return f": it is set to {switched} (SPMG)" if switched else ""
+        if switched:
+            return f": it is set to {switched} (SPMG)"
+        return ""
 
     def shown(self, number: float, per: str = "") -> str:
         """Return a number with the unit, for a sentence."""
@@ -249,17 +282,29 @@ class MotorState:
 
     def _switched(self, spmg: float | None = None) -> str | None:
         """Return what SPMG says, as it is given or cached, if it keeps the record from moving."""
-        spmg = self._record.number("SPMG") if spmg is None else spmg
-        return _SWITCHED[int(spmg)] if spmg is not None and spmg < len(_SWITCHED) else None
+        if spmg is None:
+            spmg = self._record.number("SPMG")
+        if spmg is not None and spmg < len(_SWITCHED):
+            return _SWITCHED[int(spmg)]
+        return None
 
     def _stands_on_switch(self, direction: Direction) -> bool:
-        return self.at_high_limit if direction == "forward" else self.at_low_limit
+        if direction == "forward":
+            return self.at_high_limit
+        return self.at_low_limit
 
 
 def _switch(direction: Direction) -> str:
-    return "high limit switch" if direction == "forward" else "low limit switch"
+    if direction == "forward":
+        return "high limit switch"
+    return "low limit switch"
 
 
 def _word(words: tuple[str, ...], number: float | None) -> str:
-    index = 0 if number is None else int(number)
-    return words[index] if 0 <= index < len(words) else str(index)
+    if number is None:
+        index = 0
+    else:
+        index = int(number)
+    if 0 <= index < len(words):
+        return words[index]
+    return str(index)

@@ -62,7 +62,9 @@ def near(name: str, known: Iterable[str]) -> str:
     public = [one for one in known if not one.startswith("_")]
     like = difflib.get_close_matches(name.lower(), {one.lower() for one in public}, n=3)
     found = [repr(one) for one in sorted(public) if one.lower() in like]
-    return f", perhaps {' or '.join(found)} is meant" if found else ""
+    if found:
+        return f", perhaps {' or '.join(found)} is meant"
+    return ""
 
 
 def owner_of(made: object, path: str) -> tuple[object, str]:
@@ -131,7 +133,9 @@ def called_with(method: Callable[..., object]) -> inspect.Signature:
     """
     own = inspect.signature(method, follow_wrapped=False)
     hands_on = {one.kind for one in own.parameters.values()} >= _HANDED_ON
-    return inspect.signature(method) if hands_on else own
+    if hands_on:
+        return inspect.signature(method)
+    return own
 
 
 def can_be_set(found: property) -> bool:

@@ -118,7 +118,9 @@ def described(parameter: Parameter) -> str:
             words = "a text"
         case _:
             assert_never(parameter.type)
-    units = f" in {parameter.units}" if parameter.units else ""
+    units = ""
+    if parameter.units:
+        units = f" in {parameter.units}"
     return words + units + _span(parameter)
 
 
@@ -180,7 +182,9 @@ def _span(parameter: Parameter) -> str:
 
 
 def _given(value: object) -> str:
-    hint = " (a number is written without quotes)" if _is_numeric_text(value) else ""
+    hint = ""
+    if _is_numeric_text(value):
+        hint = " (a number is written without quotes)"
     return f"you gave {_shown(value)}{hint}"
 
 
@@ -197,7 +201,9 @@ def _shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # an int of more digits than Python agrees to print
         text = "a number too large"
-    return text if len(text) <= 40 else text[:37] + "..."
+    if len(text) <= 40:
+        return text
+    return text[:37] + "..."
 
 
 def _signature(command: Command) -> str:

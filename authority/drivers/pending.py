@@ -69,7 +69,9 @@ def pending_of(result: object) -> Pending | None:
     """Return `result` as something to wait for, None where it is an answer."""
     if _is_status(result):
         return _OfStatus(result)
-    return _OfFuture(result) if _is_future(result) else None
+    if _is_future(result):
+        return _OfFuture(result)
+    return None
 
 
 def _is_status(result: object) -> TypeGuard[_Status]:

@@ -16,7 +16,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from authority.drivers.answers import NoAnswer, as_scalar, as_type
+from authority.driver_values import UnusableAnswer
+from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.event_loop import EventLoop
 from authority.drivers.object_paths import NoSuch, assign, attribute, imported
 from authority.drivers.parameters import Scalar
@@ -103,18 +104,26 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise DriverUnavailable(self._lost)
         with self._turn(_READBACK_WAITS_S) as free:
             if free:
-                self._last, self._last_at = super().readback(), time.monotonic()
+                self._last = super().readback()
+                self._last_at = time.monotonic()
                 return self._last
-        stale = None if time.monotonic() - self._last_at < _STALE_S else _STALE
-        return replace(self._last, moving=True if self._calling else self._last.moving, error=stale)
+        stale = None
+        if not (time.monotonic() - self._last_at < _STALE_S):
+            stale = _STALE
+        moving = self._last.moving
+        if self._calling:
+            moving = True
+        return replace(self._last, moving=moving, error=stale)
 
     def ask(self, name: str, entry: PythonReading) -> Scalar | None:
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""
         with self._turn(), self._telling(entry.get):
             value = as_scalar(self._result(partial(_got, entry.get)), entry.type, self._options.units_of(name))
             if value is None and name == "moving":
-                raise NoAnswer("it answered nothing, so that nobody knows whether it moves")
-        return not value if entry.invert and value is not None else value
+                raise UnusableAnswer("it answered nothing, so that nobody knows whether it moves")
+        if entry.invert and value is not None:
+            return not value
+        return value
 
     def inquire(self, entry: PythonObserve, parameters: Mapping[str, Scalar]) -> object:
         """Carry out an observe command."""
@@ -174,7 +183,8 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
         timer = threading.Timer(deadline_s, self._expire, [expired])
         timer.daemon = True
-        self._stopped_beside, self._calling = False, True
+        self._stopped_beside = False
+        self._calling = True
         timer.start()
         failed: Exception | None = None
         try:
@@ -197,7 +207,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             self.halt()
 
     def _too_late(self, deadline_s: float) -> MoveFailed:
-        stopped = f" and was stopped{self._at()}" if self.has_stop else ""
+        stopped = ""
+        if self.has_stop:
+            stopped = f" and was stopped{self._at()}"
         return MoveFailed(f"was not done after {deadline_s:.12g} s{stopped}")
 
     def _stopped_again(self) -> bool:
@@ -262,7 +274,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         result = work()
         if inspect.iscoroutine(result):
             result.close()
-            raise NoAnswer("it is a coroutine: write asyncio = true")
+            raise UnusableAnswer("it is a coroutine: write asyncio = true")
         return result
 
     @contextmanager
@@ -272,7 +284,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             yield
         except DriverUnavailable:
             raise
-        except NoAnswer as wrong:
+        except UnusableAnswer as wrong:
             raise CallFailed(f"{path}: {wrong}") from wrong
         except Exception as wrong:
             if not self._means_lost(wrong):
@@ -303,7 +315,8 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         return made
 
     def _discard(self) -> None:
-        made, self._object = self._object, None
+        made = self._object
+        self._object = None
         path = self._options.close
         if made is not None and path is not None:
             # What is lost can often not be closed either, and nothing better can be done about it.
@@ -322,7 +335,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 def _got(path: str, made: object) -> object:
     """Return a property, or what a method without parameters returns."""
     found = attribute(made, path)
-    return found() if callable(found) else found
+    if callable(found):
+        return found()
+    return found
 
 
 def _done(entry: PythonControl | PythonObserve, parameters: Mapping[str, Scalar], made: object) -> object:

@@ -32,7 +32,10 @@ class MotorRecord:
 
     def __init__(self, path: str | None, clock: Callable[[], float]) -> None:
         """Note nothing before `open`."""
-        self._path = None if path is None else Path(path)
+        if path is None:
+            self._path = None
+        else:
+            self._path = Path(path)
         self._clock = clock
         self._open = False
         self._commands = 0

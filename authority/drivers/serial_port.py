@@ -104,28 +104,30 @@ class _SerialLine:
     def open(self) -> None:
         if self._port is not None:
             return
-        o = self._options
+        options = self._options
         try:
             port: _Port = self._serial.Serial(
-                port=o.port,
-                baudrate=o.baud_rate,
-                bytesize=o.data_bits,
-                parity=o.parity[0].upper(),
-                stopbits=float(o.stop_bits),
-                rtscts=o.flow_control == "rts_cts",
-                xonxoff=o.flow_control == "xon_xoff",
-                dsrdtr=o.flow_control == "dsr_dtr",
+                port=options.port,
+                baudrate=options.baud_rate,
+                bytesize=options.data_bits,
+                parity=options.parity[0].upper(),
+                stopbits=float(options.stop_bits),
+                rtscts=options.flow_control == "rts_cts",
+                xonxoff=options.flow_control == "xon_xoff",
+                dsrdtr=options.flow_control == "dsr_dtr",
                 timeout=_STEP_S,
-                write_timeout=o.timeout_s,
+                write_timeout=options.timeout_s,
                 exclusive=None if sys.platform == "win32" else True,
             )
         except (OSError, ValueError) as failed:
             raise LineLost(_refused(failed)) from failed
-        self._port, self._come = port, b""
+        self._port = port
+        self._come = b""
         _keep_to_oneself(port)
 
     def close(self) -> None:
-        port, self._port = self._port, None
+        port = self._port
+        self._port = None
         if port is not None:
             with contextlib.suppress(OSError):
                 _let_others(port)
@@ -156,7 +158,8 @@ class _SerialLine:
     def drain(self, quiet_s: float) -> None:
         self._come = b""
         began = quiet_since = time.monotonic()
-        quiet_s = max(quiet_s, _STEP_S) if self._waiting() else quiet_s  # the rest of a line is still on its way
+        if self._waiting():
+            quiet_s = max(quiet_s, _STEP_S)  # the rest of a line is still on its way
         while (now := time.monotonic()) - quiet_since < quiet_s or self._waiting():
             if now - began > 10 * quiet_s + 1.0:
                 raise LineLost("it sends without end and without being asked")

@@ -65,8 +65,15 @@ class SimulatedMotor(Simulated):
         places = {"home_position": home_position, "start": start, "park_position": park_position}
         refuse_options([*_wrong_places(low, high, places), *_wrong_velocity(velocity, max_velocity)])
         self.units = units
-        self._low, self._high, self._home, self._park = low, high, home_position, park_position
-        self._velocity, self._max_velocity = velocity, math.inf if max_velocity is None else max_velocity
+        self._low = low
+        self._high = high
+        self._home = home_position
+        self._park = park_position
+        self._velocity = velocity
+        if max_velocity is None:
+            self._max_velocity = math.inf
+        else:
+            self._max_velocity = max_velocity
         self._clock = clock
         self._guard = threading.Lock()  # `stop` may come from any thread
         self._rest = start
@@ -101,10 +108,14 @@ class SimulatedMotor(Simulated):
         """Return position, units, velocity and target of this instant."""
         with self._guard:
             position, move = self._now()
+        if move is None:
+            target = position
+        else:
+            target = move.target
         return Readback(
             moving=move is not None,
             position=position,
-            target=position if move is None else move.target,
+            target=target,
             velocity=self._velocity,
             units=self.units,
             values={"low": self._low, "high": self._high} | self._further(),
@@ -197,8 +208,11 @@ class SimulatedMotor(Simulated):
         now = self._clock()
         if self._move is not None and now >= self._move.arrival:
             self._record.end(self._move.number, "arrived", self._move.target, at=self._move.arrival)
-            self._rest, self._move = self._move.target, None
-        return (self._rest, None) if self._move is None else (self._move.position(now), self._move)
+            self._rest = self._move.target
+            self._move = None
+        if self._move is None:
+            return (self._rest, None)
+        return (self._move.position(now), self._move)
 
     def _interrupt(self, how: How) -> None:
         """Let a running move end where it is; the caller has the guard."""
@@ -247,9 +261,11 @@ class _Move:
     """One move at constant velocity; `ended` gets the position where a stop ended it."""
 
     def __init__(self, number: int, origin: float, target: float, velocity: float, began: float) -> None:
-        self.number, self.target = number, target
+        self.number = number
+        self.target = target
         self.arrival = began + abs(target - origin) / velocity
-        self._origin, self._began = origin, began
+        self._origin = origin
+        self._began = began
         self._velocity = math.copysign(velocity, target - origin)
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[float] = self._loop.create_future()

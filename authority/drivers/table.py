@@ -51,6 +51,9 @@ class ParameterEntry(Struct, frozen=True, kw_only=True):
 
     def declared(self, name: str, units: str | None) -> Parameter:
         """Return the schema under `name`, in `units` where the table says none."""
+        choices = None
+        if self.choices is not None:
+            choices = tuple(self.choices)
         return Parameter(
             name=name,
             type=self.type,
@@ -59,7 +62,7 @@ class ParameterEntry(Struct, frozen=True, kw_only=True):
             default=self.default,
             low=self.low,
             high=self.high,
-            choices=None if self.choices is None else tuple(self.choices),
+            choices=choices,
             doc=self.doc,
         )
 
@@ -193,7 +196,9 @@ def command_of(name: str, entry: CommandEntry, options: TableOptions) -> Command
     units: dict[str, str | None] = {}
     answers = None
     if isinstance(entry, ControlEntry):
-        speed = f"{options.units}/s" if options.units else None
+        speed = None
+        if options.units:
+            speed = f"{options.units}/s"
         lengths = [(entry.target, options.units), (entry.distance, options.units), (entry.velocity, speed)]
         units = {parameter: unit for parameter, unit in lengths if parameter is not None}
         answers = entry.answers
@@ -271,7 +276,8 @@ def _end(entry: ControlEntry, options: TableOptions) -> Iterator[str]:
 
 
 def _limits(options: TableOptions) -> Iterator[Mistake]:
-    low, high = options.low, options.high
+    low = options.low
+    high = options.high
     commands = options.control.values()
     if (low is not None or high is not None) and not any(one.target or one.distance for one in commands):
         said = (
@@ -303,7 +309,9 @@ def _motion(entry: ControlEntry) -> str | None:
         return 'until = "rest"'
     if entry.target is not None:
         return "a target"
-    return "a distance" if entry.distance is not None else None
+    if entry.distance is not None:
+        return "a distance"
+    return None
 
 
 def _stop(options: TableOptions) -> Iterator[Mistake]:
@@ -312,16 +320,22 @@ def _stop(options: TableOptions) -> Iterator[Mistake]:
         said = 'say what stops it, or stop = "" where there is nothing to stop'
         yield Mistake("stop", f"stop is missing, but there are control commands: {said}")
     elif options.stop is not None and not options.stop.strip() and (moving or "moving" in options.readings):
-        what = f"control.{moving[0]} moves" if moving else "there is a reading moving"
+        what = "there is a reading moving"
+        if moving:
+            what = f"control.{moving[0]} moves"
         yield Mistake("stop", f"stop is empty, but {what}: what moves must have a stop")
 
 
 def _units_of_position(options: TableOptions) -> str:
-    return f"units of the position is {options.units}" if options.units else "units of the position is not said"
+    if options.units:
+        return f"units of the position is {options.units}"
+    return "units of the position is not said"
 
 
 def _named(what: str, table: Mapping[str, object]) -> str:
-    return f"its {what}s are {', '.join(table)}" if table else f"there is no {what}"
+    if table:
+        return f"its {what}s are {', '.join(table)}"
+    return f"there is no {what}"
 
 
 def _crossed(low: float | None, high: float | None) -> bool:

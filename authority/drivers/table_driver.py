@@ -54,8 +54,14 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         self.units = options.units
         self._table = options
         self._readings = readings
-        self._low = -math.inf if options.low is None else options.low
-        self._high = math.inf if options.high is None else options.high
+        if options.low is None:
+            self._low = -math.inf
+        else:
+            self._low = options.low
+        if options.high is None:
+            self._high = math.inf
+        else:
+            self._high = options.high
         self._control = control
         runs = [(name, one, partial(self._run, one)) for name, one in control.items()]
         asks = [(name, one, partial(self._ask, one)) for name, one in observe.items()]
@@ -163,7 +169,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
 
     def _run(self, entry: ControlT, /, **parameters: Scalar) -> object:
         with self._changed:
-            stops, delivered = self._stops, self._delivered
+            stops = self._stops
+            delivered = self._delivered
         self._busy = True
         self._moving_by_order = entry.moves
         try:
@@ -174,7 +181,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             answer = self._order(entry, parameters, stops)
             if entry.until == "rest":
                 self._await_rest(entry, _Way(origin, goal), stops, delivered)
-            return answer if entry.answers is None else self._reading(entry.answers)
+            if entry.answers is None:
+                return answer
+            return self._reading(entry.answers)
         except (DriverUnavailable, MoveFailed) as failed:
             if self._delivered != delivered:
                 raise MotionStopped(f"stopped, but {failed}") from failed
@@ -204,8 +213,10 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
 
     def _refuse_outside(self, entry: ControlT, parameters: Mapping[str, object], origin: float | None) -> float | None:
         """Raise `OutsideLimits` where the limits say so; return where the command goes, if that is known."""
-        target, distance = _named(parameters, entry.target), _named(parameters, entry.distance)
-        velocity, limit = _named(parameters, entry.velocity), self._table.max_velocity
+        target = _named(parameters, entry.target)
+        distance = _named(parameters, entry.distance)
+        velocity = _named(parameters, entry.velocity)
+        limit = self._table.max_velocity
         if velocity is not None and limit is not None and abs(velocity) > limit:
             asked = self._shown(velocity, "/s")
             raise OutsideLimits(f"{asked} is faster than the limit {self._shown(limit, '/s')}", always=True)
@@ -291,8 +302,12 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         return abs(way.goal - way.origin) > shown
 
     def _where(self) -> str:
-        position = _number(self._reading("position")) if "position" in self._readings else None
-        return "" if position is None else f" at {self._shown(position)}"
+        position = None
+        if "position" in self._readings:
+            position = _number(self._reading("position"))
+        if position is None:
+            return ""
+        return f" at {self._shown(position)}"
 
     def _span(self) -> str:
         if self._low == -math.inf:
@@ -302,7 +317,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         return f"the limits {self._low:.12g} to {self._shown(self._high)}"
 
     def _shown(self, number: float, per: str = "") -> str:
-        return f"{number:.12g} {self.units}{per}" if self.units else f"{number:.12g}"
+        if self.units:
+            return f"{number:.12g} {self.units}{per}"
+        return f"{number:.12g}"
 
 
 class _Way(NamedTuple):
@@ -313,8 +330,12 @@ class _Way(NamedTuple):
 
 
 def _named(parameters: Mapping[str, object], name: str | None) -> float | None:
-    return _number(parameters.get(name)) if name is not None else None
+    if name is not None:
+        return _number(parameters.get(name))
+    return None
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None

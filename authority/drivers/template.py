@@ -28,7 +28,9 @@ def template_mistakes(template: str, types: Mapping[str, type_name]) -> Iterator
     for name, spec, turned in fields:
         if name not in types or turned:
             told = True
-            known = f"parameters are {', '.join(types)}" if types else "there are no parameters"
+            known = "there are no parameters"
+            if types:
+                known = f"parameters are {', '.join(types)}"
             shown = "{" + name + (f"!{turned}" if turned else "") + "}"
             yield f"has the placeholder {shown}, but {known}"
             continue
@@ -50,7 +52,10 @@ def filled(template: str, parameters: Mapping[str, Scalar], per_unit: Mapping[st
     for name, value in parameters.items():
         if isinstance(value, str) and (mark := forbidden(value)) is not None:
             raise ValueError(f"{name} has {mark}")
-        values[name] = int(value) if isinstance(value, bool) else value
+        if isinstance(value, bool):
+            values[name] = int(value)
+        else:
+            values[name] = value
         if name in per_unit and isinstance(value, int | float):
             values[name] = type(value)(value * per_unit[name])
     return template.format(**values)
@@ -60,7 +65,9 @@ def refuse_more_than_values(action: str, parameters: Mapping[str, object]) -> No
     """Raise `InvalidParameters` for a text that could end the line or begin another command."""
     errors = []
     for name, value in parameters.items():
-        mark = forbidden(value) if isinstance(value, str) else None
+        mark = None
+        if isinstance(value, str):
+            mark = forbidden(value)
         if mark is not None:
             clause = f"{action} cannot send {name}: a text there must be printable ASCII without ;, and this has {mark}"
             errors.append({"loc": ["body", "parameters", name], "msg": clause, "type": "not_allowed"})

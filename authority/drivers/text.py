@@ -199,7 +199,8 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         try:
             yield
         except NoAnswer:
-            self._late, self._open = True, False
+            self._late = True
+            self._open = False
             self._line.forget()
             why = f"no answer within {self._options.timeout_s:.12g} s: check that it is switched on and connected"
             raise self._unavailable(why) from None

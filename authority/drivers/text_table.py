@@ -22,7 +22,8 @@ from authority.drivers.template import forbidden, template_mistakes
 Answer = float | int | bool | str | None | list[float | None]
 text_answer = Literal["number", "integer", "boolean", "text", "list"]
 
-_TRUE, _FALSE = frozenset({"1", "ON", "TRUE", "YES"}), frozenset({"0", "OFF", "FALSE", "NO"})
+_TRUE = frozenset({"1", "ON", "TRUE", "YES"})
+_FALSE = frozenset({"0", "OFF", "FALSE", "NO"})
 _SCPI_NO_NUMBER = 9.9e37  # SCPI-99, volume 1, 7.2.1.4: this is infinity, and 9.91e37 is "not a number"
 
 
@@ -100,7 +101,9 @@ class TextControl(ControlEntry, frozen=True, kw_only=True):
     @property
     def answer(self) -> answer_name:
         """The type of the answer: a text where nothing else is said, nothing where none is awaited."""
-        return "nothing" if self.query is None else self.type or "text"
+        if self.query is None:
+            return "nothing"
+        return self.type or "text"
 
     @property
     def line(self) -> str:
@@ -112,7 +115,9 @@ class TextControl(ControlEntry, frozen=True, kw_only=True):
         if (self.send is None) == (self.query is None):
             yield "needs either send, for a command that the device does not answer, or query, for one that it answers"
             return
-        key = "send" if self.query is None else "query"
+        key = "query"
+        if self.query is None:
+            key = "send"
         yield from _prefixed(key, template_mistakes(self.line, _types(self.parameters)))
         yield from _reply(self, self.answer)
         said = [name for name in ("type", "parse", "true", "false", "per_unit") if getattr(self, name) is not None]
@@ -174,7 +179,9 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
             case "integer":
                 return _whole(found)
             case "list":
-                return [_scaled(entry, one) for one in found.split(",")] if found else []
+                if found:
+                    return [_scaled(entry, one) for one in found.split(",")]
+                return []
             case _:
                 return found
     except ValueError:
@@ -211,13 +218,17 @@ def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:
 
 def _scaled(entry: TextReading | TextObserve | TextControl, word: str) -> float | None:
     number = _known(word)
-    return None if number is None else number / (entry.per_unit or 1.0)
+    if number is None:
+        return None
+    return number / (entry.per_unit or 1.0)
 
 
 def _known(word: str) -> float | None:
     """Return a number, None where the device says that it is none or without end."""
     number = float(word)
-    return number if abs(number) < _SCPI_NO_NUMBER else None
+    if abs(number) < _SCPI_NO_NUMBER:
+        return number
+    return None
 
 
 def _whole(word: str) -> int | None:
@@ -265,4 +276,6 @@ def _prefixed(key: str, clauses: Iterator[str]) -> Iterator[str]:
 
 def _shown(text: str) -> str:
     shown = repr(text)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    if len(shown) <= 60:
+        return shown
+    return shown[:57] + "..."

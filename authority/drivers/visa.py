@@ -115,7 +115,8 @@ class _VisaLine:
         self._resource: _Resource | None = None
         self._clear = False
         name = options.resource.upper()
-        self._socket, self._serial = name.endswith("::SOCKET"), name.startswith("ASRL")
+        self._socket = name.endswith("::SOCKET")
+        self._serial = name.startswith("ASRL")
 
     @property
     def name(self) -> str:
@@ -129,15 +130,16 @@ class _VisaLine:
     def open(self) -> None:
         if self._resource is not None:
             return
-        o, milliseconds = self._options, round(self._options.timeout_s * 1000)
+        options = self._options
+        milliseconds = round(self._options.timeout_s * 1000)
         try:
-            manager = self._pyvisa.ResourceManager(o.backend)
-            resource = manager.open_resource(o.resource, open_timeout=milliseconds)
+            manager = self._pyvisa.ResourceManager(options.backend)
+            resource = manager.open_resource(options.resource, open_timeout=milliseconds)
         except Exception as failed:  # backends raise anything, also a bare Exception
             raise LineLost(f"cannot be opened ({_clause(failed)})") from failed
         try:
             resource.timeout = milliseconds
-            resource.read_termination = o.read_termination
+            resource.read_termination = options.read_termination
             self._set_serial(resource)
             _send_at_once(resource)
             self._take_lock(resource)
@@ -148,18 +150,20 @@ class _VisaLine:
             if isinstance(failed, LineLost) or not isinstance(failed, Exception):
                 raise
             raise LineLost(f"cannot be set up ({_clause(failed)})") from failed
-        self._resource, self._clear = resource, False
+        self._resource = resource
+        self._clear = False
 
     def _set_serial(self, resource: object) -> None:
-        o, constants = self._options, self._pyvisa.constants
-        if o.baud_rate is not None:
-            resource.baud_rate = o.baud_rate  # type: ignore[attr-defined]  # only a serial one has it
-        if o.data_bits is not None:
-            resource.data_bits = o.data_bits  # type: ignore[attr-defined]
-        if o.parity is not None:
-            resource.parity = constants.Parity[o.parity]  # type: ignore[attr-defined]
-        if o.stop_bits is not None:
-            name = {"1": "one", "1.5": "one_and_a_half", "2": "two"}[o.stop_bits]
+        options = self._options
+        constants = self._pyvisa.constants
+        if options.baud_rate is not None:
+            resource.baud_rate = options.baud_rate  # type: ignore[attr-defined]  # only a serial one has it
+        if options.data_bits is not None:
+            resource.data_bits = options.data_bits  # type: ignore[attr-defined]
+        if options.parity is not None:
+            resource.parity = constants.Parity[options.parity]  # type: ignore[attr-defined]
+        if options.stop_bits is not None:
+            name = {"1": "one", "1.5": "one_and_a_half", "2": "two"}[options.stop_bits]
             resource.stop_bits = constants.StopBits[name]  # type: ignore[attr-defined]
 
     def _take_lock(self, resource: _Resource) -> None:
@@ -177,7 +181,8 @@ class _VisaLine:
             ) from refused
 
     def close(self) -> None:
-        resource, self._resource = self._resource, None
+        resource = self._resource
+        self._resource = None
         if resource is not None:
             try:
                 resource.close()
@@ -213,12 +218,16 @@ class _VisaLine:
         if not self.duplex:
             return  # a bus gives nothing unasked, and to ask for what is not there is an error
         # A new socket has no old answers, a serial port may still bring them.
-        wait_s, count = (quiet_s if self._serial else 0.0), 1
+        wait_s = 0.0
+        if self._serial:
+            wait_s = quiet_s
+        count = 1
         try:
             for _ in range(_MOST_UNASKED):
                 resource.timeout = round(wait_s * 1000)
                 resource.read_bytes(count, break_on_termchar=True)
-                wait_s, count = max(wait_s, _REST_OF_LINE_S), 4096
+                wait_s = max(wait_s, _REST_OF_LINE_S)
+                count = 4096
             raise LineLost("it sends without end and without being asked")
         except self._pyvisa.VisaIOError as nothing:
             if nothing.error_code != self._pyvisa.constants.StatusCode.error_timeout:

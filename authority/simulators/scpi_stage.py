@@ -38,7 +38,8 @@ class Dialogue:
     """What one connection says and hears; `answer` sends a line back."""
 
     def __init__(self, device: Device, answer: Callable[[str], None]) -> None:
-        self._device, self._answer = device, answer
+        self._device = device
+        self._answer = answer
         self._fence = 0
         self._pending = b""
 
@@ -82,7 +83,7 @@ class Device:
         self.drop: Callable[[float], None] = lambda _: None
 
     def order(self, word: str, rest: str, fence: int) -> None:
-        """Carry out a command; raises `Refused`, `Undefined`, and `ValueError` for what is no number."""
+        """Carry out a command; raises `ProblemResponse`, `Undefined`, and `ValueError` for what is no number."""
         stage = self.stage
         match word:
             case "STOP":
@@ -119,10 +120,14 @@ class Device:
             case "TEMP?":
                 return "293.150"
             case "SIM?":
-                held = f" {len(self._held)}" if self._held else ""
+                held = ""
+                if self._held:
+                    held = f" {len(self._held)}"
                 return (" ".join(which for which, _, _ in self._faults) or "OK") + held
             case "SYST:ERR?":
-                return self.errors.popleft() if self.errors else '0,"No error"'
+                if self.errors:
+                    return self.errors.popleft()
+                return '0,"No error"'
         raise Undefined(word)
 
     def fault(self, word: str, rest: str) -> None:
@@ -130,7 +135,8 @@ class Device:
         match word:
             case "OK":
                 self._faults.clear()
-                held, self._held = self._held, []
+                held = self._held
+                self._held = []
                 for answer in held:
                     answer()
             case "DROP":
@@ -166,7 +172,9 @@ class Server:
     """Serves the device over TCP on `host` and `port`; 0 is any free one."""
 
     def __init__(self, device: Device, host: str, port: int) -> None:
-        self._device, self._host, self.port = device, host, port
+        self._device = device
+        self._host = host
+        self.port = port
         self._open: set[asyncio.StreamWriter] = set()
         self._listening: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -257,7 +265,9 @@ async def _run(given: argparse.Namespace) -> None:
     dialogue = Dialogue(device, lambda _: None)
     for fault in given.fault:
         dialogue.hear(f"{fault}\n".encode())
-    terminal = f" and {open_terminal(device)}" if given.pty else ""
+    terminal = ""
+    if given.pty:
+        terminal = f" and {open_terminal(device)}"
     print(f"SCPI stage listening on {given.host}:{server.port}{terminal}", flush=True)  # noqa: T201
     await _note_arrivals(stage)
 

@@ -26,7 +26,10 @@ class Stage:
         record: str | None,
         clock: Callable[[], float],
     ) -> None:
-        self.low, self.high, self.velocity, self.home = low, high, velocity, start
+        self.low = low
+        self.high = high
+        self.velocity = velocity
+        self.home = start
         self._clock = clock
         self._record = MotorRecord(record, clock)
         self._record.open(start)
@@ -48,7 +51,9 @@ class Stage:
     @property
     def moving(self) -> bool:
         """Whether it moves now."""
-        return self.position != self.target if self._running is not None else False
+        if self._running is not None:
+            return self.position != self.target
+        return False
 
     @property
     def arrival(self) -> float:
@@ -56,7 +61,7 @@ class Stage:
         return self._began + abs(self.target - self._origin) / self._speed
 
     def move(self, action: str, target: float, fence: int) -> None:
-        """Move to `target`; raises `Refused` beyond the limits, and for a fence lower than one seen."""
+        """Move to `target`; raises `ProblemResponse` beyond the limits, and for a fence lower than one seen."""
         position = self.position
         if not self.low <= target <= self.high:
             raise Refused(f"{target:.12g} mm is not from {self.low:.12g} to {self.high:.12g} mm")
@@ -64,10 +69,13 @@ class Stage:
         if self._running is not None:
             self._end("interrupted", position)
         self._running = number
-        self._origin, self.target, self._began, self._speed = position, target, self._clock(), self.velocity
+        self._origin = position
+        self.target = target
+        self._began = self._clock()
+        self._speed = self.velocity
 
     def set_velocity(self, velocity: float, fence: int) -> None:
-        """Take another velocity for the moves to come; raises `Refused`."""
+        """Take another velocity for the moves to come; raises `ProblemResponse`."""
         if not 0 < velocity < math.inf:
             raise Refused("a velocity is more than 0")
         position = self.position
@@ -76,7 +84,8 @@ class Stage:
 
     def stop(self) -> None:
         """Stand still at once, whatever the fence."""
-        position, running = self.position, self._running is not None
+        position = self.position
+        running = self._running is not None
         if running:
             self._end("stopped", position)
         self._record.stop(position, moving=running)
@@ -93,5 +102,6 @@ class Stage:
     def _end(self, how: How, position: float, at: float | None = None) -> None:
         if self._running is not None:
             self._record.end(self._running, how, position, at=at)
-        self._running, self._rest = None, position
+        self._running = None
+        self._rest = position
         self.target = position

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from authority.ports import Batch, CommandRow, EventRow, Kept
+from authority.ports import Batch, CommandRow, EventRow, StoredState
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -89,10 +89,10 @@ class SqliteStore:
             raise
         self._writer.execute(f"PRAGMA busy_timeout={round(WAIT_FOR_OTHERS_S * 1000)}")
 
-    def load(self) -> Kept:
+    def load(self) -> StoredState:
         """Return all entries, the last sequence number and the last event's time."""
         seq, wall = self._reader.execute("SELECT coalesce(max(seq), 0), coalesce(max(wall), 0) FROM events").fetchone()
-        return Kept(
+        return StoredState(
             seq=seq,
             wall=wall,
             equipment=dict(self._reader.execute("SELECT id, body FROM equipment")),
@@ -136,16 +136,21 @@ class SqliteStore:
         self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
     ) -> list[EventRow]:
         """Return the newest `limit` events, or the first `limit` after a sequence number; oldest first."""
-        where, values = ["1"], []
+        where = ["1"]
+        values = []
         for column, value in (("equipment", equipment), ("session", session)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
-        order = "ASC" if after is not None else "DESC"
+        order = "DESC"
+        if after is not None:
+            order = "ASC"
         query = f"SELECT seq, wall, equipment, session, body FROM events WHERE {' AND '.join(where)}"  # noqa: S608
         rows = self._reader.execute(f"{query} AND seq > ? ORDER BY seq {order} LIMIT ?", (*values, after or 0, limit))
         found = [EventRow(*row) for row in rows]
-        return found if after is not None else found[::-1]
+        if after is not None:
+            return found
+        return found[::-1]
 
     def replay(self, *, after: int, limit: int) -> list[EventRow]:
         """Return the first `limit` events after a sequence number, none where some that follow it are forgotten.
@@ -156,7 +161,9 @@ class SqliteStore:
             self._replayer = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         query = "SELECT seq, wall, equipment, session, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         rows = [EventRow(*row) for row in self._replayer.execute(query, (after, limit))]
-        return rows if rows and rows[0].seq == after + 1 else []
+        if rows and rows[0].seq == after + 1:
+            return rows
+        return []
 
     def first_seq(self) -> int:
         """Return the sequence number of the oldest event that is kept."""
@@ -166,7 +173,9 @@ class SqliteStore:
     def command(self, key: str) -> CommandRow | None:
         """Return the command recorded under a key."""
         row = self._reader.execute("SELECT key, digest, wall, reply FROM commands WHERE key = ?", (key,)).fetchone()
-        return None if row is None else CommandRow(*row)
+        if row is None:
+            return None
+        return CommandRow(*row)
 
     def forget(self, *, events_before: float, commands_before: float, at_most: int = 5000) -> bool:
         """Drop some of what happened before these times, and return disk; return whether there is more to do.
@@ -176,7 +185,10 @@ class SqliteStore:
         """
         db = self._writer
         found = db.execute("SELECT seq FROM events WHERE wall >= ? ORDER BY seq LIMIT 1", (events_before,)).fetchone()
-        first_kept = db.execute("SELECT max(seq) FROM events").fetchone() if found is None else found
+        if found is None:
+            first_kept = db.execute("SELECT max(seq) FROM events").fetchone()
+        else:
+            first_kept = found
         events = db.execute(
             "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq < ? ORDER BY seq LIMIT ?)",
             (first_kept[0], at_most),

@@ -51,7 +51,9 @@ def arguments_of(method: Callable[..., object], text: str) -> tuple[Argument, ..
     given = [one for one in given if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     hints = _hints(method)
     # With one parameter, the unit in the method's own sentence is that of the parameter.
-    whole = text.partition("\n\n")[0] if len(given) == 1 else ""
+    whole = ""
+    if len(given) == 1:
+        whole = text.partition("\n\n")[0]
     found = (_argument(one, hints.get(one.name), text, whole) for one in given)
     return tuple(one for one in found if one is not None)
 
@@ -63,21 +65,31 @@ def argument_of_property(cls: type, name: str, member: property, text: str) -> A
     # So does a subclass change the values of a dynamic property.
     values = inspect.getattr_static(cls, f"{name}_values", _default(said, "values"))
     kind = _type_of_hint(_hint_of_value(member)) or type_of_value_in(text)
-    units, low, high = units_in(text), None, None
+    units = units_in(text)
+    low = None
+    high = None
     choices: tuple[Scalar, ...] = ()
-    remarks = ["units: from the docstring"] if units else []
+    if units:
+        remarks = ["units: from the docstring"]
+    else:
+        remarks = []
     if validator in _SETS or _default(said, "map_values") is True:
         choices = _choices(values)
-        kind = _type_of(choices) if choices else kind
+        if choices:
+            kind = _type_of(choices)
     elif validator in _RANGES and (span := _span(values)):
         low, high = span
-        kind = "integer" if kind == "integer" and low.is_integer() and high.is_integer() else "number"
+        if kind == "integer" and low.is_integer() and high.is_integer():
+            kind = "integer"
+        else:
+            kind = "number"
         remarks.append(f"limits: from {validator}")
     if kind is None:
         kind = "number"
         remarks.append("type: not said, is it a number?")
     if kind not in ("number", "integer"):
-        units, remarks = None, []
+        units = None
+        remarks = []
     if kind == "boolean":
         choices = ()  # true and false need no list
     return Argument(name, kind, units, low, high, choices, remarks=tuple(remarks))
@@ -86,17 +98,24 @@ def argument_of_property(cls: type, name: str, member: property, text: str) -> A
 def type_of_answer(function: Callable[..., object] | None) -> type_name | None:
     """Return the plain type that a function is annotated to return; None where that may be None, too."""
     hint = _hints(function).get("return")
-    return _type_of_hint(hint) if isinstance(hint, type) else None
+    if isinstance(hint, type):
+        return _type_of_hint(hint)
+    return None
 
 
 def _argument(one: inspect.Parameter, hint: object, text: str, whole: str) -> Argument | None:
     needed = one.default is one.empty
-    default = one.default if _is_scalar(one.default) else None
+    default = None
+    if _is_scalar(one.default):
+        default = one.default
     if one.kind is one.POSITIONAL_ONLY or (not needed and default is None):
         if needed:
             raise Unfit(f"its parameter {one.name} cannot be given by name")
         return None
-    choices = _choices(get_args(hint)) if get_origin(hint) is Literal else ()
+    if get_origin(hint) is Literal:
+        choices = _choices(get_args(hint))
+    else:
+        choices = ()
     kind = _type_of(choices) if choices else _type_of_hint(hint)
     if kind is None and hint not in (None, Any):
         if needed:
@@ -108,7 +127,8 @@ def _argument(one: inspect.Parameter, hint: object, text: str, whole: str) -> Ar
         kind = "number" if units else _type_of((default,))
     remarks: tuple[str, ...] = ()
     if kind is None:
-        kind, remarks = "number", (f"type of {one.name}: not said, is it a number?",)
+        kind = "number"
+        remarks = (f"type of {one.name}: not said, is it a number?",)
     if kind not in ("number", "integer"):
         units = None
     if units:
@@ -119,7 +139,9 @@ def _argument(one: inspect.Parameter, hint: object, text: str, whole: str) -> Ar
 
 
 def _default(parameters: Mapping[str, inspect.Parameter], name: str) -> object:
-    return parameters[name].default if name in parameters else None
+    if name in parameters:
+        return parameters[name].default
+    return None
 
 
 def _fits(kind: type_name, default: Scalar, choices: tuple[Scalar, ...]) -> bool:
@@ -132,7 +154,9 @@ def _fits(kind: type_name, default: Scalar, choices: tuple[Scalar, ...]) -> bool
 
 def _hints(function: Callable[..., object] | None) -> Mapping[str, object]:
     try:
-        return {} if function is None else get_type_hints(function, include_extras=True)
+        if function is None:
+            return {}
+        return get_type_hints(function, include_extras=True)
     except Exception:  # noqa: BLE001 - foreign annotations may name anything
         return {}
 
@@ -141,7 +165,9 @@ def _hint_of_value(member: property) -> object:
     """Return the annotation of what is assigned, else of what is read."""
     if member.fset is not None:
         _, *taken = inspect.signature(member.fset).parameters
-        hint = _hints(member.fset).get(taken[0]) if taken else None
+        hint = None
+        if taken:
+            hint = _hints(member.fset).get(taken[0])
         if hint is not None:
             return hint
     return _hints(member.fget).get("return")
@@ -154,8 +180,12 @@ def _type_of_hint(hint: object) -> type_name | None:
         kinds = {_type_of_hint(one) for one in get_args(hint) if one is not NoneType}
         if kinds == {"number", "integer"}:
             return "number"
-        return kinds.pop() if len(kinds) == 1 else None
-    return _PLAIN.get(hint) if isinstance(hint, type) else None
+        if len(kinds) == 1:
+            return kinds.pop()
+        return None
+    if isinstance(hint, type):
+        return _PLAIN.get(hint)
+    return None
 
 
 def _choices(values: object) -> tuple[Scalar, ...]:
@@ -168,18 +198,24 @@ def _choices(values: object) -> tuple[Scalar, ...]:
     kinds = {type(one) for one in found}
     if len(kinds) > 1 and kinds != {int, float}:
         return ()
-    found = sorted(found, key=str) if isinstance(values, Set) else found
-    return tuple(float(one) for one in found) if len(kinds) > 1 else tuple(found)
+    if isinstance(values, Set):
+        found = sorted(found, key=str)
+    if len(kinds) > 1:
+        return tuple(float(one) for one in found)
+    return tuple(found)
 
 
 def _span(values: object) -> tuple[float, float] | None:
     """Return the ends of a range of finite numbers."""
     try:
         numbers = [float(one) for one in values]  # type: ignore[attr-defined]  # whatever a validator is given
-        low, high = min(numbers), max(numbers)
+        low = min(numbers)
+        high = max(numbers)
     except (TypeError, ValueError, OverflowError):
         return None
-    return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
+    if math.isfinite(low) and math.isfinite(high) and low < high:
+        return (low, high)
+    return None
 
 
 def _is_scalar(value: object) -> bool:
@@ -188,4 +224,6 @@ def _is_scalar(value: object) -> bool:
 
 def _type_of(values: Collection[Scalar]) -> type_name:
     kinds = {_PLAIN[type(one)] for one in values}
-    return "number" if len(kinds) > 1 else kinds.pop()
+    if len(kinds) > 1:
+        return "number"
+    return kinds.pop()

@@ -96,20 +96,28 @@ def units_in(text: str) -> str | None:
     sentence = re.split(r"\.\s+[A-Z]", " ".join(text.split()))[0]
     found = {_unit_of(*one.groups()) for one in _IN.finditer(sentence)} - {None}
     found |= {one for one in _IN_BRACKETS.findall(sentence) if one in _SYMBOLS}
-    return found.pop() if len(found) == 1 else None
+    if len(found) == 1:
+        return found.pop()
+    return None
 
 
 def type_of_value_in(text: str) -> type_name | None:
     """Return the one type that a property's docstring names, as in `(bool)` or `An integer property`; else None."""
     found = {_TYPES[(one or other).lower().split()[0]] for one, other in _OF_VALUE.findall(text)}
-    return found.pop() if len(found) == 1 else None
+    if len(found) == 1:
+        return found.pop()
+    return None
 
 
 def parameter_lines(text: str, name: str) -> str:
     """Return what a docstring says of one parameter, in the way of Sphinx or of NumPy; "" for nothing."""
     sphinx = re.search(rf":param\s+(?:\w+\s+)?{re.escape(name)}\s*:(.*?)(?=\n\s*:|\n\s*\n|\Z)", text, re.DOTALL)
     numpy = re.search(rf"^( *){re.escape(name)} *:(.*(?:\n\1 +\S.*)*)", text, re.MULTILINE)
-    return sphinx.group(1) if sphinx else numpy.group(2) if numpy else ""
+    if sphinx:
+        return sphinx.group(1)
+    if numpy:
+        return numpy.group(2)
+    return ""
 
 
 def type_in(text: str, name: str) -> type_name | None:
@@ -118,7 +126,9 @@ def type_in(text: str, name: str) -> type_name | None:
         rf":type\s+{re.escape(name)}\s*:\s*(\w+)", text
     )
     first = named or re.match(r"\s*\(?(\w+)", parameter_lines(text, name))
-    return _TYPES.get(first.group(1).lower()) if first else None
+    if first:
+        return _TYPES.get(first.group(1).lower())
+    return None
 
 
 def _unit_of(word: str, tail: str | None, each: str | None) -> str | None:

@@ -113,7 +113,12 @@ def _is_needed(one: inspect.Parameter) -> bool:
 
 
 def _as_written(one: inspect.Parameter) -> str:
-    stars = "**" if one.kind is one.VAR_KEYWORD else "*" if one.kind is one.VAR_POSITIONAL else ""
+    if one.kind is one.VAR_KEYWORD:
+        stars = "**"
+    elif one.kind is one.VAR_POSITIONAL:
+        stars = "*"
+    else:
+        stars = ""
     return f"{stars}{one.name}{'' if one.default is one.empty else f'={short(one.default)}'}"
 
 
@@ -139,11 +144,15 @@ def _life(cls: type, found: list[Entry]) -> Iterator[str]:
 def _stop(found: list[Entry]) -> Iterator[str]:
     paths = _first(found, _STOPS)
     if paths:
-        also = f"; or is it {', '.join(paths[1:])}?" if paths[1:] else ""
+        also = ""
+        if paths[1:]:
+            also = f"; or is it {', '.join(paths[1:])}?"
         yield f"stop = {toml(paths[0])}  # TODO: try it during a move before you rely on it{also}"
         return
     perhaps = _first(found, _PERHAPS_STOPS)
-    seen = f"{' or '.join(perhaps)} may be one, or not" if perhaps else "nothing here looks like one"
+    seen = "nothing here looks like one"
+    if perhaps:
+        seen = f"{' or '.join(perhaps)} may be one, or not"
     yield from comment(
         f"TODO: the stop must be decided, and {seen}. Write stop = with what stops all motion and switches off what "
         'must be off, or stop = "" if there is nothing to stop; without that line nothing here can be used.'
@@ -185,7 +194,10 @@ def _commands(table: str, found: list[Entry]) -> Iterator[str]:
         if one.type and one.kind == "observe":
             yield f"type = {toml(one.type)}"
         if one.doc:
-            doc = one.doc if len(one.doc) <= _LONGEST_DOC else one.doc[: _LONGEST_DOC - 3] + "..."
+            if len(one.doc) <= _LONGEST_DOC:
+                doc = one.doc
+            else:
+                doc = one.doc[: _LONGEST_DOC - 3] + "..."
             yield f"doc = {toml(doc)}"
         if one.units:
             yield f"units = {toml(one.units)}  # from the docstring"

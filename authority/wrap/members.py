@@ -121,12 +121,17 @@ def _entries(cls: type, name: str, member: object, path: str) -> Iterator[Entry 
 
 def _of_property(cls: type, name: str, member: property, path: str) -> Iterator[Entry]:
     text = inspect.getdoc(member) or ""
-    doc, units = summary_of(text), units_in(text)
+    doc = summary_of(text)
+    units = units_in(text)
     settable = can_be_set(member)
     if can_be_read(member):
         # One that may be set says so in its sentence; to read it is to look all the same.
-        why = None if settable else _doubt(name, doc, member.fget)
-        kind: Literal["control", "observe"] = "control" if why else "observe"
+        why = None
+        if not settable:
+            why = _doubt(name, doc, member.fget)
+        kind: Literal["control", "observe"] = "observe"
+        if why:
+            kind = "control"
         yield Entry(_name(path), kind, "get", path, doc, units=units, type=type_of_answer(member.fget), why=why)
     if settable:
         argument = argument_of_property(cls, name, member, text)
@@ -146,7 +151,8 @@ def _of_method(cls: type, name: str, method: Callable[..., object], path: str) -
     seems = _LOOKS.match(name) is not None
     why = _doubt(name, doc, method)
     if seems and not arguments and why is None:
-        answer, units = type_of_answer(method), units_in(text)
+        answer = type_of_answer(method)
+        units = units_in(text)
         return Entry(_name(path), "observe", "get", path, doc, units=units, type=answer, is_coroutine=awaited)
     if seems or _SAYS_THAT_IT_LOOKS.match(doc):
         why = why or ("it takes parameters" if arguments else "its name does not say that it only looks")
@@ -161,7 +167,9 @@ def _doubt(name: str, doc: str, function: Callable[..., object] | None) -> str |
         for what, text in (("name", name.replace("_", " ")), ("docstring", doc.partition(". ")[0])):
             if said := _ACTS.search(text):
                 return f"its {what} says {said.group(0).lower()!r}"
-    return _doubt_of_code(getattr(inspect.unwrap(function), "__code__", None)) if function is not None else None
+    if function is not None:
+        return _doubt_of_code(getattr(inspect.unwrap(function), "__code__", None))
+    return None
 
 
 def _doubt_of_code(code: CodeType | None) -> str | None:

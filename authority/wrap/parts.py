@@ -38,7 +38,9 @@ def _channels(cls: type) -> Iterator[tuple[str, type]]:
         pairs = getattr(creator, "pairs", None)
         if not pairs or type(creator).__name__ not in ("ChannelCreator", "MultiChannelCreator"):
             continue
-        prefix = creator.kwargs.get("prefix") if type(creator).__name__ == "MultiChannelCreator" else None
+        prefix = None
+        if type(creator).__name__ == "MultiChannelCreator":
+            prefix = creator.kwargs.get("prefix")
         for made, key in pairs:
             yield (f"{prefix}{key}" if prefix else name), made
 
@@ -82,7 +84,9 @@ def _set_by_constructor(cls: type) -> Iterator[tuple[str, ast.expr]]:
 
 def _constructor(cls: type) -> object:
     found = inspect.getattr_static(cls, "__init__")
-    return inspect.unwrap(found) if inspect.isfunction(found) else found
+    if inspect.isfunction(found):
+        return inspect.unwrap(found)
+    return found
 
 
 def _same_package(one: type, other: type) -> bool:

@@ -29,7 +29,9 @@ def toml(value: object) -> str:
 
 def key_of(name: str) -> str:
     """Return a key, quoted where it must be."""
-    return name if _BARE.fullmatch(name) else toml(name)
+    if _BARE.fullmatch(name):
+        return name
+    return toml(name)
 
 
 def comment(text: str) -> Iterator[str]:
@@ -46,7 +48,9 @@ def comment(text: str) -> Iterator[str]:
 def short(value: object) -> str:
     """Return the `repr` of a value for a comment: in one line, not long, the same each time."""
     text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(value).split()))
-    return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
+    if len(text) <= _SHORT:
+        return text
+    return text[: _SHORT - 3] + "..."
 
 
 def _sound(text: str) -> str:

@@ -31,16 +31,23 @@ def address(given: str | None) -> Address:
     `http://` may be left out. Raises `UsageProblem` where it is none.
     """
     variable = os.environ.get("MOTORLOCK_URL", "").strip(f"{BYTE_ORDER_MARK} \t\r\n")
-    how_to_correct = "give its address" if given else "set MOTORLOCK_URL to its address"
+    how_to_correct = "set MOTORLOCK_URL to its address"
+    if given:
+        how_to_correct = "give its address"
     text = (given or variable or DEFAULT_URL).strip()
-    with_scheme = text if "://" in text else f"http://{text}"
+    if "://" in text:
+        with_scheme = text
+    else:
+        with_scheme = f"http://{text}"
     try:
         parts = urlsplit(with_scheme)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none, half an IPv6 address
         is_address = False
     if not is_address or " " in text:
-        where = "" if given else " in MOTORLOCK_URL"
+        where = " in MOTORLOCK_URL"
+        if given:
+            where = ""
         shown = text
         if "@" in text:  # it may hold a password
             shown = f"{with_scheme.partition('://')[0]}://{text.rpartition('@')[2]}"
@@ -56,7 +63,9 @@ def token(given: str | None) -> str | None:
     """
     found = (given or os.environ.get("MOTORLOCK_TOKEN") or "").strip().strip(BYTE_ORDER_MARK)
     if any(not " " <= letter <= "~" for letter in found):
-        where = "The token" if given else "The token in MOTORLOCK_TOKEN"
+        where = "The token in MOTORLOCK_TOKEN"
+        if given:
+            where = "The token"
         raise UsageProblem(f"{where} has a character that cannot be sent; copy it again.")
     return found or None
 
@@ -70,7 +79,12 @@ def ca_file(given: str | None, url: str) -> str | None:
     if not url.startswith("https:"):
         return None
     named = [(name, os.environ[name]) for name in CA_VARIABLES if os.environ.get(name)]
-    where, path = ("The setting", given) if given else (named[0] if named else ("", ""))
+    if given:
+        where, path = ("The setting", given)
+    elif named:
+        where, path = named[0]
+    else:
+        where, path = ("", "")
     if not path:
         return None
     if not Path(path).expanduser().exists():

@@ -15,14 +15,14 @@ class AuthorityClock:
     def __init__(self) -> None:
         self._told: tuple[datetime, float] | None = None
 
-    def told(self, now: str) -> None:
+    def set_from(self, now: str) -> None:
         """The authority has just said that it is `now`, an ISO time."""
         try:
             self._told = (datetime.fromisoformat(now).astimezone(UTC), time.monotonic())
         except ValueError:
             return
 
-    def told_by_header(self, date: str | None) -> None:
+    def set_from_header(self, date: str | None) -> None:
         """An answer came with this `Date`, in whole seconds; it counts where the clock is plainly another one."""
         try:
             there = parsedate_to_datetime(date or "").astimezone(UTC)

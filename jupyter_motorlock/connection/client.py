@@ -19,7 +19,7 @@ import requests
 
 from jupyter_motorlock.connection import address
 from jupyter_motorlock.connection.authority_clock import AuthorityClock
-from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, refusal
+from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["no_connection", "broken", "silent"]
@@ -45,7 +45,8 @@ class Client:
 
     def __init__(self, url: str | None = None, *, token: str | None = None, ca_file: str | None = None) -> None:
         there = address.address(url)
-        self.url, self._how_to_correct = there.url, there.how_to_correct
+        self.url = there.url
+        self._how_to_correct = there.how_to_correct
         self.session_token: str | None = None
         self.token = address.token(token)
         self.ca_file = address.ca_file(ca_file, self.url)
@@ -80,7 +81,8 @@ class Client:
     def _end_of(
         self, method: str, equipment_id: str, key: str, within_s: float, asked: Callable[[float], dict[str, Any]]
     ) -> Json:
-        path, until = ("equipment", equipment_id, "command"), time.monotonic() + within_s
+        path = ("equipment", equipment_id, "command")
+        until = time.monotonic() + within_s
         give_up: float | None = None
         while True:
             wait_s = max(0.0, min(self.wait_s, until - time.monotonic()))
@@ -144,8 +146,8 @@ class Client:
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
         except requests.RequestException as error:
-            raise self._unreachable(_how_far(error), _unknown_host(error, self.url)) from None
-        self.clock.told_by_header(response.headers.get("Date"))
+            raise self._unreachable(_connection_stage(error), _unknown_host(error, self.url)) from None
+        self.clock.set_from_header(response.headers.get("Date"))
         return response
 
     def _unreachable(self, kind: Kind, outcome: str = "") -> Unreachable:
@@ -157,7 +159,9 @@ class Client:
         if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
             return Untrusted(f"What answers at {self.url} does not speak https; write http:// if it is an authority.")
         why = said.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or said
-        known_by = f"the certificates in {self.ca_file}" if self.ca_file else "the certificates known here"
+        known_by = "the certificates known here"
+        if self.ca_file:
+            known_by = f"the certificates in {self.ca_file}"
         return Untrusted(
             f"The certificate of {self.url} is not trusted by {known_by} ({why}); set MOTORLOCK_CA_FILE to the file "
             "with the lab's own certificate."
@@ -182,7 +186,7 @@ class Client:
         if response.status_code < 300 and isinstance(answer, kind):
             return answer
         if response.status_code >= 300 and isinstance(answer, dict) and "code" in answer:
-            raise refusal(answer, response.status_code)
+            raise error_from_problem(answer, response.status_code)
         raise self._stranger()
 
     def _stranger(self) -> UsageProblem:
@@ -193,11 +197,17 @@ class Client:
 def _unknown_host(error: requests.RequestException, url: str) -> str:
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     is_unknown = type(cause).__name__ == "NameResolutionError"
-    return f"; the name {urlsplit(url).hostname} is not known here" if is_unknown else ""
+    if is_unknown:
+        return f"; the name {urlsplit(url).hostname} is not known here"
+    return ""
 
 
-def _how_far(error: requests.RequestException) -> Kind:
-    cause = error.args[0] if error.args else None
+def _connection_stage(error: requests.RequestException) -> Kind:
+    cause = None
+    if error.args:
+        cause = error.args[0]
     if isinstance(error, requests.ConnectTimeout) or hasattr(cause, "reason"):  # it never got a connection
         return "no_connection"
-    return "silent" if isinstance(error, requests.Timeout) else "broken"
+    if isinstance(error, requests.Timeout):
+        return "silent"
+    return "broken"

@@ -113,14 +113,17 @@ class Feed:
                 self._follow(response)
         except Refused as refused:
             if refused.code in ("session_ended", "unknown_session", "bad_session_token"):
-                self._link.is_over(session_id, str(refused))
+                self._link.forget_ended_session(session_id, str(refused))
                 return refused.code != "bad_session_token"
         except (MotorlockError, requests.RequestException, OSError, ValueError, LookupError):
             pass  # a lost connection, or something that is no stream of the authority: again after a while
         return self._wake.is_set()
 
     def _params(self, session_id: str | None) -> dict[str, str]:
-        params = {"role": "feed", "session_id": session_id} if session_id else {"role": "watch"}
+        if session_id:
+            params = {"role": "feed", "session_id": session_id}
+        else:
+            params = {"role": "watch"}
         return params | ({} if self.after is None else {"after": str(self.after)})
 
     def _follow(self, response: requests.Response) -> None:
@@ -141,7 +144,7 @@ class Feed:
         data = json.loads(message.data)
         if not isinstance(data, dict):
             return
-        self._link.heard(message.event, data)
+        self._link.handle_message(message.event, data)
         if message.event in ("change", "snapshot"):
             self.after = int(data["seq"])
         self._heard = True
@@ -151,4 +154,4 @@ class Feed:
     def _set_alive(self, alive: bool) -> None:
         if alive != self.alive:
             self.alive = alive
-            self._link.tell(None, None, None)
+            self._link.notify_subscribers(None, None, None)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from jupyter_motorlock.connection.sigint import listener
 
 
-class Flight:
+class CallInFlight:
     """One command that a thread waits for; `stopped_by_click` says how its own user has stopped it since."""
 
     def __init__(self, equipment_id: str, *, is_control: bool) -> None:
@@ -19,7 +19,7 @@ class Flight:
         self.stopped_by_click = ""
 
 
-class InFlight:
+class CallsInFlight:
     """The commands in flight of one session, and the interrupts that it has heard since the cell began.
 
     `react` is called in a thread of its own at each interrupt, once `hear_interrupts` was called.
@@ -27,7 +27,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._flights: list[Flight] = []
+        self._flights: list[CallInFlight] = []
         self._unsubscribe: Callable[[], None] | None = None
         self._held_back: set[str] = set()
         self._is_cell_interrupted = False
@@ -47,18 +47,21 @@ class InFlight:
 
     def close(self) -> None:
         """Hear no interrupt any more."""
-        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        unsubscribe = self._unsubscribe
+        self._unsubscribe = None
         if unsubscribe is not None:
             unsubscribe()
 
     def begin_cell(self) -> None:
         """A cell begins: what was interrupted or stopped was that of an earlier one."""
-        self._is_cell_interrupted, self._held_back, self.stopped = False, set(), ""
+        self._is_cell_interrupted = False
+        self._held_back = set()
+        self.stopped = ""
 
     @contextmanager
-    def flight(self, equipment_id: str, *, is_control: bool) -> Iterator[Flight]:
+    def flight(self, equipment_id: str, *, is_control: bool) -> Iterator[CallInFlight]:
         """Count a command as in flight while the block waits for it."""
-        made = Flight(equipment_id, is_control=is_control)
+        made = CallInFlight(equipment_id, is_control=is_control)
         with self._guard:
             self._flights.append(made)
         try:
@@ -67,7 +70,7 @@ class InFlight:
             with self._guard:
                 self._flights.remove(made)
 
-    def of_other_threads(self) -> list[Flight]:
+    def of_other_threads(self) -> list[CallInFlight]:
         """Return the control commands that an interrupt of the main thread does not end by itself."""
         with self._guard:
             return [flight for flight in self._flights if flight.is_control and not flight.in_main_thread]
@@ -103,5 +106,6 @@ class InFlight:
 
     def take_interrupt(self) -> bool:
         """Return whether there was an interrupt of the cell that runs, of which this was not asked before."""
-        taken, self._is_cell_interrupted = self._is_cell_interrupted, False
+        taken = self._is_cell_interrupted
+        self._is_cell_interrupted = False
         return taken

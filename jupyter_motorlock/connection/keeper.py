@@ -39,7 +39,7 @@ GONE = {"gone": "the kernel's process ended"}
 _OVER = ("session_ended", "unknown_session", "bad_session_token")
 
 
-class Over(Exception):
+class SessionOver(Exception):
     """The authority says that the session is over."""
 
 
@@ -62,7 +62,7 @@ def _trusted(ca_file: str | None) -> ssl.SSLContext:
 
 
 def post(config: Mapping[str, str], what: str, body: Mapping[str, object], timeout_s: float) -> None:
-    """Post to a path of the session; raise `Over` when it is over, `OSError` when it was not accepted."""
+    """Post to a path of the session; raise `SessionOver` when it is over, `OSError` when it was not accepted."""
     http_, before = connection(config, timeout_s)
     path = f"{before}/api/locks/sessions/{urllib.parse.quote(config['session_id'], safe='')}/{what}"
     try:
@@ -87,11 +87,11 @@ def _accepted(response: http.client.HTTPResponse) -> None:
     except (ValueError, AttributeError):
         code = None
     if code in _OVER:
-        raise Over
+        raise SessionOver
     raise OSError(f"the authority answered {response.status}")
 
 
-def beat(config: Mapping[str, str], kernel: Kernel) -> None:
+def send_heartbeat(config: Mapping[str, str], kernel: Kernel) -> None:
     """Beat every `BEAT_S`, oftener for a short lease, and soon after the kernel became busy or idle, to its end."""
     every_s = max(min(BEAT_S, float(config["lease_s"]) / 3), SOONEST_S)
     while not kernel.ended:
@@ -102,7 +102,7 @@ def beat(config: Mapping[str, str], kernel: Kernel) -> None:
         kernel.changed.wait(every_s - SOONEST_S)
 
 
-def hold(config: Mapping[str, str]) -> None:
+def hold_stream(config: Mapping[str, str]) -> None:
     """Hold the keeper's connection open, and open it again when it ends, as long as the process lives."""
     query = urllib.parse.urlencode({"role": "keeper", "session_id": config["session_id"]})
     wait_s = 0.1
@@ -119,13 +119,13 @@ def hold(config: Mapping[str, str]) -> None:
         wait_s = min(wait_s * 2, 1.0)
 
 
-def _beside(work: Callable[[], None]) -> None:
+def _read_kernel_beside(work: Callable[[], None]) -> None:
     """Do `work` in a thread; the process ends with it when the session is over."""
 
     def to_its_end() -> None:
         try:
             work()
-        except Over:
+        except SessionOver:
             os._exit(EXIT_OVER)
 
     threading.Thread(target=to_its_end, daemon=True).start()
@@ -138,7 +138,8 @@ class Kernel:
     """
 
     def __init__(self, *, busy: bool) -> None:
-        self.busy, self.ended = busy, False
+        self.busy = busy
+        self.ended = False
         self.changed = threading.Event()
         self.news: Queue[Mapping[str, object]] = Queue()
 
@@ -154,14 +155,15 @@ class Kernel:
         self.news.put(GONE)
 
 
-def say_gone(config: Mapping[str, str], reason: str) -> None:
+def report_kernel_gone(config: Mapping[str, str], reason: str) -> None:
     """Say that the kernel is dead until the authority knows it, or for `GIVE_UP_S`."""
-    wait_s, until = 0.05, time.monotonic() + GIVE_UP_S
+    wait_s = 0.05
+    until = time.monotonic() + GIVE_UP_S
     while time.monotonic() < until:
         try:
             post(config, "gone", {"reason": reason}, ANSWER_S)
             break
-        except Over:
+        except SessionOver:
             break
         except OSError:
             time.sleep(wait_s)
@@ -188,15 +190,15 @@ def main() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = json.loads(sys.stdin.readline())
     kernel = Kernel(busy=config["busy"])
-    _beside(kernel.read)
+    _read_kernel_beside(kernel.read)
     if config["process"] >= 0:
-        _beside(partial(kernel.watch, config["process"]))
-    _beside(partial(hold, config))
-    _beside(partial(beat, config, kernel))
+        _read_kernel_beside(partial(kernel.watch, config["process"]))
+    _read_kernel_beside(partial(hold_stream, config))
+    _read_kernel_beside(partial(send_heartbeat, config, kernel))
     reason = follow(kernel)
     kernel.ended = True
     if reason is not None:
-        say_gone(config, reason)
+        report_kernel_gone(config, reason)
     os._exit(0)  # a thread still reads the pipe, which an ordinary end would wait for
 
 

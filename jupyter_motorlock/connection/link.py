@@ -12,15 +12,15 @@ from pathlib import PurePath
 
 from jupyter_motorlock.connection.client import Client, Json
 from jupyter_motorlock.connection.feed import Feed
-from jupyter_motorlock.connection.in_flight import InFlight
-from jupyter_motorlock.connection.liveness import ExitHooks, Keeper
-from jupyter_motorlock.connection.mirror import Callback, Mirror
+from jupyter_motorlock.connection.in_flight import CallsInFlight
+from jupyter_motorlock.connection.lifecycle import ExitHooks, KeeperProcess
+from jupyter_motorlock.connection.state_mirror import Callback, StateMirror
 from jupyter_motorlock.errors import MotorlockError, Refused, Unreachable, UsageProblem
 
 DEFAULT_LEASE_S = 60.0
 
 
-class Link(Mirror):
+class Link(StateMirror):
     """Creates the session when it is first needed, and again after its end; keeps the mirror true by listening.
 
     `told` is what the keeper was told, None when there is nothing to say at the kernel's end.
@@ -28,15 +28,16 @@ class Link(Mirror):
 
     def __init__(self, client: Client, user: str) -> None:
         super().__init__()
-        self.client, self.user = client, user
+        self.client = client
+        self.user = user
         self._closed = False
         self._pid = os.getpid()
         self._making = threading.RLock()
         self._feed: Feed | None = None
-        self._keeper: Keeper | None = None
+        self._keeper: KeeperProcess | None = None
         self._busy = False
-        self.in_flight = InFlight()
-        self.told: Mapping[str, str] | None = None
+        self.in_flight = CallsInFlight()
+        self.keeper_config: Mapping[str, str] | None = None
         self._hooks = ExitHooks(self)
 
     @property
@@ -58,9 +59,9 @@ class Link(Mirror):
             self._hooks.install()
             return session_id
 
-    def watch(self, callback: Callback) -> Callable[[], None]:
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Watch as the mirror says; what is to be heard is listened for from now on."""
-        unsubscribe = super().watch(callback)
+        unsubscribe = super().subscribe(callback)
         self.listen()
         return unsubscribe
 
@@ -73,21 +74,21 @@ class Link(Mirror):
             elif self._feed is not None and self._feed.session_id != self.session_id:
                 self._feed.reconnect()
 
-    def busy(self, busy: bool) -> None:
+    def set_busy(self, busy: bool) -> None:
         """Tell the authority, through the keeper, whether a cell runs; makes no request and never waits."""
         self._busy = busy  # a session that begins in the middle of a cell begins busy
         if busy:
             self.in_flight.begin_cell()
         keeper = self._keeper
         if keeper is not None and os.getpid() == self._pid:
-            keeper.busy(busy)
+            keeper.set_busy(busy)
 
     @property
     def is_busy(self) -> bool:
         """Whether a cell runs."""
         return self._busy
 
-    def is_over(self, session_id: str | None, sentence: str) -> None:
+    def forget_ended_session(self, session_id: str | None, sentence: str) -> None:
         """The authority says that the session `session_id` has ended; where it is still ours, we forget it."""
         with self._making:
             if session_id is not None and session_id == self.session_id:
@@ -103,7 +104,9 @@ class Link(Mirror):
         self.in_flight.close()
         with self._making:
             self._closed = True
-            feed, self._feed, gone = self._feed, None, None
+            feed = self._feed
+            self._feed = None
+            gone = None
             if self.session_id is not None:
                 try:
                     self.client.call("DELETE", "locks", "sessions", self.session_id)
@@ -122,9 +125,10 @@ class Link(Mirror):
         who: Json = {"client_name": _client_name(), "user": self.user, "metadata": {"pid": str(self._pid)}}
         asked = who | {"secret": True, "keeper": True, "lease_seconds": lease_s}
         made = self.client.call("POST", "locks", "sessions", "create", body=asked)
-        session_id, secret = str(made["session_id"]), str(made["session_token"])
+        session_id = str(made["session_id"])
+        secret = str(made["session_token"])
         self.client.session_token = secret
-        self.told = {
+        self.keeper_config = {
             "url": self.client.url,
             "session_id": session_id,
             "session_token": secret,
@@ -132,52 +136,58 @@ class Link(Mirror):
             "ca_file": self.client.ca_file or "",
             "lease_s": str(lease_s),
         }
-        self.begin(session_id)
-        self._keeper = Keeper(self.told, busy=self._busy)
-        self._keeper.tend()
+        self.start_session(session_id)
+        self._keeper = KeeperProcess(self.keeper_config, busy=self._busy)
+        self._keeper.respawn_if_dead()
         self.listen()
         return session_id
 
     def _forget(self, sentence: str | None, *, gone: str | None = None) -> None:
         """Forget the session; the keeper ends, after saying `gone` where there is something to say."""
-        keeper, self._keeper, self.told = self._keeper, None, None
+        keeper = self._keeper
+        self._keeper = None
+        self.keeper_config = None
         self.client.session_token = None
-        self.end(sentence)
+        self.end_session(sentence)
         if keeper is not None:
             keeper.end(gone)
             keeper.wait(0.0 if gone else 1.0)
 
-    def heard(self, event: str, data: Json) -> None:
+    def handle_message(self, event: str, data: Json) -> None:
         """Take in a pushed message; every one, also a sign of life, is an occasion to look after the keeper."""
         keeper = self._keeper
         if keeper is not None:
-            keeper.tend()
+            keeper.respawn_if_dead()
         if isinstance(now := data.get("now"), str):
-            self.client.clock.told(now)
-        super().heard(event, data)
-        fact = data["event"] if event == "change" else {}
+            self.client.clock.set_from(now)
+        super().handle_message(event, data)
+        if event == "change":
+            fact = data["event"]
+        else:
+            fact = {}
         if fact.get("event") in ("session_ended", "session_expired"):
-            self.is_over(fact["session_id"], f"{fact['event']}: {fact.get('why')}")
+            self.forget_ended_session(fact["session_id"], f"{fact['event']}: {fact.get('why')}")
 
     # Called by the exit hooks, which may take no lock that another thread could hold for long
 
-    def is_said(self) -> None:
+    def mark_end_announced(self) -> None:
         """The authority knows that this kernel ends."""
-        self.told = None
+        self.keeper_config = None
         if self._keeper is not None:
             self._keeper.end()
 
     def descriptors(self) -> Iterable[int]:
         """Return the connections a fork must not hold open."""
-        feed, keeper = self._feed, self._keeper
+        feed = self._feed
+        keeper = self._keeper
         return (feed.fd if feed else -1, keeper.pipe_fd if keeper else -1)
 
     def disown(self) -> None:
         """Be, in a fork, nobody's session."""
         self._making = threading.RLock()  # another thread may have held it when the process was forked
-        Mirror.__init__(self)
-        self.told = self._feed = self._keeper = None
-        self.in_flight = InFlight()
+        StateMirror.__init__(self)
+        self.keeper_config = self._feed = self._keeper = None
+        self.in_flight = CallsInFlight()
         self.client.session_token = None
 
 
@@ -190,6 +200,8 @@ def _lease() -> float:
     """Return how many seconds of silence make the session suspect (MOTORLOCK_LEASE_SECONDS, default 60)."""
     text = os.environ.get("MOTORLOCK_LEASE_SECONDS", "")
     try:
-        return float(text) if text else DEFAULT_LEASE_S
+        if text:
+            return float(text)
+        return DEFAULT_LEASE_S
     except ValueError:
         raise UsageProblem(f"MOTORLOCK_LEASE_SECONDS must be a number of seconds, not {text!r}.") from None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from jupyter_motorlock.command_lines import Command, command_from_description
 from jupyter_motorlock.connection.client import Client, Json
 from jupyter_motorlock.connection.link import Link
 from jupyter_motorlock.errors import (
@@ -22,8 +23,7 @@ from jupyter_motorlock.errors import (
     SessionEnded,
     Unreachable,
 )
-from jupyter_motorlock.lines import Command, declared
-from jupyter_motorlock.rows import Rows, of_events, of_statuses
+from jupyter_motorlock.rows import RowList, event_rows, status_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +46,7 @@ class KernelSession(Link):
     def __init__(
         self, url: str | None = None, *, user: str | None = None, token: str | None = None, ca_file: str | None = None
     ) -> None:
-        super().__init__(Client(url, token=token, ca_file=ca_file), user or _user())
+        super().__init__(Client(url, token=token, ca_file=ca_file), user or user_name())
         self.known_commands: dict[str, dict[str, Command]] = {}
         self.panels: dict[tuple[str, ...], Panel | PanelOfMany] = {}  # what is shown by it, and ends with it
 
@@ -59,17 +59,19 @@ class KernelSession(Link):
     def commands(self, equipment_id: str) -> dict[str, Command]:
         """Return the declared commands of the equipment by name, asked once."""
         if equipment_id not in self.known_commands:
-            self.known_commands[equipment_id] = declared(self.client.call("GET", "equipment", equipment_id))
+            self.known_commands[equipment_id] = command_from_description(
+                self.client.call("GET", "equipment", equipment_id)
+            )
         return self.known_commands[equipment_id]
 
     def status(self, equipment_id: str) -> Json:
         """Return the status as the authority has it now."""
         return self.client.call("GET", "locks", "status", equipment_id)
 
-    def rows(self, *names: str) -> Rows:
+    def rows(self, *names: str) -> RowList:
         """Return who has what, asked now, as a row for each of `names`, or for all there is."""
         found = [self.status(name) for name in names or [item["id"] for item in self.equipment_list()]]
-        return of_statuses(found, self.session_id, whole=bool(names), now=datetime.now().astimezone())
+        return status_rows(found, self.session_id, whole=bool(names), now=datetime.now().astimezone())
 
     def newest(self, equipment_id: str, last: int) -> list[Json]:
         """Return the newest events of the equipment as the authority tells them, oldest first."""
@@ -78,12 +80,12 @@ class KernelSession(Link):
         ]
         return found
 
-    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> Rows:
+    def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> RowList:
         """Return the newest events of the equipment, at most `last` (1 to 1000), oldest first, as a row each.
 
         With `ids` the rows have those of sessions, locks, places and commands, too.
         """
-        return of_events(self.newest(equipment_id, last), now=datetime.now().astimezone(), ids=ids)
+        return event_rows(self.newest(equipment_id, last), now=datetime.now().astimezone(), ids=ids)
 
     def history(
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
@@ -106,18 +108,22 @@ class KernelSession(Link):
     ) -> Json:
         """Ask for all of `names`, or none; the reply's `status` is `locked`, `refreshed`, `observer` or `queued`."""
         asked: Json = {"lock_mode": mode, "queue_if_busy": queue, "note": note, "priority": priority}
-        asked |= {"equipment_id": names[0]} if len(names) == 1 else {"equipment_ids": names}
-        asked |= {} if timeout_s is None else {"timeout_seconds": timeout_s}
+        if len(names) == 1:
+            asked |= {"equipment_id": names[0]}
+        else:
+            asked |= {"equipment_ids": names}
+        if timeout_s is not None:
+            asked |= {"timeout_seconds": timeout_s}
         try:
             reply = self._as_me("locks", "acquire", **asked)
         except SessionEnded as ended:  # we have not heard of it yet: a login makes a new one
-            self.is_over(self.session_id, str(ended))
+            self.forget_ended_session(self.session_id, str(ended))
             reply = self._as_me("locks", "acquire", **asked)
         if reply["status"] == "observer":
             for name in names:
-                self.let_go(name)
+                self.remove_lock(name)
         for lock in reply.get("locks") or filter(None, [reply.get("lock")]):
-            self.took(lock)
+            self.add_lock(lock)
         return reply
 
     def wait_for(self, *names: str, go_on: Callable[[], None] = lambda: None) -> None:
@@ -126,7 +132,7 @@ class KernelSession(Link):
         Raises `LockLost` when the place is gone, and what `go_on` raises, which is asked again and again.
         """
         news = threading.Event()
-        hear = self.watch(lambda name, _, event: news.set() if name is None or event else None)
+        hear = self.subscribe(lambda name, _, event: news.set() if name is None or event else None)
         self._awaited.update(names)
         try:
             while not self._are_granted(names):
@@ -157,7 +163,7 @@ class KernelSession(Link):
     def claim(self, equipment_id: str) -> Json:
         """Claim a lock that the queue granted, with all that was granted with it, and return it."""
         lock: Json = self._as_me("locks", "claim", equipment_id)["lock"]
-        self.took(lock)
+        self.add_lock(lock)
         return lock
 
     def keep(self, equipment_id: str, seconds: float, note: str | None = None) -> Json:
@@ -171,12 +177,14 @@ class KernelSession(Link):
             return {"success": True, "status": "not_locked", "was_forced": False, "draining": False}
         asked: Json = {"equipment_id": equipment_id, "force": force, "stop": stop, "reason": reason}
         reply = self._as_me("locks", "release", **asked)
-        self.let_go(equipment_id)
+        self.remove_lock(equipment_id)
         return reply
 
     def leave(self, equipment_id: str) -> bool:
         """Leave the queue; returns whether there was a place to leave: the grant may have come first."""
-        mine = self._entry(self.status(equipment_id)) if self.session_id else None
+        mine = None
+        if self.session_id:
+            mine = self._entry(self.status(equipment_id))
         if mine is None:
             return False
         asked = {"session_id": self.session()}
@@ -189,7 +197,7 @@ class KernelSession(Link):
     def hand_over(self, equipment_id: str, to: str) -> Json:
         """Give the lock to one who waits: their user, session or `queue_id`; returns the status after it."""
         status: Json = self._as_me("locks", "handover", equipment_id, to=to)["status"]
-        self.let_go(equipment_id)
+        self.remove_lock(equipment_id)
         return status
 
     # Waiting
@@ -204,10 +212,11 @@ class KernelSession(Link):
     ) -> Json:
         """Answer what an entry asked: `yield` now, `later` in `seconds`, or `no`; returns the status after it."""
         told: Json = {"queue_id": queue_id, "answer": answer, "note": note}
-        told |= {} if seconds is None else {"seconds": seconds}
+        if seconds is not None:
+            told |= {"seconds": seconds}
         status: Json = self._as_me("locks", "answer", equipment_id, **told)["status"]
         if answer == "yield":
-            self.let_go(equipment_id)
+            self.remove_lock(equipment_id)
         return status
 
     def swap(self, equipment_id: str, queue_id: str | None) -> Json:
@@ -222,7 +231,7 @@ class KernelSession(Link):
 
         Raises `CommandFailed` or `CommandStopped` when it did not do what was asked.
         """
-        return outcome(self.send(equipment_id, action, parameters, key=str(uuid.uuid4())))
+        return outcome_of_reply(self.send(equipment_id, action, parameters, key=str(uuid.uuid4())))
 
     def send(
         self,
@@ -275,13 +284,15 @@ class KernelSession(Link):
         super().close()
 
     def _speaker(self) -> Json:
-        return {"session_id": self.session_id} if self.session_id else {"user": self.user}
+        if self.session_id:
+            return {"session_id": self.session_id}
+        return {"user": self.user}
 
     def _as_me(self, *path: str, **fields: object) -> Json:
         return self.client.call("POST", *path, body={**fields, "session_id": self.session()})
 
 
-def outcome(reply: Json) -> Any:
+def outcome_of_reply(reply: Json) -> Any:
     """Return the value in the reply of a command that is over, or raise what became of it."""
     match reply.get("outcome"):
         case "done" if reply.get("error"):  # it was carried out, and its answer is not kept any more
@@ -294,7 +305,7 @@ def outcome(reply: Json) -> Any:
             raise CommandFailed(reply.get("error") or f"The command ended as {end}.", outcome=str(end))
 
 
-def _user() -> str:
+def user_name() -> str:
     """Return who the user is, as far as the environment knows."""
     named = os.environ.get("MOTORLOCK_USER") or os.environ.get("JUPYTERHUB_USER")
     if named:

@@ -64,7 +64,8 @@ class SigintListener:
                 ).start()
             present = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
             if present != self._write_end:
-                self._earlier, self._earlier_inode = present, _inode(present)
+                self._earlier = present
+                self._earlier_inode = _inode(present)
 
     def wait_until_handled(self) -> None:
         """Return when every interrupt that has happened so far was handled, or after `HANDLED_WITHIN_S`."""
@@ -89,7 +90,10 @@ class SigintListener:
         if self._write_end < 0 or threading.current_thread() is not threading.main_thread():
             return  # the thread sleeps on, and is used again by the next subscriber
         present = signal.set_wakeup_fd(-1)
-        others = present if present != self._write_end else self._earlier
+        if present != self._write_end:
+            others = present
+        else:
+            others = self._earlier
         if others >= 0 and (others != self._earlier or _inode(others) == self._earlier_inode):
             signal.set_wakeup_fd(others, warn_on_full_buffer=False)
         os.close(self._write_end)
@@ -121,7 +125,9 @@ class SigintListener:
 
 def _inode(descriptor: int) -> int:
     try:
-        return os.fstat(descriptor).st_ino if descriptor >= 0 else -1
+        if descriptor >= 0:
+            return os.fstat(descriptor).st_ino
+        return -1
     except OSError:
         return -1
 

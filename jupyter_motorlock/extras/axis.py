@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from jupyter_motorlock import values, view
+from jupyter_motorlock import status_text, values
+from jupyter_motorlock.command_lines import Command, unknown_command
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import LockLost, MotorlockError, UsageProblem
-from jupyter_motorlock.lines import Command, unknown_command
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PositionReading:
     """Where the axis is and where it was sent last, in its units, and when that was so, in seconds since 1970."""
 
     position: float
@@ -32,7 +32,8 @@ class Axis:
     """
 
     def __init__(self, session: KernelSession, equipment_id: str, move: str, read: str | None) -> None:
-        self.session, self.equipment_id = session, equipment_id
+        self.session = session
+        self.equipment_id = equipment_id
         commands = session.commands(equipment_id)
         for name in (move, read):
             if name is not None and name not in commands:
@@ -41,11 +42,13 @@ class Axis:
         if read is not None and commands[read].kind != "observe":
             other = "name an observe command: read=NAME"
             raise UsageProblem(f"{equipment_id} cannot be read by {read}, a control command; {other}.")
-        self.move, self._read = commands[move], read
+        self.move = commands[move]
+        self._read = read
         self.parameter = _only_number(self.move, equipment_id)
         declared = self.move.parameters[self.parameter]
         self.units: str | None = declared["units"]
-        self._low, self._high = declared["low"], declared["high"]
+        self._low = declared["low"]
+        self._high = declared["high"]
         if read is None and self.reading().connected and self.reading().position is None:
             raise UsageProblem(f"{equipment_id} has no position; say which command reads what {move} sets: read=NAME.")
 
@@ -53,21 +56,27 @@ class Axis:
         """Return what the equipment said last, asked of the authority now."""
         return values.reading(self.session.status(self.equipment_id))
 
-    def place(self) -> Place:
+    def place(self) -> PositionReading:
         """Return where it is now; raises `MotorlockError` where that is not known."""
         if self._read is not None:
             here = float(self.session.command(self.equipment_id, self._read, {}))
-            return Place(here, here, time.time())
+            return PositionReading(here, here, time.time())
         seen = self.reading()
         if not seen.connected or seen.position is None:
             why = seen.error or "it tells no position"
             raise MotorlockError(f"Where {self.equipment_id} is cannot be told now: {why.rstrip('.')}.")
-        target = seen.position if seen.target is None else seen.target
-        return Place(float(seen.position), float(target), time.time() - seen.age_s)
+        if seen.target is None:
+            target = seen.position
+        else:
+            target = seen.target
+        return PositionReading(float(seen.position), float(target), time.time() - seen.age_s)
 
     def limits(self) -> tuple[float | None, float | None]:
         """Return the lowest and the highest number that it may be set to, as far as it is known; None is no limit."""
-        told = self.reading().values if self._read is None else {}  # those of the readback are its position's
+        if self._read is None:
+            told = self.reading().values
+        else:
+            told = {}  # those of the readback are its position's
         lows = [low for low in (self._low, told.get("low")) if isinstance(low, int | float)]
         highs = [high for high in (self._high, told.get("high")) if isinstance(high, int | float)]
         return max(lows, default=None), min(highs, default=None)
@@ -75,8 +84,9 @@ class Axis:
     def loss(self) -> LockLost | None:
         """Return how this session lost its lock, where that may be why a move was stopped."""
         with suppress(MotorlockError):
-            status, now = self.session.status(self.equipment_id), datetime.now().astimezone()
-            if lost := view.lost(status, self.session.session_id, now=now):
+            status = self.session.status(self.equipment_id)
+            now = datetime.now().astimezone()
+            if lost := status_text.loss_text(status, self.session.session_id, now=now):
                 return LockLost(lost, code="lock_lost", status=403, data=status)
         return None
 
@@ -91,10 +101,13 @@ class Axis:
         low, high = self.limits()
         if (low is not None and wanted < low) or (high is not None and wanted > high):
             bounds = ((word, limit) for word, limit in (("least", low), ("most", high)) if limit is not None)
-            span = " and ".join(f"at {word} {view.number(limit)}" for word, limit in bounds)
-            units = f" {self.units}" if self.units else ""
+            span = " and ".join(f"at {word} {status_text.number_text(limit)}" for word, limit in bounds)
+            units = ""
+            if self.units:
+                units = f" {self.units}"
             raise UsageProblem(
-                f"{self.equipment_id} may not go to {view.number(wanted)}{units}; it may go to {span}{units}."
+                f"{self.equipment_id} may not go to {status_text.number_text(wanted)}{units}; "
+                f"it may go to {span}{units}."
             )
 
 

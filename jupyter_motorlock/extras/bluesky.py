@@ -29,11 +29,11 @@ from bluesky.protocols import (
 )
 from event_model import DataKey
 
+from jupyter_motorlock.command_call import PendingCommand
 from jupyter_motorlock.connection.client import CONNECT_S, QUICK_S, Json
 from jupyter_motorlock.errors import CommandStopped, Interrupted, LockRequired
 from jupyter_motorlock.extras.axis import Axis
 from jupyter_motorlock.interrupt import stop_all
-from jupyter_motorlock.sent import Sent
 
 if TYPE_CHECKING:
     from jupyter_motorlock.handle import Handle
@@ -87,7 +87,8 @@ class MoveStatus(Status):
 
     def watch(self, tell: Callable[..., None]) -> None:
         """Tell a progress bar of bluesky how far the move is, each time that this is heard."""
-        axis, (target,) = self._axis, self._parameters.values()
+        axis = self._axis
+        (target,) = self._parameters.values()
         initial: list[float] = []
 
         def on_change(equipment_id: str | None, status: Json | None, _event: Json | None) -> None:
@@ -96,7 +97,7 @@ class MoveStatus(Status):
                 initial[:] = initial or [current]
                 tell(name=equipment_id, current=current, initial=initial[0], target=target, unit=axis.units or "")
 
-        unsubscribe = axis.session.watch(on_change)
+        unsubscribe = axis.session.subscribe(on_change)
         self.add_callback(lambda _: unsubscribe())
 
     def will_be_stopped(self, *, as_planned: bool) -> None:
@@ -113,19 +114,23 @@ class MoveStatus(Status):
         if self._error is not None:
             return str(self._error)
         what = f"{self._axis.move.name}({', '.join(map(str, self._parameters.values()))}) of {self._axis.equipment_id}"
-        return f"{what} is over." if self.done else f"{what} is not over."
+        if self.done:
+            return f"{what} is over."
+        return f"{what} is not over."
 
     def _carry_out(self) -> None:
         error: BaseException | None = None
         try:
             if self._is_planned_stop is None:
-                sent = Sent(self._axis.session, self._axis.equipment_id, self._axis.move, self._parameters)
+                sent = PendingCommand(self._axis.session, self._axis.equipment_id, self._axis.move, self._parameters)
                 self._was_taken.set()
                 sent.wait()
         except Interrupted as interrupted:
             error = self._pause_after(interrupted)
         except CommandStopped as stopped:
-            error = None if self._is_planned_stop else self._axis.loss() or stopped
+            error = None
+            if not self._is_planned_stop:
+                error = self._axis.loss() or stopped
         except BaseException as failed:  # noqa: BLE001 - whatever it is, a plan must not wait for ever
             error = failed
         self._was_taken.set()
@@ -143,7 +148,9 @@ class MoveStatus(Status):
         self.is_interrupted = True
         if not self._axis.session.in_flight.is_held_back(self._axis.equipment_id) and ask_for_a_pause():
             self._is_stop_planned.wait(PAUSES_WITHIN_S)
-        return None if self._is_planned_stop else CommandStopped(str(interrupted))
+        if self._is_planned_stop:
+            return None
+        return CommandStopped(str(interrupted))
 
 
 def ask_for_a_pause() -> bool:
@@ -168,7 +175,9 @@ class MotorDevice(
     """
 
     def __init__(self, handle: Handle, axis: Axis, name: str) -> None:
-        self._handle, self._axis, self._name = handle, axis, name
+        self._handle = handle
+        self._axis = axis
+        self._name = name
         self._moves: list[MoveStatus] = []
 
     @property
@@ -265,7 +274,8 @@ class MotorDevice(
 
     def _moves_for_us(self) -> bool:
         """Whether it moves under our lock, or may do so."""
-        session, equipment_id = self._axis.session, self._axis.equipment_id
+        session = self._axis.session
+        equipment_id = self._axis.equipment_id
         if equipment_id not in session.held():
             return False
         known = session.statuses.get(equipment_id)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jupyter_motorlock import meant
+from jupyter_motorlock import targets
 from jupyter_motorlock.connection.client import Client, Json
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.options import read_span
-from jupyter_motorlock.rows import IDS, of_event, sentence
+from jupyter_motorlock.rows import IDS, event_row, event_sentence
 
 try:
     import pandas
@@ -79,41 +79,49 @@ def history(
     """Return the events of `names`, oldest first, as docs/history.md says; see `jupyter_motorlock.motor_history`."""
     if last is not None and last < 1:
         raise UsageProblem("Say how many of the newest events you want: last=100")
-    names = meant.resolve_all(session, names) or [str(item["id"]) for item in session.equipment_list()]
+    names = targets.resolve_names(session, names) or [str(item["id"]) for item in session.equipment_list()]
     clock = session.client.clock  # which has heard the authority by now
-    begin = beginning(since if since is not None or last is not None else DEFAULT_SINCE, clock.now())
+    begin = start_time(since if since is not None or last is not None else DEFAULT_SINCE, clock.now())
     found: list[Json] = []
     for name in names:
-        found += fetch(session.client, name, begin, last)
+        found += fetch_events(session.client, name, begin, last)
     frame = History(frame_of(sorted(found, key=lambda event: int(event["seq"]))))
     frame.attrs[NOW] = {
         "since": None if begin is None else begin.isoformat(),
         "asked": clock.now().isoformat(),
-        "equipment": {name: _standing(session, name) for name in names},
+        "equipment": {name: _position_text(session, name) for name in names},
     }
     return frame
 
 
-def beginning(since: datetime | timedelta | str | None, now: datetime) -> datetime | None:
+def start_time(since: datetime | timedelta | str | None, now: datetime) -> datetime | None:
     """Return since when, aware: a time without a zone is a local one, a span is one before `now`."""
     if isinstance(since, str):
         span = read_span(since)
         try:
-            since = timedelta(seconds=span) if span is not None else datetime.fromisoformat(since)
+            if span is not None:
+                since = timedelta(seconds=span)
+            else:
+                since = datetime.fromisoformat(since)
         except ValueError:
             raise UsageProblem(
                 f"Say since when as a span such as 8h or 2d, or as a time such as 2026-11-21T18:00, not {since!r}."
             ) from None
-    return now - since if isinstance(since, timedelta) else since and since.astimezone()
+    if isinstance(since, timedelta):
+        return now - since
+    return since and since.astimezone()
 
 
-def fetch(client: Client, name: str, since: datetime | None, last: int | None = None) -> list[Json]:
+def fetch_events(client: Client, name: str, since: datetime | None, last: int | None = None) -> list[Json]:
     """Return the events of one equipment since a time, or the newest `last` of them, oldest first."""
     limit = min(last or PAGE, PAGE)
     found: list[Json] = _page(client, name, limit)["events"]
     enough = len(found) < limit or limit == last or (since is not None and _time(found[0]) < since)
     if not enough:
-        after = 0 if since is None else _before(client, name, since, int(found[0]["seq"]))
+        if since is None:
+            after = 0
+        else:
+            after = _before(client, name, since, int(found[0]["seq"]))
         found = list(_following(client, name, after))
     if since is not None:
         found = [event for event in found if _time(event) >= since]
@@ -123,7 +131,7 @@ def fetch(client: Client, name: str, since: datetime | None, last: int | None = 
 def frame_of(events: Sequence[Json]) -> pandas.DataFrame:
     """Return events as a table with an event's number in the authority (`seq`) as its index."""
     now = datetime.now(UTC)
-    rows = [of_event(event, now) | {"text": sentence(event)} for event in events]
+    rows = [event_row(event, now) | {"text": event_sentence(event)} for event in events]
     index = pandas.Index([event["seq"] for event in events], dtype="int64", name="seq")
     further = sorted({column for row in rows for column in row if column.startswith("parameters.")})
     columns = {column: [row.get(column) for row in rows] for column in (*COLUMNS, *further)}
@@ -134,10 +142,11 @@ def frame_of(events: Sequence[Json]) -> pandas.DataFrame:
     return pandas.DataFrame(made, index=index)
 
 
-def _standing(session: KernelSession, name: str) -> Json:
+def _position_text(session: KernelSession, name: str) -> Json:
     """Return what events alone do not tell: who has it now, where it is, and between which limits it moves."""
     status = session.status(name)
-    holder, readback = status["holder"], status["readback"]
+    holder = status["holder"]
+    readback = status["readback"]
     limits = [readback["values"].get(end) for end in ("low", "high")]  # a driver that has limits names them so
     held = holder and {"user": holder["user"], "since": holder["since"], "fence": status["fence"]}
     return {"held": held, "fault_at": status["fault_at"], "limits": limits} | {
@@ -159,7 +168,8 @@ def _following(client: Client, name: str, after: int | None) -> Iterator[Json]:
 
 def _before(client: Client, name: str, since: datetime, known: int) -> int:
     """Return a number after which all events are those since a time; the event `known` is one of them."""
-    low, high = 0, known - 1
+    low = 0
+    high = known - 1
     while low < high:
         middle = (low + high) // 2
         event = _page(client, name, 1, middle)["events"][0]

@@ -116,7 +116,9 @@ class Past:
         waiting: dict[object, tuple[str, float]] = {}
         fault: float | None = None
         for event in events:
-            at, kind, user = event["time"], event["event"], event["user"]
+            at = event["time"]
+            kind = event["event"]
+            user = event["user"]
             if kind == "lock_acquired":
                 held[event["fence"]] = user, at
             elif kind in _ENDED:
@@ -141,7 +143,8 @@ class Past:
             fault = _seconds(now["fault_at"])
         self.holds += [self._span(name, user, begin, self._asked) for user, begin in held.values()]
         self.waits += [self._span(name, user, begin, self._asked) for user, begin in waiting.values()]
-        self.faults += [] if fault is None else [self._span(name, None, fault, self._asked)]
+        if fault is not None:
+            self.faults += [self._span(name, None, fault, self._asked)]
 
     def _span(self, name: str, user: str | None, begin: float, end: float) -> Span:
         return Span(name, user, max(begin, self._since or begin), end)
@@ -154,17 +157,29 @@ def _path(events: Iterable[Fact], holds: Sequence[Span]) -> Iterator[Stretch]:
     running: Fact | None = None
     coasts = False  # a command or a stop ended, and what it moved may not have been at rest yet
     for event in events:
-        kind, at = event["event"], event["time"]
-        here = None if math.isnan(event["position"]) else (at, event["position"])
+        kind = event["event"]
+        at = event["time"]
+        here = None
+        if not math.isnan(event["position"]):
+            here = (at, event["position"])
         if last is not None and here is not None and last != here:
-            hold = holds[max(0, bisect_right(begins, last[0]) - 1)] if holds else None
-            user = hold.user if hold is not None and hold.begin <= last[0] < hold.end else None
+            hold = None
+            if holds:
+                hold = holds[max(0, bisect_right(begins, last[0]) - 1)]
+            user = None
+            if hold is not None and hold.begin <= last[0] < hold.end:
+                user = hold.user
             if running is not None:
-                user = None if running["user"] == AUTHORITY else running["user"]
+                user = None
+                if running["user"] != AUTHORITY:
+                    user = running["user"]
                 yield Stretch(user, last, here)
             else:
                 outside = kind == "moved_outside"
-                turn = (last[0], here[1]) if coasts and not outside else (at, last[1])
+                if coasts and not outside:
+                    turn = (last[0], here[1])
+                else:
+                    turn = (at, last[1])
                 yield Stretch(user, last, turn)
                 if turn != here:
                     yield Stretch(user, turn, here, outside)
@@ -190,4 +205,6 @@ def _events(history: pandas.DataFrame) -> Iterator[Fact]:
 
 
 def _seconds(time: str | None) -> float | None:
-    return None if time is None else datetime.fromisoformat(time).timestamp()
+    if time is None:
+        return None
+    return datetime.fromisoformat(time).timestamp()

@@ -37,7 +37,9 @@ PALETTE = ("#AA4499", "#E69F00", "#999933", "#8B5A2B", "#D41159", "#D55E00", "#5
 GREY = "#808080"
 OTHERS = "others"
 LABEL = 20  # letters of a name in a picture
-_BAR, _WAIT, _FAINT = 0.5, 0.3, 0.45
+_BAR = 0.5
+_WAIT = 0.3
+_FAINT = 0.45
 _HATCHED: dict[str, Any] = {"hatch": "////", "alpha": 0.6}
 
 
@@ -46,7 +48,8 @@ class _Shown:
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         figure: Any = self if isinstance(self, Figure) else getattr(self, "figure", None)
-        png, dpi = io.BytesIO(), figure.get_dpi()
+        png = io.BytesIO()
+        dpi = figure.get_dpi()
         figure.savefig(png, format="png", dpi=2 * dpi)
         width, height = (round(inches * dpi) for inches in figure.get_size_inches())
         return png.getvalue(), {"width": width, "height": height}
@@ -75,7 +78,9 @@ class Colours:
 
     def name(self, user: str | None) -> str | None:
         """Return what stands in a legend for a user, None for nobody."""
-        return user if user is None or user in self._of else OTHERS
+        if user is None or user in self._of:
+            return user
+        return OTHERS
 
     def of(self, user: str | None) -> str:
         """Return the colour of a user; all others, and nobody, are grey."""
@@ -89,7 +94,8 @@ def timeline(history: History, *, since: Since = None, last: int | None = None, 
     for each piece of equipment; where there is only one, a row for each user.
     """
     past = Past(_frame(history, since, last))
-    ax = _axes(_height(past)) if ax is None else ax
+    if ax is None:
+        ax = _axes(_height(past))
     _legend(ax, _draw_timeline(past, ax))
     return ax
 
@@ -108,7 +114,7 @@ def positions(
     takes it; where it has several pieces of equipment, `equipment` says which. Raises `UsageProblem` where it has to.
     """
     past = Past(_frame(history, since, last))
-    name = _one(past, equipment)
+    name = _only(past, equipment)
     ax = _axes(3.2) if ax is None else ax
     _legend(ax, _draw_positions(past, name, ax))
     return ax
@@ -127,28 +133,33 @@ def picture(history: History, *, since: Since = None, last: int | None = None) -
     for ax in axes[:-1]:
         ax.label_outer()
     one_each: dict[object, Artist] = {}
-    for x in entries:
-        one_each.setdefault(x.get_label(), x)
+    for entry in entries:
+        one_each.setdefault(entry.get_label(), entry)
     _legend(axes[0], [x for label, x in one_each.items() if label not in _rows(past)])
     return figure
 
 
 def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
     """Draw the bars and marks, and return what a legend explains."""
-    colours, rows, alone = Colours(past.users), _rows(past), _is_alone(past)
+    colours = Colours(past.users)
+    rows = _rows(past)
+    alone = _is_alone(past)
 
     def row(span: Span) -> int:
         return rows.index(str(colours.name(span.user)) if alone else span.equipment)
 
     for user in colours.names:
-        for y in range(len(rows)):
-            held = [x for x in past.holds if colours.name(x.user) == user and row(x) == y]
-            _bars(ax, held, y, _BAR, facecolors=colours.of(user), edgecolors=colours.of(user), label=user)
-    for y in range(len(rows)):
-        lanes = _lanes([x for x in past.waits if row(x) == y])
+        for lane in range(len(rows)):
+            held = [x for x in past.holds if colours.name(x.user) == user and row(x) == lane]
+            _bars(ax, held, lane, _BAR, facecolors=colours.of(user), edgecolors=colours.of(user), label=user)
+    for lane in range(len(rows)):
+        lanes = _lanes([x for x in past.waits if row(x) == lane])
         for number, spans in enumerate(lanes):
-            height = _BAR if alone else _WAIT / len(lanes)
-            place = y if alone else y + _BAR / 2 + (number + 0.5) * height
+            if alone:
+                height = _BAR
+            else:
+                height = _WAIT / len(lanes)
+            place = lane if alone else lane + _BAR / 2 + (number + 0.5) * height
             _bars(ax, spans, place, height, facecolors=[colours.of(x.user) for x in spans], alpha=_FAINT, gid="wait")
     for number, name in enumerate(past.equipment):
         faults = [x for x in past.faults if x.equipment == name]
@@ -160,23 +171,31 @@ def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
     ax.tick_params(axis="y", length=0)
     _time_axis(ax, past)
     _say_nothing(ax, past.equipment, bool(past.holds or past.waits or past.faults or past.stops))
-    entries = [] if alone else [Patch(color=colours.of(x), label=x) for x in colours.names]
-    entries += [Patch(color=GREY, alpha=_FAINT, label="waits")] if past.waits else []
+    if alone:
+        entries = []
+    else:
+        entries = [Patch(color=colours.of(x), label=x) for x in colours.names]
+    if past.waits:
+        entries += [Patch(color=GREY, alpha=_FAINT, label="waits")]
     ink = rcParams["text.color"]
-    entries += [Patch(facecolor="none", edgecolor=ink, label="fault", **_HATCHED)] if past.faults else []
+    if past.faults:
+        entries += [Patch(facecolor="none", edgecolor=ink, label="fault", **_HATCHED)]
     return [*entries, *_marks(past.stops)]
 
 
 def _draw_positions(past: Past, name: str, ax: Axes) -> list[Artist]:
     """Draw the lines and marks, and return what a legend explains."""
-    path, colours, ink = past.path(name), Colours(past.users), rcParams["text.color"]
+    path = past.path(name)
+    colours = Colours(past.users)
+    ink = rcParams["text.color"]
     stops = [x for x in past.stops if x.equipment == name and not math.isnan(x.position)]
     entries: list[Artist] = []
     for user in (None, *colours.names):
         mine = [x for x in path if not x.outside and colours.name(x.user) == user]
         width = 1.0 if user is None else 2.0
         line = _line(ax, mine, color=colours.of(user), linewidth=width, solid_capstyle="round", label=user or "nobody")
-        entries += [line] if line and user else []
+        if line and user:
+            entries += [line]
     outside = _line(ax, [x for x in path if x.outside], color=ink, linestyle=":", label="moved from outside")
     entries += [outside] if outside else []
     _stops(ax, [(x, x.position) for x in stops])
@@ -194,7 +213,9 @@ def _is_alone(past: Past) -> bool:
 
 
 def _rows(past: Past) -> list[str]:
-    return Colours(past.users).names if _is_alone(past) else past.equipment
+    if _is_alone(past):
+        return Colours(past.users).names
+    return past.equipment
 
 
 def _height(past: Past) -> float:
@@ -211,8 +232,11 @@ def _frame(history: History, since: Since, last: int | None) -> pandas.DataFrame
     return motor_history(*names, since=since, last=last)
 
 
-def _one(past: Past, equipment: str | None) -> str:
-    found = [equipment] if equipment else [x for x in past.equipment if past.path(x)] or past.equipment
+def _only(past: Past, equipment: str | None) -> str:
+    if equipment:
+        found = [equipment]
+    else:
+        found = [x for x in past.equipment if past.path(x)] or past.equipment
     if len(found) == 1 and found[0] in past.equipment:
         return found[0]
     there = " and ".join(past.equipment) or "nothing"
@@ -236,11 +260,12 @@ def _numbers(seconds: Iterable[float]) -> Any:
     return dates.date2num(times)  # type: ignore[no-untyped-call]  # it has no types
 
 
-def _bars(ax: Axes, spans: Sequence[Span], y: float, height: float, **look: Any) -> None:
+def _bars(ax: Axes, spans: Sequence[Span], centre: float, height: float, **look: Any) -> None:
     if spans:
-        begins, ends = _numbers(x.begin for x in spans), _numbers(x.end for x in spans)
+        begins = _numbers(x.begin for x in spans)
+        ends = _numbers(x.end for x in spans)
         ranges = list(zip(begins, ends - begins, strict=True))
-        ax.broken_barh(ranges, (y - height / 2, height), linewidth=0.8 if "edgecolors" in look else 0.0, **look)
+        ax.broken_barh(ranges, (centre - height / 2, height), linewidth=0.8 if "edgecolors" in look else 0.0, **look)
 
 
 def _lanes(spans: Sequence[Span]) -> list[list[Span]]:
@@ -258,10 +283,13 @@ def _lanes(spans: Sequence[Span]) -> list[list[Span]]:
 def _line(ax: Axes, path: Sequence[Stretch], **look: Any) -> Line2D | None:
     """Draw stretches as one line, which is broken where they do not join."""
     places: list[tuple[float, float]] = []
-    for x in path:
-        if places and places[-1] != x.begin:
-            places.append((x.begin[0], math.nan))
-        places += [x.begin, x.end] if not places or places[-1] != x.begin else [x.end]
+    for times in path:
+        if places and places[-1] != times.begin:
+            places.append((times.begin[0], math.nan))
+        if not places or places[-1] != times.begin:
+            places += [times.begin, times.end]
+        else:
+            places += [times.end]
     if not places:
         return None
     (line,) = ax.plot(_numbers(at for at, _ in places), [place for _, place in places], **look)
@@ -278,7 +306,8 @@ def _stops(ax: Axes, stops: Sequence[tuple[Stop, float]]) -> None:
 
 def _marks(stops: Sequence[Stop]) -> list[Line2D]:
     """Return how stops are marked: full where delivered, empty where not."""
-    ink, paper = rcParams["text.color"], rcParams["axes.facecolor"]
+    ink = rcParams["text.color"]
+    paper = rcParams["axes.facecolor"]
     looks = {"stop": (True, ink, paper), "stop not delivered": (False, paper, ink)}
     return [
         Line2D([], [], marker="X", linestyle="", markersize=8, color=face, markeredgecolor=edge, label=name, gid=name)
@@ -291,7 +320,8 @@ def _limits(ax: Axes, limits: Sequence[float | None], ends: Sequence[float]) -> 
     """Draw the limits that are near where it was; those far off would leave no room for it."""
     if not ends:
         return []
-    low, high = min(ends), max(ends)
+    low = min(ends)
+    high = max(ends)
     room = 0.3 * (high - low) or max(0.05 * abs(high), 0.05)
     near = [x for x in limits if x is not None and low - room <= x <= high + room]
     lines = [ax.axhline(x, color=GREY, linestyle="--", linewidth=0.8, label="limit", zorder=1) for x in near]

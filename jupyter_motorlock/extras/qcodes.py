@@ -29,7 +29,8 @@ class MotorParameter(Parameter):
     """
 
     def __init__(self, handle: Handle, axis: Axis, name: str) -> None:
-        self._handle, self._axis = handle, axis
+        self._handle = handle
+        self._axis = axis
         low, high = axis.limits()
         super().__init__(
             name,

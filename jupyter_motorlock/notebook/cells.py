@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
+from jupyter_motorlock.command_call import PendingCommand, raise_as_stopped, send_command
+from jupyter_motorlock.command_lines import CellMistake, Line
 from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.errors import DryRunRefused, MotorlockError, OneSentence, refusal
-from jupyter_motorlock.interrupt import clicks_heard
-from jupyter_motorlock.lines import Line, Mistake
-from jupyter_motorlock.sent import Sent, send, told_as_stopped
+from jupyter_motorlock.errors import DryRunRefused, MotorlockError, SentenceError, error_from_problem
+from jupyter_motorlock.interrupt import interrupts_limited
 from jupyter_motorlock.values import Value
 
 LONGEST = 60  # characters of a line that are shown
@@ -18,17 +18,18 @@ LONGEST = 60  # characters of a line that are shown
 class Cell:
     """The lines of one cell for `equipment_id`; `results` has the value of each line that ran.
 
-    With `no_wait` the last line is sent and not waited for: its value is a `Sent`.
+    With `no_wait` the last line is sent and not waited for: its value is a `PendingCommand`.
     """
 
     def __init__(
-        self, session: KernelSession, equipment_id: str, lines: Sequence[Line | Mistake], *, no_wait: bool = False
+        self, session: KernelSession, equipment_id: str, lines: Sequence[Line | CellMistake], *, no_wait: bool = False
     ) -> None:
         self.equipment_id = equipment_id
         self.results: list[object] = []
         self.lines = [line for line in lines if isinstance(line, Line)]
-        self._mistakes = [line for line in lines if isinstance(line, Mistake)]
-        self._session, self._no_wait = session, no_wait
+        self._mistakes = [line for line in lines if isinstance(line, CellMistake)]
+        self._session = session
+        self._no_wait = no_wait
 
     def dry_run(self) -> str:
         """Return that all lines would be accepted now, and which depend on those before them; sends none.
@@ -61,36 +62,40 @@ class Cell:
         asked = [(line.command.name, line.parameters) for line in self.lines]
         for line, found in zip(self.lines, self._session.check(self.equipment_id, asked), strict=True):
             if (problem := found["refusal"]) is not None:
-                yield line, refusal(problem, problem["status"]), found["always"] or line is self.lines[0]
+                yield line, error_from_problem(problem, problem["status"]), found["always"] or line is self.lines[0]
 
     @property
     def running(self) -> Line | None:
         """The line that runs now, or next."""
-        return self.lines[len(self.results)] if len(self.results) < len(self.lines) else None
+        if len(self.results) < len(self.lines):
+            return self.lines[len(self.results)]
+        return None
 
     def run(self, *, timeout_s: float | None = None, say: Callable[[str], object] = lambda _: None) -> object:
         """Run the lines up to the first that fails, and return the last value; `say` is told what became of each.
 
         `timeout_s` is how long one line may take. An error says which line it was and which others ran.
         """
-        with clicks_heard(1):
+        with interrupts_limited(1):
             while line := self.running:
                 try:
-                    with told_as_stopped(self._session, self.equipment_id, line.command):
+                    with raise_as_stopped(self._session, self.equipment_id, line.command):
                         self.results.append(self._run(line, timeout_s))
-                        say(f"{short(line.typed)}  →  {text_of(self.results[-1])}")
-                except OneSentence as error:
-                    say(f"{short(line.typed)}  →  {error.became}")
+                        say(f"{shortened(line.typed)}  →  {text_of(self.results[-1])}")
+                except SentenceError as error:
+                    say(f"{shortened(line.typed)}  →  {error.became}")
                     ran, left = self._besides(line)
                     if left:
-                        say(f"not run: {', '.join(short(one.typed) for one in left)}")
+                        say(f"not run: {', '.join(shortened(one.typed) for one in left)}")
                     raise error.in_cell(_where(line), _which(ran, left)) if ran or left else error from None
-        return self.results[-1] if self.results else None
+        if self.results:
+            return self.results[-1]
+        return None
 
     def _run(self, line: Line, timeout_s: float | None) -> object:
         if self._no_wait and line is self.lines[-1]:
-            return Sent(self._session, self.equipment_id, line.command, line.parameters)
-        return send(self._session, self.equipment_id, line.command, line.parameters, timeout_s=timeout_s)
+            return PendingCommand(self._session, self.equipment_id, line.command, line.parameters)
+        return send_command(self._session, self.equipment_id, line.command, line.parameters, timeout_s=timeout_s)
 
     def _besides(self, failed: Line) -> tuple[Sequence[Line], Sequence[Line]]:
         """Return the lines before the one that failed, and those after it."""
@@ -98,21 +103,29 @@ class Cell:
         return self.lines[:at], self.lines[at + 1 :]
 
 
-def short(typed: str) -> str:
+def shortened(typed: str) -> str:
     """Return a typed line as it is shown."""
-    return typed if len(typed) <= LONGEST else f"{typed[: LONGEST - 1]}…"
+    if len(typed) <= LONGEST:
+        return typed
+    return f"{typed[: LONGEST - 1]}…"
 
 
 def text_of(value: object) -> str:
     """Return a value as it is shown: shortened, where it is a structure."""
-    if value is None or isinstance(value, Sent):
-        return "done" if value is None else "sent"
-    units = f" {value.units}" if isinstance(value, Value) else ""
-    return short(view.value(value) + units if isinstance(value, bool | float) else str(value))
+    if value is None or isinstance(value, PendingCommand):
+        if value is None:
+            return "done"
+        return "sent"
+    units = ""
+    if isinstance(value, Value):
+        units = f" {value.units}"
+    return shortened(status_text.value_text(value) + units if isinstance(value, bool | float) else str(value))
 
 
-def _where(line: Line | Mistake) -> str:
-    return f"Line {line.number} ({short(line.typed)})" if line.number else short(line.typed)
+def _where(line: Line | CellMistake) -> str:
+    if line.number:
+        return f"Line {line.number} ({shortened(line.typed)})"
+    return shortened(line.typed)
 
 
 def _which(ran: Sequence[Line], left: Sequence[Line]) -> str:
@@ -129,13 +142,12 @@ def _counted(lines: int, wrong: int) -> str:
         case 1, good:
             return f"It would be {'accepted' if good else 'refused'} now; nothing was sent"
         case _, good:
-            some = (
-                f"All {lines} lines"
-                if good == lines
-                else f"{good} of {lines} lines"
-                if good
-                else f"None of {lines} lines"
-            )
+            if good == lines:
+                some = f"All {lines} lines"
+            elif good:
+                some = f"{good} of {lines} lines"
+            else:
+                some = f"None of {lines} lines"
             return f"{some} would be accepted now; nothing was sent"
 
 

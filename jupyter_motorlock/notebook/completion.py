@@ -13,11 +13,11 @@ from typing import TypeAlias
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_motorlock.command_lines import Command
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.handle import Handle
-from jupyter_motorlock.lines import Command
-from jupyter_motorlock.meant import logged_in
 from jupyter_motorlock.options import OPTIONS, split
+from jupyter_motorlock.targets import logged_in
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 Found: TypeAlias = Iterable[tuple[str, str]]
@@ -35,13 +35,15 @@ def matcher(session: Callable[[], KernelSession | None], shell: InteractiveShell
     def complete_motor_line(context: CompletionContext) -> SimpleMatcherResult:
         if of_handle := _of_handle(shell, context.text_until_cursor):
             return of_handle
-        line, head = context.text_until_cursor, context.full_text.partition("\n")[0]
+        line = context.text_until_cursor
+        head = context.full_text.partition("\n")[0]
         in_cell = context.cursor_line > 0 and head.startswith("%%motor")
         typed = _MAGIC.fullmatch(f"{head} " if in_cell else line)
         begun = line.rpartition(" ")[2]
         found: Found = ()
         if typed and (name := _NAME.search(line)):
-            begun, found = name[1], _variables(shell)
+            begun = name[1]
+            found = _variables(shell)
         elif typed and in_cell:
             found = _line(split("motor", typed[3].split())[0], line, session())
         elif typed:
@@ -56,7 +58,9 @@ def matcher(session: Callable[[], KernelSession | None], shell: InteractiveShell
 def _of_handle(shell: InteractiveShell, line: str) -> SimpleMatcherResult | None:
     """Return what may follow `stage.` where that is a handle: what the motor can do first, then the handle's own."""
     typed = _HANDLE.fullmatch(line)
-    handle = shell.user_ns.get(typed[1]) if typed else None
+    handle = None
+    if typed:
+        handle = shell.user_ns.get(typed[1])
     if typed is None or not isinstance(handle, Handle):
         return None
     commands = handle.command_names
@@ -85,12 +89,19 @@ def _line(named: Sequence[str], line: str, session: KernelSession | None, *, nam
     if session is None:
         return
     *before, begun = f"{line}|".split()
-    known = sorted(session.statuses) if names else []
+    if names:
+        known = sorted(session.statuses)
+    else:
+        known = []
     if before[:1] and before[0] in known:
-        named, before = before[:1], before[1:]
+        named = before[:1]
+        before = before[1:]
         known = []
     here = named or logged_in(session)
-    commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}
+    if len(here) == 1:
+        commands = session.known_commands.get(here[0], {})
+    else:
+        commands = {}
     if not before:
         yield from ((name, "equipment") for name in known)
         yield from ((name, "command") for name in sorted(commands))

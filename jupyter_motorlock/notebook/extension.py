@@ -13,7 +13,7 @@ from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import Interrupted
 from jupyter_motorlock.interrupt import stop_after_cell
 from jupyter_motorlock.notebook.completion import matcher
-from jupyter_motorlock.notebook.kernel_magics import say
+from jupyter_motorlock.notebook.kernel_magics import print_sentence
 from jupyter_motorlock.notebook.magics import MotorMagics
 
 KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
@@ -54,21 +54,21 @@ class Extension:
     def _before_cell(self, info: ExecutionInfo) -> None:
         session = self._magics.current
         if session is not None and _in_main_thread():
-            session.busy(True)
+            session.set_busy(True)
             if "%motor_status" not in (info.raw_cell or ""):  # which says it itself, else it is told below
-                say(*session.take_notices())
+                print_sentence(*session.take_notices())
 
     def _after_cell(self, result: ExecutionResult) -> None:
         """Say that the kernel is idle; what moves here is stopped when the user's own code was interrupted."""
         session = self._magics.current
         if session is None or not _in_main_thread():
             return
-        session.busy(False)
+        session.set_busy(False)
         said = []
         if _is_interrupt(result.error_in_exec) and (stopped := stop_after_cell(session)):
             said = [f"You interrupted the cell; {stopped}."]
         said += session.take_notices()
-        say(*([""] if said and not result.success else []), *said)  # an error need not end its line
+        print_sentence(*([""] if said and not result.success else []), *said)  # an error need not end its line
 
 
 def load(shell: InteractiveShell) -> None:
@@ -80,7 +80,9 @@ def load(shell: InteractiveShell) -> None:
 def session_of(shell: InteractiveShell) -> KernelSession | None:
     """Return the session of the shell's kernel; None where the extension is not loaded."""
     extension: Extension | None = getattr(shell, KEPT_AS, None)
-    return extension.session if extension is not None else None
+    if extension is not None:
+        return extension.session
+    return None
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -12,10 +12,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, needs_local_scope, no_var_expand, output_can_be_silenced
 from traitlets import Unicode
 
+from jupyter_motorlock.command_lines import fill_names, split_line, without_semicolon
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.lines import fill, tokens, unsilenced
-from jupyter_motorlock.notebook.restart import Memory
+from jupyter_motorlock.notebook.restart import RestartNote
 from jupyter_motorlock.options import read, unquoted
 from jupyter_motorlock.stop_line import split_stop
 
@@ -36,13 +36,13 @@ class KernelMagics(Magics):
         self._shell = shell
         self.current: KernelSession | None = None
         self._made_for = ("", "", "", "")
-        self._memory = Memory(shell)
+        self._memory = RestartNote(shell)
 
     @property
     def session(self) -> KernelSession:
         """This kernel's session; the first time after a restart says what became of the kernel's locks."""
         session = self.connected()
-        say(*self._memory.tell(session))
+        print_sentence(*self._memory.report(session))
         return session
 
     def connected(self) -> KernelSession:
@@ -72,7 +72,8 @@ class KernelMagics(Magics):
     def close(self) -> None:
         """Take the panels off the page and end the session."""
         if self.current is not None:
-            session, self.current = self.current, None
+            session = self.current
+            self.current = None
             session.close()
 
     def names_of(self, local_ns: Names | None) -> Names:
@@ -80,7 +81,7 @@ class KernelMagics(Magics):
         return ChainMap(dict(local_ns or {}), self._shell.user_ns)
 
 
-def of_words(method: Callable[..., object]) -> Callable[..., object]:
+def from_words(method: Callable[..., object]) -> Callable[..., object]:
     """Make a line magic of a method that takes the words of the line and, by name, the options that it has.
 
     The user's values are filled in.
@@ -91,7 +92,7 @@ def of_words(method: Callable[..., object]) -> Callable[..., object]:
         line, stop = split_stop(line)
         if stop is not None:
             self._shell.run_line_magic("motor_stop", stop)
-        filled = partial(fill, names=self.names_of(local_ns))
+        filled = partial(fill_names, names=self.names_of(local_ns))
         typed = words_of(line)
         words, given = read(method.__name__, typed, filled)
         if several := unquoted(method.__name__, typed):
@@ -104,10 +105,10 @@ def of_words(method: Callable[..., object]) -> Callable[..., object]:
 
 def words_of(line: str) -> list[str]:
     """Return the words of a line, without the `;` that silences its value."""
-    return tokens(unsilenced(line)[0])
+    return split_line(without_semicolon(line)[0])
 
 
-def say(*sentences: str) -> None:
+def print_sentence(*sentences: str) -> None:
     """Print each on a line."""
     sys.stdout.writelines(f"{sentence}\n" for sentence in sentences)
 

@@ -19,18 +19,26 @@ from IPython.core.magic import (
     output_can_be_silenced,
 )
 
-from jupyter_motorlock import meant, view
+from jupyter_motorlock import status_text, targets
+from jupyter_motorlock.command_lines import (
+    CellMistake,
+    Line,
+    fill_names,
+    read_cell,
+    read_line,
+    split_line,
+    without_semicolon,
+)
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.handle import Handle, Handles
-from jupyter_motorlock.lines import Line, Mistake, fill, read_cell, read_line, tokens, unsilenced
 from jupyter_motorlock.login import login
 from jupyter_motorlock.notebook.cells import Cell
-from jupyter_motorlock.notebook.kernel_magics import now, of_words, say
+from jupyter_motorlock.notebook.kernel_magics import from_words, now, print_sentence
 from jupyter_motorlock.notebook.panel import panel_of
 from jupyter_motorlock.notebook.progress import shown
 from jupyter_motorlock.notebook.sharing_magics import SharingMagics
 from jupyter_motorlock.options import read
-from jupyter_motorlock.rows import Rows
+from jupyter_motorlock.rows import RowList
 from jupyter_motorlock.stop_line import read_stop_line, stop_everything, stop_typed
 
 Names = Mapping[str, object]
@@ -40,7 +48,7 @@ Names = Mapping[str, object]
 class MotorMagics(SharingMagics):
     """`%motor_login`, `%motor`, `%motor_stop` and all the others, for one kernel."""
 
-    @of_words
+    @from_words
     def motor_login(self, names: list[str], user: str | None, no_panel: bool, **given: Any) -> Handle | Handles:
         """Take control of a motor and return its handle: `stage = %motor_login stage_x`.
 
@@ -63,16 +71,21 @@ class MotorMagics(SharingMagics):
         """
         self.user = user or self.user
         session = self.session
-        names = list(dict.fromkeys(names)) or [meant.only_motor(session)]
-        names = meant.resolve_all(session, names)
-        handles = login(session, names, on_answer=None if no_panel else partial(self._show, *names), **given)
-        session.busy(True)  # the session may be younger than the cell
+        names = list(dict.fromkeys(names)) or [targets.only_motor(session)]
+        names = targets.resolve_names(session, names)
+        on_answer = None
+        if not no_panel:
+            on_answer = partial(self._show, *names)
+        handles = login(session, names, on_answer=on_answer, **given)
+        session.set_busy(True)  # the session may be younger than the cell
         named = " and ".join(names)
         if given["watch"]:
-            say(f"You are watching {named}.")
+            print_sentence(f"You are watching {named}.")
         else:
-            say(f"{named} {'is' if len(names) == 1 else 'are'} yours.")
-        return handles[0] if len(names) == 1 else handles
+            print_sentence(f"{named} {'is' if len(names) == 1 else 'are'} yours.")
+        if len(names) == 1:
+            return handles[0]
+        return handles
 
     @no_var_expand
     @needs_local_scope
@@ -100,48 +113,56 @@ class MotorMagics(SharingMagics):
                         move = %motor move_to 80 --no-wait
         --dry-run       check rights, limits and spelling of all lines, and send none
         """
-        session, names = self.session, self.names_of(local_ns)
-        line, silent = unsilenced(line)
-        words, given = read("motor", tokens(line), partial(fill, names=names))
+        session = self.session
+        names = self.names_of(local_ns)
+        line, silent = without_semicolon(line)
+        words, given = read("motor", split_line(line), partial(fill_names, names=names))
         if given["no_wait"] and given["timeout_s"] is not None:
             raise UsageProblem("What --no-wait does not wait for, --timeout cannot end; leave one of the two out.")
         if cell is None:
-            words[:1] = [fill(word, names) for word in words[:1]]
-            name, rest = meant.addressed(session, words)
-            lines: list[Line | Mistake] = [read_line(rest, name, meant.commands(session, name), names)]
+            words[:1] = [fill_names(word, names) for word in words[:1]]
+            name, rest = targets.split_target_and_command(session, words)
+            lines: list[Line | CellMistake] = [read_line(rest, name, targets.commands_of(session, name), names)]
         else:
-            body, ends_silent = unsilenced(cell)
+            body, ends_silent = without_semicolon(cell)
             silent |= ends_silent
-            name = meant.one(session, [fill(word, names) for word in words])
-            lines = read_cell(body, name, meant.commands(session, name), names)
+            name = targets.resolve_one(session, [fill_names(word, names) for word in words])
+            lines = read_cell(body, name, targets.commands_of(session, name), names)
         called = Cell(session, name, lines, no_wait=given["no_wait"])
         if given["dry_run"]:
-            say(called.dry_run())
+            print_sentence(called.dry_run())
             return None
         called.prepare()
         quiet = silent or cell is None
         live = not quiet and bool(lines) and getattr(self._shell, "kernel", None) is not None
         try:
             with shown(session, called) if live else nullcontext():
-                value = called.run(timeout_s=given["timeout_s"], say=_say_nothing if quiet else say)
+                if quiet:
+                    say = _say_nothing
+                else:
+                    say = print_sentence
+                value = called.run(timeout_s=given["timeout_s"], say=say)
         finally:
             if given["out"] and (cell is not None or called.results):
-                self._shell.user_ns[given["out"]] = called.results if cell is not None else called.results[0]
+                if cell is not None:
+                    self._shell.user_ns[given["out"]] = called.results
+                else:
+                    self._shell.user_ns[given["out"]] = called.results[0]
         return None if silent else value
 
-    @of_words
-    def motor_status(self, words: list[str]) -> Rows | None:
+    @from_words
+    def motor_status(self, words: list[str]) -> RowList | None:
         """Show who has a motor, who waits and what it reads: `%motor_status [NAME ...]`; without a name, of all.
 
         `rows = %motor_status` shows nothing and keeps a row for each motor: `pandas.DataFrame(rows)`.
         """
-        rows = self.session.rows(*meant.resolve_all(self.session, words))
+        rows = self.session.rows(*targets.resolve_names(self.session, words))
         if words:  # then all is said that is known
             self.session.forget_notices(repr(rows))
         return _shown(rows)
 
-    @of_words
-    def motor_events(self, words: list[str], last: int, ids: bool) -> Rows | None:
+    @from_words
+    def motor_events(self, words: list[str], last: int, ids: bool) -> RowList | None:
         """Show the newest events of a motor: `%motor_events [NAME] [--last N] [--ids]`.
 
         `rows = %motor_events` shows nothing and keeps a row for each event: `pandas.DataFrame(rows)`.
@@ -149,9 +170,9 @@ class MotorMagics(SharingMagics):
         --last N  how many, up to 1000; 20 is usual: %motor_events stage_x --last 100
         --ids     keep in rows the ids of sessions, locks and commands, too: rows = %motor_events stage_x --ids
         """
-        return _shown(self.session.events(meant.one(self.session, words), last, ids=ids))
+        return _shown(self.session.events(targets.resolve_one(self.session, words), last, ids=ids))
 
-    @of_words
+    @from_words
     def motor_history(self, names: list[str], since: str | None, last: int | None, plot: bool) -> object:
         """Return what happened to motors as a DataFrame: `history = %motor_history stage_x`.
 
@@ -187,42 +208,43 @@ class MotorMagics(SharingMagics):
         --all  stop all there is, whoever holds it: %motor_stop --all
         """
         session = self.connected()  # what became of an earlier kernel has to wait
-        words, everything = read_stop_line(line, partial(fill, names=self.names_of(local_ns)))
+        words, everything = read_stop_line(line, partial(fill_names, names=self.names_of(local_ns)))
         if everything:
-            say(f"{stop_everything(session)}.")
+            print_sentence(f"{stop_everything(session)}.")
             return
         names = words or sorted(session.held())
         if not names:
-            offered = meant.listed(session.equipment_list())
+            offered = targets.equipment_list_text(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")
-        say(f"{stop_typed(session, names, how_all='%motor_stop --all')}.")
+        print_sentence(f"{stop_typed(session, names, how_all='%motor_stop --all')}.")
 
-    @of_words
+    @from_words
     def motor_resume(self, words: list[str]) -> None:
         """Allow commands again after somebody else stopped your motor: `%motor_resume [NAME]`."""
-        name = meant.one(self.session, words)
+        name = targets.resolve_one(self.session, words)
         self.session.resume(name)
-        say(f"{name} takes commands again.")
+        print_sentence(f"{name} takes commands again.")
 
-    @of_words
+    @from_words
     def motor_clear_fault(self, words: list[str]) -> None:
         """Say that a motor at fault stands and may be driven again: `%motor_clear_fault NAME REASON`.
 
         REASON is what you found and did; everybody is shown it, with your name.
         """
-        name, reason = words[0] if words else "", " ".join(words[1:])
+        name = words[0] if words else ""
+        reason = " ".join(words[1:])
         if not reason:
             raise UsageProblem("Say of what, and what you found and did: %motor_clear_fault NAME REASON")
         session = self.session
-        name = meant.resolve(session, name)
+        name = targets.resolve_name(session, name)
         session.clear_fault(name, reason)
-        headline = view.headline(session.status(name), session.session_id, now=now())
-        say(f"The fault of {name} is cleared. {headline}")
+        headline = status_text.headline(session.status(name), session.session_id, now=now())
+        print_sentence(f"The fault of {name} is cleared. {headline}")
 
-    @of_words
+    @from_words
     def motor_panel(self, words: list[str]) -> None:
         """Show the live panel of a motor, of several as rows, or of all: `%motor_panel [NAME ...]`."""
-        self._show(*meant.resolve_all(self.session, words))
+        self._show(*targets.resolve_names(self.session, words))
 
     def _show(self, *names: str) -> None:
         display(panel_of(self.session, *names).widget)  # type: ignore[no-untyped-call]  # IPython has no types there
@@ -232,11 +254,11 @@ class MotorMagics(SharingMagics):
 MotorMagics.magics = {kind: SharingMagics.magics[kind] | MotorMagics.magics[kind] for kind in ("line", "cell")}
 
 
-def _shown(rows: Rows) -> Rows | None:
+def _shown(rows: RowList) -> RowList | None:
     """Print the rows, or return them where the typed line keeps them, as `rows = %motor_status` does."""
     if _is_kept():
         return rows
-    say(repr(rows))
+    print_sentence(repr(rows))
     return None
 
 

@@ -16,13 +16,13 @@ from datetime import datetime
 
 from IPython import get_ipython
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
 from jupyter_motorlock.interrupt import stop_by_click
-from jupyter_motorlock.notebook import deeds, panel_html, panel_widgets
-from jupyter_motorlock.notebook.panel_html import Shown
-from jupyter_motorlock.rows import acts, sentence
+from jupyter_motorlock.notebook import panel_actions, panel_html, panel_widgets
+from jupyter_motorlock.notebook.panel_html import PanelContent
+from jupyter_motorlock.rows import event_sentence, is_active_event
 
 WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
 WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second
@@ -36,7 +36,10 @@ def panel_of(session: KernelSession, *names: str) -> Panel | PanelOfMany:
     """Return the session's panel of one equipment, or of several, without a name of all there is; made once."""
     wanted = tuple(dict.fromkeys(names)) or tuple(str(item["id"]) for item in session.equipment_list())
     if wanted not in session.panels:
-        session.panels[wanted] = Panel(session, *wanted) if len(wanted) == 1 else PanelOfMany(session, *wanted)
+        if len(wanted) == 1:
+            session.panels[wanted] = Panel(session, *wanted)
+        else:
+            session.panels[wanted] = PanelOfMany(session, *wanted)
     return session.panels[wanted]
 
 
@@ -68,19 +71,19 @@ class Panel:
         equipment_id: str,
         *,
         pace: Pace | None = None,
-        status: view.Fields | None = None,
+        status: status_text.Fields | None = None,
     ) -> None:
         self.equipment_id = equipment_id
         self._session = session
         self._lock = threading.RLock()
         self._status = status or session.status(equipment_id)
-        self._happened: dict[int, view.Fields] = {}  # by their numbers: what is fetched may be heard, too
+        self._happened: dict[int, status_text.Fields] = {}  # by their numbers: what is fetched may be heard, too
         self._received = time.monotonic()
         self._alive = True
         self._said = ""
         self._mark = uuid.uuid4().hex
         self._answers = 0
-        self._seen: Shown | None = None
+        self._seen: PanelContent | None = None
         self._pace = pace or Pace()
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
@@ -92,12 +95,12 @@ class Panel:
         self._unwatch: Callable[[], None] = lambda: None
         if self.face:
             self._show()
-            self._look_at_the_end()
-            self._unwatch = session.watch(self._heard)
+            self._check_at_end()
+            self._unwatch = session.subscribe(self._on_change)
 
     def __repr__(self) -> str:
         """Return the panel as text."""
-        return view.plain(self._status, self._session.session_id, now=_now())
+        return status_text.plain_text(self._status, self._session.session_id, now=_now())
 
     def close(self) -> None:
         """Stop listening and take the panel off the page."""
@@ -105,7 +108,8 @@ class Panel:
         with self._lock:
             for timer in filter(None, (self._later, self._looking)):
                 timer.cancel()
-            face, self.face = self.face, None
+            face = self.face
+            self.face = None
         if face:
             panel_widgets.close(face.box)
 
@@ -120,21 +124,23 @@ class Panel:
         self.rewrite()
         return {**widget, "text/plain": repr(self)}
 
-    def click(self, deed: deeds.Deed | None) -> None:
+    def click(self, deed: panel_actions.PanelAction | None) -> None:
         """Do what a button says (None: the first one), in whatever thread the front end's click arrives."""
         with self._lock:
             if self._seen is None or self.face is None:
                 return
-            face, wanted, status = self.face, deed or self._seen.likeliest[0], self._status
+            face = self.face
+            wanted = deed or self._seen.likeliest[0]
+            status = self._status
             fits = wanted in {self._seen.likeliest[0], *dict(self._seen.others)}
             settled = time.monotonic() - self._settled > SETTLED_S
         if not (fits and settled):
-            self._say("The button had just changed: click again if you mean it.")
+            self._show_sentence("The button had just changed: click again if you mean it.")
             return
         try:
-            self._say(deeds.do(wanted, self._session, status, face.typed()))
+            self._show_sentence(panel_actions.run_action(wanted, self._session, status, face.typed()))
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
-            self._say(str(error) or type(error).__name__)
+            self._show_sentence(str(error) or type(error).__name__)
         else:
             face.empty()
 
@@ -152,50 +158,58 @@ class Panel:
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             said = f"{said} {error}"
         in_main = threading.current_thread() is threading.main_thread()
-        self._say(f"{said} {BETWEEN_CELLS}" if in_main else said)
+        self._show_sentence(f"{said} {BETWEEN_CELLS}" if in_main else said)
 
-    def _say(self, text: str) -> None:
+    def _show_sentence(self, text: str) -> None:
         with self._lock:
             self._said = text
             self._answers += 1
             self._show()
 
-    def _heard(self, equipment_id: str | None, status: view.Fields | None, event: view.Fields | None) -> None:
+    def _on_change(
+        self, equipment_id: str | None, status: status_text.Fields | None, event: status_text.Fields | None
+    ) -> None:
         with self._lock:
             if equipment_id is None:  # the feed was lost or is back
                 self._alive = self._session.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
-                self._status, self._received = status, time.monotonic()
-                self._look_at_the_end()
+                self._status = status
+                self._received = time.monotonic()
+                self._check_at_end()
                 if event:
                     self._remember(event)
                     if event["event"] == "moved_outside":
-                        self._said = f"{_now():%H:%M:%S} {sentence(event)}."
+                        self._said = f"{_now():%H:%M:%S} {event_sentence(event)}."
             else:
                 return
             self._show()
 
-    def _remember(self, *events: view.Fields) -> None:
+    def _remember(self, *events: status_text.Fields) -> None:
         known = self._happened | {event["seq"]: event for event in events if panel_html.is_news(event)}
-        told = acts(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
+        told = is_active_event(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
         self._happened = {event["seq"]: event for event in told}
 
     def _show(self, *, due: bool = False) -> None:
         with self._lock:
             if self.face is None:
                 return
-            me, now, before = self._session.session_id, _now(), self._seen
-            if before and view.headline(self._status, me, now=now) != before.headline:
+            me = self._session.session_id
+            now = _now()
+            before = self._seen
+            if before and status_text.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
             happened = tuple(self._happened.values())
-            seen = panel_html.shown(
+            seen = panel_html.panel_content(
                 self._status, me, alive=self._alive, said=self._said, mark=self._mark, answers=self._answers,
                 happened=happened, now=now,
             )  # fmt: skip
             if seen == before:
                 return
             if before and not due and _same_but_for_motion(seen, before):
-                wait = 0.0 if self._later else self._pace.wait_s(self._written)
+                if self._later:
+                    wait = 0.0
+                else:
+                    wait = self._pace.wait_s(self._written)
                 if wait > 0:
                     self._later = _started(wait, self._show_late)
                 if self._later:
@@ -207,41 +221,47 @@ class Panel:
             self._later = None
             self._show(due=True)
 
-    def _look_at_the_end(self) -> None:
+    def _check_at_end(self) -> None:
         """Ask once when the countdown has run out: an offer to others begins without an event."""
-        left = view.left_s(self._status, elapsed_s=time.monotonic() - self._received)
+        left = status_text.seconds_left(self._status, elapsed_s=time.monotonic() - self._received)
         if left and self.face:
-            self._looking = self._looking or _started(left + JUST_AFTER_S, self._look)
+            self._looking = self._looking or _started(left + JUST_AFTER_S, self._check_settled)
 
-    def _look(self) -> None:
+    def _check_settled(self) -> None:
         with self._lock:
             self._looking = None
-            self._look_at_the_end()  # it may have been put off
+            self._check_at_end()  # it may have been put off
         if self._looking is None:
             with suppress(MotorlockError):  # the feed says what is lost
-                self._heard(self.equipment_id, self._session.status(self.equipment_id), None)
+                self._on_change(self.equipment_id, self._session.status(self.equipment_id), None)
 
-    def _write(self, seen: Shown) -> None:
+    def _write(self, seen: PanelContent) -> None:
         if self.face is None:
             return
-        now, before = time.monotonic(), self._seen
-        self.face.show(seen, view.left_s(self._status, elapsed_s=now - self._received))
+        now = time.monotonic()
+        before = self._seen
+        self.face.show(seen, status_text.seconds_left(self._status, elapsed_s=now - self._received))
         if before and _means_another(seen, before):
             self._settled = now
-        self._seen, self._written = seen, now
+        self._seen = seen
+        self._written = now
 
 
 class PanelOfMany:
     """Several panels as rows of one; `widget` is what to display, in a front end without widgets its text."""
 
     def __init__(self, session: KernelSession, *names: str) -> None:
-        pace, statuses = Pace(), [session.status(name) for name in names]  # all of them are there, or none is shown
+        pace = Pace()
+        statuses = [session.status(name) for name in names]  # all of them are there, or none is shown
         self._rows = [Panel(session, n, pace=pace, status=x) for n, x in zip(names, statuses, strict=True)]
         faces = [row.face for row in self._rows if row.face]
-        self._box = panel_widgets.many(faces) if faces else None
+        if faces:
+            self._box = panel_widgets.table_of_faces(faces)
+        else:
+            self._box = None
         self.widget: object = self._box or self
         if self._box:
-            panel_widgets.displayed(self._box, self.bundle)
+            panel_widgets.display_widget(self._box, self.bundle)
 
     def __repr__(self) -> str:
         """Return the panel as text, a line for each equipment."""
@@ -268,7 +288,7 @@ def _face(panel: Panel, *, row: bool) -> panel_widgets.RowFace | None:
     if row:
         return panel_widgets.RowFace(panel)
     face = panel_widgets.WholeFace(panel)
-    panel_widgets.displayed(face.box, panel.bundle)
+    panel_widgets.display_widget(face.box, panel.bundle)
     return face
 
 
@@ -284,12 +304,12 @@ def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
     return timer
 
 
-def _same_but_for_motion(seen: Shown, before: Shown) -> bool:
+def _same_but_for_motion(seen: PanelContent, before: PanelContent) -> bool:
     still = replace(seen, reading=before.reading, doing=before.doing, fraction=before.fraction, ends=before.ends)
     return replace(still, ends_at=before.ends_at) == before
 
 
-def _means_another(seen: Shown, before: Shown) -> bool:
+def _means_another(seen: PanelContent, before: PanelContent) -> bool:
     """Whether a button now does something else, or the same to somebody else."""
     known = dict(before.others)
     return seen.likeliest != before.likeliest or any(known.get(deed, words) != words for deed, words in seen.others)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from jupyter_motorlock import view
-from jupyter_motorlock.notebook import deeds
-from jupyter_motorlock.rows import sentence
-from jupyter_motorlock.view import Fields
+from jupyter_motorlock import status_text
+from jupyter_motorlock.notebook import panel_actions
+from jupyter_motorlock.rows import event_sentence
+from jupyter_motorlock.status_text import Fields
 
 COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
 LATE_S = 3  # how long after its end a countdown waits for news before it says so
@@ -25,7 +25,9 @@ NOT_DELIVERED = "STOP was not delivered to {name}: use the hardware stop."
 MOST_WAITING = 5  # lines, so that the height does not change
 MOST_EVENTS = 5
 
-_BADGES: Mapping[view.Standing, tuple[str, str]] = {  # how this session stands: what the badge says, and its colour
+_BADGES: Mapping[
+    status_text.Standing, tuple[str, str]
+] = {  # how this session stands: what the badge says, and its colour
     "free": ("free", "free"),
     "mine": ("yours", "mine"),
     "turn": ("your turn", "wait"),
@@ -38,7 +40,7 @@ _BADGES: Mapping[view.Standing, tuple[str, str]] = {  # how this session stands:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PanelContent:
     """All that a panel shows but the ticking digits: where two are equal, nothing need be sent."""
 
     title: str
@@ -55,8 +57,8 @@ class Shown:
     wrong: bool  # what the notice says is more than an ask or its answer
     asked: bool  # somebody waits for an answer of ours
     turn: str  # which grant has to be claimed, a word for the browser to remember
-    likeliest: tuple[deeds.Deed, str]
-    others: tuple[tuple[deeds.Deed, str], ...]
+    likeliest: tuple[panel_actions.PanelAction, str]
+    others: tuple[tuple[panel_actions.PanelAction, str], ...]
     waiting: tuple[str, ...]
     watching: tuple[str, ...]
     happened: tuple[str, ...]
@@ -66,7 +68,7 @@ class Shown:
     answer: str  # to the newest of them
 
 
-def shown(
+def panel_content(
     status: Fields,
     me: str | None,
     *,
@@ -76,33 +78,47 @@ def shown(
     answers: int = 0,
     happened: Sequence[Fields] = (),
     now: datetime | None = None,
-) -> Shown:
+) -> PanelContent:
     """Return what the panel of `me` shows; `said` answers the last click, `happened` are events, `now` has the zone."""
-    stand, title, label = view.stand(status, me), status.get("equipment_id") or "equipment", status.get("label") or ""
-    badge, tone = _BADGES[stand] if alive else ("no connection", "bad")
-    asks, wrong = view.asks(status, me, now=now), view.trouble(status, me, now=now)
-    told = [said, wrong, *asks] if alive else [said, LOST]
-    return Shown(
+    stand = status_text.state_text(status, me)
+    title = status.get("equipment_id") or "equipment"
+    label = status.get("label") or ""
+    if alive:
+        badge, tone = _BADGES[stand]
+    else:
+        badge, tone = ("no connection", "bad")
+    asks = status_text.ask_text(status, me, now=now)
+    wrong = status_text.trouble_text(status, me, now=now)
+    if alive:
+        told = [said, wrong, *asks]
+    else:
+        told = [said, LOST]
+    turn = ""
+    if stand == "turn":
+        turn = f"{status.get('fence')} {status.get('lock_id')}"
+    return PanelContent(
         title=title,
         label="" if label == title else label,
         badge=badge,
         tone=tone,
-        headline=view.headline(status, me, now=now),
-        reading=view.reading(status),
-        doing=view.doing(status, me, now),
+        headline=status_text.headline(status, me, now=now),
+        reading=status_text.reading_text(status),
+        doing=status_text.activity_text(status, me, now),
         fraction=(status.get("readback") or {}).get("fraction"),
-        ends=view.ends(status, me, now),
+        ends=status_text.ending_text(status, me, now),
         ends_at=((status.get("ending") or {}).get("at") or "")[:19],  # what the digits cannot show is no change
         notice=" ".join(text for text in told if text),
         wrong=bool(said or wrong) or not alive,
-        asked=view.holds(status, me) and bool(asks),
-        turn=f"{status.get('fence')} {status.get('lock_id')}" if stand == "turn" else "",
-        likeliest=_with_words(deeds.likeliest(status, me), status, me),
-        others=tuple(_with_words(deed, status, me) for deed in deeds.others(status, me)),
-        waiting=tuple(view.waiting(status, me, now=now)),
-        watching=tuple(view.watching(status, me)),
-        happened=tuple(f"{view.clock(event['timestamp'], now)}  {sentence(event)}" for event in happened),
-        floats=view.holds(status, me) or _is_moving(status),
+        asked=status_text.holds_lock(status, me) and bool(asks),
+        turn=turn,
+        likeliest=_with_words(panel_actions.main_action(status, me), status, me),
+        others=tuple(_with_words(deed, status, me) for deed in panel_actions.other_actions(status, me)),
+        waiting=tuple(status_text.queue_text(status, me, now=now)),
+        watching=tuple(status_text.observers_text(status, me)),
+        happened=tuple(
+            f"{status_text.clock_text(event['timestamp'], now)}  {event_sentence(event)}" for event in happened
+        ),
+        floats=status_text.holds_lock(status, me) or _is_moving(status),
         mark=mark,
         answers=answers,
         answer=said if answers else "",
@@ -114,44 +130,56 @@ def is_news(event: Fields) -> bool:
     return event["event"] != "command_started" and event.get("outcome") != "done"
 
 
-def whole(seen: Shown, left_s: float | None) -> str:
+def panel_html(seen: PanelContent, left_s: float | None) -> str:
     """Return the panel of one; the browser counts down from `left_s` seconds, then says that the time is up."""
-    headline, doing, notice, ends = escape(seen.headline), escape(seen.doing), escape(seen.notice), escape(seen.ends)
+    headline = escape(seen.headline)
+    doing = escape(seen.doing)
+    notice = escape(seen.notice)
+    ends = escape(seen.ends)
     digits, late = _countdown(left_s)
     return (
         f'<div class="ml-panel ml-{seen.tone}{" ml-asked" if seen.asked else ""}">'
         f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
         f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
         f'<div class="ml-words"><div class="ml-head" title="{headline}">{headline}</div>'
-        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div></div>{_gone(seen)}'
+        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div></div>'
+        f"{_kernel_gone_html(seen)}"
         f'<div class="ml-line ml-read"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
         f'<span class="ml-dim" title="{doing}">{doing}</span></div>{_bar(seen)}'
         f'<div class="ml-line ml-ends">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
-        f"{_news(seen)}</div>"
+        f"{_news_html(seen)}</div>"
     )
 
 
-def row(seen: Shown, left_s: float | None) -> str:
+def row_html(seen: PanelContent, left_s: float | None) -> str:
     """Return one of many: two lines, of which the second says what is wrong, where something is."""
     digits, late = _countdown(left_s)
-    doing, told = escape(seen.doing), escape(seen.notice or seen.headline)
-    kind = "ml-wrong" if seen.wrong else "" if seen.notice else "ml-dim"
+    doing = escape(seen.doing)
+    told = escape(seen.notice or seen.headline)
+    if seen.wrong:
+        kind = "ml-wrong"
+    elif seen.notice:
+        kind = ""
+    else:
+        kind = "ml-dim"
     return (
         f'<div class="ml-panel ml-{seen.tone}">'
         f'<div class="ml-line"><b title="{escape(seen.label)}">{escape(seen.title)}</b>'
         f'<span class="ml-badge">{escape(seen.badge)}</span><span class="ml-pos">{escape(seen.reading)}</span>'
         f'<span class="ml-dim" title="{doing}">{doing}</span>{digits}{late}</div>{_bar(seen)}'
         f'<div class="ml-said {kind}" title="{told}">{told}</div>'
-        f"{_gone(seen)}{_news(seen)}</div>"
+        f"{_kernel_gone_html(seen)}{_news_html(seen)}</div>"
     )
 
 
-def more(seen: Shown) -> str:
+def details_html(seen: PanelContent) -> str:
     """Return what is read behind More: the queue, the newest events, and who watches."""
     waiting = [f"{place}. {line}" for place, line in enumerate(seen.waiting, start=1)] or ["Nobody waits."]
     if len(waiting) > MOST_WAITING:
         waiting[MOST_WAITING - 1 :] = [f"and {len(waiting) - MOST_WAITING + 1} more"]
-    watching = f"Watching: {', '.join(seen.watching)}" if seen.watching else "Nobody watches."
+    watching = "Nobody watches."
+    if seen.watching:
+        watching = f"Watching: {', '.join(seen.watching)}"
     return (
         f'<div class="ml-rest"><div><b>Queue</b>{_list(waiting)}</div>'
         f"<div><b>Recent events</b>{_list(seen.happened[-MOST_EVENTS:])}</div>"
@@ -159,15 +187,17 @@ def more(seen: Shown) -> str:
     )
 
 
-def style(css: str, script: str) -> str:
+def style_html(css: str, script: str) -> str:
     """Return what a page has once for each panel: its style, and the script that it starts with."""
     return f'<style onload="{escape(script)}">{css}</style>'
 
 
-def foot(*, toggle: bool) -> str:
+def footer_html(*, toggle: bool) -> str:
     """Return what never changes and so stays open, or heard: the way to More, and what is read aloud."""
     summons = '<span class="ml-summons">: somebody asks you</span>'
-    details = f'<details class="ml-more"><summary>More{summons}</summary></details>{_DOCK}' if toggle else ""
+    details = ""
+    if toggle:
+        details = f'<details class="ml-more"><summary>More{summons}</summary></details>{_DOCK}'
     return f'{details}<div class="ml-aloud" role="status"></div>'
 
 
@@ -182,8 +212,10 @@ def _is_moving(status: Fields) -> bool:
     return bool(status.get("running")) or (status.get("readback") or {}).get("moving") is True
 
 
-def _with_words(deed: deeds.Deed, status: Fields, me: str | None) -> tuple[deeds.Deed, str]:
-    return deed, deeds.what(deed, status, me)
+def _with_words(
+    deed: panel_actions.PanelAction, status: Fields, me: str | None
+) -> tuple[panel_actions.PanelAction, str]:
+    return deed, panel_actions.describe_action(deed, status, me)
 
 
 def _countdown(left_s: float | None) -> tuple[str, str]:
@@ -191,12 +223,14 @@ def _countdown(left_s: float | None) -> tuple[str, str]:
     if left_s is None or not 0 < left_s < COUNT_S:  # what is due is not late
         return "", ""
     # One set of keyframes for all panels: a negative delay starts each count at its own number.
-    size = "ml-count" if left_s >= 3600 else "ml-count ml-short"
+    size = "ml-count ml-short"
+    if left_s >= 3600:
+        size = "ml-count"
     digits = f'<span class="{size}" style="animation-delay:{left_s - COUNT_S:.1f}s"></span>'
     return digits, f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
 
 
-def _bar(seen: Shown) -> str:
+def _bar(seen: PanelContent) -> str:
     if seen.fraction is None:
         return '<div class="ml-way"></div>'
     gone = 100 * seen.fraction
@@ -204,7 +238,7 @@ def _bar(seen: Shown) -> str:
     return f'<div class="ml-way" role="progressbar" {value}><i style="width:{gone:.1f}%"></i></div>'
 
 
-def _gone(seen: Shown) -> str:
+def _kernel_gone_html(seen: PanelContent) -> str:
     """Return what the style shows in place of all else once the kernel has ended or is not reached."""
     gone = escape(GONE.format(name=seen.title))
     return f'<div class="ml-gone">{gone}</div><div class="ml-apart">{escape(APART)}</div>'
@@ -215,7 +249,7 @@ def _list(lines: Iterable[str]) -> str:
     return f'<ul class="ml-list">{items}</ul>'
 
 
-def _news(seen: Shown) -> str:
+def _news_html(seen: PanelContent) -> str:
     """Return what wakes the browser's part whenever the panel has changed: what to read aloud, and whose turn it is."""
     data = {"name": seen.title, "said": seen.notice, "turn": seen.turn, "headline": seen.headline}
     data |= {"mark": seen.mark, "floats": "yes" if seen.floats else ""}

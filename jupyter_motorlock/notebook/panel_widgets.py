@@ -10,18 +10,18 @@ from typing import Protocol
 import ipywidgets
 
 from jupyter_motorlock.notebook import panel_html
-from jupyter_motorlock.notebook.deeds import OTHERS, Deed
-from jupyter_motorlock.notebook.panel_html import Shown
+from jupyter_motorlock.notebook.panel_actions import OTHERS, PanelAction
+from jupyter_motorlock.notebook.panel_html import PanelContent
 
 HINT = "3h overnight scan, or a reason"
 
 
-class Obeys(Protocol):
+class PanelControls(Protocol):
     """Whom the buttons of one panel tell of a click, in whatever thread it arrives."""
 
     equipment_id: str
 
-    def click(self, deed: Deed | None) -> None:
+    def click(self, deed: PanelAction | None) -> None:
         """Do a deed; None is the one that the first button names."""
 
     def stop(self) -> None:
@@ -31,7 +31,7 @@ class Obeys(Protocol):
 class RowFace:
     """One row of many: what is so, the likeliest deed and STOP."""
 
-    def __init__(self, panel: Obeys) -> None:
+    def __init__(self, panel: PanelControls) -> None:
         self._body = ipywidgets.HTML()
         self._first = _button("", "motorlock-deed", lambda: panel.click(None))
         stop = _button("STOP", "motorlock-stop", panel.stop, f"STOP {panel.equipment_id} now, whoever has it")
@@ -40,14 +40,16 @@ class RowFace:
     _kind: type[ipywidgets.Box] = ipywidgets.HBox
     _classes: tuple[str, ...] = ("motorlock-row",)
 
-    def _parts(self, _panel: Obeys, first: ipywidgets.Button, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
+    def _parts(
+        self, _panel: PanelControls, first: ipywidgets.Button, stop: ipywidgets.Button
+    ) -> list[ipywidgets.Widget]:
         return [self._body, first, stop]
 
-    def show(self, seen: Shown, left_s: float | None) -> None:
+    def show(self, seen: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
         deed, words = seen.likeliest
         self._label("" if deed == "Clear fault" else deed, words)  # a row has no place for the reason
-        self._body.value = panel_html.row(seen, left_s)
+        self._body.value = panel_html.row_html(seen, left_s)
 
     def typed(self) -> str:
         """Return what was typed for a deed."""
@@ -57,7 +59,11 @@ class RowFace:
         """Forget what was typed."""
 
     def _label(self, text: str, words: str) -> None:
-        self._first.description, self._first.tooltip = text, words if text else None
+        self._first.description = text
+        if text:
+            self._first.tooltip = words
+        else:
+            self._first.tooltip = None
 
 
 class WholeFace(RowFace):
@@ -66,26 +72,31 @@ class WholeFace(RowFace):
     _kind = ipywidgets.VBox
     _classes = ("motorlock",)
 
-    def _parts(self, panel: Obeys, first: ipywidgets.Button, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
+    def _parts(
+        self, panel: PanelControls, first: ipywidgets.Button, stop: ipywidgets.Button
+    ) -> list[ipywidgets.Widget]:
         self._more = ipywidgets.HTML()
         self._text = ipywidgets.Text(description="Time, note or reason:", placeholder=HINT, continuous_update=False)
         self._text.style.description_width = "initial"
         self._others = {deed: _button(deed, "motorlock-deed", partial(panel.click, deed)) for deed in OTHERS}
         can = _box(ipywidgets.HBox, list(self._others.values()), "motorlock-can")
         more = [self._more, self._text, can, ipywidgets.HTML(panel_html.NOTIFY)]
-        foot = ipywidgets.HTML(panel_html.foot(toggle=True))
+        foot = ipywidgets.HTML(panel_html.footer_html(toggle=True))
         buttons = _box(ipywidgets.HBox, [first, foot, stop], "motorlock-buttons")
         return [_style(), self._body, buttons, _box(ipywidgets.VBox, more, "motorlock-more")]
 
-    def show(self, seen: Shown, left_s: float | None) -> None:
+    def show(self, seen: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
         self._label(*seen.likeliest)
         fit = dict(seen.others)
         for deed, button in self._others.items():
             button.tooltip = fit.get(deed, button.tooltip)
-            button.layout.display = None if deed in fit else "none"
-        self._more.value = panel_html.more(seen)
-        self._body.value = panel_html.whole(seen, left_s)
+            if deed in fit:
+                button.layout.display = None
+            else:
+                button.layout.display = "none"
+        self._more.value = panel_html.details_html(seen)
+        self._body.value = panel_html.panel_html(seen, left_s)
 
     def typed(self) -> str:
         """Return what was typed for a deed."""
@@ -118,13 +129,13 @@ class BarFace:
         return found
 
 
-def many(rows: Iterable[RowFace]) -> ipywidgets.VBox:
+def table_of_faces(rows: Iterable[RowFace]) -> ipywidgets.VBox:
     """Return the box of the rows."""
-    foot = ipywidgets.HTML(panel_html.foot(toggle=False))
+    foot = ipywidgets.HTML(panel_html.footer_html(toggle=False))
     return _box(ipywidgets.VBox, [_style(), foot, *(face.box for face in rows)], "motorlock", "motorlock-many")
 
 
-def displayed(box: ipywidgets.Box, bundle: Callable[[dict[str, object]], dict[str, object]]) -> None:
+def display_widget(box: ipywidgets.Box, bundle: Callable[[dict[str, object]], dict[str, object]]) -> None:
     """Let `bundle` have the last word on what a display of `box` sends, and let its buttons work while a cell runs."""
     answer_clicks_in_subshells(box)
     box._repr_mimebundle_ = lambda **_: bundle(type(box)._repr_mimebundle_(box))
@@ -165,7 +176,7 @@ def _style() -> ipywidgets.HTML:
     css, script = (
         files("jupyter_motorlock.notebook").joinpath(f"panel.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
-    style = ipywidgets.HTML(panel_html.style(css, script))
+    style = ipywidgets.HTML(panel_html.style_html(css, script))
     style.layout.display = "none"
     return style
 

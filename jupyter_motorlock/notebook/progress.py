@@ -15,14 +15,14 @@ from html import escape
 
 from IPython.core.display_functions import DisplayHandle
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
+from jupyter_motorlock.command_lines import Line
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.interrupt import clicks_heard, stop_by_click
-from jupyter_motorlock.lines import Line
+from jupyter_motorlock.interrupt import interrupts_limited, stop_by_click
 from jupyter_motorlock.notebook import panel_html, panel_widgets
-from jupyter_motorlock.notebook.cells import Cell, short
+from jupyter_motorlock.notebook.cells import Cell, shortened
 
 LEAST_S = 0.25  # before the first update, and between two
 _NOTHING = {"text/plain": ""}
@@ -37,11 +37,11 @@ _BAR = "width:16em;max-width:40%;accent-color:var(--jp-brand-color1);vertical-al
 def shown(session: KernelSession, cell: Cell) -> Iterator[None]:
     """Show the bar while the block runs the cell."""
     bar = Bar(session, cell)
-    unwatch = session.watch(bar.hear)
+    unwatch = session.subscribe(bar.on_progress)
     try:
         yield
     finally:
-        with clicks_heard(0):
+        with interrupts_limited(0):
             unwatch()
             bar.end()
 
@@ -59,10 +59,11 @@ class Bar:
         self._handle = DisplayHandle()  # type: ignore[no-untyped-call]  # IPython has no types there
         self._handle.display(_NOTHING, raw=True)  # type: ignore[no-untyped-call]
 
-    def hear(self, equipment_id: str | None, status: Json | None, _event: Json | None) -> None:
+    def on_progress(self, equipment_id: str | None, status: Json | None, _event: Json | None) -> None:
         """Show what the feed has told, unless something was shown just before."""
         with self._guard:
-            line, now = self._cell.running, time.monotonic()
+            line = self._cell.running
+            now = time.monotonic()
             is_due = not self._over and now - self._sent_at >= LEAST_S
             if is_due and equipment_id == self._cell.equipment_id and status is not None and line is not None:
                 self._sent_at = now
@@ -99,8 +100,12 @@ class Bar:
 
 def bar_of(line: Line, status: Json) -> dict[str, str]:
     """Return a line that runs as a bar with where the motor is, and as text."""
-    fraction, typed = status["readback"]["fraction"], short(line.typed)
-    value, percent = ("", "") if fraction is None else (f' value="{fraction:.3f}"', f" ({fraction:.0%})")
-    text = f"{typed}: {view.reading(status)}{percent}"
+    fraction = status["readback"]["fraction"]
+    typed = shortened(line.typed)
+    if fraction is None:
+        value, percent = ("", "")
+    else:
+        value, percent = (f' value="{fraction:.3f}"', f" ({fraction:.0%})")
+    text = f"{typed}: {status_text.reading_text(status)}{percent}"
     bar = f'<progress max="1"{value} style="{_BAR}" aria-label="{escape(typed)}"></progress>'
     return {"text/html": f'<div class="ml-cell" style="{_ROW}">{bar} {escape(text)}</div>', "text/plain": text}

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.connection.client import Json
 from jupyter_motorlock.errors import Refused
 
@@ -29,7 +29,7 @@ SUFFIX = ".motorlock"
 FORGOTTEN_S = 86_400.0  # a kernel that is not back by then was shut down for good
 
 
-class Memory:
+class RestartNote:
     """The file of one kernel; an IPython without a connection file has none and remembers nothing."""
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -51,14 +51,14 @@ class Memory:
             else:
                 self._file.unlink(missing_ok=True)
 
-    def tell(self, session: KernelSession) -> list[str]:
+    def report(self, session: KernelSession) -> list[str]:
         """Return once what became of what the process before held, a sentence for each piece of equipment.
 
         Raises `Unreachable` when the authority does not answer; then it is told another time.
         """
         if self._before is None:
             return []
-        told = [_became(self._before, name, session) for name in self._before["held"]]
+        told = [_what_became(self._before, name, session) for name in self._before["held"]]
         self._before = None
         self.keep(session)
         return told
@@ -86,9 +86,11 @@ def _forget_the_dead(place: Path) -> None:
             file.unlink()
 
 
-def _became(before: Json, name: str, session: KernelSession) -> str:
+def _what_became(before: Json, name: str, session: KernelSession) -> str:
     """Return what became of the lock on `name`, who has it now, and what to type to ask for it again."""
-    note = f" ({before['held'][name]})" if before["held"][name] else ""
+    note = ""
+    if before["held"][name]:
+        note = f" ({before['held'][name]})"
     again = f"%motor_login {name}"
     if before["user"] != session.user:
         again += f" --as {shlex.quote(before['user'])}"
@@ -101,7 +103,9 @@ def _became(before: Json, name: str, session: KernelSession) -> str:
     if status["state"] == "held" and status["session_id"] == before["session_id"]:
         known = "and the authority has not heard of it yet"
         return f"This kernel was restarted, {known}: {name}{note} is held for it as it was; {again} --wait asks for it."
-    waits = "" if status["state"] == "free" else " --wait"
+    waits = " --wait"
+    if status["state"] == "free":
+        waits = ""
     ended = f"your lock on {name}{note} {_ended(status, before['session_id'])}"
     return f"This kernel was restarted: {ended}; {_now(status)}: {again}{waits} asks for it again."
 
@@ -112,8 +116,11 @@ def _ended(status: Json, session_id: str) -> str:
     loss = next((loss for loss in losses if loss.get("why") and loss["session_id"] == session_id), None)
     if loss is None:
         return "has ended"
-    why = loss["reason"] if loss["why"] == "gone" and loss["reason"] else view.because(loss)
-    return f"ended at {view.clock(loss['at'], datetime.now().astimezone())} because {why}"
+    if loss["why"] == "gone" and loss["reason"]:
+        why = loss["reason"]
+    else:
+        why = status_text.reason_clause(loss)
+    return f"ended at {status_text.clock_text(loss['at'], datetime.now().astimezone())} because {why}"
 
 
 def _now(status: Json) -> str:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from IPython.core.magic import magics_class
 
-from jupyter_motorlock import meant, view
+from jupyter_motorlock import status_text, targets
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.notebook.kernel_magics import KernelMagics, now, of_words, say
+from jupyter_motorlock.notebook.kernel_magics import KernelMagics, from_words, now, print_sentence
 from jupyter_motorlock.options import read_span
 
 DAY_S = 86_400
@@ -19,7 +19,7 @@ LONGEST_S = 3 * DAY_S  # of a promise; a longer one is asked for twice
 class SharingMagics(KernelMagics):
     """`%motor_logout`, `%motor_keep`, `%motor_ask`, `%motor_answer` and `%motor_swap`."""
 
-    @of_words
+    @from_words
     def motor_logout(self, names: list[str], to: str | None, force: str | None) -> None:
         """Give a motor back, or leave its queue.
 
@@ -31,11 +31,11 @@ class SharingMagics(KernelMagics):
         --force REASON  take it from whoever has it; it is stopped, and they are told who did it and why:
                         %motor_logout stage_x --force "the sample is melting"
         """
-        if not names and not meant.logged_in(self.session):
-            say("This kernel is not logged in to anything, so there is nothing to give back.")
+        if not names and not targets.logged_in(self.session):
+            print_sentence("This kernel is not logged in to anything, so there is nothing to give back.")
             return
-        for name in meant.resolve_all(self.session, names) or [meant.one(self.session, [])]:
-            say(self._logout(name, to, force))
+        for name in targets.resolve_names(self.session, names) or [targets.resolve_one(self.session, [])]:
+            print_sentence(self._logout(name, to, force))
 
     def _logout(self, name: str, to: str | None, force: str | None) -> str:
         session = self.session
@@ -47,25 +47,32 @@ class SharingMagics(KernelMagics):
             return f"You left the queue of {name}."
         reply = session.release(name, force=force is not None, reason=force)
         if reply.get("status") == "not_locked":
-            nobody = f"Nobody has {name}" if force else f"This kernel is not logged in to {name}"
+            if force:
+                nobody = f"Nobody has {name}"
+            else:
+                nobody = f"This kernel is not logged in to {name}"
             return f"{nobody}, so there is nothing to give back; %motor_status {name} shows who has it."
         if force is not None:
             return f"{name} was taken from its holder, who is told that you did it and why."
-        return f"{name} passes on when it is at rest." if reply.get("draining") else f"You gave {name} back."
+        if reply.get("draining"):
+            return f"{name} passes on when it is at rest."
+        return f"You gave {name} back."
 
     def _refuse_nobody(self, name: str, user: str) -> None:
         """Raise `UsageProblem` where this kernel holds it and nobody of that name waits."""
         status = self.session.status(name)
         waiting = [entry["user"] for entry in status["queue"]]
         known = {part for entry in status["queue"] for part in (entry["user"], entry["session_id"], entry["queue_id"])}
-        if view.holds(status, self.session.session_id) and user not in known:
-            others = f" (there {'waits' if len(waiting) == 1 else 'wait'} {' and '.join(waiting)})" if waiting else ""
+        if status_text.holds_lock(status, self.session.session_id) and user not in known:
+            others = ""
+            if waiting:
+                others = f" (there {'waits' if len(waiting) == 1 else 'wait'} {' and '.join(waiting)})"
             raise UsageProblem(
                 f"{user} does not wait for {name}{others}, and it is handed over to one who waits: "
                 f"{user} types %motor_login {name} --wait, and then you this again."
             )
 
-    @of_words
+    @from_words
     def motor_keep(self, words: list[str], long: bool) -> None:
         """Promise until when you need a motor, so that idling does not end it: `%motor_keep 3h "overnight scan"`.
 
@@ -77,19 +84,26 @@ class SharingMagics(KernelMagics):
 
         --long  more than three days are meant: %motor_keep 120h "long exposure" --long
         """
-        named, rest = meant.named_first(self.session, words)
-        name, seconds = named or meant.one(self.session, []), read_span(rest[0]) if rest else None
+        named, rest = targets.split_target(self.session, words)
+        name = named or targets.resolve_one(self.session, [])
+        seconds = None
+        if rest:
+            seconds = read_span(rest[0])
         if seconds is None or len(rest) > 2:
             raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
         if seconds > LONGEST_S and not long:
             until = (now() + timedelta(seconds=seconds)).isoformat()
             days = f"{seconds / DAY_S:.0f} days"
-            told = f"That would keep {name} from others for {days}, until {view.clock(until, now())}"
+            told = f"That would keep {name} from others for {days}, until {status_text.clock_text(until, now())}"
             raise UsageProblem(f"{told}; if you mean it, add --long.")
         kept = self.session.keep(name, seconds, *rest[1:])["kept"]
-        say(f"{name} is kept{view.until(kept, now())}." if kept else f"{name} is no longer kept; idling runs again.")
+        print_sentence(
+            f"{name} is kept{status_text.until_text(kept, now())}."
+            if kept
+            else f"{name} is no longer kept; idling runs again."
+        )
 
-    @of_words
+    @from_words
     def motor_ask(self, words: list[str], within: float) -> None:
         """Wait for a motor without blocking, and ask its holder to yield: `%motor_ask stage_x "five minutes"`.
 
@@ -105,14 +119,17 @@ class SharingMagics(KernelMagics):
         if not name or len(reason) > 1:
             raise UsageProblem('Say for what you ask, and why: %motor_ask NAME "REASON" --within 2min')
         session = self.session
-        meant.commands(session, name)
+        targets.commands_of(session, name)
         if session.acquire(name, queue=True)["status"] != "queued":
-            say(f"{name} is yours.")
+            print_sentence(f"{name} is yours.")
             return
         status = session.ask(name, *reason, seconds=within)
-        say(view.headline(status, session.session_id, now=now()), f"{status['holder']['user']} is asked to yield.")
+        print_sentence(
+            status_text.headline(status, session.session_id, now=now()),
+            f"{status['holder']['user']} is asked to yield.",
+        )
 
-    @of_words
+    @from_words
     def motor_answer(self, words: list[str], to: str | None) -> None:
         """Answer somebody who asks for a motor of yours: `%motor_answer yes`, `no`, or a time such as `10min`.
 
@@ -124,28 +141,31 @@ class SharingMagics(KernelMagics):
 
         --to USER  whom you answer, where several ask: %motor_answer no --to bob
         """
-        named, rest = meant.named_first(self.session, words)
+        named, rest = targets.split_target(self.session, words)
         answer = rest[0] if rest else ""
         seconds = read_span(answer)
         if (answer not in ("yes", "no") and seconds is None) or len(rest) > 2:
             raise UsageProblem('Answer yes, no or a time: %motor_answer 10min "two more scans"')
-        name, entry = meant.asking(self.session, named, to)
+        name, entry = targets.find_ask(self.session, named, to)
         what = {"yes": "yield", "no": "no"}.get(answer, "later")
-        note = rest[1] if len(rest) > 1 else None
+        note = None
+        if len(rest) > 1:
+            note = rest[1]
         self.session.answer(name, entry["queue_id"], what, seconds=seconds, note=note)
-        say(f"{name} is handed over to {entry['user']}." if what == "yield" else f"{entry['user']} is told.")
+        print_sentence(f"{name} is handed over to {entry['user']}." if what == "yield" else f"{entry['user']} is told.")
 
-    @of_words
+    @from_words
     def motor_swap(self, words: list[str]) -> None:
         """Offer to swap places with somebody who waits too, or agree to their offer: `%motor_swap NAME USER`."""
         if len(words) != 2:
             raise UsageProblem("Say for what and with whom: %motor_swap NAME USER")
-        session, (name, user) = self.session, words
+        session = self.session
+        (name, user) = words
         places = [x["queue_id"] for x in session.status(name)["queue"] if x["user"] == user]
         if len(places) != 1:
             raise UsageProblem(f"{'Nobody' if not places else 'More than one'} of that name waits for {name}: {user}.")
         status = session.swap(name, places[0])
-        if view.place(status, session.session_id)["swap_with"]:
-            say(f"{user} has to agree: %motor_swap {name} {session.user}")
+        if status_text.place_text(status, session.session_id)["swap_with"]:
+            print_sentence(f"{user} has to agree: %motor_swap {name} {session.user}")
         else:
-            say(f"You have swapped: {view.standing(status, session.session_id)}.")
+            print_sentence(f"You have swapped: {status_text.standing_text(status, session.session_id)}.")

@@ -11,9 +11,9 @@ from drivers import Flaky
 from rest_lab import running, until
 from test_api_check import check
 
+from authority.connection_check import read_devices
 from authority.ports import Readback
-from authority.reach import reached
-from authority.settings import Apparatus, load
+from authority.settings import EquipmentSettings, load
 
 LAB = """
 [equipment.stage_x]
@@ -79,10 +79,10 @@ def test_a_device_that_never_answers_does_not_keep_the_others_waiting(tmp_path: 
     """RUN-19"""
     (tmp_path / "lab.toml").write_text(LAB.format(place=tmp_path), encoding="utf-8")
     stage, cable = load(host=None, port=0, config=tmp_path / "lab.toml", data=tmp_path, environ={}).apparatus
-    deaf = Apparatus(cable.id, "deaf", Deaf(str(tmp_path)), None, cable.policy)
+    deaf = EquipmentSettings(cable.id, "deaf", Deaf(str(tmp_path)), None, cable.policy)
 
     async def read() -> dict[str, Readback]:
-        async with reached((deaf, stage), deadline_s=0.2) as found:
+        async with read_devices((deaf, stage), deadline_s=0.2) as found:
             return {str(name): readback for name, readback in found.items()}
 
     found = asyncio.run(read())

@@ -12,7 +12,7 @@ import pytest
 from raw_http import answer_of, ask, connect, kept_answer_of
 from rest_lab import ROOT, Authority, Person, ok, refused, running, until
 
-from authority.api.problems import Refused
+from authority.api.problems import ProblemResponse
 from authority.api.request_body import DEPTH_LIMIT, NESTED_LIMIT, decode_body
 
 
@@ -141,7 +141,7 @@ def test_brackets_are_counted_as_deep_as_they_stand_in_one_another(body: bytes) 
 )
 def test_what_is_nested_too_much_is_told_so(body: bytes, sentence: str) -> None:
     """REST-29"""
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(ProblemResponse, match=sentence):
         decode_body(object, JSON_TYPE, body)
 
 

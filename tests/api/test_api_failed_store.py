@@ -11,10 +11,10 @@ import pytest
 from rest_lab import PATIENCE_S
 
 from authority.api.app import make_app
-from authority.api.identity import SessionIds
+from authority.api.session_ids import SessionIds
 from authority.clock import SystemClock
 from authority.committer import StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import EquipmentId, Policy, Session, SessionId
 from authority.drivers.simulated import SimulatedMotor
 from authority.ports import Batch
@@ -59,7 +59,7 @@ async def _asked_on_a_full_disk(store: FullDisk, *asked: tuple[str, str]) -> lis
     clock = SystemClock()
     service = Service(store, clock, {X: Worker(X, SimulatedMotor(), clock)}, {X: Policy()})
     service.start()
-    await service.settled()
+    await service.wait_until_committed()
     app = make_app(service, SessionIds("key"), token=None)
     store.full = True
     sent: list[dict[str, Any]] = []
@@ -129,8 +129,8 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
     service = Service(store, clock, {X: Worker(X, SimulatedMotor(), clock)}, {X: Policy()})
     service.start()
     ann = Session(id=SessionId("ann"), user="ann", keeper=True, created_at=clock.now(), last_seen=clock.now())
-    service.apply(m.OpenSession(session=ann))
-    await service.settled()
+    service.apply(messages.OpenSession(session=ann))
+    await service.wait_until_committed()
     app = make_app(service, SessionIds("key"), token=None)
     client = Client()
     scope = {
@@ -141,9 +141,9 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
     streaming = asyncio.ensure_future(app(scope, client.receive, client.send))
     await client.listens.wait()
     store.full = True
-    service.apply(m.Acquire(session=ann.id, equipment=X, timeout_s=0.0, lock_id="lock_1", queue_id="queue_1"))
+    service.apply(messages.Acquire(session=ann.id, equipment=X, timeout_s=0.0, lock_id="lock_1", queue_id="queue_1"))
     with pytest.raises(StoreFailed):
-        await service.settled()
+        await service.wait_until_committed()
     async with asyncio.timeout(PATIENCE_S):
         await streaming
     await service.close()

@@ -11,7 +11,7 @@ import requests
 from rest_lab import Authority, Person, ok, refused, running
 from sse import Stream
 
-from authority.api.identity import SessionIds
+from authority.api.session_ids import SessionIds
 
 People = Callable[..., Person]
 

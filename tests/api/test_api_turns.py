@@ -8,7 +8,7 @@ import itertools
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from authority.api.turns import A_TURN, Turns
+from authority.api.stop_first import REQUESTS_PER_LOOP_TURN, StopFirstScheduler
 
 CROWD = 64
 
@@ -31,7 +31,7 @@ async def nowhere(message: Message) -> None:
     return None
 
 
-def asked(turns: Turns, path: str) -> asyncio.Task[None]:
+def asked(turns: StopFirstScheduler, path: str) -> asyncio.Task[None]:
     scope = {"type": "http", "path": path}
     return asyncio.ensure_future(turns(scope, nothing, nowhere))
 
@@ -41,7 +41,7 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
 
     async def run() -> list[str]:
         begun = Begun()
-        turns = Turns(begun)
+        turns = StopFirstScheduler(begun)
         crowd = [asked(turns, f"/api/equipment/m{n}/command") for n in range(CROWD)]
         await asyncio.sleep(0)
         stop = asked(turns, "/api/equipment/m7/stop")
@@ -50,7 +50,7 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
 
     paths = asyncio.run(run())
     stop = paths.index("/api/equipment/m7/stop")
-    assert stop <= 2 * A_TURN, f"{stop} others were begun before it"
+    assert stop <= 2 * REQUESTS_PER_LOOP_TURN, f"{stop} others were begun before it"
     assert [p for p in paths if p.endswith("command")] == [f"/api/equipment/m{n}/command" for n in range(CROWD)]
 
 
@@ -60,7 +60,7 @@ def test_who_comes_alone_is_begun_at_once_and_nothing_turns_when_nobody_waits() 
     async def run() -> tuple[list[str], bool]:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         begun = Begun()
-        turns = Turns(begun)
+        turns = StopFirstScheduler(begun)
         alone = asked(turns, "/api/equipment/list")
         await asyncio.sleep(0)
         at_once = list(begun.paths)
@@ -80,7 +80,7 @@ def test_a_crowd_of_any_kind_waits_its_turn(kind: str) -> None:
 
     async def run() -> int:
         begun = Begun()
-        turns = Turns(begun)
+        turns = StopFirstScheduler(begun)
         scope = {"type": kind, "path": "/api/ws"}
         crowd = [asyncio.ensure_future(turns(scope, nothing, nowhere)) for _ in range(CROWD)]
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ def test_a_crowd_of_any_kind_waits_its_turn(kind: str) -> None:
         await asyncio.gather(*crowd)
         return count
 
-    assert asyncio.run(run()) == A_TURN
+    assert asyncio.run(run()) == REQUESTS_PER_LOOP_TURN
 
 
 def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
@@ -96,7 +96,7 @@ def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
 
     async def run() -> list[int]:
         begun = Begun()
-        turns = Turns(begun)
+        turns = StopFirstScheduler(begun)
         crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
         counts = [0]
         while counts[-1] < CROWD:
@@ -106,7 +106,7 @@ def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
         return counts
 
     counts = asyncio.run(run())
-    assert max(after - before for before, after in itertools.pairwise(counts)) == A_TURN
+    assert max(after - before for before, after in itertools.pairwise(counts)) == REQUESTS_PER_LOOP_TURN
 
 
 def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:
@@ -114,10 +114,10 @@ def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:
 
     async def run() -> int:
         begun = Begun()
-        turns = Turns(begun)
+        turns = StopFirstScheduler(begun)
         crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
         await asyncio.sleep(0)
-        leavers = crowd[A_TURN + 1 : -1]
+        leavers = crowd[REQUESTS_PER_LOOP_TURN + 1 : -1]
         for request in leavers:
             request.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)
@@ -125,4 +125,4 @@ def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:
         await asked(turns, "/api/equipment/list")
         return len(begun.paths)
 
-    assert asyncio.run(run()) == A_TURN + 3
+    assert asyncio.run(run()) == REQUESTS_PER_LOOP_TURN + 3

@@ -18,7 +18,7 @@ from rest_lab import Authority, Person, ok
 from socket_stream import Socket
 from sse import Stream
 
-from authority.api.push import FORMS, EventView
+from authority.api.push import MESSAGE_TYPES, EventView
 
 People = Callable[..., Person]
 
@@ -29,13 +29,13 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "push-schema.json
 def schema() -> dict[str, Any]:
     """Return the JSON schema of a message, made from the types that write and show it."""
     of_data, types = msgspec.json.schema_components(
-        FORMS.values(),
+        MESSAGE_TYPES.values(),
         schema_hook=lambda kind: {"description": "any JSON value"},
         ref_template="#/$defs/{name}",
     )
     messages = [
         {"type": "object", "properties": {"event": {"const": name}, "data": data}, "required": ["event", "data"]}
-        for name, data in zip(FORMS, of_data, strict=True)
+        for name, data in zip(MESSAGE_TYPES, of_data, strict=True)
     ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -81,7 +81,7 @@ def test_whatever_is_pushed_fits_the_schema(lab: Authority, person: People, moto
     fits = exact()
     for message in seen:
         fits.validate({"event": message.event, "data": message.data})
-    assert {m.event for m in seen} == set(FORMS)
+    assert {m.event for m in seen} == set(MESSAGE_TYPES)
     shown = [m.data["status"] for m in seen if m.event == "change" and m.data["status"] is not None]
     for part in ("holder", "ending", "running", "stopped_by", "last_lost", "queue", "observers"):
         assert any(status[part] for status in shown), f"no status with {part} was checked"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from authority.codec import name_of
-from authority.core import messages as m
+from authority.codec import event_name
+from authority.core import messages
 from authority.core.evolve import evolve
-from authority.core.model import Equipment, EquipmentId, Mode, Outcome, Session, SessionId, Table, Why
+from authority.core.model import Equipment, EquipmentId, LockMode, LossCause, Outcome, Session, SessionId, Table
 from authority.core.refusals import Refusal
 from authority.core.rules import decide
 
@@ -24,26 +24,29 @@ DEPTH = 5
 JUMPS = (6.0, 61.0, 130.0, 400.0)
 
 
-def moves(now: float) -> Iterator[tuple[m.Request, float]]:
+def moves(now: float) -> Iterator[tuple[messages.Request, float]]:
     """Everything that can be asked of one equipment by two people, its worker and time."""
     for s in (ANN, BOB):
         for wait in (False, True):
-            yield m.Acquire(equipment=X, session=s, lock_id="l", queue_id=f"q{s}", wait=wait), now
-        yield m.Acquire(equipment=X, session=s, lock_id="l", queue_id=f"o{s}", mode=Mode.OBSERVER), now
-        yield m.Claim(equipment=X, session=s), now
-        yield m.Release(equipment=X, session=s), now
-        yield m.Control(equipment=X, session=s, key=f"k{s}", command_id="c", action="move_to", parameters={}), now
-    yield m.Release(equipment=X, session=ANN, stop=True), now
-    yield m.ForceRelease(equipment=X, session=BOB, by="Bob"), now
-    yield m.EndSession(session=ANN, why=Why.GONE), now
+            yield messages.Acquire(equipment=X, session=s, lock_id="l", queue_id=f"q{s}", wait=wait), now
+        yield messages.Acquire(equipment=X, session=s, lock_id="l", queue_id=f"o{s}", mode=LockMode.OBSERVER), now
+        yield messages.Claim(equipment=X, session=s), now
+        yield messages.Release(equipment=X, session=s), now
+        yield (
+            messages.Control(equipment=X, session=s, key=f"k{s}", command_id="c", action="move_to", parameters={}),
+            now,
+        )
+    yield messages.Release(equipment=X, session=ANN, stop=True), now
+    yield messages.ForceRelease(equipment=X, session=BOB, by="Bob"), now
+    yield messages.EndSession(session=ANN, why=LossCause.GONE), now
     for moving in (False, True):
-        yield m.Finish(equipment=X, key="kann", outcome=Outcome.DONE, error=None, moving=moving), now
-        yield m.Stop(equipment=X, delivered=True, moving=moving, user=None), now
-    yield m.Stop(equipment=X, delivered=False, moving=True, user=None), now
-    yield m.Moved(equipment=X, moving=False), now
-    yield m.ClearFault(equipment=X, by="Bob", reason="looked at it"), now
+        yield messages.FinishCommand(equipment=X, key="kann", outcome=Outcome.DONE, error=None, moving=moving), now
+        yield messages.Stop(equipment=X, delivered=True, moving=moving, user=None), now
+    yield messages.Stop(equipment=X, delivered=False, moving=True, user=None), now
+    yield messages.MotionReport(equipment=X, moving=False), now
+    yield messages.ClearFault(equipment=X, by="Bob", reason="looked at it"), now
     for jump in JUMPS:
-        yield m.Tick(equipment=X), now + jump
+        yield messages.TimerTick(equipment=X), now + jump
 
 
 def transitions() -> dict[tuple[str, str], set[str]]:
@@ -67,7 +70,7 @@ def transitions() -> dict[tuple[str, str], set[str]]:
                 was = _state(after)
                 evolve(after, event)
                 if was != _state(after):
-                    found.setdefault((was, _state(after)), set()).add(name_of(event))
+                    found.setdefault((was, _state(after)), set()).add(event_name(event))
             key = _key(after, at)
             if key not in seen and depth + 1 < DEPTH:
                 seen.add(key)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import clocks
-from authority.core import messages as m
-from authority.core.model import FORGET_SILENT_S, Policy, Role, Why
-from authority.core.refusals import EquipmentInUse, LockLost, NoLock, SessionIsOver
+from authority.core import clocks, messages
+from authority.core.model import FORGET_SILENT_S, LossCause, Policy, Role
+from authority.core.refusals import EquipmentInUse, LockLost, NoLock, SessionEnded
 
 from .given import (
     ANN,
@@ -59,7 +58,7 @@ def test_lunch_somebody_else_comes_and_gets_it_in_that_step():
     lab.until(HOUR)
     assert kinds(lab.do(acquire(BOB))) == ["LockEnded", "LockAcquired"]
     loss = lab.refuses(control(ANN), LockLost).loss
-    assert (loss.why, loss.by, loss.at) == (Why.OFFERED, "Bob", HOUR)
+    assert (loss.why, loss.by, loss.at) == (LossCause.OFFERED, "Bob", HOUR)
 
 
 def test_laptop_lid_nobody_wants_the_motor_and_all_is_as_before():
@@ -77,7 +76,7 @@ def test_laptop_lid_somebody_waits_and_gets_it_the_moment_she_is_suspect():
     lab.until(59.9, beating=[BOB])
     assert lab.holder == ANN
     events = lab.until(60, beating=[BOB])
-    assert the(m.LockEnded, events).loss.why == Why.SILENCE
+    assert the(messages.LockEnded, events).loss.why == LossCause.SILENCE
     assert lab.holder == BOB
     assert lab.refuses(control(ANN), LockLost).loss.by == "Bob"
 
@@ -131,7 +130,7 @@ def test_gone_proves_death():
     """LIVE-2, LIVE-17, LOSS-9"""
     lab = given(acquire(ANN), acquire(BOB, wait=True))
     events = lab.do(gone(ANN))
-    assert (the(m.SessionOver, events).why, lab.holder, lab.lives(ANN)) == (Why.GONE, BOB, False)
+    assert (the(messages.SessionOver, events).why, lab.holder, lab.lives(ANN)) == (LossCause.GONE, BOB, False)
 
 
 def test_both_connections_lost_for_five_seconds_prove_death():
@@ -142,14 +141,14 @@ def test_both_connections_lost_for_five_seconds_prove_death():
     lab.do(dropped(ANN))
     lab.until(14.9)
     assert lab.holder == ANN
-    ended = the(m.SessionOver, lab.until(15))
-    assert (ended.session, ended.why, lab.holder) == (ANN, Why.CONNECTIONS_LOST, None)
+    ended = the(messages.SessionOver, lab.until(15))
+    assert (ended.session, ended.why, lab.holder) == (ANN, LossCause.CONNECTIONS_LOST, None)
 
 
 def test_connections_that_the_authority_itself_closes_prove_nothing():
     """LIVE-5"""
     lab = given(connected(ANN), connected(ANN, Role.KEEPER), acquire(ANN), dropped(ANN))
-    lab.do(m.Detach(session=ANN, role=Role.KEEPER, ours=True))
+    lab.do(messages.DetachConnection(session=ANN, role=Role.KEEPER, ours=True))
     lab.until(30)
     assert lab.holder == ANN
     lab.do(connected(ANN))
@@ -187,7 +186,7 @@ def test_a_plain_request_gets_what_a_silent_holder_has_in_that_step():
     lab.until(61, beating=[BOB])
     events = lab.do(acquire(BOB))
     assert kinds(events) == ["LockEnded", "LockAcquired"]
-    assert (the(m.LockEnded, events).loss.why, lab.holder, lab.x.lock.fence) == (Why.SILENCE, BOB, 2)
+    assert (the(messages.LockEnded, events).loss.why, lab.holder, lab.x.lock.fence) == (LossCause.SILENCE, BOB, 2)
 
 
 def test_a_plain_request_for_what_a_silent_holder_still_moves_changes_nothing():
@@ -211,7 +210,7 @@ def test_a_request_that_waits_for_what_a_silent_holder_still_moves_begins_the_dr
     lab = given(acquire(ANN), control(ANN))
     lab.until(61, beating=[BOB])
     lab.do(acquire(BOB, wait=True))
-    assert (lab.x.state, lab.x.drain.why, lab.waiting) == ("draining", Why.SILENCE, [BOB])
+    assert (lab.x.state, lab.x.drain.why, lab.waiting) == ("draining", LossCause.SILENCE, [BOB])
     lab.do(finish())
     assert lab.holder == BOB
 
@@ -303,16 +302,16 @@ def test_a_program_lives_by_its_timeout_which_every_request_restarts():
         lab.do(word)
     lab.until(1600.5)
     assert lab.holder == EVE
-    ended = the(m.SessionOver, lab.until(1601))
-    assert (ended.why, lab.holder) == (Why.SESSION_EXPIRED, None)
+    ended = the(messages.SessionOver, lab.until(1601))
+    assert (ended.why, lab.holder) == (LossCause.SESSION_EXPIRED, None)
 
 
 def test_a_request_after_the_timeout_finds_the_session_ended():
     """LIVE-15, LIVE-18"""
     lab = given(acquire(EVE, timeout_s=0))
     lab.late(600)
-    lab.refuses(beat(EVE), SessionIsOver)
-    lab.refuses(control(EVE), SessionIsOver)
+    lab.refuses(beat(EVE), SessionEnded)
+    lab.refuses(control(EVE), SessionEnded)
     lab.do(acquire(ANN))
     assert lab.holder == ANN
 
@@ -320,7 +319,7 @@ def test_a_request_after_the_timeout_finds_the_session_ended():
 def test_a_program_with_timeout_zero_lives_for_ever():
     """LIVE-15"""
     lab = given()
-    lab.do(m.OpenSession(session=m.Session(id=CEM, user="Cem", created_at=0, last_seen=0, timeout_s=0)))
+    lab.do(messages.OpenSession(session=messages.Session(id=CEM, user="Cem", created_at=0, last_seen=0, timeout_s=0)))
     lab.until(1e9, beating=[])
     assert lab.lives(CEM)
 
@@ -367,7 +366,7 @@ def test_a_session_that_ends_loses_all_it_has_in_one_step():
     lab.do(end(ANN))
     assert (lab.x.lock.session, [e.session for e in lab.y.queue], lab.y.lock.session) == (DAN, [], BOB)
     for request in (acquire(ANN), control(ANN), leave(ANN), end(ANN), beat(ANN), connected(ANN)):
-        lab.refuses(request, SessionIsOver)
+        lab.refuses(request, SessionEnded)
 
 
 def test_a_waiter_whose_session_ended_before_the_grant_is_not_granted():
@@ -375,7 +374,7 @@ def test_a_waiter_whose_session_ended_before_the_grant_is_not_granted():
     lab = given(acquire(ANN), acquire(EVE, wait=True), acquire(BOB, wait=True))
     lab.until(599, busy=True)
     lab.late(600)
-    granted = the(m.LockAcquired, lab.do(end(ANN)))
+    granted = the(messages.LockAcquired, lab.do(end(ANN)))
     assert (granted.session, lab.x.fence) == (BOB, 2)
 
 
@@ -385,7 +384,7 @@ def test_what_is_due_ends_before_a_request_of_that_very_instant():
     lab.late(99.9)
     lab.do(observe(EVE))
     lab.late(199.9)
-    assert lab.refuses(control(EVE), LockLost).loss.why == Why.IDLE
+    assert lab.refuses(control(EVE), LockLost).loss.why == LossCause.IDLE
     lab.do(acquire(EVE))
     assert lab.x.lock.fence == 2
 
@@ -483,7 +482,7 @@ def test_offered_passes_on_the_moment_the_idle_time_of_a_wanted_lock_runs_out():
     """IDLE-5"""
     lab = given(acquire(ANN), acquire(BOB, wait=True))
     events = lab.until(300)
-    assert (the(m.LockEnded, events).loss.why, lab.holder) == (Why.OFFERED, BOB)
+    assert (the(messages.LockEnded, events).loss.why, lab.holder) == (LossCause.OFFERED, BOB)
 
 
 def test_an_observer_who_asks_does_not_end_what_is_offered_unless_it_waits():
@@ -541,7 +540,7 @@ def test_a_turn_counts_only_while_somebody_waits_and_adds_up():
     lab.until(5009.9)
     assert lab.holder == ANN
     events = lab.until(5010)
-    assert (the(m.LockEnded, events).loss.why, lab.holder) == (Why.TURN, BOB)
+    assert (the(messages.LockEnded, events).loss.why, lab.holder) == (LossCause.TURN, BOB)
 
 
 def test_use_does_not_restart_a_turn():
@@ -565,7 +564,7 @@ def test_at_the_end_of_a_turn_the_motion_may_finish():
     """TURN-2, LOSS-5"""
     lab = given(acquire(ANN), control(ANN), acquire(BOB, wait=True), policy=Policy(max_hold_seconds=100))
     lab.until(100)
-    assert (lab.x.state, lab.x.drain.why, lab.x.drain.how) == ("draining", Why.TURN, "finish")
+    assert (lab.x.state, lab.x.drain.why, lab.x.drain.how) == ("draining", LossCause.TURN, "finish")
 
 
 def test_a_turn_that_runs_out_while_only_the_silent_wait_ends_when_one_of_them_speaks():
@@ -582,5 +581,5 @@ def test_an_expired_lock_names_both_parties():
     lab = given(acquire(EVE), acquire(BOB, wait=True), acquire(CEM, wait=True))
     lab.until(300)
     lab.until(420)
-    ended = [(e.user, e.loss.why, e.loss.by) for e in lab.history if isinstance(e, m.LockEnded)]
-    assert ended == [("Eve", Why.IDLE, "Bob"), ("Bob", Why.UNCLAIMED, "Cem")]
+    ended = [(e.user, e.loss.why, e.loss.by) for e in lab.history if isinstance(e, messages.LockEnded)]
+    assert ended == [("Eve", LossCause.IDLE, "Bob"), ("Bob", LossCause.UNCLAIMED, "Cem")]

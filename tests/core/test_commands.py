@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import COMMANDS_LIMIT, Outcome, Why
+from authority.core import messages
+from authority.core.model import COMMANDS_LIMIT, LossCause, Outcome
 from authority.core.refusals import (
     EquipmentAtFault,
     LockLost,
     LockRequired,
     NotHolder,
-    StoppedBySomebody,
+    StoppedByAnother,
     TooBusy,
     UnknownEquipment,
 )
@@ -43,14 +43,14 @@ from .given import (
 
 
 def outcomes(events):
-    return [(e.key, e.outcome) for e in events if isinstance(e, m.CommandFinished)]
+    return [(e.key, e.outcome) for e in events if isinstance(e, messages.CommandFinished)]
 
 
 def test_a_control_command_needs_the_exclusive_lock():
     """CMD-1"""
     lab = given(acquire(ANN))
     lab.refuses(control(BOB), LockRequired)
-    assert the(m.CommandStarted, lab.do(control(ANN))).command.action == "move_to"
+    assert the(messages.CommandStarted, lab.do(control(ANN))).command.action == "move_to"
 
 
 def test_control_commands_run_one_after_another_in_the_order_of_acceptance():
@@ -91,7 +91,7 @@ def test_a_command_in_flight_outlives_its_lock_and_keeps_its_outcome():
     """CMD-7, LOSS-1"""
     lab = given(acquire(ANN), control(ANN), release(ANN))
     assert lab.x.running.fence == 1
-    finished = the(m.CommandFinished, lab.do(finish()))
+    finished = the(messages.CommandFinished, lab.do(finish()))
     assert (finished.session, finished.outcome) == (ANN, Outcome.DONE)
 
 
@@ -178,7 +178,7 @@ def test_a_stop_by_a_session_that_has_ended_is_carried_out():
 def test_a_stop_that_was_not_delivered_says_so():
     """STOP-4"""
     lab = given(acquire(ANN), control(ANN))
-    assert the(m.Stopped, lab.do(stop(BOB, delivered=False, moving=True))).delivered is False
+    assert the(messages.Stopped, lab.do(stop(BOB, delivered=False, moving=True))).delivered is False
 
 
 def test_a_stop_ends_the_commands_that_wait_without_their_reaching_the_driver():
@@ -194,7 +194,7 @@ def test_after_somebodys_stop_control_is_refused_until_the_holder_resumes_or_log
     """STOP-6"""
     for way_back in (resume(ANN), acquire(ANN)):
         lab = given(acquire(ANN), control(ANN), stop(who), finish(outcome=Outcome.STOPPED))
-        refused = lab.refuses(control(ANN, "again"), StoppedBySomebody)
+        refused = lab.refuses(control(ANN, "again"), StoppedByAnother)
         assert (refused.stop.session, refused.stop.at, bool(refused.stop.user)) == (who, 0, True)
         lab.do(observe(ANN))
         lab.do(way_back)
@@ -254,7 +254,7 @@ def test_checks_come_in_the_order_fault_lock_stop():
 def test_a_watcher_who_lost_the_exclusive_lock_is_told_how():
     """LOCK-11, OBS-2"""
     lab = given(acquire(ANN), watch(ANN))
-    assert lab.refuses(control(ANN), LockLost).loss.why == Why.DOWNGRADED
+    assert lab.refuses(control(ANN), LockLost).loss.why == LossCause.DOWNGRADED
     assert lab.x.id == X
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authority.core.model import Mode
+from authority.core.model import LockMode
 from authority.core.refusals import AlreadyWaiting, UnknownAsk
 
 from .given import (
@@ -89,14 +89,14 @@ def test_a_claim_claims_only_what_was_granted_with_it():
 
 def test_who_may_drive_one_member_is_made_an_observer_of_the_others_only():
     """GROUP-5, OBS-9"""
-    lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True, mode=Mode.OBSERVER), acquire(BOB), release(ANN, Y))
+    lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True, mode=LockMode.OBSERVER), acquire(BOB), release(ANN, Y))
     assert lab.holder == BOB
     assert [[o.session for o in e.observers] for e in (lab.x, lab.y)] == [[], [BOB]]
 
 
 def test_who_observes_one_member_meanwhile_keeps_the_place_of_the_group():
     """GROUP-2"""
-    lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True, mode=Mode.OBSERVER), watch(BOB))
+    lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True, mode=LockMode.OBSERVER), watch(BOB))
     assert lab.observing == [BOB]
     assert [[entry.session for entry in e.queue] for e in (lab.x, lab.y)] == [[BOB], [BOB]]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import QUEUE_LIMIT, EquipmentId, Mode, Policy, SessionId, Why
+from authority.core import messages
+from authority.core.model import QUEUE_LIMIT, EquipmentId, LockMode, LossCause, Policy, SessionId
 from authority.core.refusals import (
     AlreadyWaiting,
     EquipmentAtFault,
     EquipmentInUse,
     QueueFull,
-    StoppedBySomebody,
+    StoppedByAnother,
     UnknownEntry,
     UnknownEquipment,
     WaitersPresent,
@@ -98,7 +98,7 @@ def test_a_group_with_something_unknown_in_it_is_refused():
 def test_a_blocked_group_has_one_entry_in_the_queue_of_each():
     """GROUP-1, QUEUE-1"""
     lab = given(acquire(ANN, Y), acquire(BOB, Y, wait=True))
-    queued = [e for e in lab.do(group(CEM, X, Y, wait=True)) if isinstance(e, m.Queued)]
+    queued = [e for e in lab.do(group(CEM, X, Y, wait=True)) if isinstance(e, messages.Queued)]
     assert [(e.equipment, e.position) for e in queued] == [(X, 1), (Y, 2)]
     assert lab.queues == ([CEM], [BOB, CEM], [])
     assert lab.x.queue[0] == lab.y.queue[1]
@@ -138,7 +138,7 @@ def test_a_group_is_refused_where_one_of_its_queues_is_full():
     lab = given(acquire(ANN), acquire(ANN, Y))
     for n in range(QUEUE_LIMIT):
         waiter = session(SessionId(f"waiter-{n}"), keeper=True)
-        lab.do(m.OpenSession(session=waiter))
+        lab.do(messages.OpenSession(session=waiter))
         lab.do(acquire(waiter.id, Y, wait=True))
     assert lab.refuses(group(BOB, X, Y, wait=True), QueueFull).equipment == lab.y
     assert lab.waiting == []
@@ -149,15 +149,15 @@ def test_a_group_is_refused_where_one_of_its_queues_is_full():
 
 def test_a_group_may_ask_to_look():
     """GROUP-1, OBS-1"""
-    lab = given(group(ANN, X, Y, mode=Mode.OBSERVER))
+    lab = given(group(ANN, X, Y, mode=LockMode.OBSERVER))
     assert [e.observer(ANN) is not None for e in (lab.x, lab.y, lab.z)] == [True, True, False]
 
 
 def test_a_group_that_asks_to_look_waits_for_all():
     """GROUP-1, OBS-4, QUEUE-8"""
     lab = given(acquire(ANN, Y))
-    assert lab.refuses(group(BOB, X, Y, mode=Mode.OBSERVER), EquipmentInUse).equipment == lab.y
-    lab.do(group(BOB, X, Y, mode=Mode.OBSERVER, wait=True))
+    assert lab.refuses(group(BOB, X, Y, mode=LockMode.OBSERVER), EquipmentInUse).equipment == lab.y
+    lab.do(group(BOB, X, Y, mode=LockMode.OBSERVER, wait=True))
     assert (lab.queues, lab.observing) == (([BOB], [BOB], []), [])
     lab.do(release(ANN, Y))
     assert (lab.queues, [o.session for e in (lab.x, lab.y) for o in e.observers]) == (([], [], []), [BOB, BOB])
@@ -165,13 +165,13 @@ def test_a_group_that_asks_to_look_waits_for_all():
 
 def test_alongside_a_group_that_asks_to_look_waits_for_nobody():
     """GROUP-1, OBS-6"""
-    lab = given(acquire(ANN, Y), group(BOB, X, Y, mode=Mode.OBSERVER), policy=Policy(observers="alongside"))
+    lab = given(acquire(ANN, Y), group(BOB, X, Y, mode=LockMode.OBSERVER), policy=Policy(observers="alongside"))
     assert [o.session for e in (lab.x, lab.y) for o in e.observers] == [BOB, BOB]
 
 
 def test_a_look_at_one_member_leaves_the_waiting_group_its_place():
     """GROUP-2, OBS-1"""
-    lab = given(acquire(ANN, Y), group(BOB, X, Y, mode=Mode.OBSERVER, wait=True), watch(BOB))
+    lab = given(acquire(ANN, Y), group(BOB, X, Y, mode=LockMode.OBSERVER, wait=True), watch(BOB))
     assert (lab.observing, lab.queues) == ([BOB], ([BOB], [BOB], []))
     lab.do(release(ANN, Y))
     assert (lab.queues, [o.session for e in (lab.x, lab.y) for o in e.observers]) == (([], [], []), [BOB, BOB])
@@ -180,8 +180,8 @@ def test_a_look_at_one_member_leaves_the_waiting_group_its_place():
 def test_the_grant_of_a_group_ends_the_observers_of_each_member():
     """GROUP-1, OBS-5, OBS-9"""
     lab = given(watch(BOB), watch(ANN, Y))
-    ended = [(e.session, e.why) for e in lab.do(group(ANN, X, Y)) if isinstance(e, m.ObserverEnded)]
-    assert ended == [(BOB, Why.EXCLUSIVE_GRANT), (ANN, Why.UPGRADED)]
+    ended = [(e.session, e.why) for e in lab.do(group(ANN, X, Y)) if isinstance(e, messages.ObserverEnded)]
+    assert ended == [(BOB, LossCause.EXCLUSIVE_GRANT), (ANN, LossCause.UPGRADED)]
 
 
 def test_a_downgrade_is_refused_while_a_group_waits():
@@ -298,8 +298,8 @@ def test_a_plain_group_gets_what_is_offered_in_that_step():
     lab.until(301)
     events = lab.do(group(BOB, X, Y))
     assert kinds(events) == ["LockEnded", "LockAcquired", "LockAcquired"]
-    loss = the(m.LockEnded, events).loss
-    assert (loss.why, loss.by, lab.holders) == (Why.OFFERED, "Bob", (BOB, BOB, None))
+    loss = the(messages.LockEnded, events).loss
+    assert (loss.why, loss.by, lab.holders) == (LossCause.OFFERED, "Bob", (BOB, BOB, None))
 
 
 def test_a_plain_group_gets_what_the_silent_have_in_that_step():
@@ -307,8 +307,8 @@ def test_a_plain_group_gets_what_the_silent_have_in_that_step():
     lab = given(acquire(ANN), acquire(CEM, Y))
     lab.until(301, beating=[CEM, BOB])
     events = lab.do(group(BOB, X, Y))
-    whys = [e.loss.why for e in events if isinstance(e, m.LockEnded)]
-    assert (whys, lab.holders) == ([Why.SILENCE, Why.OFFERED], (BOB, BOB, None))
+    whys = [e.loss.why for e in events if isinstance(e, messages.LockEnded)]
+    assert (whys, lab.holders) == ([LossCause.SILENCE, LossCause.OFFERED], (BOB, BOB, None))
 
 
 @pytest.mark.parametrize("wait", [False, True], ids=["refused", "queued"])
@@ -330,8 +330,8 @@ def test_what_yields_to_a_waiting_group_does_so_when_the_last_of_it_does():
     lab = given(acquire(ANN, timeout_s=100), acquire(CEM, Y, timeout_s=200), group(BOB, X, Y, wait=True))
     lab.until(199.9)
     assert (lab.holders, lab.queues) == ((ANN, CEM, None), ([BOB], [BOB], []))
-    ended = [(e.at, e.session, e.loss.why) for e in lab.until(200) if isinstance(e, m.LockEnded)]
-    assert ended == [(200, ANN, Why.OFFERED), (200, CEM, Why.OFFERED)]
+    ended = [(e.at, e.session, e.loss.why) for e in lab.until(200) if isinstance(e, messages.LockEnded)]
+    assert ended == [(200, ANN, LossCause.OFFERED), (200, CEM, LossCause.OFFERED)]
     assert lab.holders == (BOB, BOB, None)
 
 
@@ -369,7 +369,7 @@ def test_a_turn_that_is_over_yields_to_a_group_when_the_rest_is_free():
     policy = Policy(max_hold_seconds=100, on_idle="keep")
     lab = given(acquire(ANN), group(BOB, X, Y, wait=True), policy=policy)
     events = lab.until(100)
-    assert (the(m.LockEnded, events).loss.why, lab.holders) == (Why.TURN, (BOB, BOB, None))
+    assert (the(messages.LockEnded, events).loss.why, lab.holders) == (LossCause.TURN, (BOB, BOB, None))
     lab = given(acquire(ANN), group(BOB, X, Y, wait=True), policy=policy)
     lab.until(50)
     lab.do(acquire(CEM, Y))
@@ -404,7 +404,7 @@ def test_a_group_waits_while_a_member_comes_to_rest():
     assert lab.holders == (BOB, BOB, None)
 
 
-def at_fault(*before: m.Request) -> Lab:
+def at_fault(*before: messages.Request) -> Lab:
     """A lab where Ann's `x` did not come to rest after a stop."""
     lab = given(acquire(ANN), control(ANN), *before, gone(ANN))
     lab.until(lab.now + 5)
@@ -439,7 +439,7 @@ def test_at_fault_observers_are_let_in_and_nobody_else():
     assert (lab.observing, lab.x.state) == ([BOB, DAN], "fault")
     for wait in (False, True):
         lab.refuses(acquire(EVE, wait=wait), EquipmentAtFault)
-    lab.do(group(EVE, X, Y, mode=Mode.OBSERVER))
+    lab.do(group(EVE, X, Y, mode=LockMode.OBSERVER))
     assert lab.observing == [BOB, DAN, EVE]
 
 
@@ -479,8 +479,8 @@ def test_a_group_that_is_not_claimed_passes_on_and_its_entry_is_gone():
     lab = given(*GRANTED, acquire(CEM, wait=True), group(DAN, X, Y, wait=True))
     lab.until(119.9)
     assert lab.holders == (BOB, BOB, None)
-    ended = [(e.session, e.loss.why) for e in lab.until(120) if isinstance(e, m.LockEnded)]
-    assert ended == [(BOB, Why.UNCLAIMED), (BOB, Why.UNCLAIMED)]
+    ended = [(e.session, e.loss.why) for e in lab.until(120) if isinstance(e, messages.LockEnded)]
+    assert ended == [(BOB, LossCause.UNCLAIMED), (BOB, LossCause.UNCLAIMED)]
     assert (lab.holders, lab.queues) == ((CEM, None, None), ([DAN], [DAN], []))
 
 
@@ -513,7 +513,9 @@ def test_leaving_one_queue_leaves_all_in_one_step(what):
     lab = given(acquire(ANN), acquire(DAN, Y), group(BOB, X, Y, wait=True), acquire(CEM, Y, wait=True))
     lab.refuses(leave(BOB, what), UnknownEntry)
     lab.refuses(leave_group(CEM, Y), UnknownEntry)
-    left = [(e.equipment, e.queue_id, e.result) for e in lab.do(leave_group(BOB, what)) if isinstance(e, m.QueueLeft)]
+    left = [
+        (e.equipment, e.queue_id, e.result) for e in lab.do(leave_group(BOB, what)) if isinstance(e, messages.QueueLeft)
+    ]
     assert left == [(X, "queue_bob_group_0", "left"), (Y, "queue_bob_group_0", "left")]
     assert lab.queues == ([], [CEM], [])
 
@@ -618,7 +620,7 @@ def test_that_refresh_is_no_act_of_the_holder_and_lifts_nobodys_stop():
     """GROUP-5, STOP-6"""
     lab = given(acquire(ANN, Y), group(BOB, X, Y, wait=True), acquire(BOB), stop(CEM), release(ANN, Y))
     assert lab.holders == (BOB, BOB, None)
-    lab.refuses(control(BOB), StoppedBySomebody)
+    lab.refuses(control(BOB), StoppedByAnother)
 
 
 def test_a_member_that_was_got_alone_and_released_again_is_waited_for_again():
@@ -688,7 +690,7 @@ def test_nobody_passes_a_group_whose_last_member_came_free_too_however_late_the_
     for at in (50, 99):
         lab.until(at)
     lab.late(121)
-    lab.do(m.Tick(equipment=X))
+    lab.do(messages.TimerTick(equipment=X))
     assert (lab.holders, lab.waiting) == ((BOB, BOB, None), [DAN])
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import clocks
-from authority.core import messages as m
-from authority.core.model import Kept, Policy, Why
+from authority.core import clocks, messages
+from authority.core.model import KeepPromise, LossCause, Policy
 from authority.core.refusals import KeepTooLong, LockLost, NoLock
 
 from .given import (
@@ -40,8 +39,8 @@ def test_a_promise_is_seen_by_all():
     """IDLE-8"""
     lab = given(acquire(ANN))
     lab.until(10)
-    told = the(m.LockKept, lab.do(keep(ANN, seconds=3 * HOUR, note="overnight scan")))
-    assert told.kept == lab.x.lock.kept == Kept(until=10 + 3 * HOUR, note="overnight scan")
+    told = the(messages.LockKept, lab.do(keep(ANN, seconds=3 * HOUR, note="overnight scan")))
+    assert told.kept == lab.x.lock.kept == KeepPromise(until=10 + 3 * HOUR, note="overnight scan")
     assert (told.session, told.lock_id) == (ANN, lab.x.lock.lock_id)
 
 
@@ -50,7 +49,7 @@ def test_idling_begins_when_the_promised_time_has_come_and_runs_in_full_from_the
     lab = given(acquire(EVE, timeout_s=50), keep(EVE, seconds=500))
     lab.until(549)
     assert lab.holder == EVE
-    assert the(m.LockEnded, lab.until(550)).loss.why == Why.IDLE
+    assert the(messages.LockEnded, lab.until(550)).loss.why == LossCause.IDLE
 
 
 def test_an_offer_waits_for_the_promised_time_also_while_somebody_waits():
@@ -58,7 +57,7 @@ def test_an_offer_waits_for_the_promised_time_also_while_somebody_waits():
     lab = given(acquire(ANN), keep(ANN, seconds=2 * HOUR), acquire(BOB, wait=True))
     lab.until(2 * HOUR + 299)
     assert (lab.holder, lab.waiting) == (ANN, [BOB])
-    assert the(m.LockEnded, lab.until(2 * HOUR + 300)).loss.why == Why.OFFERED
+    assert the(messages.LockEnded, lab.until(2 * HOUR + 300)).loss.why == LossCause.OFFERED
     assert lab.holder == BOB
 
 
@@ -99,7 +98,7 @@ def test_a_new_promise_replaces_the_old_one(seconds):
     lab = given(acquire(EVE), keep(EVE, seconds=200, note="a scan"))
     lab.until(20)
     lab.do(keep(EVE, seconds=seconds))
-    assert lab.x.lock.kept == Kept(until=20 + seconds)
+    assert lab.x.lock.kept == KeepPromise(until=20 + seconds)
     lab.until(20 + seconds + 299)
     assert lab.holder == EVE
     lab.until(20 + seconds + 300)
@@ -110,7 +109,7 @@ def test_no_seconds_take_the_promise_back():
     """IDLE-8"""
     lab = given(acquire(EVE), keep(EVE, seconds=HOUR))
     lab.until(10)
-    assert the(m.LockKept, lab.do(keep(EVE, seconds=0))).kept is None
+    assert the(messages.LockKept, lab.do(keep(EVE, seconds=0))).kept is None
     assert lab.x.lock.kept is None
     lab.until(310)
     assert lab.holder is None
@@ -119,7 +118,7 @@ def test_no_seconds_take_the_promise_back():
 def test_a_refresh_and_use_leave_the_promise_as_it_is():
     """IDLE-8, LOCK-4"""
     lab = given(acquire(ANN), keep(ANN, seconds=HOUR, note="a scan"), acquire(ANN), control(ANN), finish())
-    assert lab.x.lock.kept == Kept(until=HOUR, note="a scan")
+    assert lab.x.lock.kept == KeepPromise(until=HOUR, note="a scan")
 
 
 @pytest.mark.parametrize("last", [release(ANN), force(CEM), gone(ANN), end(ANN), watch(ANN)], ids=type)
@@ -136,20 +135,20 @@ def test_a_promise_ends_with_its_lock(last):
 def test_a_promise_is_of_one_lock_also_where_it_was_granted_in_a_group():
     """IDLE-8, GROUP-1"""
     lab = given(group(ANN, X, Y), keep(ANN, Y, seconds=HOUR))
-    assert (lab.x.lock.kept, lab.y.lock.kept) == (None, Kept(until=HOUR))
+    assert (lab.x.lock.kept, lab.y.lock.kept) == (None, KeepPromise(until=HOUR))
 
 
 def test_a_promise_does_not_put_off_silence():
     """IDLE-11, LIVE-11"""
     lab = given(acquire(ANN), keep(ANN, seconds=HOUR), acquire(BOB, wait=True))
-    assert the(m.LockEnded, lab.until(60, beating=[BOB])).loss.why == Why.SILENCE
+    assert the(messages.LockEnded, lab.until(60, beating=[BOB])).loss.why == LossCause.SILENCE
     assert lab.holder == BOB
 
 
 def test_a_promise_does_not_put_off_the_turn():
     """IDLE-11, TURN-2"""
     lab = given(acquire(ANN), keep(ANN, seconds=HOUR), acquire(BOB, wait=True), policy=Policy(max_hold_seconds=100))
-    assert the(m.LockEnded, lab.until(100)).loss.why == Why.TURN
+    assert the(messages.LockEnded, lab.until(100)).loss.why == LossCause.TURN
 
 
 @pytest.mark.parametrize("last", [gone(ANN), end(ANN), force(BOB)], ids=["gone", "end", "force"])
@@ -176,7 +175,7 @@ def test_the_countdown_that_people_see_has_the_promise_in_it():
 def test_where_nothing_is_lost_by_idling_a_promise_is_seen_all_the_same():
     """IDLE-8, IDLE-7"""
     lab = given(acquire(ANN), keep(ANN, seconds=100), acquire(BOB, wait=True), policy=Policy(on_idle="keep"))
-    assert lab.x.lock.kept == Kept(until=100)
+    assert lab.x.lock.kept == KeepPromise(until=100)
     lab.until(10 * HOUR)
     assert lab.holder == ANN
 
@@ -186,7 +185,7 @@ def test_a_restart_changes_nothing_of_a_promise():
     lab = given(acquire(EVE, timeout_s=50), keep(EVE, seconds=500, note="a scan"))
     lab.until(100)
     assert set(kinds(lab.restart(after=100))) == {"ClocksRestarted"}
-    assert lab.x.lock.kept == Kept(until=500, note="a scan")
+    assert lab.x.lock.kept == KeepPromise(until=500, note="a scan")
     lab.until(549)
     assert lab.holder == EVE
     lab.until(550)
@@ -211,7 +210,7 @@ def test_the_lab_file_may_bound_a_promise():
     lab.until(60)
     lab.refuses(keep(ANN, seconds=101), KeepTooLong)
     lab.do(keep(ANN, seconds=100))
-    assert lab.x.lock.kept == Kept(until=160)
+    assert lab.x.lock.kept == KeepPromise(until=160)
 
 
 def test_one_who_takes_a_promise_back_has_the_idle_time_in_full():
@@ -222,13 +221,13 @@ def test_one_who_takes_a_promise_back_has_the_idle_time_in_full():
     lab.until(799, beating=[])
     assert lab.holder == EVE
     lab.until(800, beating=[])
-    assert lab.x.losses[-1].why == Why.IDLE
+    assert lab.x.losses[-1].why == LossCause.IDLE
 
 
 def test_where_the_lab_file_says_nothing_a_promise_has_no_bound():
     """IDLE-12"""
     lab = given(acquire(ANN), keep(ANN, seconds=1000 * HOUR))
-    assert lab.x.lock.kept == Kept(until=1000 * HOUR)
+    assert lab.x.lock.kept == KeepPromise(until=1000 * HOUR)
 
 
 def test_only_the_holder_promises():
@@ -237,7 +236,7 @@ def test_only_the_holder_promises():
     assert lab.refuses(keep(BOB, seconds=10), NoLock).code == "no_lock"
     lab.refuses(keep(ANN, Y, seconds=10), NoLock)
     lab.do(release(ANN))
-    assert lab.refuses(keep(ANN, seconds=10), LockLost).loss.why == Why.LOGOUT
+    assert lab.refuses(keep(ANN, seconds=10), LockLost).loss.why == LossCause.LOGOUT
     lab.do(control(BOB))
     lab.do(release(BOB))
     assert lab.x.state == "draining"

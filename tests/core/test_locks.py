@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import LOSSES_KEPT, SessionId, Why
+from authority.core import messages
+from authority.core.model import LOSSES_KEPT, LossCause, SessionId
 from authority.core.refusals import EquipmentInUse, LockLost, LockRequired, NoLock, NotHolder, UnknownEquipment
 
 from .given import (
@@ -35,7 +35,7 @@ from .given import (
 def test_a_login_on_free_equipment_is_granted():
     """LOCK-2, LOCK-8"""
     lab = given()
-    granted = the(m.LockAcquired, lab.do(acquire(ANN, note="alignment")))
+    granted = the(messages.LockAcquired, lab.do(acquire(ANN, note="alignment")))
     assert (granted.session, granted.user, granted.lock.fence) == (ANN, "Ann", 1)
     assert (lab.holder, lab.x.state, lab.x.lock.note) == (ANN, "held", "alignment")
     assert lab.y.lock is None
@@ -60,7 +60,7 @@ def test_two_sessions_of_one_user_are_two_clients():
     """LOCK-1, LOCK-3"""
     lab = given(acquire(ANN))
     other = session(SessionId("ann-2"), keeper=True)
-    lab.do(m.OpenSession(session=other))
+    lab.do(messages.OpenSession(session=other))
     lab.refuses(acquire(other.id), EquipmentInUse)
 
 
@@ -87,8 +87,8 @@ def test_only_the_holder_can_release():
     """LOCK-5"""
     lab = given(acquire(ANN))
     lab.refuses(release(BOB), NotHolder)
-    ended = the(m.LockEnded, lab.do(release(ANN)))
-    assert (ended.loss.why, lab.x.state) == (Why.LOGOUT, "free")
+    ended = the(messages.LockEnded, lab.do(release(ANN)))
+    assert (ended.loss.why, lab.x.state) == (LossCause.LOGOUT, "free")
 
 
 def test_a_waiter_and_a_stranger_cannot_release_what_another_drains():
@@ -142,7 +142,7 @@ def test_who_lost_the_lock_is_told_how_also_after_the_next_holder_has_left():
     lab.do(acquire(BOB))
     for _ in range(2):
         loss = lab.refuses(control(ANN), LockLost).loss
-        assert (loss.why, loss.by, loss.at, loss.fence) == (Why.OFFERED, "Bob", 150, 1)
+        assert (loss.why, loss.by, loss.at, loss.fence) == (LossCause.OFFERED, "Bob", 150, 1)
         if lab.holder == BOB:
             lab.do(release(BOB))
     lab.do(acquire(ANN))
@@ -152,12 +152,12 @@ def test_who_lost_the_lock_is_told_how_also_after_the_next_holder_has_left():
 def test_while_it_drains_the_last_holder_is_told_how_it_lost_the_lock():
     """LOCK-11, LOSS-1"""
     lab = given(acquire(ANN), control(ANN))
-    lab.do(m.ForceRelease(session=BOB, equipment=X, by="Bob", reason="smoke"))
+    lab.do(messages.ForceRelease(session=BOB, equipment=X, by="Bob", reason="smoke"))
     assert lab.x.state == "draining"
     for request in (control(ANN, "next"), claim(ANN)):
         loss = lab.refuses(request, LockLost).loss
         assert loss is not None
-        assert (loss.why, loss.by, loss.reason, loss.fence) == (Why.FORCED, "Bob", "smoke", 1)
+        assert (loss.why, loss.by, loss.reason, loss.fence) == (LossCause.FORCED, "Bob", "smoke", 1)
 
 
 def test_the_last_eight_losses_are_remembered():
@@ -185,7 +185,7 @@ def test_the_holder_sleeps_loses_the_lock_and_replays_its_old_command():
     lab.until(70, beating=[BOB])
     assert lab.holder == BOB
     lab.do(release(BOB))
-    assert lab.refuses(control(ANN, fence=1), LockLost).loss.why == Why.SILENCE
+    assert lab.refuses(control(ANN, fence=1), LockLost).loss.why == LossCause.SILENCE
     lab.do(acquire(ANN))
     lab.refuses(control(ANN, fence=1), LockLost)
 

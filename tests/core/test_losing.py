@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import How, Outcome, Policy, Role, Why
+from authority.core import messages
+from authority.core.model import LossCause, Outcome, Policy, RestMethod, Role
 from authority.core.refusals import EquipmentAtFault, EquipmentInUse, LockLost, NoFault, NoLock
 
 from .given import (
@@ -69,31 +69,31 @@ def test_who_never_moved_it_leaves_it_at_rest_whatever_the_readback_says():
 def test_death_end_and_force_stop_what_moves(last):
     """LOSS-4, LOSS-12"""
     lab = given(*MOVING, last)
-    drain = the(m.LockDraining, lab.history).drain
-    assert (drain.how, drain.stop_owed, drain.deadline) == (How.STOP, True, 5)
+    drain = the(messages.LockDraining, lab.history).drain
+    assert (drain.how, drain.stop_owed, drain.deadline) == (RestMethod.STOP, True, 5)
 
 
 def test_an_expired_session_stops_what_moves():
     """LOSS-4, LIVE-15"""
     lab = given(acquire(EVE, timeout_s=0), control(EVE), finish(moving=True))
     lab.until(600)
-    assert (lab.x.drain.why, lab.x.drain.how) == (Why.SESSION_EXPIRED, How.STOP)
+    assert (lab.x.drain.why, lab.x.drain.how) == (LossCause.SESSION_EXPIRED, RestMethod.STOP)
 
 
 def test_the_lab_file_may_let_the_motion_of_the_dead_finish_but_force_always_stops():
     """LOSS-4"""
-    policy = Policy(on_loss=How.FINISH)
-    assert given(*MOVING, gone(ANN), policy=policy).x.drain.how is How.FINISH
-    assert given(*MOVING, force(BOB), policy=policy).x.drain.how is How.STOP
+    policy = Policy(on_loss=RestMethod.FINISH)
+    assert given(*MOVING, gone(ANN), policy=policy).x.drain.how is RestMethod.FINISH
+    assert given(*MOVING, force(BOB), policy=policy).x.drain.how is RestMethod.STOP
 
 
 def test_a_voluntary_release_lets_the_motion_finish_for_a_minute_and_then_stops_it():
     """LOSS-5, LOSS-7"""
     lab = given(*MOVING, release(ANN))
     lab.until(59.9)
-    assert (lab.x.drain.how, lab.x.drain.stop_owed) == (How.FINISH, False)
+    assert (lab.x.drain.how, lab.x.drain.stop_owed) == (RestMethod.FINISH, False)
     lab.until(60)
-    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.deadline) == (How.STOP, True, 65)
+    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.deadline) == (RestMethod.STOP, True, 65)
     lab.until(65)
     assert lab.x.state == "fault"
 
@@ -102,21 +102,21 @@ def test_a_missed_claim_and_idling_let_the_motion_finish():
     """LOSS-5"""
     lab = given(acquire(EVE, timeout_s=50), control(EVE), finish(moving=True))
     lab.until(50)
-    assert (lab.x.drain.why, lab.x.drain.how) == (Why.IDLE, How.FINISH)
+    assert (lab.x.drain.why, lab.x.drain.how) == (LossCause.IDLE, RestMethod.FINISH)
 
 
 def test_the_lab_file_may_stop_what_the_silent_left_moving():
     """LOSS-5"""
-    for on_silence in (How.FINISH, How.STOP):
+    for on_silence in (RestMethod.FINISH, RestMethod.STOP):
         lab = given(*MOVING, acquire(BOB, wait=True), policy=Policy(on_silence=on_silence))
         lab.until(60, beating=[BOB])
-        assert (lab.x.drain.why, lab.x.drain.how) == (Why.SILENCE, on_silence)
+        assert (lab.x.drain.why, lab.x.drain.how) == (LossCause.SILENCE, on_silence)
 
 
 def test_release_with_stop_stops_at_once():
     """LOSS-6"""
     lab = given(*MOVING, release(ANN, stop=True))
-    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.deadline) == (How.STOP, True, 5)
+    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.deadline) == (RestMethod.STOP, True, 5)
     lab = given(acquire(ANN), release(ANN, stop=True))
     assert lab.x.state == "free"
 
@@ -187,7 +187,7 @@ def test_a_cleared_fault_frees_the_equipment_and_grants_the_next():
     lab.until(5)
     events = lab.do(clear_fault())
     assert kinds(events) == ["FaultCleared", "QueueLeft", "LockAcquired"]
-    assert (the(m.FaultCleared, events).by, lab.x.state, lab.x.lock.fence) == ("Cem", "held", 2)
+    assert (the(messages.FaultCleared, events).by, lab.x.state, lab.x.lock.fence) == ("Cem", "held", 2)
 
 
 def test_without_a_fault_there_is_nothing_to_clear():
@@ -203,7 +203,7 @@ def test_after_a_cleared_fault_the_next_commands_wait_for_the_call_that_still_ha
     lab.do(clear_fault())
     assert kinds(lab.do(control(BOB, "mine"))) == ["LockClaimed", "CommandAccepted"]
     events = lab.do(finish("move", moving=False))
-    assert the(m.CommandStarted, events).command.key == "mine"
+    assert the(messages.CommandStarted, events).command.key == "mine"
 
 
 def test_a_fault_survives_a_restart():
@@ -223,14 +223,14 @@ def test_the_last_loss_says_who_under_which_fence_why_by_whom_and_when():
     lab.do(finish())
     lab.do(stopped_by_the_authority())
     loss = lab.x.losses[-1]
-    assert (loss.session, loss.user, loss.fence, loss.why) == (ANN, "Ann", 1, Why.FORCED)
+    assert (loss.session, loss.user, loss.fence, loss.why) == (ANN, "Ann", 1, LossCause.FORCED)
     assert (loss.by, loss.reason, loss.at) == ("Bob", "smoke", 10)
 
 
 def test_the_last_holder_dies_while_its_motion_finishes_and_it_is_stopped():
     """LOSS-19"""
     lab = given(*MOVING, release(ANN), gone(ANN))
-    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.why) == (How.STOP, True, Why.LOGOUT)
+    assert (lab.x.drain.how, lab.x.drain.stop_owed, lab.x.drain.why) == (RestMethod.STOP, True, LossCause.LOGOUT)
 
 
 def test_the_last_holder_dies_by_lost_connections_while_it_waits_again():
@@ -239,19 +239,19 @@ def test_the_last_holder_dies_by_lost_connections_while_it_waits_again():
     lab.do(dropped(ANN))
     lab.do(dropped(ANN, Role.KEEPER))
     lab.until(5)
-    assert (lab.waiting, lab.x.drain.how, lab.x.drain.stop_owed) == ([], How.STOP, True)
+    assert (lab.waiting, lab.x.drain.how, lab.x.drain.stop_owed) == ([], RestMethod.STOP, True)
 
 
 def test_the_death_of_a_waiter_stops_nothing():
     """LOSS-19"""
     lab = given(*MOVING, acquire(BOB, wait=True), release(ANN), gone(BOB))
-    assert (lab.x.drain.how, lab.x.drain.stop_owed) == (How.FINISH, False)
+    assert (lab.x.drain.how, lab.x.drain.stop_owed) == (RestMethod.FINISH, False)
 
 
 def test_the_polite_end_of_the_last_holder_lets_its_motion_finish():
     """LOSS-19, LOSS-5"""
     lab = given(*MOVING, release(ANN), end(ANN))
-    assert lab.x.drain.how is How.FINISH
+    assert lab.x.drain.how is RestMethod.FINISH
 
 
 def test_a_grant_that_nobody_claims_while_the_last_motion_is_over_passes_on_at_rest():
@@ -265,7 +265,7 @@ def test_a_grant_that_nobody_claims_while_the_last_motion_is_over_passes_on_at_r
 
 def test_motion_of_its_own_does_not_delay_who_never_drove():
     """LOSS-3"""
-    lab = given(acquire(ANN), moved(True), m.Moved(equipment=X, moving=True, outside=12.5), release(ANN))
+    lab = given(acquire(ANN), moved(True), messages.MotionReport(equipment=X, moving=True, outside=12.5), release(ANN))
     assert (lab.x.state, kinds(lab.history).count("MovedOutside")) == ("free", 1)
 
 
@@ -275,7 +275,7 @@ PARKS = Policy(park=True, max_hold_seconds=100)
 DROVE = (acquire(ANN), control(ANN), finish())
 
 
-def parked(*requests: m.Request) -> Lab:
+def parked(*requests: messages.Request) -> Lab:
     return given(*requests, policy=PARKS)
 
 
@@ -337,7 +337,7 @@ def test_death_force_and_who_wants_no_motion_park_nothing(last):
 
 def test_where_death_lets_a_motion_finish_it_is_parked_too():
     """LOSS-16"""
-    lab = given(*DROVE, gone(ANN), policy=Policy(park=True, on_loss=How.FINISH))
+    lab = given(*DROVE, gone(ANN), policy=Policy(park=True, on_loss=RestMethod.FINISH))
     assert park_of(lab) == "park 1"
 
 
@@ -359,7 +359,7 @@ def test_a_parking_that_does_not_end_is_stopped_and_then_at_fault():
     """LOSS-16, LOSS-5, LOSS-7"""
     lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN))
     lab.until(60)
-    assert lab.x.drain.how is How.STOP
+    assert lab.x.drain.how is RestMethod.STOP
     lab.until(65)
     assert (lab.x.state, lab.holder) == ("fault", None)
 
@@ -373,7 +373,7 @@ def test_a_parking_that_fails_lets_the_lock_pass():
 def test_who_loses_the_lock_by_dying_while_it_is_parked_does_not_end_the_parking():
     """LOSS-16, LOSS-19"""
     lab = parked(*DROVE, release(ANN), gone(ANN))
-    assert (park_of(lab), lab.x.drain.how) == ("park 1", How.FINISH)
+    assert (park_of(lab), lab.x.drain.how) == ("park 1", RestMethod.FINISH)
 
 
 def test_what_is_to_be_parked_is_not_at_rest_for_who_asks_without_waiting():
@@ -383,7 +383,7 @@ def test_what_is_to_be_parked_is_not_at_rest_for_who_asks_without_waiting():
     lab.refuses(acquire(BOB), EquipmentInUse)
     assert lab.x.state == "held"
     lab.do(acquire(BOB, wait=True))
-    assert (park_of(lab), lab.x.drain.why) == ("park 1", Why.SILENCE)
+    assert (park_of(lab), lab.x.drain.why) == ("park 1", LossCause.SILENCE)
     lab.do(finish("park 1"))
     assert lab.holder == BOB
 
@@ -391,7 +391,7 @@ def test_what_is_to_be_parked_is_not_at_rest_for_who_asks_without_waiting():
 def test_an_heir_gets_what_was_handed_over_once_it_is_parked():
     """LOSS-16, QUEUE-12"""
     lab = parked(*DROVE, acquire(CEM, wait=True), acquire(BOB, wait=True))
-    lab.do(m.HandOver(session=ANN, equipment=X, to=lab.x.queue[1].queue_id))
+    lab.do(messages.HandOver(session=ANN, equipment=X, to=lab.x.queue[1].queue_id))
     assert (lab.x.state, park_of(lab)) == ("draining", "park 1")
     lab.do(finish("park 1"))
     assert lab.holder == BOB
@@ -400,6 +400,6 @@ def test_an_heir_gets_what_was_handed_over_once_it_is_parked():
 def test_a_parking_that_the_end_of_the_authority_cut_off_is_not_begun_again():
     """LOSS-16, STORE-4"""
     lab = parked(*DROVE, acquire(BOB, wait=True), release(ANN))
-    assert the(m.CommandFinished, lab.restart(after=1)).outcome is Outcome.UNKNOWN
+    assert the(messages.CommandFinished, lab.restart(after=1)).outcome is Outcome.UNKNOWN
     lab.do(stopped_by_the_authority())
     assert (lab.holder, park_of(lab)) == (BOB, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authority.core.model import Equipment, EquipmentId, How, Policy, Why
+from authority.core.model import Equipment, EquipmentId, LossCause, Policy, RestMethod
 from authority.core.step import how_to_rest
 from tests.core.draw_model import diagram
 
@@ -17,16 +17,20 @@ def test_the_diagram_of_the_model_is_the_one_the_code_draws():
     assert f"```mermaid\n{drawn}\n```" in PAGE.read_text(encoding="utf-8"), f"docs/model.md must hold:\n{drawn}"
 
 
-OF_A_LOCK = [why for why in Why if why not in (Why.UPGRADED, Why.EXCLUSIVE_GRANT, Why.FAULT)]
+OF_A_LOCK = [why for why in LossCause if why not in (LossCause.UPGRADED, LossCause.EXCLUSIVE_GRANT, LossCause.FAULT)]
 
 
-def how(why: Why, **policy: How) -> How:
+def how(why: LossCause, **policy: RestMethod) -> RestMethod:
     return how_to_rest(Equipment(id=EquipmentId("x"), policy=Policy(**policy)), why)
 
 
-def rest_of(why: Why) -> str:
+def rest_of(why: LossCause) -> str:
     """A row of the table: how rest is reached by default, and what in the lab file changes it."""
-    keys = [key for key in ("on_loss", "on_silence") if how(why, **{key: How.STOP}) != how(why, **{key: How.FINISH})]
+    keys = [
+        key
+        for key in ("on_loss", "on_silence")
+        if how(why, **{key: RestMethod.STOP}) != how(why, **{key: RestMethod.FINISH})
+    ]
     return f"| `{why}` | {how(why)} | {keys[0] if keys else 'nothing'} |"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import Policy, Why
+from authority.core import messages
+from authority.core.model import LossCause, Policy
 from authority.core.refusals import EquipmentInUse, LockRequired, NotAtRest, ObserveRequired, WaitersPresent
 
 from .given import (
@@ -73,8 +73,8 @@ def test_apart_an_exclusive_grant_ends_every_observer_lock_and_tells_each():
     """OBS-5"""
     lab = given(watch(ANN), watch(BOB))
     events = lab.do(acquire(CEM))
-    ended = [(e.session, e.why, e.by) for e in events if isinstance(e, m.ObserverEnded)]
-    assert ended == [(ANN, Why.EXCLUSIVE_GRANT, "Cem"), (BOB, Why.EXCLUSIVE_GRANT, "Cem")]
+    ended = [(e.session, e.why, e.by) for e in events if isinstance(e, messages.ObserverEnded)]
+    assert ended == [(ANN, LossCause.EXCLUSIVE_GRANT, "Cem"), (BOB, LossCause.EXCLUSIVE_GRANT, "Cem")]
     assert lab.observing == []
 
 
@@ -100,7 +100,7 @@ def test_a_downgrade_ends_the_exclusive_lock_and_observes_in_the_same_step():
     lab = given(acquire(ANN))
     events = lab.do(watch(ANN))
     assert kinds(events) == ["LockEnded", "ObserverAcquired"]
-    assert the(m.LockEnded, events).loss.why == Why.DOWNGRADED
+    assert the(messages.LockEnded, events).loss.why == LossCause.DOWNGRADED
     assert (lab.holder, lab.observing) == (None, [ANN])
 
 
@@ -128,8 +128,8 @@ def test_a_downgrade_lets_waiting_observers_in():
 def test_an_upgrade_replaces_ones_own_observer_lock(policy):
     """OBS-9"""
     lab = given(watch(ANN), policy=policy)
-    ended = the(m.ObserverEnded, lab.do(acquire(ANN)))
-    assert (ended.session, ended.why, lab.holder, lab.observing) == (ANN, Why.UPGRADED, ANN, [])
+    ended = the(messages.ObserverEnded, lab.do(acquire(ANN)))
+    assert (ended.session, ended.why, lab.holder, lab.observing) == (ANN, LossCause.UPGRADED, ANN, [])
 
 
 def test_an_observer_releases_its_observer_lock_only():
@@ -144,8 +144,8 @@ def test_an_observer_with_a_keeper_observes_as_long_as_it_lives():
     lab = given(watch(ANN))
     lab.until(20_000)
     assert lab.observing == [ANN]
-    ended = the(m.ObserverEnded, lab.do(end(ANN)))
-    assert (ended.why, lab.observing) == (Why.SESSION_ENDED, [])
+    ended = the(messages.ObserverEnded, lab.do(end(ANN)))
+    assert (ended.why, lab.observing) == (LossCause.SESSION_ENDED, [])
 
 
 def test_an_observer_without_a_keeper_observes_until_its_time_is_over():
@@ -155,7 +155,7 @@ def test_an_observer_without_a_keeper_observes_until_its_time_is_over():
         lab.until(at)
         lab.do(use)
     assert kinds(lab.until(369)) == []
-    assert the(m.ObserverEnded, lab.until(370)).why == Why.IDLE
+    assert the(messages.ObserverEnded, lab.until(370)).why == LossCause.IDLE
 
 
 def test_an_observer_without_a_timeout_observes_as_long_as_its_session_lives():
@@ -163,7 +163,7 @@ def test_an_observer_without_a_timeout_observes_as_long_as_its_session_lives():
     lab = given(watch(EVE, timeout_s=0))
     lab.until(599)
     assert lab.observing == [EVE]
-    assert the(m.ObserverEnded, lab.until(600)).why == Why.SESSION_EXPIRED
+    assert the(messages.ObserverEnded, lab.until(600)).why == LossCause.SESSION_EXPIRED
 
 
 def test_a_downgrade_is_refused_until_nothing_moves():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core.model import QUEUE_LIMIT, Mode, Policy, SessionId, Why
+from authority.core import messages
+from authority.core.model import QUEUE_LIMIT, LockMode, LossCause, Policy, SessionId
 from authority.core.refusals import (
     EquipmentInUse,
     LockLost,
     NoLock,
     QueueFull,
-    StoppedBySomebody,
+    StoppedByAnother,
     UnknownEntry,
     WouldDeadlock,
 )
@@ -53,8 +53,8 @@ from .given import (
 def test_a_blocked_request_that_says_so_waits_at_the_end():
     """QUEUE-1, QUEUE-2"""
     lab = given(acquire(ANN))
-    assert the(m.Queued, lab.do(acquire(BOB, wait=True))).position == 1
-    assert the(m.Queued, lab.do(acquire(CEM, wait=True))).position == 2
+    assert the(messages.Queued, lab.do(acquire(BOB, wait=True))).position == 1
+    assert the(messages.Queued, lab.do(acquire(CEM, wait=True))).position == 2
     assert (lab.waiting, lab.holder) == ([BOB, CEM], ANN)
 
 
@@ -108,7 +108,7 @@ def test_a_grant_keeps_what_its_entry_asked_for():
 def test_an_entry_keeps_its_mode():
     """QUEUE-5"""
     lab = given(acquire(ANN), watch(BOB, wait=True))
-    assert lab.x.queue[0].mode is Mode.OBSERVER
+    assert lab.x.queue[0].mode is LockMode.OBSERVER
     lab.do(release(ANN))
     assert (lab.observing, lab.holder) == ([BOB], None)
 
@@ -116,9 +116,13 @@ def test_an_entry_keeps_its_mode():
 def test_a_waiter_may_leave_and_only_by_its_own_entry():
     """QUEUE-6"""
     lab = given(acquire(ANN), acquire(BOB, wait=True), acquire(CEM, wait=True))
-    for wrong in (leave(BOB, again=7), m.Leave(session=CEM, equipment=X, queue_id="queue_bob_x_0"), leave(ANN)):
+    for wrong in (
+        leave(BOB, again=7),
+        messages.LeaveQueue(session=CEM, equipment=X, queue_id="queue_bob_x_0"),
+        leave(ANN),
+    ):
         lab.refuses(wrong, UnknownEntry)
-    assert the(m.QueueLeft, lab.do(leave(BOB))).result == "left"
+    assert the(messages.QueueLeft, lab.do(leave(BOB))).result == "left"
     assert lab.waiting == [CEM]
 
 
@@ -134,7 +138,9 @@ def test_the_head_of_the_queue_is_granted_in_the_same_step_as_the_release():
 )
 def test_the_queue_is_served_in_the_step_that_makes_a_grant_possible(last):
     """QUEUE-7"""
-    lab = given(acquire(ANN), acquire(BOB, wait=True) if not isinstance(last, m.Acquire) else watch(BOB, wait=True))
+    lab = given(
+        acquire(ANN), acquire(BOB, wait=True) if not isinstance(last, messages.Acquire) else watch(BOB, wait=True)
+    )
     lab.do(last)
     assert lab.waiting == []
     assert BOB in (lab.holder, *lab.observing)
@@ -180,7 +186,7 @@ def test_a_queue_has_a_limit():
     lab = given(acquire(ANN))
     for n in range(QUEUE_LIMIT):
         waiter = session(SessionId(f"waiter-{n}"), keeper=True)
-        lab.do(m.OpenSession(session=waiter))
+        lab.do(messages.OpenSession(session=waiter))
         lab.do(acquire(waiter.id, wait=True))
     assert lab.refuses(acquire(BOB, wait=True), QueueFull).code == "queue_full"
     assert len(lab.x.queue) == 100
@@ -191,7 +197,7 @@ def full_queue(*, silent: tuple[int, ...]) -> Lab:
     lab = given(acquire(ANN))
     waiters = [SessionId(f"waiter-{n}") for n in range(QUEUE_LIMIT)]
     for waiter in waiters:
-        lab.do(m.OpenSession(session=session(waiter, keeper=True)))
+        lab.do(messages.OpenSession(session=session(waiter, keeper=True)))
         lab.do(acquire(waiter, wait=True))
     for place in reversed(silent):
         lab.until(lab.now + 1, beating=KERNELS)
@@ -205,7 +211,7 @@ def test_a_full_queue_gives_up_who_was_silent_longest():
     """QUEUE-21"""
     lab = full_queue(silent=(3, 50, 7))
     assert len(lab.x.queue) == QUEUE_LIMIT
-    left = the(m.QueueLeft, lab.do(acquire(BOB, wait=True)))
+    left = the(messages.QueueLeft, lab.do(acquire(BOB, wait=True)))
     assert (left.session, left.result) == ("waiter-7", "silent")
     lab.do(acquire(CEM, wait=True))
     assert (len(lab.x.queue), lab.waiting[-2:]) == (QUEUE_LIMIT, [BOB, CEM])
@@ -264,14 +270,14 @@ def test_signs_of_life_do_not_claim():
     lab = given(acquire(ANN), acquire(BOB, wait=True), release(ANN))
     lab.do(beat(BOB, busy=True))
     events = lab.until(120, busy=True)
-    assert the(m.LockEnded, events).loss.why == Why.UNCLAIMED
+    assert the(messages.LockEnded, events).loss.why == LossCause.UNCLAIMED
     assert lab.holder is None
 
 
 def test_a_command_that_is_refused_does_not_claim():
     """CLAIM-2, LOCK-7"""
     lab = given(acquire(ANN), acquire(BOB, wait=True), release(ANN), stop(CEM))
-    lab.refuses(control(BOB), StoppedBySomebody)
+    lab.refuses(control(BOB), StoppedByAnother)
     assert lab.x.lock.claim_by == 120
 
 
@@ -292,7 +298,7 @@ def test_idling_starts_at_the_claim():
     lab.do(claim(EVE))
     lab.until(109)
     assert lab.holder == EVE
-    assert the(m.LockEnded, lab.until(110)).loss.why == Why.IDLE
+    assert the(messages.LockEnded, lab.until(110)).loss.why == LossCause.IDLE
 
 
 def test_a_claim_of_what_one_does_not_hold_is_refused():
@@ -302,7 +308,7 @@ def test_a_claim_of_what_one_does_not_hold_is_refused():
     lab.do(release(ANN))
     lab.refuses(claim(ANN), LockLost)
     lab.until(120)
-    assert lab.refuses(claim(BOB), LockLost).loss.why == Why.UNCLAIMED
+    assert lab.refuses(claim(BOB), LockLost).loss.why == LossCause.UNCLAIMED
 
 
 def test_a_second_claim_succeeds_and_changes_nothing():
@@ -331,8 +337,8 @@ def test_the_claim_time_is_the_equipments():
 def test_force_ends_the_holders_lock_and_grants_the_next_not_the_one_who_forced():
     """FORCE-1, FORCE-3, FORCE-4"""
     lab = given(acquire(ANN), acquire(BOB, wait=True))
-    ended = the(m.LockEnded, lab.do(force(CEM, reason="smoke")))
-    assert (ended.session, ended.user, ended.loss.why) == (ANN, "Ann", Why.FORCED)
+    ended = the(messages.LockEnded, lab.do(force(CEM, reason="smoke")))
+    assert (ended.session, ended.user, ended.loss.why) == (ANN, "Ann", LossCause.FORCED)
     assert (ended.loss.by, ended.loss.reason, lab.holder) == ("Cem", "smoke", BOB)
     assert lab.refuses(control(ANN), LockLost).loss == ended.loss
 
@@ -340,7 +346,7 @@ def test_force_ends_the_holders_lock_and_grants_the_next_not_the_one_who_forced(
 def test_force_by_a_session_that_nobody_created_works():
     """FORCE-1"""
     lab = given(acquire(ANN))
-    lab.do(m.ForceRelease(session=SessionId("nobody"), equipment=X, by="nobody", reason=None))
+    lab.do(messages.ForceRelease(session=SessionId("nobody"), equipment=X, by="nobody", reason=None))
     assert lab.holder is None
 
 
@@ -352,13 +358,13 @@ def test_force_stops_what_was_driven_also_at_rest_and_passes_on_when_the_stop_ar
     assert lab.x.state == "draining"
     lab.do(stopped_by_the_authority(moving=True))
     assert lab.x.state == "draining"
-    lab.do(m.Moved(equipment=X, moving=False))
+    lab.do(messages.MotionReport(equipment=X, moving=False))
     assert lab.holder == BOB
 
 
 def test_force_on_a_holder_who_never_drove_passes_on_at_once():
     """FORCE-2, LOSS-3"""
-    lab = given(acquire(ANN), acquire(BOB, wait=True), m.Moved(equipment=X, moving=True), force(CEM))
+    lab = given(acquire(ANN), acquire(BOB, wait=True), messages.MotionReport(equipment=X, moving=True), force(CEM))
     assert lab.holder == BOB
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Equipment, Outcome, Policy, Role, Session
 from authority.core.refusals import LockLost
 
@@ -97,7 +97,7 @@ def test_after_a_restart_the_count_of_connections_starts_at_the_first_new_one():
 def test_a_command_in_flight_at_a_crash_is_unknown_and_its_holder_still_holds():
     """STORE-4, CMD-8"""
     lab = given(acquire(ANN), control(ANN, "a"), control(ANN, "b"))
-    finished = the(m.CommandFinished, lab.restart(after=10))
+    finished = the(messages.CommandFinished, lab.restart(after=10))
     assert (finished.key, finished.outcome, lab.holder, lab.x.moving) == ("a", Outcome.UNKNOWN, ANN, True)
     assert (lab.x.running, lab.x.accepted) == (None, ())
 
@@ -142,7 +142,7 @@ def test_what_is_remembered_can_be_written_and_read():
 def test_a_device_that_has_obeyed_a_higher_fence_raises_that_of_its_equipment():
     """STORE-19, LOCK-8"""
     lab = given(acquire(ANN))
-    raised = the(m.FenceRaised, lab.do(m.RaiseFence(equipment=X, fence=7)))
+    raised = the(messages.FenceRaised, lab.do(messages.RaiseFence(equipment=X, fence=7)))
     assert (raised.equipment, raised.fence, lab.x.fence) == (X, 8, 8), "7 was somebody else's"
     lab.refuses(control(ANN, fence=1), LockLost)
     lab.do(acquire(ANN))
@@ -157,7 +157,7 @@ def test_a_device_that_has_obeyed_a_higher_fence_raises_that_of_its_equipment():
 def test_where_nobody_holds_the_next_grant_is_right_above_the_fence_that_the_device_has_obeyed():
     """STORE-19, LOCK-8"""
     lab = given(acquire(ANN), release(ANN))
-    assert the(m.FenceRaised, lab.do(m.RaiseFence(equipment=X, fence=7))).fence == 7
+    assert the(messages.FenceRaised, lab.do(messages.RaiseFence(equipment=X, fence=7))).fence == 7
     lab.do(acquire(BOB))
     assert lab.x.lock.fence == 8
 
@@ -166,5 +166,5 @@ def test_where_nobody_holds_the_next_grant_is_right_above_the_fence_that_the_dev
 def test_a_device_that_has_obeyed_no_higher_fence_changes_nothing(fence):
     """STORE-19"""
     lab = given(acquire(ANN), release(ANN), acquire(BOB))
-    assert kinds(lab.do(m.RaiseFence(equipment=X, fence=fence))) == []
+    assert kinds(lab.do(messages.RaiseFence(equipment=X, fence=fence))) == []
     assert lab.x.fence == 2

@@ -9,11 +9,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from authority.core import clocks, waiting
-from authority.core import messages as m
-from authority.core.evolve import evolve, restarted
-from authority.core.model import Entry, Equipment, EquipmentId, How, Mode, Outcome, Policy, Role, SessionId, Table
-from authority.core.refusals import OfEquipment, Refusal
+from authority.core import clocks, messages, waiting
+from authority.core.evolve import evolve, session_after_restart
+from authority.core.model import (
+    Equipment,
+    EquipmentId,
+    LockMode,
+    Outcome,
+    Policy,
+    QueueEntry,
+    RestMethod,
+    Role,
+    SessionId,
+    Table,
+)
+from authority.core.refusals import EquipmentRefusal, Refusal
 from authority.core.rules import decide
 
 from . import given as g
@@ -28,7 +38,7 @@ PLACES = st.sampled_from([X, X, X, X, X, Y, Y, Z])
 WISHES = st.sampled_from([((X,),), ((X,),), ((X, Y),), ((X, Y),), ((X,), (Y,)), ((Y,), (X,)), ((Y, Z), (X,))])
 GROUPS = st.sampled_from([(X, Y), (X, Y), (Y, X), (X, Z), (Y, Z), (X, Y, Z)])
 PRIORITIES = st.sampled_from([0, 0, 0, 0, 5, -5])
-MODES = st.sampled_from([Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.EXCLUSIVE, Mode.OBSERVER])
+MODES = st.sampled_from([LockMode.EXCLUSIVE, LockMode.EXCLUSIVE, LockMode.EXCLUSIVE, LockMode.OBSERVER])
 FENCES = st.sampled_from([None, None, 0, 0, -1])
 YES_NO = st.booleans()
 TIMEOUTS = st.sampled_from([300.0, 300.0, 40.0, 0.0])
@@ -45,8 +55,8 @@ POLICIES = st.builds(
     Policy,
     observers=st.sampled_from(["apart", "alongside"]),
     on_idle=st.sampled_from([None, None, "release", "offer", "keep"]),
-    on_loss=st.sampled_from([How.STOP, How.STOP, How.FINISH]),
-    on_silence=st.sampled_from([How.FINISH, How.FINISH, How.STOP]),
+    on_loss=st.sampled_from([RestMethod.STOP, RestMethod.STOP, RestMethod.FINISH]),
+    on_silence=st.sampled_from([RestMethod.FINISH, RestMethod.FINISH, RestMethod.STOP]),
     max_hold_seconds=st.sampled_from([None, 100.0]),
     max_keep_seconds=st.sampled_from([None, None, 1000.0]),
     park=YES_NO,
@@ -84,7 +94,7 @@ class LockMachine(RuleBasedStateMachine):
         name = self.names[slot] = SessionId(f"{'abcd'[slot]}{self.count}")
         keeper = slot < KEEPERS
         session = replace(g.session(name, keeper=keeper, at=self.now), user=USERS[slot])
-        self._take(decide(self.table, m.OpenSession(session=session), self.now))
+        self._take(decide(self.table, messages.OpenSession(session=session), self.now))
         self.naive.s[name] = S(keeper, self.now, 600.0, self.now)
 
     # -- time
@@ -116,7 +126,7 @@ class LockMachine(RuleBasedStateMachine):
         self.naive.advance(self.now)
         for name in self.names[:KEEPERS]:
             if self.table.session(name) is not None:
-                self._take(decide(self.table, m.Seen(session=name), self.now))
+                self._take(decide(self.table, messages.SignOfLife(session=name), self.now))
                 self.naive.speak(name)
         self._compare()
 
@@ -144,9 +154,15 @@ class LockMachine(RuleBasedStateMachine):
     def _ring(self) -> None:
         """Be the timer; it must come to an end."""
         for _ in range(20):
-            ticks = [m.Tick(session=s.id) for s in self.table.all_sessions() if self._is_due(clocks.session_due, s)]
+            ticks = [
+                messages.TimerTick(session=s.id)
+                for s in self.table.all_sessions()
+                if self._is_due(clocks.session_due, s)
+            ]
             ticks += [
-                m.Tick(equipment=e.id) for e in self.table.all_equipment() if self._is_due(waiting.equipment_due, e)
+                messages.TimerTick(equipment=e.id)
+                for e in self.table.all_equipment()
+                if self._is_due(waiting.equipment_due, e)
             ]
             if not ticks:
                 return
@@ -160,15 +176,15 @@ class LockMachine(RuleBasedStateMachine):
 
     # -- one request to both
 
-    def _both(self, request: m.Request, naively: Callable[[], None], speaker: SessionId | None) -> None:
+    def _both(self, request: messages.Request, naively: Callable[[], None], speaker: SessionId | None) -> None:
         before = g.snapshot(self.table)
         try:
             events = decide(self.table, request, self.now)
         except Refusal as refusal:
             said: str | None = refusal.code
-            named = refusal.equipment.id if isinstance(refusal, OfEquipment) else None
+            named = refusal.equipment.id if isinstance(refusal, EquipmentRefusal) else None
             assert g.snapshot(self.table) == before, "a refusal changed something"
-            if isinstance(request, m.OfSession) and self.table.session(request.session) is not None:
+            if isinstance(request, messages.SessionRequest) and self.table.session(request.session) is not None:
                 self._hear(request.session)
         else:
             said = named = None
@@ -183,7 +199,7 @@ class LockMachine(RuleBasedStateMachine):
     def _hear(self, session: SessionId) -> None:
         """As the service does: who asks in vain has spoken all the same."""
         try:
-            self._take(decide(self.table, m.Seen(session=session), self.now))
+            self._take(decide(self.table, messages.SignOfLife(session=session), self.now))
         except Refusal:
             return
 
@@ -199,24 +215,24 @@ class LockMachine(RuleBasedStateMachine):
         self.naive.advance(self.now)
         return said, named
 
-    def _take(self, events: tuple[m.Event, ...]) -> None:
+    def _take(self, events: tuple[messages.Event, ...]) -> None:
         self._check_groups(events)
-        faulted = {e.equipment for e in events if isinstance(e, m.Faulted)}
+        faulted = {e.equipment for e in events if isinstance(e, messages.Faulted)}
         for event in events:
-            if isinstance(event, m.LockEnded):
+            if isinstance(event, messages.LockEnded):
                 e = self._equipment(event.equipment)
                 assert e.at_rest or e.id in faulted, "the lock passed on although the equipment is not at rest"
-            if isinstance(event, m.LockAcquired):
+            if isinstance(event, messages.LockAcquired):
                 e = self._equipment(event.equipment)
                 assert e.lock is None, "two holders"
                 assert e.fault is None, "granted at fault"
                 assert event.lock.fence == e.fence + 1, "the fence does not rise"
             evolve(self.table, event)
 
-    def _check_groups(self, events: tuple[m.Event, ...]) -> None:
+    def _check_groups(self, events: tuple[messages.Event, ...]) -> None:
         """Whoever of a group leaves or enters a queue does so with all its members, in one step."""
-        entered = [x for x in events if isinstance(x, m.Queued)]
-        left = [x for x in events if isinstance(x, m.QueueLeft)]
+        entered = [x for x in events if isinstance(x, messages.Queued)]
+        left = [x for x in events if isinstance(x, messages.QueueLeft)]
         counts = Counter([(x.entry.queue_id, "entered") for x in entered] + [(x.queue_id, x.result) for x in left])
         for (queue_id, _), count in counts.items():
             entries = [x.entry for x in entered] + [x for e in self.table.all_equipment() for x in e.queue]
@@ -249,7 +265,7 @@ class LockMachine(RuleBasedStateMachine):
             "losers": [x.session for x in e.losses],
         }  # fmt: skip
 
-    def _entry_shown(self, e: Equipment, x: Entry) -> tuple[object, ...]:
+    def _entry_shown(self, e: Equipment, x: QueueEntry) -> tuple[object, ...]:
         offered = e.place(x.swap_with)
         ask = x.ask and (x.ask.answer, x.ask.due if x.ask.answer is None else None, x.ask.promised_at)
         names = x.group or (e.id,)
@@ -360,9 +376,9 @@ class LockMachine(RuleBasedStateMachine):
             self._open(slot)
         return self.names[slot]
 
-    def _acquire(self, name, names, *, mode=Mode.EXCLUSIVE, wait, timeout=300.0, priority=0):
+    def _acquire(self, name, names, *, mode=LockMode.EXCLUSIVE, wait, timeout=300.0, priority=0):
         self.count += 1
-        request = m.Acquire(
+        request = messages.Acquire(
             session=name, equipment=names[0], group=names if len(names) > 1 else (), mode=mode, timeout_s=timeout,
             wait=wait, priority=priority, lock_id=f"lock_{self.count}", queue_id=f"queue_{self.count}",
         )  # fmt: skip
@@ -382,7 +398,9 @@ class LockMachine(RuleBasedStateMachine):
         if (what := self._waited_for(what, (slot, other))) is None:
             return
         name, partner = self._waiter(what, slot, by_waiter), self._waiter(what, other, to_waiter)
-        request = m.Swap(session=name, equipment=what, partner=None if back else self._queue_id(what, partner))
+        request = messages.OfferSwap(
+            session=name, equipment=what, partner=None if back else self._queue_id(what, partner)
+        )
         e = self.naive.e[what]
         self._both(request, lambda: self.naive.swap(name, e, None if back else partner), name)
 
@@ -413,7 +431,7 @@ class LockMachine(RuleBasedStateMachine):
             return
         name = self._waiter(what, slot, by_waiter)
         e = self.naive.e[what]
-        request = m.AskHolder(session=name, equipment=what, seconds=seconds)
+        request = messages.AskHolder(session=name, equipment=what, seconds=seconds)
         self._both(request, lambda: self.naive.ask(name, e, seconds), name)
 
     @rule(
@@ -428,7 +446,7 @@ class LockMachine(RuleBasedStateMachine):
         asked = [x for x in e.queue if x.ask is not None] or list(e.queue)
         who = asked[asker % len(asked)].session if asked else self.names[asker]
         name, naive = self._somebody(what, slot, by_holder), self.naive.e[what]
-        request = m.AnswerAsk(
+        request = messages.AnswerAsk(
             session=name, equipment=what, queue_id=self._queue_id(what, who), answer=answer, seconds=60.0
         )
         self._both(request, lambda: self.naive.answer(name, naive, who, answer, 60.0), name)
@@ -446,7 +464,7 @@ class LockMachine(RuleBasedStateMachine):
         user = USERS["abcd".index(heir[0])]
         named = {"session": heir, "queue_id": self._queue_id(what, heir), "user": user}[how]
         meant = [x for x in self.names if x == heir or (how == "user" and USERS["abcd".index(x[0])] == user)]
-        request = m.HandOver(session=name, equipment=what, to=named)
+        request = messages.HandOver(session=name, equipment=what, to=named)
         self._both(request, lambda: self.naive.hand_over(name, e, meant), name)
 
     @rule(
@@ -456,7 +474,7 @@ class LockMachine(RuleBasedStateMachine):
     def keep(self, what, slot, by_holder, seconds, passing):
         self._pass(passing)
         name, e = self._somebody(what, slot, by_holder), self.naive.e[what]
-        request = m.Keep(session=name, equipment=what, seconds=seconds)
+        request = messages.Keep(session=name, equipment=what, seconds=seconds)
         self._both(request, lambda: self.naive.keep(name, e, seconds), name)
 
     @rule(what=PLACES, stop=YES_NO, slot=SLOTS, by_holder=YES_NO, passing=PASSING)
@@ -496,7 +514,7 @@ class LockMachine(RuleBasedStateMachine):
     def leave(self, slot, what, passing):
         self._pass(passing)
         name = self.names[slot]
-        request = m.Leave(session=name, equipment=what, queue_id=self._queue_id(what, name))
+        request = messages.LeaveQueue(session=name, equipment=what, queue_id=self._queue_id(what, name))
         self._both(request, lambda: self.naive.leave(name, self.naive.e[what]), name)
 
     @rule(what=PLACES, slot=SLOTS, by_holder=st.sampled_from([True, True, False]), fence=FENCES, passing=PASSING)
@@ -538,7 +556,7 @@ class LockMachine(RuleBasedStateMachine):
         self._pass(passing)
         name = self.names[slot] if who == "session" else None
         user = None if who == "authority" else "somebody"
-        request = m.Stop(equipment=what, session=name, user=user, delivered=delivered, moving=moving)
+        request = messages.Stop(equipment=what, session=name, user=user, delivered=delivered, moving=moving)
         speaker = None if name is None else self._if_alive(name)
         e = self.naive.e[what]
         self._both(
@@ -588,9 +606,9 @@ class LockMachine(RuleBasedStateMachine):
     def restart(self, after):
         self.now += after
         for s in list(self.table.all_sessions()):
-            self.table.put(restarted(s, self.now))
+            self.table.put(session_after_restart(s, self.now))
         for e in list(self.table.all_equipment()):
-            self._take(decide(self.table, m.Recover(equipment=e.id), self.now))
+            self._take(decide(self.table, messages.Recover(equipment=e.id), self.now))
         self.naive.now = self.now
         self.naive.restart()
         self.naive.advance(self.now)
@@ -615,7 +633,7 @@ class LockMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_for_themselves(self):
         """Only who slept, was passed over and woke again can make a cycle: that no request can be refused for."""
-        found = any(waiting.cycle(self.table, s.id) for s in self.table.all_sessions())
+        found = any(waiting.deadlock_cycle(self.table, s.id) for s in self.table.all_sessions())
         assert self.naive.passed_silent or not (found or self.naive.has_cycle())
 
     @invariant()

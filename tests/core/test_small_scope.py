@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec.structs import replace
 
-from authority.core import clocks, waiting
-from authority.core import messages as m
+from authority.core import clocks, messages, waiting
 from authority.core.evolve import evolve
-from authority.core.model import Entry, Equipment, Lock, Policy, Session, SessionId, Table
+from authority.core.model import Equipment, Lock, Policy, QueueEntry, Session, SessionId, Table
 from authority.core.refusals import Refusal
 from authority.core.rules import decide
 
@@ -41,7 +40,7 @@ def start(names: tuple[SessionId, ...] = NAMES) -> Table:
     return table
 
 
-def requests(table: Table) -> Iterator[m.Request]:
+def requests(table: Table) -> Iterator[messages.Request]:
     """What could be asked next. Equipment Y is only held and waited for: as a part of a group, or to be confused."""
     x = table.equipment(g.X)
     assert x is not None
@@ -62,24 +61,26 @@ def requests(table: Table) -> Iterator[m.Request]:
         yield from (g.finish(running, moving=False), g.finish(running, moving=True))
 
 
-def requests_between_holder_and_waiters(x: Equipment) -> Iterator[m.Request]:
+def requests_between_holder_and_waiters(x: Equipment) -> Iterator[messages.Request]:
     """Hand-overs, asks, answers, promises and swaps, where there is somebody to make them."""
     holder = None if x.lock is None or x.drain is not None else x.lock.session
     for entry in x.queue:
         if entry.ask is None:
-            yield m.AskHolder(session=entry.session, equipment=x.id, seconds=100)
+            yield messages.AskHolder(session=entry.session, equipment=x.id, seconds=100)
         elif holder is not None:
             for said in ("yield", "later", "no"):
-                yield m.AnswerAsk(session=holder, equipment=x.id, queue_id=entry.queue_id, answer=said, seconds=50)
+                yield messages.AnswerAsk(
+                    session=holder, equipment=x.id, queue_id=entry.queue_id, answer=said, seconds=50
+                )
         if holder is not None:
-            yield m.HandOver(session=holder, equipment=x.id, to=entry.queue_id)
+            yield messages.HandOver(session=holder, equipment=x.id, to=entry.queue_id)
         for other in x.queue:
-            yield m.Swap(session=entry.session, equipment=x.id, partner=other.queue_id)
+            yield messages.OfferSwap(session=entry.session, equipment=x.id, partner=other.queue_id)
     if holder is not None:
         yield g.keep(holder, seconds=0 if x.lock is not None and x.lock.kept is not None else 100)
 
 
-def after(table: Table, request: m.Request, now: float) -> Table | None:
+def after(table: Table, request: messages.Request, now: float) -> Table | None:
     """The table after the request, or None where it is refused or changes nothing."""
     try:
         events = decide(table, request, now)
@@ -89,16 +90,16 @@ def after(table: Table, request: m.Request, now: float) -> Table | None:
         return None
     fresh = copy(table)
     for event in events:
-        if isinstance(event, m.LockAcquired):
+        if isinstance(event, messages.LockAcquired):
             before = fresh.equipment(event.equipment)
             assert before is not None
             assert before.lock is None
             assert before.fault is None
             assert event.lock.fence == before.fence + 1
         evolve(fresh, event)
-    got = {(x.equipment, x.session) for x in events if isinstance(x, m.LockAcquired | m.ObserverAcquired)}
+    got = {(x.equipment, x.session) for x in events if isinstance(x, messages.LockAcquired | messages.ObserverAcquired)}
     for event in events:
-        if isinstance(event, m.QueueLeft) and event.result == "granted" and event.session is not None:
+        if isinstance(event, messages.QueueLeft) and event.result == "granted" and event.session is not None:
             e = table.equipment(event.equipment)
             assert e is not None
             assert (e.id, event.session) in got or e.holds(event.session), "a group was granted in part"
@@ -123,7 +124,10 @@ def tick(table: Table, now: float) -> Table:
     for _ in range(10):
         if all(t > now for t in dues(table)):
             return table
-        for request in [*(m.Tick(session=s.id) for s in table.all_sessions()), *(m.Tick(equipment=k) for k in PLACES)]:
+        for request in [
+            *(messages.TimerTick(session=s.id) for s in table.all_sessions()),
+            *(messages.TimerTick(equipment=k) for k in PLACES),
+        ]:
             table = after(table, request, now) or table
     raise AssertionError("due again and again")
 
@@ -169,8 +173,8 @@ def check(table: Table, now: float) -> None:
         for name in (*in_line, *held, *(o.session for o in e.observers)):
             assert table.session(name) is not None, "an ended session is somewhere"
         assert not {x.session for x in e.queue if not x.group} & set(held), "the holder waits"
-        ready = next(waiting.awake(table, e), None)
-        assert ready is None or ready.group or waiting.yields_why(table, e, now) is None, (
+        ready = next(waiting.awake_entries(table, e), None)
+        assert ready is None or ready.group or waiting.yield_reason(table, e, now) is None, (
             "a ready waiter is left with an available lock"
         )
         check_queue(table, e)
@@ -180,7 +184,7 @@ def check(table: Table, now: float) -> None:
         assert e.drain is None or (e.stopped_by is None and not e.accepted)
     for s in table.all_sessions():
         _check_links(table, s)
-        assert not waiting.cycle(table, s.id), "somebody waits for themselves"
+        assert not waiting.deadlock_cycle(table, s.id), "somebody waits for themselves"
     assert all(t > now for t in dues(table)), "due in the past"
 
 
@@ -199,7 +203,7 @@ def check_queue(table: Table, e: Equipment) -> None:
         assert not all_free or _has_reason_to_wait(table, entry, members), "free, and left to nobody"
 
 
-def _has_reason_to_wait(table: Table, entry: Entry, members: list[Equipment]) -> bool:
+def _has_reason_to_wait(table: Table, entry: QueueEntry, members: list[Equipment]) -> bool:
     """Whether `entry` is left although all it waits for is free: it sleeps, or it would wait for itself."""
     session = table.session(entry.session)
     if session is None or session.suspect:
@@ -212,7 +216,7 @@ def _has_reason_to_wait(table: Table, entry: Entry, members: list[Equipment]) ->
         )  # fmt: skip
         rest = tuple(other for other in x.queue if other.queue_id != entry.queue_id)
         granted.put(replace(x, lock=lock, queue=rest))
-    return bool(waiting.cycle(granted, entry.session))
+    return bool(waiting.deadlock_cycle(granted, entry.session))
 
 
 def _check_links(table: Table, s: Session) -> None:
@@ -227,7 +231,7 @@ def _check_links(table: Table, s: Session) -> None:
     assert set(s.equipment) == has, "a session does not know where it is"
 
 
-def queueing_requests(table: Table) -> Iterator[m.Request]:
+def queueing_requests(table: Table) -> Iterator[messages.Request]:
     """What makes queues of two pieces depend on each other, and one of the two free again."""
     for who in (*NAMES, g.CEM):
         session = table.session(who)
@@ -238,7 +242,7 @@ def queueing_requests(table: Table) -> Iterator[m.Request]:
 
 
 def explore(
-    first: Table, depth: int, requests_of: Callable[[Table], Iterator[m.Request]], *, with_time: bool
+    first: Table, depth: int, requests_of: Callable[[Table], Iterator[messages.Request]], *, with_time: bool
 ) -> tuple[int, int]:
     """Return how many states were seen and how many steps were taken."""
     known: Known = {}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.core import messages as m
-from authority.core import waiting
-from authority.core.model import HOLDS_KEPT, Ask, SessionId, Why
+from authority.core import messages, waiting
+from authority.core.model import HOLDS_KEPT, HolderAsk, LossCause, SessionId
 from authority.core.refusals import (
     Ambiguous,
     CannotHandOver,
@@ -59,10 +58,10 @@ ANN_BOB_CEM = (acquire(ANN), acquire(BOB, wait=True), acquire(CEM, wait=True))
 def test_a_higher_priority_goes_first_and_within_one_the_first_to_come():
     """QUEUE-10, QUEUE-2"""
     lab = given(acquire(ANN), acquire(BOB, wait=True))
-    assert the(m.Queued, lab.do(acquire(CEM, wait=True, priority=5))).position == 1
-    assert the(m.Queued, lab.do(acquire(DAN, wait=True, priority=5))).position == 2
-    assert the(m.Queued, lab.do(acquire(EVE, wait=True, priority=-1))).position == 4
-    assert the(m.Queued, lab.do(acquire(FAY, wait=True))).position == 4
+    assert the(messages.Queued, lab.do(acquire(CEM, wait=True, priority=5))).position == 1
+    assert the(messages.Queued, lab.do(acquire(DAN, wait=True, priority=5))).position == 2
+    assert the(messages.Queued, lab.do(acquire(EVE, wait=True, priority=-1))).position == 4
+    assert the(messages.Queued, lab.do(acquire(FAY, wait=True))).position == 4
     assert lab.waiting == [CEM, DAN, BOB, FAY, EVE]
     assert [entry.priority for entry in lab.x.queue] == [5, 5, 0, 0, -1]
     for heir in (CEM, DAN, BOB, FAY, EVE):
@@ -79,9 +78,15 @@ def test_the_priority_of_who_asks_again_stays_as_it_was():
 def test_an_observer_of_higher_priority_is_let_in_before_the_next_holder():
     """QUEUE-10, QUEUE-8"""
     lab = given(acquire(ANN), acquire(BOB, wait=True), watch(CEM, wait=True))
-    lab.do(m.Acquire(session=DAN, equipment=X, lock_id="l", queue_id="q", mode=m.Mode.OBSERVER, wait=True, priority=1))
+    lab.do(
+        messages.Acquire(
+            session=DAN, equipment=X, lock_id="l", queue_id="q", mode=messages.LockMode.OBSERVER, wait=True, priority=1
+        )
+    )
     assert lab.waiting == [DAN, BOB, CEM]
-    assert [e.session for e in lab.do(release(ANN)) if isinstance(e, m.ObserverAcquired | m.LockAcquired)] == [DAN, BOB]
+    assert [
+        e.session for e in lab.do(release(ANN)) if isinstance(e, messages.ObserverAcquired | messages.LockAcquired)
+    ] == [DAN, BOB]
 
 
 # -- swap
@@ -90,7 +95,7 @@ def test_an_observer_of_higher_priority_is_let_in_before_the_next_holder():
 def test_an_offer_to_swap_is_seen_and_moves_nobody():
     """QUEUE-11"""
     lab = given(*ANN_BOB_CEM)
-    offered = the(m.SwapOffered, lab.do(swap(BOB, CEM)))
+    offered = the(messages.SwapOffered, lab.do(swap(BOB, CEM)))
     assert (offered.session, offered.partner) == (BOB, "queue_cem_x_0")
     assert (lab.waiting, lab.x.queue[0].swap_with, lab.x.queue[1].swap_with) == ([BOB, CEM], "queue_cem_x_0", None)
 
@@ -100,7 +105,7 @@ def test_when_both_agree_the_places_change_in_that_step():
     lab = given(*ANN_BOB_CEM, acquire(DAN, wait=True), swap(BOB, DAN))
     events = lab.do(swap(DAN, BOB))
     assert kinds(events) == ["QueueSwapped"]
-    swapped = the(m.QueueSwapped, events)
+    swapped = the(messages.QueueSwapped, events)
     assert (swapped.session, swapped.queue_id, swapped.partner) == (DAN, "queue_dan_x_0", "queue_bob_x_0")
     assert swapped.by == "Bob"
     assert lab.waiting == [DAN, CEM, BOB]
@@ -129,7 +134,7 @@ def test_priority_and_time_of_waiting_are_swapped_and_the_rest_stays_with_its_en
 def test_an_offer_taken_back_is_none():
     """QUEUE-15"""
     lab = given(*ANN_BOB_CEM, swap(BOB, CEM))
-    assert the(m.SwapOffered, lab.do(swap(BOB, None))).partner is None
+    assert the(messages.SwapOffered, lab.do(swap(BOB, None))).partner is None
     assert kinds(lab.do(swap(CEM, BOB))) == ["SwapOffered"]
     assert lab.waiting == [BOB, CEM]
 
@@ -152,7 +157,7 @@ def test_an_offer_ends_with_the_entry_it_was_made_to(last):
 def test_an_offer_ends_with_the_entry_that_made_it():
     """QUEUE-15"""
     lab = given(*ANN_BOB_CEM, swap(BOB, CEM), leave(BOB), acquire(BOB, wait=True, again=1))
-    assert kinds(lab.do(m.Swap(session=CEM, equipment=X, partner="queue_bob_x_1"))) == ["SwapOffered"]
+    assert kinds(lab.do(messages.OfferSwap(session=CEM, equipment=X, partner="queue_bob_x_1"))) == ["SwapOffered"]
     assert lab.waiting == [CEM, BOB]
 
 
@@ -165,7 +170,11 @@ def test_a_grant_ends_an_offer():
 def test_one_swaps_only_with_an_entry_of_this_queue_and_only_with_one_of_ones_own():
     """QUEUE-15"""
     lab = given(*ANN_BOB_CEM, acquire(ANN, Y), acquire(DAN, Y, wait=True))
-    for wrong in (swap(BOB, EVE), swap(BOB, ANN), m.Swap(session=BOB, equipment=X, partner="queue_dan_y_0")):
+    for wrong in (
+        swap(BOB, EVE),
+        swap(BOB, ANN),
+        messages.OfferSwap(session=BOB, equipment=X, partner="queue_dan_y_0"),
+    ):
         assert lab.refuses(wrong, UnknownEntry).code == "unknown_entry"
     for without in (swap(DAN, BOB), swap(ANN, BOB), swap(EVE, None)):
         lab.refuses(without, UnknownEntry)
@@ -174,7 +183,7 @@ def test_one_swaps_only_with_an_entry_of_this_queue_and_only_with_one_of_ones_ow
 def test_one_does_not_swap_with_oneself_nor_a_groups_place():
     """QUEUE-15"""
     lab = given(*ANN_BOB_CEM, group(DAN, X, Y, wait=True))
-    of_group = m.Swap(session=BOB, equipment=X, partner="queue_dan_group_0")
+    of_group = messages.OfferSwap(session=BOB, equipment=X, partner="queue_dan_group_0")
     for wrong in (swap(BOB, BOB), of_group, swap(DAN, BOB)):
         assert lab.refuses(wrong, CannotSwap).code == "cannot_swap"
 
@@ -217,8 +226,8 @@ def test_the_holder_hands_over_to_a_named_waiter_in_one_step(to):
     lab = given(*ANN_BOB_CEM)
     events = lab.do(hand_over(ANN, to))
     assert kinds(events) == ["LockEnded", "QueueLeft", "LockAcquired"]
-    loss = the(m.LockEnded, events).loss
-    assert (loss.session, loss.why, loss.by) == (ANN, Why.HANDED_OVER, "Ann")
+    loss = the(messages.LockEnded, events).loss
+    assert (loss.session, loss.why, loss.by) == (ANN, LossCause.HANDED_OVER, "Ann")
     assert (lab.holder, lab.x.fence, lab.waiting) == (CEM, 2, [BOB])
     assert lab.x.lock.claim_by == 120
     assert lab.refuses(control(ANN), LockLost).loss == loss
@@ -227,7 +236,12 @@ def test_the_holder_hands_over_to_a_named_waiter_in_one_step(to):
 def test_a_hand_over_while_a_move_runs_lets_it_finish_and_then_the_heir_has_it():
     """QUEUE-12, LOSS-5"""
     lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"))
-    assert (lab.x.state, lab.x.drain.why, lab.x.drain.how, lab.holder) == ("draining", Why.HANDED_OVER, "finish", None)
+    assert (lab.x.state, lab.x.drain.why, lab.x.drain.how, lab.holder) == (
+        "draining",
+        LossCause.HANDED_OVER,
+        "finish",
+        None,
+    )
     lab.refuses(control(ANN, "another"), LockLost)
     lab.do(finish(moving=True))
     assert lab.x.state == "draining"
@@ -244,7 +258,7 @@ def test_the_heirs_entry_goes_to_the_head_while_the_move_finishes():
 def test_the_heir_is_granted_although_somebody_of_higher_priority_came_since():
     """QUEUE-12, QUEUE-10"""
     lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"))
-    assert the(m.Queued, lab.do(acquire(DAN, wait=True, priority=9))).position == 2
+    assert the(messages.Queued, lab.do(acquire(DAN, wait=True, priority=9))).position == 2
     assert lab.waiting == [CEM, DAN, BOB]
     lab.do(finish())
     assert (lab.holder, lab.waiting) == (CEM, [DAN, BOB])
@@ -292,7 +306,7 @@ def test_the_old_holder_who_dies_after_the_hand_over_takes_nothing_from_the_heir
     lab = given(*ANN_BOB_CEM, control(ANN), hand_over(ANN, "cem"), gone(ANN))
     assert (lab.x.drain.how, lab.x.drain.stop_owed) == ("stop", True)
     lab.do(finish())
-    lab.do(m.Stop(equipment=X, delivered=True, moving=False))
+    lab.do(messages.Stop(equipment=X, delivered=True, moving=False))
     assert lab.holder == CEM
 
 
@@ -301,7 +315,7 @@ def test_a_hand_over_that_is_not_claimed_passes_to_the_head_of_the_queue():
     lab = given(*ANN_BOB_CEM, hand_over(ANN, "cem"))
     lab.until(119.9)
     assert lab.holder == CEM
-    assert the(m.LockEnded, lab.until(120)).loss.why == Why.UNCLAIMED
+    assert the(messages.LockEnded, lab.until(120)).loss.why == LossCause.UNCLAIMED
     assert (lab.holder, lab.waiting) == (BOB, [])
 
 
@@ -327,7 +341,11 @@ def test_a_name_that_two_entries_have_is_ambiguous_and_the_entry_tells_them_apar
     """QUEUE-16"""
     lab = given(acquire(ANN))
     for n in ("one", "two"):
-        lab.do(m.OpenSession(session=m.Session(id=SessionId(n), user="Gil", created_at=0, last_seen=0, keeper=True)))
+        lab.do(
+            messages.OpenSession(
+                session=messages.Session(id=SessionId(n), user="Gil", created_at=0, last_seen=0, keeper=True)
+            )
+        )
         lab.do(acquire(SessionId(n), wait=True))
     assert lab.refuses(hand_over(ANN, "Gil"), Ambiguous).code == "ambiguous"
     lab.do(hand_over(ANN, "queue_two_x_0"))
@@ -388,11 +406,11 @@ def test_an_ask_is_seen_by_all_in_the_waiters_entry():
     """QUEUE-13"""
     lab = given(*ANN_BOB_CEM)
     lab.until(10)
-    asked = the(m.AskChanged, lab.do(ask(CEM, seconds=30, reason="beam time")))
+    asked = the(messages.AskChanged, lab.do(ask(CEM, seconds=30, reason="beam time")))
     assert (asked.session, asked.queue_id, asked.ask) == (
         CEM,
         "queue_cem_x_0",
-        Ask(at=10, due=40, seconds=30, reason="beam time"),
+        HolderAsk(at=10, due=40, seconds=30, reason="beam time"),
     )
     assert [entry.ask for entry in lab.x.queue] == [None, asked.ask]
     assert (lab.holder, lab.waiting) == (ANN, [BOB, CEM])
@@ -400,7 +418,7 @@ def test_an_ask_is_seen_by_all_in_the_waiters_entry():
 
 def test_an_ask_has_two_minutes_where_nothing_is_said():
     """QUEUE-13"""
-    request = m.AskHolder(session=BOB, equipment=X)
+    request = messages.AskHolder(session=BOB, equipment=X)
     assert (request.seconds, request.reason) == (120, None)
 
 
@@ -409,7 +427,7 @@ def test_a_new_ask_replaces_the_one_before():
     lab = given(*ANN_BOB_CEM, ask(BOB, reason="one"), answer(ANN, BOB, "no"))
     lab.until(5)
     lab.do(ask(BOB, seconds=60, reason="two"))
-    assert lab.x.queue[0].ask == Ask(at=5, due=65, seconds=60, reason="two")
+    assert lab.x.queue[0].ask == HolderAsk(at=5, due=65, seconds=60, reason="two")
 
 
 def test_a_group_may_ask_the_holder_of_one_of_its_members():
@@ -423,8 +441,8 @@ def test_yielding_is_a_hand_over_to_the_asker():
     lab = given(*ANN_BOB_CEM, ask(CEM))
     events = lab.do(answer(ANN, CEM, "yield"))
     assert kinds(events) == ["LockEnded", "QueueLeft", "LockAcquired"]
-    loss = the(m.LockEnded, events).loss
-    assert (loss.why, loss.by, lab.holder, lab.waiting) == (Why.HANDED_OVER, "Ann", CEM, [BOB])
+    loss = the(messages.LockEnded, events).loss
+    assert (loss.why, loss.by, lab.holder, lab.waiting) == (LossCause.HANDED_OVER, "Ann", CEM, [BOB])
 
 
 def test_yielding_while_a_move_runs_drains_for_the_asker():
@@ -446,8 +464,10 @@ def test_later_and_no_are_seen_in_the_ask_and_move_nobody(said, promised_at):
     """QUEUE-18"""
     lab = given(*ANN_BOB_CEM, ask(CEM, seconds=60, reason="beam"))
     lab.until(7)
-    told = the(m.AskChanged, lab.do(answer(ANN, CEM, said, seconds=300, note="last scan")))
-    answered = Ask(at=0, due=60, seconds=60, reason="beam", answer=said, promised_at=promised_at, note="last scan")
+    told = the(messages.AskChanged, lab.do(answer(ANN, CEM, said, seconds=300, note="last scan")))
+    answered = HolderAsk(
+        at=0, due=60, seconds=60, reason="beam", answer=said, promised_at=promised_at, note="last scan"
+    )
     assert (told.session, told.queue_id, told.ask) == (CEM, "queue_cem_x_0", answered)
     assert (lab.holder, lab.waiting, lab.x.queue[1].ask) == (ANN, [BOB, CEM], answered)
 
@@ -488,7 +508,7 @@ def test_an_ask_ends_unanswered_in_its_instant():
     lab = given(*ANN_BOB_CEM, ask(BOB, seconds=30), ask(CEM, seconds=40))
     lab.until(29.9)
     assert lab.x.queue[0].ask.answer is None
-    expired = the(m.AskChanged, lab.until(30))
+    expired = the(messages.AskChanged, lab.until(30))
     assert (expired.at, expired.session, expired.ask.answer) == (30, BOB, "unanswered")
     assert [entry.ask.answer for entry in lab.x.queue] == ["unanswered", None]
     assert (lab.holder, lab.waiting) == (ANN, [BOB, CEM])
@@ -499,7 +519,7 @@ def test_an_ask_that_ran_out_is_unanswered_however_late_the_timer():
     lab = given(*ANN_BOB_CEM, ask(BOB, seconds=30))
     lab.late(30)
     events = lab.do(answer(ANN, BOB, "later", seconds=5))
-    assert [e.ask.answer for e in events if isinstance(e, m.AskChanged)] == ["unanswered", "later"]
+    assert [e.ask.answer for e in events if isinstance(e, messages.AskChanged)] == ["unanswered", "later"]
 
 
 def test_an_answer_in_time_leaves_nothing_to_expire():
@@ -573,7 +593,7 @@ def test_after_a_restart_an_ask_has_its_time_in_full():
         assert set(kinds(lab.restart(after=3600))) == {"ClocksRestarted"}
     began = lab.now
     assert kinds(lab.until(began + 29)) == []
-    assert the(m.AskChanged, lab.until(began + 30)).ask.answer == "unanswered"
+    assert the(messages.AskChanged, lab.until(began + 30)).ask.answer == "unanswered"
 
 
 def test_an_answer_survives_a_restart():

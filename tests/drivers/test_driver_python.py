@@ -21,7 +21,7 @@ import pytest
 import pyvisa.errors
 from bench import WAIT_S, Stage
 
-from authority.driver_values import MOST_VALUES, NoAnswer, plain
+from authority.driver_values import MOST_VALUES, UnusableAnswer, plain_value
 from authority.drivers import DriverMisconfigured, build
 from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.python_object import CallFailed, PythonObject
@@ -686,19 +686,19 @@ def test_a_coroutine_that_does_not_end_by_its_deadline_is_stopped_cancelled_and_
 )
 def test_an_answer_becomes_what_json_can_hold(value, expected):
     """DRV-46"""
-    found = plain(value)
+    found = plain_value(value)
     assert found == expected
     assert type(found) is type(expected)
 
 
 def test_a_quantity_is_answered_in_the_unit_of_the_lab_file(made):
     """DRV-46"""
-    assert plain(pint.Quantity(2.0, "mm"), "um") == pytest.approx(2000.0)
+    assert plain_value(pint.Quantity(2.0, "mm"), "um") == pytest.approx(2000.0)
     driver = made()
     driver._object.field = pint.Quantity(1500.0, "mT")
     assert run(driver, "field") == pytest.approx(1.5)
-    with pytest.raises(NoAnswer, match="cannot be had in V"):
-        plain(pint.Quantity(2.0, "mm"), "V")
+    with pytest.raises(UnusableAnswer, match="cannot be had in V"):
+        plain_value(pint.Quantity(2.0, "mm"), "V")
 
 
 @pytest.mark.parametrize(
@@ -713,16 +713,16 @@ def test_a_quantity_is_answered_in_the_unit_of_the_lab_file(made):
 )
 def test_an_answer_that_json_cannot_hold_is_refused_with_what_it_is(value, sentence):
     """DRV-46"""
-    with pytest.raises(NoAnswer, match=sentence):
-        plain(value)
+    with pytest.raises(UnusableAnswer, match=sentence):
+        plain_value(value)
 
 
 def test_an_answer_that_contains_itself_is_refused():
     """DRV-46"""
     endless: list[object] = []
     endless.append(endless)
-    with pytest.raises(NoAnswer, match="contains itself"):
-        plain(endless)
+    with pytest.raises(UnusableAnswer, match="contains itself"):
+        plain_value(endless)
 
 
 @pytest.mark.parametrize(
@@ -751,9 +751,9 @@ def test_an_answer_is_of_the_type_that_the_lab_file_says(value, kind, expected):
 )
 def test_an_answer_of_another_type_is_refused(value, kind):
     """DRV-46"""
-    with pytest.raises(NoAnswer, match=f"which is no {kind}: check its type in the lab file"):
+    with pytest.raises(UnusableAnswer, match=f"which is no {kind}: check its type in the lab file"):
         as_type(value, kind)
-    with pytest.raises(NoAnswer, match="no single value"):
+    with pytest.raises(UnusableAnswer, match="no single value"):
         as_scalar([1], "list")
 
 

@@ -19,13 +19,13 @@ from authority.driver_values import (
     MOST_READBACK_BYTES,
     MOST_RESULT_BYTES,
     MOST_VALUES,
-    NoAnswer,
-    plain,
+    UnusableAnswer,
     plain_readback,
     plain_result,
     plain_text,
+    plain_value,
     sentence_of,
-    shown,
+    value_in_sentence,
 )
 from authority.ports import Readback
 
@@ -85,7 +85,7 @@ class Sample:
 
 
 def same(value: object, expected: object) -> None:
-    found = plain(value)
+    found = plain_value(value)
     assert found == expected
     assert type(found) is type(expected)
 
@@ -148,9 +148,9 @@ def nested(depth: int) -> object:
 
 def test_a_value_is_at_most_twenty_deep():
     """DRV-50"""
-    assert plain(nested(20)) == nested(20)
-    with pytest.raises(NoAnswer, match="too deep"):
-        plain(nested(21))
+    assert plain_value(nested(20)) == nested(20)
+    with pytest.raises(UnusableAnswer, match="too deep"):
+        plain_value(nested(21))
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_a_value_is_at_most_twenty_deep():
 )
 def test_what_is_too_much_is_refused_before_it_is_made(value):
     """DRV-50"""
-    with pytest.raises(NoAnswer, match=r"at most 1000000|too large to be sent on"):
-        plain(value)
+    with pytest.raises(UnusableAnswer, match=r"at most 1000000|too large to be sent on"):
+        plain_value(value)
 
 
 def test_a_million_values_are_not_too_many():
     """DRV-50"""
-    found = plain(numpy.zeros((1000, 999)))
+    found = plain_value(numpy.zeros((1000, 999)))
     assert isinstance(found, list)
     assert len(found) == 1000
 
@@ -175,7 +175,9 @@ def test_a_result_is_bounded_in_bytes():
     """CMD-40"""
     text = "x" * (MOST_RESULT_BYTES - 2)
     assert len(plain_result(text)) == MOST_RESULT_BYTES
-    with pytest.raises(NoAnswer, match=f"it answered {MOST_RESULT_BYTES + 1} bytes, but at most {MOST_RESULT_BYTES}"):
+    with pytest.raises(
+        UnusableAnswer, match=f"it answered {MOST_RESULT_BYTES + 1} bytes, but at most {MOST_RESULT_BYTES}"
+    ):
         plain_result(text + "x")
 
 
@@ -190,15 +192,15 @@ def test_a_result_is_the_json_of_what_is_plain():
 @pytest.mark.parametrize("value", [object(), Loud(), lambda: 1, b"\xff", Index, {1: object()}])
 def test_what_cannot_be_plain_is_refused_and_shown_as_far_as_it_can_be(value):
     """DRV-50"""
-    with pytest.raises(NoAnswer):
-        plain(value)
+    with pytest.raises(UnusableAnswer):
+        plain_value(value)
 
 
 def test_what_cannot_be_shown_is_named_by_its_type():
     """DRV-50"""
-    assert shown(Loud()) == "a Loud"
-    assert shown("x" * 50) == f"a str, '{'x' * 36}..."
-    assert shown(SURROGATE) == "a str, 'M\\udcfcller'"
+    assert value_in_sentence(Loud()) == "a Loud"
+    assert value_in_sentence("x" * 50) == f"a str, '{'x' * 36}..."
+    assert value_in_sentence(SURROGATE) == "a str, 'M\\udcfcller'"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_a_tolerance_that_is_not_known_is_the_usual_one(unknown):
 )
 def test_a_readback_that_says_nonsense_is_refused_by_the_name_of_what_is_wrong(readback, sentence):
     """DRV-51"""
-    with pytest.raises(NoAnswer, match=f"^{sentence}$"):
+    with pytest.raises(UnusableAnswer, match=f"^{sentence}$"):
         plain_readback(readback)
 
 
@@ -255,7 +257,7 @@ def test_a_readback_is_bounded_in_bytes():
     """DRV-51"""
     room = MOST_READBACK_BYTES - len(msgspec.json.encode(Readback(values={"text": ""})))
     assert plain_readback(Readback(values={"text": "x" * room})).values == {"text": "x" * room}
-    with pytest.raises(NoAnswer, match=f"its readback is {MOST_READBACK_BYTES + 1} bytes long"):
+    with pytest.raises(UnusableAnswer, match=f"its readback is {MOST_READBACK_BYTES + 1} bytes long"):
         plain_readback(Readback(values={"text": "x" * (room + 1)}))
 
 
@@ -274,5 +276,5 @@ def test_iterators_are_no_answers():
         while True:
             yield 1
 
-    with pytest.raises(NoAnswer):
-        plain(endless())
+    with pytest.raises(UnusableAnswer):
+        plain_value(endless())

@@ -42,18 +42,18 @@ class Told:
         self.outcomes: list[Outcome] = []
         self.ended = asyncio.Event()
 
-    def finished(
+    def command_finished(
         self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
     ) -> None:
         self.outcomes.append(outcome)
         self.ended.set()
 
-    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+    def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
         self.at.append(self._time())
         if outside is not None:
             self.outside.append(outside)
 
-    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+    def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
         assert fence == 0
 
 
@@ -255,9 +255,9 @@ def test_equipment_that_is_down_is_reached_for_in_pauses_that_grow_to_fifteen_se
 
 def test_who_wants_equipment_that_is_down_hurries_the_next_attempt_but_not_without_a_pause(clock: VirtualTime) -> None:
     """DRV-7"""
-    tried = reached_for(clock, Worker.seek, 5.3)
+    tried = reached_for(clock, Worker.reconnect_soon, 5.3)
     assert pauses(tried) == [0.5, 1, 2, pytest.approx(1.7)]
-    again = reached_for(clock, lambda worker: [worker.seek() for _ in range(100)], 6)
+    again = reached_for(clock, lambda worker: [worker.reconnect_soon() for _ in range(100)], 6)
     assert len(again) == len(tried)
 
 
@@ -306,7 +306,7 @@ def test_a_driver_is_told_the_fence_of_its_command_and_whether_a_stop_came_in_be
         await asyncio.sleep(0.1)
         await worker.stop()
         motor.may_end.set()
-        await worker.ended()
+        await worker.wait_until_command_ended()
 
     motor = begun(clock, stop)
     assert motor.fences == [7]
@@ -318,12 +318,12 @@ def test_the_end_of_a_command_is_waited_for_as_long_as_a_stop_may_take(clock: Vi
 
     async def wait(worker: Worker, motor: Plain) -> None:
         asked = clock()
-        await worker.ended()
+        await worker.wait_until_command_ended()
         assert clock() - asked == pytest.approx(STOP_DEADLINE_S)
         motor.may_end.set()
-        await worker.ended()
+        await worker.wait_until_command_ended()
         ended = clock()
-        await worker.ended()
+        await worker.wait_until_command_ended()
         assert clock() == ended
         assert ended - asked < STOP_DEADLINE_S + 0.1
 
@@ -377,7 +377,7 @@ def test_rest_is_waited_for_and_not_for_ever(clock: VirtualTime, rests_after_s: 
         began = clock()
         rests = Readback(moving=False, position=1.0)
         asyncio.get_running_loop().call_later(rests_after_s, setattr, motor, "says", rests)
-        await worker.stands(5.0)
+        await worker.wait_until_resting(5.0)
         waited = clock() - began
         await worker.close()
         return waited
@@ -418,7 +418,7 @@ def test_where_no_command_ran_none_is_waited_for(clock: VirtualTime) -> None:
     async def run() -> float:
         worker = Worker(STAGE, Plain(clock), Clock(clock))
         began = clock()
-        await worker.ended()
+        await worker.wait_until_command_ended()
         return clock() - began
 
     assert clock.run(run()) == 0

@@ -22,10 +22,10 @@ from record import Fact, check
 from virtual import VirtualTime
 
 from authority.committer import StoreFailed
-from authority.core import messages as m
-from authority.core.model import EquipmentId, How, Outcome, Policy, SessionId, Why
+from authority.core import messages
+from authority.core.model import EquipmentId, LossCause, Outcome, Policy, RestMethod, SessionId
 from authority.core.refusals import Refusal
-from authority.journal import Call
+from authority.journal import JournalCall
 from authority.ports import Batch
 from authority.service import Service
 
@@ -114,7 +114,7 @@ class Life:
         before = self.here.at()
         self.service.start()
         worker = self.here.workers[X]
-        worker._told = _Twice(self.service, self.dice)
+        worker._listener = _Twice(self.service, self.dice)
         after = self.here.at()
         assert after.running is None
         if before.lock is not None and before.drain is None:
@@ -165,7 +165,7 @@ class Life:
         """Let time pass, and what was decided be written."""
         await asyncio.sleep(seconds)
         with suppress(StoreFailed):
-            await self.service.settled()
+            await self.service.wait_until_committed()
 
     def people(self) -> list[SessionId]:
         """All living sessions; whoever is missing comes again."""
@@ -182,22 +182,22 @@ class Life:
         people = self.people()
         for who in people:
             if who not in self.silent:
-                self.service.apply(m.Seen(session=who, busy=True))
+                self.service.apply(messages.SignOfLife(session=who, busy=True))
         e, who = self.here.at(), self.dice.choice(people)
         holder = who if e.lock is None else e.lock.session
         deeds: dict[Callable[[], object], int] = {
             lambda: self.here.login(who, wait=self.dice.random() < 0.7): 6,
             lambda: self.orders(holder): 12,
             lambda: self.orders(who): 1,
-            lambda: self.service.apply(m.Release(session=holder, equipment=X, stop=self.dice.random() < 0.3)): 3,
+            lambda: self.service.apply(messages.Release(session=holder, equipment=X, stop=self.dice.random() < 0.3)): 3,
             lambda: self.stop(who): 2,
-            lambda: self.service.apply(m.ForceRelease(session=who, equipment=X, by="Root", reason="r")): 1,
-            lambda: self.service.apply(m.EndSession(session=holder, why=Why.GONE)): 2,
-            lambda: self.service.apply(m.EndSession(session=who, why=Why.SESSION_ENDED)): 1,
+            lambda: self.service.apply(messages.ForceRelease(session=who, equipment=X, by="Root", reason="r")): 1,
+            lambda: self.service.apply(messages.EndSession(session=holder, why=LossCause.GONE)): 2,
+            lambda: self.service.apply(messages.EndSession(session=who, why=LossCause.SESSION_ENDED)): 1,
             lambda: self.silent.symmetric_difference_update({holder}): 1,
             lambda: self.hand_over(holder): 2,
-            lambda: self.service.apply(m.Resume(session=holder, equipment=X)): 3,
-            lambda: self.service.apply(m.Claim(session=holder, equipment=X)): 2,
+            lambda: self.service.apply(messages.Resume(session=holder, equipment=X)): 3,
+            lambda: self.service.apply(messages.Claim(session=holder, equipment=X)): 2,
             self.clear_fault: 3,
             lambda: self.line.unplug(self.dice.uniform(0.1, 20.0)): 1,
             lambda: self.send(self.dice.choice(self.run.sent)) if self.run.sent else None: 2,
@@ -220,8 +220,8 @@ class Life:
         if call is None:
             if not self.here.workers[X].readback.connected or self.service.failure is not None:
                 return
-            call = Call(sent.key, "c", X, b"digest")
-            request = m.Control(
+            call = JournalCall(sent.key, "c", X, b"digest")
+            request = messages.Control(
                 session=sent.session, equipment=X, key=sent.key, command_id="c", action="move_to",
                 parameters={"position": sent.target}, fence=sent.fence,
             )  # fmt: skip
@@ -232,7 +232,7 @@ class Life:
         sent.accepted = True
         self._spawn(self._hear(sent, call))
 
-    async def _hear(self, sent: Sent, call: Call) -> None:
+    async def _hear(self, sent: Sent, call: JournalCall) -> None:
         await call.over.wait()
         if not self.dead and call.reply is not None:
             assert sent.reply in (None, call.reply), f"{sent.reply!r} is answered otherwise: {call.reply!r}"
@@ -249,12 +249,12 @@ class Life:
     def hand_over(self, holder: SessionId) -> None:
         """Give it to somebody who waits."""
         for entry in self.here.at().queue[:1]:
-            self.service.apply(m.HandOver(session=holder, equipment=X, to=entry.queue_id))
+            self.service.apply(messages.HandOver(session=holder, equipment=X, to=entry.queue_id))
 
     def clear_fault(self) -> None:
         """Give one's word that it stands, having looked."""
         if not self.run.metal.motor.readback().moving:
-            self.service.apply(m.ClearFault(equipment=X, by="Root", reason="it stands"))
+            self.service.apply(messages.ClearFault(equipment=X, by="Root", reason="it stands"))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -268,18 +268,18 @@ class _Twice:
     def __init__(self, service: Service, dice: random.Random) -> None:
         self._service, self._dice = service, dice
 
-    def finished(
+    def command_finished(
         self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
     ) -> None:
-        self._service.finished(equipment, key, outcome, data, error, moving=moving)
+        self._service.command_finished(equipment, key, outcome, data, error, moving=moving)
         if self._dice.random() < 0.1:
-            self._service.finished(equipment, key, Outcome.FAILED, None, "once more", moving=False)
+            self._service.command_finished(equipment, key, Outcome.FAILED, None, "once more", moving=False)
 
-    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
-        self._service.read(equipment, moving=moving, outside=outside)
+    def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:
+        self._service.readback_changed(equipment, moving=moving, outside=outside)
 
-    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
-        self._service.obeyed(equipment, fence)
+    def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
+        self._service.stop_obeyed(equipment, fence)
 
 
 async def play(run: Run) -> None:
@@ -331,9 +331,9 @@ async def live_in_peace(run: Run) -> None:
         while here.at().queue:
             entry = here.at().queue[0]
             with suppress(Refusal):  # who was silent and speaks may be granted before it can leave
-                here.service.apply(m.Leave(session=entry.session, equipment=X, queue_id=entry.queue_id))
+                here.service.apply(messages.LeaveQueue(session=entry.session, equipment=X, queue_id=entry.queue_id))
         if here.at().lock is not None and here.at().drain is None:
-            here.service.apply(m.ForceRelease(session=zoe, equipment=X, by="Zoe"))
+            here.service.apply(messages.ForceRelease(session=zoe, equipment=X, by="Zoe"))
         await life.lets(10.0)
         if here.at().fault is not None:
             life.clear_fault()
@@ -400,7 +400,7 @@ def assert_true(run: Run) -> None:
 def drawn_policy(dice: random.Random) -> Policy:
     """What a lab file may say."""
     return Policy(
-        observers="apart", on_loss=dice.choice(list(How)), on_silence=dice.choice(list(How)),
+        observers="apart", on_loss=dice.choice(list(RestMethod)), on_silence=dice.choice(list(RestMethod)),
         claim_seconds=dice.choice((5.0, 120.0)), max_hold_seconds=dice.choice((None, 30.0)),
         finish_seconds=dice.choice((2.0, 60.0)), stop_seconds=dice.choice((1.0, 5.0)), park=dice.random() < 0.3,
     )  # fmt: skip

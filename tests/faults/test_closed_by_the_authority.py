@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 from timeline import Timeline
 
-from authority.api.doors import House
-from authority.api.identity import SessionIds
 from authority.api.push import Stream, Streams
+from authority.api.routing import AppContext
+from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES, Message
 from authority.options import Options
 
@@ -58,7 +58,7 @@ def test_a_feed_that_is_closed_because_it_does_not_keep_up_ends_no_session(tmp_p
                 raise AssertionError
 
             connection = SlowConnection()
-            feed = Stream(Streams(House(here.service, SessionIds("key"), Options())), Request(scope))
+            feed = Stream(Streams(AppContext(here.service, SessionIds("key"), Options())), Request(scope))
             serving = asyncio.ensure_future(feed(scope, receive, connection.send))
             await until(lambda: b"snapshot" in connection.written)
             connection.transport.unsent = 2 * BACKLOG_BYTES

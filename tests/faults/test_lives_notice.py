@@ -67,7 +67,7 @@ def begins_before_the_stop_got_through(patch: pytest.MonkeyPatch) -> None:
 
 def calls_done_what_was_stopped(patch: pytest.MonkeyPatch) -> None:
     """Whatever ends is done."""
-    finished = Service.finished
+    finished = Service.command_finished
 
     def rosy(self: Service, equipment: Any, key: str, outcome: Any, *rest: Any, moving: bool) -> None:
         finished(self, equipment, key, type(outcome).DONE, *rest, moving=moving)

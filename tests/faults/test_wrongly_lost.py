@@ -17,7 +17,7 @@ from fakes import Disk, VirtualClock, X, Y, lab, until
 from timeline import Sprint
 from trial import ANN, BOB, HOUR_S, LEASE_S, Passed, Trial
 
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Policy, Role
 from authority.core.refusals import LockLost
 
@@ -295,8 +295,8 @@ async def a_closed_lid_while_somebody_waits(t: Trial) -> Passed:
     t.waits()
     t.time.to(shut + LEASE_S)
     t.time.note()
-    t.here.service.apply(m.Claim(session=BOB, equipment=X))
-    t.here.service.apply(m.Keep(session=BOB, equipment=X, seconds=24 * HOUR_S))
+    t.here.service.apply(messages.Claim(session=BOB, equipment=X))
+    t.here.service.apply(messages.Keep(session=BOB, equipment=X, seconds=24 * HOUR_S))
     t.time.by(t.dice.uniform(1.0, 10.0) * HOUR_S)
     return Passed("silence", shut + LEASE_S)
 

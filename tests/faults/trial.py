@@ -13,10 +13,10 @@ import pytest
 from fakes import Lab, VirtualClock, X, Y, reply
 from timeline import Timeline
 
-from authority.core import messages as m
-from authority.core.model import Mode, Role, Session, SessionId
-from authority.core.refusals import EquipmentInUse, LockLost, LockRequired, NoLock, NotHolder, SessionIsOver
-from authority.journal import Call
+from authority.core import messages
+from authority.core.model import LockMode, Role, Session, SessionId
+from authority.core.refusals import EquipmentInUse, LockLost, LockRequired, NoLock, NotHolder, SessionEnded
+from authority.journal import JournalCall
 
 ANN, BOB, CEM = SessionId("ann"), SessionId("bob"), SessionId("cem")
 LEASE_S, HOUR_S = 60.0, 3600.0
@@ -59,23 +59,23 @@ class Trial:
         made = Session(
             id=who, user=who.title(), created_at=now, last_seen=now, keeper=keeper, lease_s=LEASE_S, timeout_s=timeout_s
         )
-        self.here.service.apply(m.OpenSession(session=made))
+        self.here.service.apply(messages.OpenSession(session=made))
 
     # what Ann's kernel and keeper do
 
     def opens(self, role: Role) -> None:
         """One of her streams is opened."""
-        self.here.service.apply(m.Attach(session=ANN, role=role))
+        self.here.service.apply(messages.AttachConnection(session=ANN, role=role))
         self.lost[role] = False
 
     def breaks(self, role: Role) -> None:
         """One of her streams breaks."""
-        self.here.service.apply(m.Detach(session=ANN, role=role))
+        self.here.service.apply(messages.DetachConnection(session=ANN, role=role))
         self.lost[role] = True
 
     def beats(self, *, busy: bool) -> None:
         """Her keeper speaks."""
-        self.here.service.apply(m.Seen(session=ANN, busy=busy))
+        self.here.service.apply(messages.SignOfLife(session=ANN, busy=busy))
 
     def waits(self, who: SessionId = BOB) -> None:
         """Somebody queues for what she holds."""
@@ -89,8 +89,8 @@ class Trial:
 
     async def _order(self, fence: int) -> object:
         self._count += 1
-        call = Call(f"call-{self._count}", "c", X, None)
-        request = m.Control(
+        call = JournalCall(f"call-{self._count}", "c", X, None)
+        request = messages.Control(
             session=ANN, equipment=X, key=call.key, command_id="c", action="move_to",
             parameters={"position": float(self._count % 90)}, fence=fence,
         )  # fmt: skip
@@ -113,8 +113,8 @@ class Trial:
         here.events(equipment=X, limit=5)
         for s in list(here.table.all_sessions()):
             here.views.session(s)
-            here.apply(m.Tick(session=s.id))
-        here.apply(m.Tick(equipment=X))
+            here.apply(messages.TimerTick(session=s.id))
+        here.apply(messages.TimerTick(equipment=X))
 
     def _asks_in_vain(self) -> None:
         with pytest.raises(EquipmentInUse):
@@ -123,25 +123,25 @@ class Trial:
     def _meddles(self) -> None:
         apply, who = self.here.service.apply, self.dice.choice((BOB, CEM))
         with pytest.raises(NotHolder):
-            apply(m.Release(session=who, equipment=X))
+            apply(messages.Release(session=who, equipment=X))
         with pytest.raises(NoLock):
-            apply(m.Claim(session=who, equipment=X))
+            apply(messages.Claim(session=who, equipment=X))
         with pytest.raises(NoLock):
-            apply(m.Activity(session=who, equipment=X))
+            apply(messages.NoteActivity(session=who, equipment=X))
         with pytest.raises(LockRequired):
             self.here.order(who, 1.0)
 
     def _drives_another(self) -> None:
         self.here.login(CEM, Y)
-        self.here.service.apply(m.Release(session=CEM, equipment=Y))
+        self.here.service.apply(messages.Release(session=CEM, equipment=Y))
 
     def _watches(self) -> None:
         if self.here.at().policy.observers == "alongside":
-            self.here.login(CEM, mode=Mode.OBSERVER)
-            self.here.service.apply(m.Release(session=CEM, equipment=X))
+            self.here.login(CEM, mode=LockMode.OBSERVER)
+            self.here.service.apply(messages.Release(session=CEM, equipment=X))
         else:
             with pytest.raises(EquipmentInUse):
-                self.here.login(CEM, mode=Mode.OBSERVER)
+                self.here.login(CEM, mode=LockMode.OBSERVER)
 
     def _sets_the_clock(self) -> None:
         self.clock.step_wall(self.dice.choice((-1, 1)) * self.dice.choice((0.5, HOUR_S, 400 * 24 * HOUR_S)))
@@ -190,5 +190,5 @@ class Trial:
         assert self.here.at().holds(passed.who)
         assert self.here.at().fence == self.fence + 1
         assert self.here.failures == []
-        with pytest.raises(SessionIsOver if passed.why == "connections_lost" else LockLost):
+        with pytest.raises(SessionEnded if passed.why == "connections_lost" else LockLost):
             await self.moves()

@@ -27,7 +27,8 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixt
     place, lab = tmp_path_factory.mktemp("authority"), getattr(request.module, "LAB", None)
     config = []
     if lab is not None:
-        (place / "lab.toml").write_text(lab, encoding="utf-8")
+        # A device belongs to one authority of the machine, and these tests may run twice at once.
+        (place / "lab.toml").write_text(lab.replace("PROCESS", str(os.getpid())), encoding="utf-8")
         config = ["--config", str(place / "lab.toml")]
     running = Authority(place / "data", *config)
     yield running

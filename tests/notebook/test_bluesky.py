@@ -70,6 +70,7 @@ driver = "simulated-power-supply"
 driver = "python"
 [equipment.stepper.options]
 object = "types:SimpleNamespace"
+address = "device 1 of PROCESS"
 arguments = { steps = 0, moving = false }
 kind = "motor"
 units = "steps"
@@ -86,6 +87,7 @@ parameters = { position = { type = "integer" } }
 driver = "python"
 [equipment.within.options]
 object = "types:SimpleNamespace"
+address = "device 2 of PROCESS"
 arguments = { steps = 20, moving = false, name = "within" }
 kind = "motor"
 units = "steps"
@@ -102,6 +104,7 @@ parameters = { position = { type = "integer", low = 10, high = 50 } }
 driver = "python"
 [equipment.beyond.options]
 object = "types:SimpleNamespace"
+address = "device 3 of PROCESS"
 arguments = { steps = 20, moving = false, name = "beyond" }
 kind = "motor"
 units = "steps"

@@ -15,16 +15,16 @@ from typed import wait_until
 
 import jupyter_motorlock
 from jupyter_motorlock import Connection, Handle, Interrupted, MotorlockError
+from jupyter_motorlock.command_call import raise_as_stopped
 from jupyter_motorlock.connection.sigint import SigintListener, listener
 from jupyter_motorlock.interrupt import (
-    clicks_heard,
+    interrupts_limited,
     stop_after_cell,
     stop_after_interrupt,
     stop_all,
-    stop_and_say,
+    stop_and_describe,
     stop_by_click,
 )
-from jupyter_motorlock.sent import told_as_stopped
 
 LAB = """
 [equipment.stage_x]
@@ -69,7 +69,7 @@ def is_moving(authority: Authority, name: str) -> bool:
 def test_so_many_clicks_raise_and_those_soon_after_only_count() -> None:
     """NB-10"""
     before = signal.getsignal(signal.SIGINT)
-    with clicks_heard(1) as raise_if_clicked:
+    with interrupts_limited(1) as raise_if_clicked:
         raise_if_clicked()
         with pytest.raises(KeyboardInterrupt):
             click()
@@ -82,7 +82,7 @@ def test_so_many_clicks_raise_and_those_soon_after_only_count() -> None:
 def test_in_a_stop_no_click_raises_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """NB-10"""
     monkeypatch.setattr("jupyter_motorlock.interrupt.SWALLOWED_S", 0.0)
-    with clicks_heard(0) as raise_if_clicked:
+    with interrupts_limited(0) as raise_if_clicked:
         click()
         click()
         raise_if_clicked()
@@ -90,7 +90,7 @@ def test_in_a_stop_no_click_raises_at_any_time(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_click_later_raises_again_where_python_swallowed_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """NB-10"""
-    with clicks_heard(1):
+    with interrupts_limited(1):
         with pytest.raises(KeyboardInterrupt):
             click()
         monkeypatch.setattr("jupyter_motorlock.interrupt.SWALLOWED_S", -1.0)
@@ -103,7 +103,7 @@ def test_elsewhere_than_in_the_main_thread_no_handler_is_touched() -> None:
     seen: list[object] = []
 
     def other() -> None:
-        with clicks_heard(0) as raise_if_clicked:
+        with interrupts_limited(0) as raise_if_clicked:
             raise_if_clicked()
             seen.append(signal.getsignal(signal.SIGINT))
 
@@ -249,7 +249,7 @@ def test_a_stop_that_reaches_nobody_is_told_and_the_others_are_tried(authority: 
         lab.session.client.url = "http://127.0.0.1:9"
         with pytest.raises(MotorlockError, match=r"did not reach stage_x .* and the stop did not reach stage_y"):
             stop_all(lab.session, ["stage_x", "stage_y"])
-        assert stop_and_say(lab.session, ["stage_x"], "why").endswith("use the equipment's own emergency stop")
+        assert stop_and_describe(lab.session, ["stage_x"], "why").endswith("use the equipment's own emergency stop")
         lab.session.client.url = authority.url
 
 
@@ -277,15 +277,15 @@ def test_stop_in_the_panel_holds_back_a_cell_that_runs_and_no_later_one(stages: 
     x, y = stages
     stop_by_click(x._session, "stage_x")
     x.move_by(0)  # no cell ran
-    x._session.busy(True)
+    x._session.set_busy(True)
     stop_by_click(x._session, "stage_x")
     with pytest.raises(Interrupted, match="You pressed STOP for stage_x while this cell ran"):
         x.move_by(0)
     y.move_by(0)
-    x._session.busy(False)
-    x._session.busy(True)
+    x._session.set_busy(False)
+    x._session.set_busy(True)
     x.move_by(0)
-    x._session.busy(False)
+    x._session.set_busy(False)
 
 
 def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
@@ -295,7 +295,7 @@ def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
     x, y = stages
     session = x._session
     before = stops(authority, "stage_y")
-    session.busy(True)
+    session.set_busy(True)
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
     wait_until(lambda: "stage_y" in session.statuses, "news has come")
     wait_until(lambda: session.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
@@ -305,7 +305,7 @@ def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()
     assert stops(authority, "stage_y") == before + 1
-    session.busy(False)
+    session.set_busy(False)
 
 
 def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
@@ -333,7 +333,7 @@ def test_an_interrupted_read_stops_nothing_that_rests_and_an_interrupted_move_al
         ("move_to", "You interrupted move_to of stage_x; stage_x was stopped.", 1),
     ):
         before = stops(authority, "stage_x")
-        with pytest.raises(Interrupted) as interrupted, told_as_stopped(session, "stage_x", commands[name]):
+        with pytest.raises(Interrupted) as interrupted, raise_as_stopped(session, "stage_x", commands[name]):
             raise KeyboardInterrupt
         assert str(interrupted.value) == ended
         assert stops(authority, "stage_x") == before + more

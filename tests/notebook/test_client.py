@@ -14,8 +14,8 @@ from real_lab import PATIENCE_S, Authority, Person, Wire
 from typed import wait_until
 
 from jupyter_motorlock.connection.client import Client
-from jupyter_motorlock.connection.mirror import Mirror
-from jupyter_motorlock.connection.session import KernelSession, outcome
+from jupyter_motorlock.connection.session import KernelSession, outcome_of_reply
+from jupyter_motorlock.connection.state_mirror import StateMirror
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -30,7 +30,7 @@ from jupyter_motorlock.errors import (
     StoppedBySomebody,
     Unreachable,
     UsageProblem,
-    refusal,
+    error_from_problem,
 )
 from jupyter_motorlock.login import login
 
@@ -66,7 +66,7 @@ def bob(authority: Authority) -> Person:
 def test_a_refusal_is_an_error_of_its_own_class_and_its_sentence_is_the_authoritys(
     code: str, status: int, kind: type[Refused]
 ) -> None:
-    error = refusal({"code": code, "detail": "Ann has it.", "holder": "ann"}, status)
+    error = error_from_problem({"code": code, "detail": "Ann has it.", "holder": "ann"}, status)
     assert type(error) is kind
     assert str(error) == "Ann has it."
     assert (error.code, error.status, error.data["holder"]) == (code, status, "ann")
@@ -186,7 +186,7 @@ def _answer_like_a_web_page(listener: socket.socket) -> None:
 
 def test_nothing_is_sent_before_the_first_login(session: KernelSession, authority: Authority) -> None:
     session.equipment_list()
-    session.busy(True)
+    session.set_busy(True)
     assert authority.call("GET", "/locks/sessions")["count"] == 0
     assert session.session_id is None
 
@@ -209,7 +209,7 @@ def test_an_observer_whose_lock_was_ended_does_not_ask_again_by_itself(
     session.acquire("scope_123", mode="observer")
     ended, freed = threading.Event(), threading.Event()
     seen = {"observer_lock_released": ended, "lock_released": freed}
-    session.watch(lambda _name, _status, event: seen.get((event or {}).get("event", ""), threading.Event()).set())
+    session.subscribe(lambda _name, _status, event: seen.get((event or {}).get("event", ""), threading.Event()).set())
     bob.acquire(equipment_id="scope_123")
     assert ended.wait(PATIENCE_S)
     bob.release(equipment_id="scope_123")
@@ -281,16 +281,16 @@ def test_a_command_in_flight_when_the_authority_dies_is_told_as_unknown(
 
 def test_an_answer_that_is_not_kept_any_more_is_an_error_and_not_none() -> None:
     """CMD-40"""
-    assert outcome({"outcome": "done", "data": 3, "error": None}) == 3
+    assert outcome_of_reply({"outcome": "done", "data": 3, "error": None}) == 3
     with pytest.raises(CommandFailed, match=r"^it is not kept any more$") as caught:
-        outcome({"outcome": "done", "data": None, "error": "it is not kept any more"})
+        outcome_of_reply({"outcome": "done", "data": None, "error": "it is not kept any more"})
     assert caught.value.outcome == "done"
 
 
 def _once_it_runs(session: KernelSession, act: Callable[[], object]) -> threading.Thread:
     """Do `act` in a thread of its own when the feed says that a command runs."""
     runs = threading.Event()
-    session.watch(lambda _, status, __: runs.set() if status and status["running"] else None)
+    session.subscribe(lambda _, status, __: runs.set() if status and status["running"] else None)
 
     def follow() -> None:
         assert runs.wait(PATIENCE_S)
@@ -358,7 +358,7 @@ def _granted_from_the_queue(session: KernelSession, bob: Person) -> None:
     bob.acquire()
     session.acquire("stage_x", queue=True)
     heard = threading.Event()
-    session.watch(lambda equipment_id, status, event: heard.set() if session.held() else None)
+    session.subscribe(lambda equipment_id, status, event: heard.set() if session.held() else None)
     bob.release()
     assert heard.wait(PATIENCE_S)
 
@@ -385,7 +385,7 @@ def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, aut
 def test_one_whose_lock_was_taken_by_force_is_told_who_and_why(session: KernelSession, bob: Person) -> None:
     session.acquire("stage_x")
     heard = threading.Event()
-    session.watch(lambda equipment_id, status, event: None if session.held() else heard.set())
+    session.subscribe(lambda equipment_id, status, event: None if session.held() else heard.set())
     bob.release(force=True, reason="beam time")
     assert heard.wait(PATIENCE_S)
     (notice,) = session.take_notices()
@@ -395,9 +395,9 @@ def test_one_whose_lock_was_taken_by_force_is_told_who_and_why(session: KernelSe
 
 
 def test_a_loss_that_only_a_snapshot_shows_is_told_too() -> None:
-    mirror = Mirror()
-    mirror.begin("me")
-    mirror.took({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
+    mirror = StateMirror()
+    mirror.start_session("me")
+    mirror.add_lock({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
     loss = {
         "session_id": "me",
         "fence": 3,
@@ -407,18 +407,18 @@ def test_a_loss_that_only_a_snapshot_shows_is_told_too() -> None:
         "at": "2026-11-21T20:35:34+00:00",
     }
     status: dict[str, object] = {"state": "free", "session_id": None, "fence": 3, "queue": [], "last_lost": loss}
-    mirror.heard("snapshot", {"seq": 2000, "equipment": {"stage_x": status}})
+    mirror.handle_message("snapshot", {"seq": 2000, "equipment": {"stage_x": status}})
     assert mirror.held() == {}
     (notice,) = mirror.take_notices()
     assert "silent for too long" in notice
 
 
 def test_news_older_than_the_reply_that_gave_the_lock_does_not_take_it_away() -> None:
-    mirror = Mirror()
-    mirror.begin("me")
-    mirror.took({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
+    mirror = StateMirror()
+    mirror.start_session("me")
+    mirror.add_lock({"equipment_id": "stage_x", "lock_mode": "exclusive", "fence": 3})
     older = {"state": "held", "session_id": "bob", "fence": 2, "queue": [], "last_lost": None}
-    mirror.heard("snapshot", {"seq": 7, "equipment": {"stage_x": older}})
+    mirror.handle_message("snapshot", {"seq": 7, "equipment": {"stage_x": older}})
     assert mirror.held()["stage_x"]["fence"] == 3
 
 

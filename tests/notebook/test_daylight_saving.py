@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 
 # Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
 from jupyter_motorlock.notebook import panel_html
@@ -56,7 +56,7 @@ def at(utc: str) -> datetime:
 )
 def test_a_time_is_shown_as_the_wall_shows_it_then_whenever_it_is_looked_at(now: str, utc: str, local: str) -> None:
     """REST-9 NB-13"""
-    assert view.clock(utc + "+00:00", at(now)) == local
+    assert status_text.clock_text(utc + "+00:00", at(now)) == local
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_a_time_is_shown_as_the_wall_shows_it_then_whenever_it_is_looked_at(now:
 def test_in_spring_no_time_is_shown_that_there_is_not(utc: str, local: str) -> None:
     """REST-9 NB-13"""
     for now in ("2026-03-29T00:30:00", "2026-03-29T12:00:00"):
-        assert view.clock(utc + "+00:00", at(now)) == local
+        assert status_text.clock_text(utc + "+00:00", at(now)) == local
 
 
 def test_a_time_is_shown_in_the_zone_of_the_one_who_asks_where_that_is_another_one() -> None:
     """NB-13"""
     far = datetime(2026, 10, 25, 12, 0, tzinfo=timezone(timedelta(hours=9)))
-    assert view.clock("2026-10-25T00:30:00+00:00", far) == "09:30"
+    assert status_text.clock_text("2026-10-25T00:30:00+00:00", far) == "09:30"
 
 
 def test_a_countdown_counts_on_across_the_change_and_the_end_is_shown_in_the_time_of_the_end() -> None:
     """LIVE-19 IDLE-10 NB-13 NB-14"""
-    before = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
-    after = panel_html.shown(HELD, "s-ann", now=at("2026-10-25T01:10:00"))
+    before = panel_html.panel_content(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
+    after = panel_html.panel_content(HELD, "s-ann", now=at("2026-10-25T01:10:00"))
     assert before == after, "nothing has happened, so nothing is written anew"
     assert before.ends == "is released unless you use it (02:20)"
     assert before.headline.startswith("stage_x is yours since 02:15")
-    left = [view.left_s(HELD, elapsed_s=minutes * 60.0) for minutes in (0, 29, 31, 49, 51)]
+    left = [status_text.seconds_left(HELD, elapsed_s=minutes * 60.0) for minutes in (0, 29, 31, 49, 51)]
     assert left == [3000.0, 1260.0, 1140.0, 60.0, 0.0]
-    assert "50 min 0 s" in view.plain(HELD, "s-ann", now=at("2026-10-25T00:30:00"))
+    assert "50 min 0 s" in status_text.plain_text(HELD, "s-ann", now=at("2026-10-25T00:30:00"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from statuses import ANN, BOB, CARL, a_status, held, waiting
 
-from jupyter_motorlock.notebook import deeds
+from jupyter_motorlock.notebook import panel_actions
 
 ASKING = BOB | {"ask": {"answer": None, "reason": "beam"}}
 ANSWERED = BOB | {"ask": {"answer": "no"}}
@@ -36,11 +36,14 @@ OFFERING = CARL | {"swap_with": "q1"}
     ],
 )
 def test_the_first_button_is_what_one_will_want_and_the_others_are_what_else_one_can_do(
-    status: dict[str, object], me: str | None, likeliest: deeds.Deed, others: tuple[deeds.Deed, ...]
+    status: dict[str, object],
+    me: str | None,
+    likeliest: panel_actions.PanelAction,
+    others: tuple[panel_actions.PanelAction, ...],
 ) -> None:
     """NB-41 NB-42"""
-    assert deeds.likeliest(status, me) == likeliest
-    assert deeds.others(status, me) == others
+    assert panel_actions.main_action(status, me) == likeliest
+    assert panel_actions.other_actions(status, me) == others
 
 
 @pytest.mark.parametrize(
@@ -51,12 +54,12 @@ def test_the_first_button_is_what_one_will_want_and_the_others_are_what_else_one
         ("Take by force", "Take by force stage_x from Ann, who is told who did it and the reason written here"),
     ],
 )
-def test_a_button_says_to_whom_it_does_it(deed: deeds.Deed, words: str) -> None:
+def test_a_button_says_to_whom_it_does_it(deed: panel_actions.PanelAction, words: str) -> None:
     """NB-42 NB-46"""
-    assert deeds.what(deed, held(**waiting(ASKING)), "s-ann") == words
+    assert panel_actions.describe_action(deed, held(**waiting(ASKING)), "s-ann") == words
 
 
-@pytest.mark.parametrize("deed", [*deeds.OTHERS, "Request", "Claim", "Leave queue", "Resume"])
-def test_what_is_heard_of_a_button_begins_with_what_is_seen_on_it(deed: deeds.Deed) -> None:
+@pytest.mark.parametrize("deed", [*panel_actions.OTHERS, "Request", "Claim", "Leave queue", "Resume"])
+def test_what_is_heard_of_a_button_begins_with_what_is_seen_on_it(deed: panel_actions.PanelAction) -> None:
     """NB-46"""
-    assert deeds.what(deed, held(**waiting(ASKING, OFFERING)), "s-bob").startswith(deed)
+    assert panel_actions.describe_action(deed, held(**waiting(ASKING, OFFERING)), "s-bob").startswith(deed)

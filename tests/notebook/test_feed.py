@@ -53,7 +53,7 @@ class Told:
         self.alive: list[bool] = []
         self._more = threading.Condition()
         self._session = session
-        self.unsubscribe = session.watch(self)
+        self.unsubscribe = session.subscribe(self)
 
     def __call__(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
         with self._more:
@@ -100,7 +100,7 @@ def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: K
         raise ZeroDivisionError
 
     Told(session).wait_for_alive(True)
-    session.watch(fail)
+    session.subscribe(fail)
     told = Told(session)
     bob.acquire()
     told.wait_for_event("lock_acquired")
@@ -178,7 +178,7 @@ def test_a_login_that_hears_first_that_its_session_has_ended_makes_a_new_one(ses
         if event is not None and event["event"] == "lock_released":
             go_on.wait(PATIENCE_S)
 
-    session.watch(hold_the_feed_up)
+    session.subscribe(hold_the_feed_up)
     session.acquire("stage_x")
     first = session.session_id
     assert first is not None
@@ -228,10 +228,10 @@ class OneStreamAfterAnother:
             raise OSError("nothing follows")
         return OneStream(stream)
 
-    def heard(self, event: str, data: Json) -> None:
+    def handle_message(self, event: str, data: Json) -> None:
         """Take it."""
 
-    def tell(self, *_: object) -> None:
+    def notify_subscribers(self, *_: object) -> None:
         """Take it."""
 
 

@@ -20,7 +20,7 @@ import jupyter_motorlock
 from authority.ports import Batch, EventRow
 from authority.store.sqlite import SqliteStore
 from jupyter_motorlock import UsageProblem
-from jupyter_motorlock.extras.history import COLUMNS, beginning
+from jupyter_motorlock.extras.history import COLUMNS, start_time
 
 BEFORE = Path(__file__).parents[1] / "service" / "before_positions.sql"
 
@@ -199,7 +199,7 @@ def test_nothing_is_missing_or_there_twice_while_new_events_come(long_history: A
 def test_since_when_may_be_said_as_a_span(since: str | timedelta, ago_s: float) -> None:
     """NB-33"""
     before = datetime.now(UTC)
-    found = beginning(since, datetime.now(UTC))
+    found = start_time(since, datetime.now(UTC))
     assert found is not None
     assert before - timedelta(seconds=ago_s) <= found <= datetime.now(UTC) - timedelta(seconds=ago_s)
 
@@ -208,11 +208,11 @@ def test_since_when_may_be_said_as_a_time_and_one_without_a_zone_is_local() -> N
     """NB-33"""
     local = datetime(2026, 11, 21, 18, 30).astimezone()
     for said in ("2026-11-21T18:30", "2026-11-21 18:30", local.replace(tzinfo=None), local, local.isoformat()):
-        assert beginning(said, datetime.now(UTC)) == local
+        assert start_time(said, datetime.now(UTC)) == local
     with pytest.raises(
         UsageProblem, match=r"^Say since when as a span such as 8h or 2d, or as a time .* not 'noon'\.$"
     ):
-        beginning("noon", datetime.now(UTC))
+        start_time("noon", datetime.now(UTC))
 
 
 def test_what_was_stored_before_events_said_where_is_told_without(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_keeper_without_the_certificate_does_not_speak(relay: TlsRelay) -> Non
     config = {"url": relay.url, "session_id": "x", "session_token": "y"}
     with pytest.raises(ssl.SSLError):
         keeper.post(config, "heartbeat", {}, 2.0)
-    with pytest.raises(keeper.Over):
+    with pytest.raises(keeper.SessionOver):
         keeper.post(config | {"ca_file": str(CERTIFICATE)}, "heartbeat", {}, 2.0)
 
 

@@ -186,5 +186,5 @@ def test_a_notice_that_nobody_takes_is_given_up_at_last(listener: Listener, monk
     """LIVE-2"""
     monkeypatch.setattr(keeper, "GIVE_UP_S", 0.2)
     listener.answers["gone"] = lambda: BROKEN
-    keeper.say_gone({"url": listener.url, "session_id": "ann", "session_token": "secret"}, "why")
+    keeper.report_kernel_gone({"url": listener.url, "session_id": "ann", "session_token": "secret"}, "why")
     assert listener.heard.qsize() >= 2

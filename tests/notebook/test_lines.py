@@ -6,8 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from jupyter_motorlock.command_lines import (
+    CellMistake,
+    Line,
+    command_from_description,
+    fill_names,
+    read_cell,
+    read_line,
+    split_line,
+)
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.lines import Line, Mistake, declared, fill, read_cell, read_line, tokens
 from jupyter_motorlock.options import read
 
 
@@ -21,7 +29,7 @@ def command(name: str, *parameters: dict[str, object], units: str | None = None,
     return {"name": name, "kind": "control", "doc": doc, "parameters": list(parameters), "returns": returns}
 
 
-COMMANDS = declared(
+COMMANDS = command_from_description(
     {
         "commands": [
             command(
@@ -44,7 +52,7 @@ COMMANDS = declared(
 
 
 def sent(line: str, **names: object) -> Mapping[str, object]:
-    return read_line(tokens(line), "stage_x", COMMANDS, names).parameters
+    return read_line(split_line(line), "stage_x", COMMANDS, names).parameters
 
 
 def problem(line: str, **names: object) -> str:
@@ -138,14 +146,14 @@ class Millimetres(float):
 def test_names_attributes_and_indexes_are_filled_in_and_nothing_else_is_evaluated() -> None:
     """NB-50"""
     names = {"p": 1.5, "scan": SimpleNamespace(start=2.5), "xs": [3.5, 5.5], "d": {"a": 4.5}}
-    assert fill("{p} {scan.start} {xs[0]} {xs[-1]} {d[a]} {{p}}", names) == "1.5 2.5 3.5 5.5 4.5 {p}"
+    assert fill_names("{p} {scan.start} {xs[0]} {xs[-1]} {d[a]} {{p}}", names) == "1.5 2.5 3.5 5.5 4.5 {p}"
     assert sent("move_to {p}", p=1.5) == {"position": 1.5}
     assert sent("move_to {d['a']}", d={"a": 4.5}) == {"position": 4.5}
 
 
 def test_a_format_and_a_conversion_are_kept() -> None:
     """NB-50"""
-    assert fill("{p:.3f} {n!r} {p:{width}.1f}", {"p": 1 / 3, "n": "a", "width": 5}) == "0.333 'a'   0.3"
+    assert fill_names("{p:.3f} {n!r} {p:{width}.1f}", {"p": 1 / 3, "n": "a", "width": 5}) == "0.333 'a'   0.3"
     assert sent("configure 1 label={run:03d}", run=7) == {"steps": 1, "label": "007"}
 
 
@@ -165,7 +173,7 @@ def test_doubled_braces_are_the_braces_of_a_text() -> None:
 def test_expressions_in_braces_are_refused(text: str) -> None:
     """NB-50"""
     with pytest.raises(UsageProblem, match=r"cannot be filled in: .*double a brace that is meant"):
-        fill(text, {"p": 1.5, "f": lambda: 1, "xs": [1], "i": [0]})
+        fill_names(text, {"p": 1.5, "f": lambda: 1, "xs": [1], "i": [0]})
 
 
 @pytest.mark.parametrize(
@@ -181,7 +189,7 @@ def test_expressions_in_braces_are_refused(text: str) -> None:
 def test_a_name_without_a_value_never_stays_as_it_is_and_is_named(text: str, missing: str) -> None:
     """NB-50"""
     with pytest.raises(UsageProblem) as caught:
-        fill(text, {"p": 1.5, "xs": [1]})
+        fill_names(text, {"p": 1.5, "xs": [1]})
     assert str(caught.value) == f"{missing} has no value here; define it in a cell above, or correct it."
 
 
@@ -189,7 +197,7 @@ def test_a_name_without_a_value_never_stays_as_it_is_and_is_named(text: str, mis
 def test_what_begins_with_an_underscore_is_the_objects_own(text: str) -> None:
     """NB-50"""
     with pytest.raises(UsageProblem, match=r"is not filled in: what begins with _ is the object's own\.$"):
-        fill(text, {"p": 1.5})
+        fill_names(text, {"p": 1.5})
 
 
 def test_a_text_that_looks_like_a_parameter_stays_the_value_it_was_filled_in_for() -> None:
@@ -205,7 +213,7 @@ def test_every_wrong_line_of_a_cell_is_found_and_numbered_as_in_the_cell() -> No
     """NB-23"""
     lines = read_cell("move_to 1\n\nmove_to {x}\nmove_to far\nsay 'so", "stage_x", COMMANDS, {})
     assert [isinstance(line, Line) for line in lines] == [True, False, False, False]
-    assert [(x.number, x.typed, str(x.problem)) for x in lines if isinstance(x, Mistake)] == [
+    assert [(x.number, x.typed, str(x.problem)) for x in lines if isinstance(x, CellMistake)] == [
         (4, "move_to {x}", "{x} has no value here; define it in a cell above, or correct it."),
         (5, "move_to far", "position must be a number in mm, not 'far'."),
         (6, "say 'so", "A quotation mark is not closed; close it, or put a \\ before it."),
@@ -219,7 +227,7 @@ def test_a_command_shows_python_its_signature_and_its_help() -> None:
 
 
 def test_a_required_parameter_after_an_optional_one_is_given_by_name_in_python() -> None:
-    go = declared({"commands": [command("go", parameter("a", required=False), parameter("b"))]})["go"]
+    go = command_from_description({"commands": [command("go", parameter("a", required=False), parameter("b"))]})["go"]
     assert go.signature.parameters["b"].kind is inspect.Parameter.KEYWORD_ONLY
     assert go.bind([], {"b": 1}) == {"b": 1.0}
 
@@ -227,7 +235,7 @@ def test_a_required_parameter_after_an_optional_one_is_given_by_name_in_python()
 def test_the_options_of_login_are_read_with_quotes_taken_off() -> None:
     """NB-51"""
     line = "--as 'Ann B' --wait stage_x --note \"scan over night\" stage_y --timeout=10min --no-panel"
-    assert read("motor_login", tokens(line)) == (
+    assert read("motor_login", split_line(line)) == (
         ["stage_x", "stage_y"],
         {
             "user": "Ann B",
@@ -272,10 +280,10 @@ def test_a_time_is_seconds_or_has_its_unit(text: str, seconds: float) -> None:
 def test_a_mistyped_option_is_answered_by_what_is_allowed(magic: str, line: str, sentence: str) -> None:
     """NB-51"""
     with pytest.raises(UsageProblem) as caught:
-        read(magic, tokens(line))
+        read(magic, split_line(line))
     assert str(caught.value) == sentence
 
 
 def test_spaces_that_a_page_or_a_chat_puts_in_are_spaces() -> None:
     """NB-50"""
-    assert tokens("\ufeffmove_to\u00a012.5 \u202f'two\u00a0words'") == ["move_to", "12.5", "two words"]
+    assert split_line("\ufeffmove_to\u00a012.5 \u202f'two\u00a0words'") == ["move_to", "12.5", "two words"]

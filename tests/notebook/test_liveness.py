@@ -15,7 +15,7 @@ from keeper_bench import FINE, OVER, Listener
 from real_lab import PATIENCE_S
 from typed import wait_until
 
-from jupyter_motorlock.connection.liveness import Keeper
+from jupyter_motorlock.connection.lifecycle import KeeperProcess
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def config(listener: Listener) -> dict[str, str]:
 
 
 @pytest.fixture
-def kept(config: dict[str, str]) -> Iterator[Keeper]:
-    made = Keeper(config, busy=True)
+def kept(config: dict[str, str]) -> Iterator[KeeperProcess]:
+    made = KeeperProcess(config, busy=True)
     yield made
     made.end()
     made.wait(PATIENCE_S)
@@ -47,32 +47,32 @@ def keepers() -> list[psutil.Process]:
     return [child for child in running if any(word.endswith("keeper.py") for word in child.cmdline())]
 
 
-def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: Keeper, listener: Listener) -> None:
+def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
     assert kept.pipe_fd == -1
-    kept.tend()
+    kept.respawn_if_dead()
     assert listener.next("heartbeat")[1]["busy"] is True
     [child] = keepers()
-    kept.tend()
-    kept.busy(False)
+    kept.respawn_if_dead()
+    kept.set_busy(False)
     while listener.next("heartbeat")[1]["busy"]:
         pass
     assert keepers() == [child]
 
 
-def test_a_keeper_has_a_session_of_its_own(kept: Keeper, listener: Listener) -> None:
+def test_a_keeper_has_a_session_of_its_own(kept: KeeperProcess, listener: Listener) -> None:
     """NB-10 NB-17"""
-    kept.tend()
+    kept.respawn_if_dead()
     listener.next("heartbeat")
     [child] = keepers()
     assert os.getsid(child.pid) == child.pid
 
 
-def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: Keeper, listener: Listener) -> None:
+def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
-    kept.tend()
+    kept.respawn_if_dead()
     listener.next("heartbeat")
-    kept.busy(False)
+    kept.set_busy(False)
     while listener.next("heartbeat")[1]["busy"]:
         pass
     pipes = open_pipes()
@@ -80,7 +80,7 @@ def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: Keeper,
     child.kill()
 
     def is_replaced() -> bool:
-        kept.tend()  # as at every sign of life: a process that is being taken down is not over yet
+        kept.respawn_if_dead()  # as at every sign of life: a process that is being taken down is not over yet
         return [other for other in keepers() if other != child] != []
 
     wait_until(is_replaced, "another one runs")
@@ -97,51 +97,51 @@ def open_pipes() -> int:
     return ends
 
 
-def test_a_keeper_whose_session_is_over_is_not_replaced(kept: Keeper, listener: Listener) -> None:
+def test_a_keeper_whose_session_is_over_is_not_replaced(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
     listener.answers["heartbeat"] = lambda: OVER
-    kept.tend()
+    kept.respawn_if_dead()
     wait_until(lambda: not keepers(), "it has ended with its session")
-    kept.tend()
+    kept.respawn_if_dead()
     assert keepers() == []
 
 
-def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: Keeper, listener: Listener) -> None:
+def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
-    kept.tend()
+    kept.respawn_if_dead()
     listener.next("heartbeat")
     kept.end()
     kept.wait(PATIENCE_S)
-    kept.tend()
+    kept.respawn_if_dead()
     assert keepers() == []
     assert kept.pipe_fd == -1
     assert "gone" not in [heard[0] for heard in list(listener.heard.queue)]
 
 
-def test_a_keeper_says_in_the_kernels_place_what_it_is_given(kept: Keeper, listener: Listener) -> None:
+def test_a_keeper_says_in_the_kernels_place_what_it_is_given(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
-    kept.tend()
+    kept.respawn_if_dead()
     listener.next("heartbeat")
     kept.end("closed while nobody answered")
     assert listener.next("gone")[1]["reason"] == "closed while nobody answered"
 
 
 def test_a_stopped_keeper_holds_nothing_up_and_hears_the_state_when_it_goes_on(
-    kept: Keeper, listener: Listener
+    kept: KeeperProcess, listener: Listener
 ) -> None:
     """NB-19"""
-    kept.tend()
+    kept.respawn_if_dead()
     listener.next("heartbeat")
     [child] = keepers()
     child.suspend()
     for _ in range(20_000):  # more than a pipe takes
-        kept.busy(True)
-    kept.busy(False)
+        kept.set_busy(True)
+    kept.set_busy(False)
     child.resume()
     wait_until(lambda: _empty(kept.pipe_fd), "it has read what was said")
-    kept.tend()
+    kept.respawn_if_dead()
     while listener.next("heartbeat")[1]["busy"]:
-        kept.tend()
+        kept.respawn_if_dead()
 
 
 def _empty(pipe: int) -> bool:
@@ -154,20 +154,20 @@ def _empty(pipe: int) -> bool:
 
 SCRIPT = """
 import os, signal, sys, threading, time
-from jupyter_motorlock.connection.liveness import ExitHooks
+from jupyter_motorlock.connection.lifecycle import ExitHooks
 
 class Link:
-    told = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}
+    keeper_config = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}
     said = 0
     held_changed = staticmethod(lambda: None)
     open_here = ()
-    def is_said(self):
+    def mark_end_announced(self):
         self.said += 1
-        self.told = None
+        self.keeper_config = None
     def descriptors(self):
         return (-1, *self.open_here)
     def disown(self):
-        self.told = None
+        self.keeper_config = None
 
 link = Link()
 hooks = ExitHooks(link)
@@ -193,7 +193,7 @@ TERM = "os.kill(os.getpid(), signal.SIGTERM)"
     [
         ("", 0, [SHUT]),
         ("hooks.install()", 0, [SHUT]),
-        ("link.told = None", 0, []),
+        ("link.keeper_config = None", 0, []),
         ("hooks.remove()", 0, []),
         ("hooks.remove(); hooks.install()", 0, [SHUT]),
         (TERM, -signal.SIGTERM, [TERMINATED]),
@@ -224,5 +224,5 @@ def test_what_the_authority_does_not_take_is_left_to_the_keeper(
 ) -> None:
     """NB-17"""
     listener.answers["gone"] = lambda: answer
-    code = f"hooks._say_gone('why'); assert link.said == {said}, link.said; link.told = None"
+    code = f"hooks._say_gone('why'); assert link.said == {said}, link.said; link.keeper_config = None"
     assert run(listener, code) == (0, ["why"])

@@ -13,8 +13,8 @@ import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
+from jupyter_motorlock.command_lines import Command, Line
 from jupyter_motorlock.interrupt import SWALLOWED_S
-from jupyter_motorlock.lines import Command, Line
 from jupyter_motorlock.notebook.progress import bar_of
 from jupyter_motorlock.options import OPTIONS
 
@@ -189,8 +189,8 @@ class Dies:
         signal.raise_signal(signal.SIGINT)  # what is raised here, Python tells and forgets
 
 session = get_ipython().magics_manager.registry['MotorMagics'].session
-watch = session.watch
-session.watch = lambda told: Dies() and watch(told)
+watch = session.subscribe
+session.subscribe = lambda told: Dies() and watch(told)
 """
 
 

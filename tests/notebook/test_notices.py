@@ -7,7 +7,7 @@ from real_lab import Kernel, Person
 from statuses import BOB, held, waiting
 from typed import Notebook
 
-from jupyter_motorlock.connection.mirror import Mirror
+from jupyter_motorlock.connection.state_mirror import StateMirror
 
 ASKING = BOB | {"ask": {"answer": None, "reason": "beam", "promised_at": None, "note": None}}
 FOUR_STOPS = [{"user": "Bob", "session_id": "s-bob", "at": f"2026-11-21T14:0{minute}:00+00:00"} for minute in range(4)]
@@ -15,20 +15,20 @@ TO_ANN = {"session_id": "s-ann", "fence": 3, "lock_mode": "exclusive"}
 
 
 @pytest.fixture
-def mirror() -> Mirror:
+def mirror() -> StateMirror:
     """What the kernel of Ann knows, who holds stage_x."""
-    known = Mirror()
-    known.begin("s-ann")
-    known.took(TO_ANN | {"equipment_id": "stage_x"})
+    known = StateMirror()
+    known.start_session("s-ann")
+    known.add_lock(TO_ANN | {"equipment_id": "stage_x"})
     push(known)
     return known
 
 
-def push(mirror: Mirror, **changes: object) -> None:
-    mirror.heard("status", held(**TO_ANN, **changes))
+def push(mirror: StateMirror, **changes: object) -> None:
+    mirror.handle_message("status", held(**TO_ANN, **changes))
 
 
-def test_of_several_stops_the_newest_is_told_and_none_after_one_resumed(mirror: Mirror) -> None:
+def test_of_several_stops_the_newest_is_told_and_none_after_one_resumed(mirror: StateMirror) -> None:
     """NB-92"""
     for stop in FOUR_STOPS:
         push(mirror, stopped_by=stop)
@@ -39,7 +39,7 @@ def test_of_several_stops_the_newest_is_told_and_none_after_one_resumed(mirror: 
     assert mirror.take_notices() == []
 
 
-def test_an_ask_that_was_answered_is_no_news_and_one_that_waits_is(mirror: Mirror) -> None:
+def test_an_ask_that_was_answered_is_no_news_and_one_that_waits_is(mirror: StateMirror) -> None:
     """NB-92 NB-25"""
     push(mirror, **waiting(ASKING))
     push(mirror, **waiting(ASKING | {"ask": {"answer": "no"}}))
@@ -51,7 +51,7 @@ def test_an_ask_that_was_answered_is_no_news_and_one_that_waits_is(mirror: Mirro
     assert stopped.startswith("stage_x was stopped by Bob")
 
 
-def test_what_was_said_already_is_not_told_again(mirror: Mirror) -> None:
+def test_what_was_said_already_is_not_told_again(mirror: StateMirror) -> None:
     """NB-92"""
     push(mirror, **waiting(ASKING), stopped_by=FOUR_STOPS[0])
     asked, stopped = mirror.take_notices()
@@ -61,7 +61,7 @@ def test_what_was_said_already_is_not_told_again(mirror: Mirror) -> None:
     assert mirror.take_notices() == [asked]
 
 
-def test_what_is_heard_after_it_was_said_is_not_told_again_and_is_news_later(mirror: Mirror) -> None:
+def test_what_is_heard_after_it_was_said_is_not_told_again_and_is_news_later(mirror: StateMirror) -> None:
     """NB-92"""
     push(mirror, stopped_by=FOUR_STOPS[0])
     (stopped,) = mirror.take_notices()

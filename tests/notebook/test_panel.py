@@ -26,7 +26,7 @@ class Telling:
            "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},
            "readback": {"position": 1.0, "units": "mm", "moving": True}}
 
-    def watch(self, callback):
+    def subscribe(self, callback):
         self.tell = callback
         return lambda: self.done.append("unwatched")
 

@@ -7,27 +7,27 @@ from html.parser import HTMLParser
 import pytest
 from statuses import ANN, AT_REST, BOB, IDLE, NOW, a_status, held, waiting
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.notebook import panel_html
 
 
 def test_an_end_without_a_clock_has_no_time() -> None:
     kept = held(ending={"what": "keep", "at": None, "in_seconds": None, "text": "kept while a cell runs"})
-    assert "  next: kept while a cell runs" in view.plain(kept, "s-ann", now=NOW).splitlines()
-    assert view.left_s(kept, elapsed_s=3.0) is None
-    assert "ml-count" not in panel_html.whole(panel_html.shown(kept, "s-ann", now=NOW), None)
+    assert "  next: kept while a cell runs" in status_text.plain_text(kept, "s-ann", now=NOW).splitlines()
+    assert status_text.seconds_left(kept, elapsed_s=3.0) is None
+    assert "ml-count" not in panel_html.panel_html(panel_html.panel_content(kept, "s-ann", now=NOW), None)
 
 
 def test_a_countdown_of_ones_own_says_you_and_does_not_change_between_the_commands_of_a_cell() -> None:
     """NB-90"""
     offer = held(ending=IDLE | {"what": "offer", "text": "may be taken over by whoever asks unless Ann uses it"})
     mine = "may be taken over by whoever asks unless you use it (14:32)"
-    assert panel_html.shown(offer, "s-ann", now=NOW).ends == mine
-    assert panel_html.shown(offer, "s-bob", now=NOW).ends == mine.replace("you use", "Ann uses")
+    assert panel_html.panel_content(offer, "s-ann", now=NOW).ends == mine
+    assert panel_html.panel_content(offer, "s-bob", now=NOW).ends == mine.replace("you use", "Ann uses")
     in_a_cell = held() | {"holder": ANN | {"busy": True}}
-    between = panel_html.shown(in_a_cell, "s-ann", now=NOW).ends
+    between = panel_html.panel_content(in_a_cell, "s-ann", now=NOW).ends
     assert between == "nothing ends this while the cell runs"
-    assert panel_html.shown(in_a_cell | {"running": {"action": "home"}}, "s-ann", now=NOW).ends == between
+    assert panel_html.panel_content(in_a_cell | {"running": {"action": "home"}}, "s-ann", now=NOW).ends == between
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_a_countdown_of_ones_own_says_you_and_does_not_change_between_the_comman
     [({}, "nothing ends this"), ({"running": {"action": "home"}}, "nothing ends this while the command runs")],
 )
 def test_where_no_clock_runs_that_is_said(changes: dict[str, object], next_: str) -> None:
-    assert panel_html.shown(held(**changes), "s-ann", now=NOW).ends == next_
-    assert panel_html.shown(a_status(**changes), "s-ann", now=NOW).ends == ""
+    assert panel_html.panel_content(held(**changes), "s-ann", now=NOW).ends == next_
+    assert panel_html.panel_content(a_status(**changes), "s-ann", now=NOW).ends == ""
 
 
 def test_what_is_due_is_not_late() -> None:
     due = held(ending=IDLE | {"in_seconds": 0.0})
-    seen = panel_html.shown(due, "s-ann", now=NOW)
+    seen = panel_html.panel_content(due, "s-ann", now=NOW)
     assert seen.ends == "is released unless you use it (since 14:32)"
-    assert panel_html.LATE not in panel_html.whole(seen, 0.0)
+    assert panel_html.LATE not in panel_html.panel_html(seen, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_is_due_is_not_late() -> None:
 )
 def test_the_browser_counts_down_and_then_says_that_the_panel_is_stale(left_s: float, delay: str, late: str) -> None:
     """NB-14"""
-    html = panel_html.whole(panel_html.shown(held(ending=IDLE), "s-ann", now=NOW), left_s)
+    html = panel_html.panel_html(panel_html.panel_content(held(ending=IDLE), "s-ann", now=NOW), left_s)
     assert f"animation-delay:{delay}" in html
     assert f'animation-delay:{late}">stale: no word from the authority<' in html
     assert ("ml-short" in html) is (left_s < 3600)
@@ -72,8 +72,8 @@ def test_what_others_wrote_cannot_become_markup() -> None:
     ) | {"label": evil, "kind": evil + "k", "holder": part, "equipment_id": evil}  # fmt: skip
     happened = {"event": evil, "timestamp": evil, "equipment_id": evil, "user": evil, "reason": evil}
     for state in ("held", "draining", "fault", "free", evil):
-        seen = panel_html.shown(status | {"state": state}, "s-ann", said=evil, happened=[happened], now=NOW)
-        for html in (panel_html.whole(seen, 5.0), panel_html.row(seen, 5.0), panel_html.more(seen)):
+        seen = panel_html.panel_content(status | {"state": state}, "s-ann", said=evil, happened=[happened], now=NOW)
+        for html in (panel_html.panel_html(seen, 5.0), panel_html.row_html(seen, 5.0), panel_html.details_html(seen)):
             assert _tags(html) <= {"div", "span", "b", "ul", "li", "style"}
             assert [text for name, text in _attributes(html) if name.startswith("on")] == WAKING[: html.count("onload")]
 
@@ -117,19 +117,19 @@ def _attributes(html: str) -> list[tuple[str, str | None]]:
 def test_the_badge_tells_the_state_in_two_words(
     status: dict[str, object], me: str | None, badge: str, tone: str
 ) -> None:
-    seen = panel_html.shown(status, me, now=NOW)
+    seen = panel_html.panel_content(status, me, now=NOW)
     assert (seen.badge, seen.tone) == (badge, tone)
-    assert f"ml-{tone}" in panel_html.whole(seen, None)
+    assert f"ml-{tone}" in panel_html.panel_html(seen, None)
 
 
 @pytest.mark.parametrize(("label", "beside"), [("stage_x", ""), ("Sample stage, x", "Sample stage, x"), ("", "")])
 def test_the_title_is_the_name_to_type_and_the_label_stands_beside_it(label: str, beside: str) -> None:
-    seen = panel_html.shown(a_status(label=label), "s-ann", now=NOW)
+    seen = panel_html.panel_content(a_status(label=label), "s-ann", now=NOW)
     assert (seen.title, seen.label) == ("stage_x", beside)
 
 
 def test_a_lost_feed_is_said_before_anything_else() -> None:
-    seen = panel_html.shown(held(), "s-ann", alive=False, now=NOW)
+    seen = panel_html.panel_content(held(), "s-ann", alive=False, now=NOW)
     assert (seen.badge, seen.tone, seen.notice) == ("no connection", "bad", panel_html.LOST)
 
 
@@ -155,15 +155,15 @@ def test_a_lost_feed_is_said_before_anything_else() -> None:
 )
 def test_the_note_tells_what_went_wrong_and_what_to_do(status: dict[str, object], me: str, notice: str) -> None:
     """NB-96"""
-    assert panel_html.shown(status, me, now=NOW).notice == notice
+    assert panel_html.panel_content(status, me, now=NOW).notice == notice
 
 
 def test_who_lost_a_lock_is_told_why_until_it_is_theirs_again() -> None:
     lost = {"session_id": "s-ann", "why": "forced", "by": "Carl", "reason": "beam time", "at": ANN["since"]}
-    seen = panel_html.shown(a_status(last_lost=lost), "s-ann", now=NOW)
+    seen = panel_html.panel_content(a_status(last_lost=lost), "s-ann", now=NOW)
     assert "because Carl took it by force (beam time)" in seen.notice
     assert "%motor_login stage_x" in seen.notice
-    assert panel_html.shown(held(last_lost=lost), "s-ann", now=NOW).notice == ""
+    assert panel_html.panel_content(held(last_lost=lost), "s-ann", now=NOW).notice == ""
 
 
 @pytest.mark.parametrize(
@@ -180,28 +180,32 @@ def test_who_lost_a_lock_is_told_why_until_it_is_theirs_again() -> None:
     ],
 )
 def test_what_it_is_doing_is_the_command_or_the_motion_or_the_error(changes: dict[str, object], doing: str) -> None:
-    assert panel_html.shown(a_status(**changes), "s-ann", now=NOW).doing == doing
+    assert panel_html.panel_content(a_status(**changes), "s-ann", now=NOW).doing == doing
 
 
 def test_a_bar_shows_how_much_of_the_way_of_a_move_is_gone() -> None:
-    moving = panel_html.shown(
+    moving = panel_html.panel_content(
         held(readback=AT_REST | {"moving": True, "target": 90.0, "fraction": 0.125}), "s-ann", now=NOW
     )
-    assert '<i style="width:12.5%"></i>' in panel_html.whole(moving, None)
-    assert "<i" not in panel_html.whole(panel_html.shown(held(), "s-ann", now=NOW), None)
+    assert '<i style="width:12.5%"></i>' in panel_html.panel_html(moving, None)
+    assert "<i" not in panel_html.panel_html(panel_html.panel_content(held(), "s-ann", now=NOW), None)
 
 
 def test_a_click_is_answered_beside_what_the_authority_says() -> None:
     stopped = held(stopped_by=BOB | {"at": "2026-11-21T14:04:00+00:00"})
-    seen = panel_html.shown(stopped, "s-bob", said="14:04:00 stop delivered.", now=NOW)
+    seen = panel_html.panel_content(stopped, "s-bob", said="14:04:00 stop delivered.", now=NOW)
     assert seen.notice.startswith("14:04:00 stop delivered. stage_x was stopped by you at 14:04")
 
 
 def test_two_statuses_that_differ_only_in_the_running_clock_show_the_same() -> None:
     later = held(ending=IDLE | {"in_seconds": 200.0})
-    assert panel_html.shown(held(ending=IDLE), "s-ann", now=NOW) == panel_html.shown(later, "s-ann", now=NOW)
+    assert panel_html.panel_content(held(ending=IDLE), "s-ann", now=NOW) == panel_html.panel_content(
+        later, "s-ann", now=NOW
+    )
     renewed = held(ending=IDLE | {"at": "2026-11-21T14:32:40+00:00"})
-    assert panel_html.shown(held(ending=IDLE), "s-ann", now=NOW) != panel_html.shown(renewed, "s-ann", now=NOW)
+    assert panel_html.panel_content(held(ending=IDLE), "s-ann", now=NOW) != panel_html.panel_content(
+        renewed, "s-ann", now=NOW
+    )
 
 
 def test_a_row_of_many_says_what_is_wrong_in_place_of_who_has_it() -> None:
@@ -213,13 +217,13 @@ def test_a_row_of_many_says_what_is_wrong_in_place_of_who_has_it() -> None:
 
 
 def _row(status: dict[str, object]) -> str:
-    return panel_html.row(panel_html.shown(status, "s-ann", now=NOW), 252.3)
+    return panel_html.row_html(panel_html.panel_content(status, "s-ann", now=NOW), 252.3)
 
 
 def test_a_long_queue_takes_no_more_room_than_a_short_one() -> None:
     """NB-43 NB-47"""
     crowd = [BOB | {"position": place, "user": f"User {place}"} for place in range(1, 9)]
-    html = panel_html.more(panel_html.shown(held(**waiting(*crowd)), "s-ann", now=NOW))
+    html = panel_html.details_html(panel_html.panel_content(held(**waiting(*crowd)), "s-ann", now=NOW))
     assert html.count("<li") == panel_html.MOST_WAITING
     assert "4. User 4" in html
     assert ">and 4 more<" in html
@@ -228,5 +232,5 @@ def test_a_long_queue_takes_no_more_room_than_a_short_one() -> None:
 def test_the_browser_is_told_whose_turn_it_is_once_for_each_grant() -> None:
     """NB-45"""
     turn = held(fence=7, lock_id="l-9") | {"claimed": False}
-    assert 'data-turn="7 l-9"' in panel_html.whole(panel_html.shown(turn, "s-ann", now=NOW), None)
-    assert 'data-turn=""' in panel_html.whole(panel_html.shown(turn, "s-bob", now=NOW), None)
+    assert 'data-turn="7 l-9"' in panel_html.panel_html(panel_html.panel_content(turn, "s-ann", now=NOW), None)
+    assert 'data-turn=""' in panel_html.panel_html(panel_html.panel_content(turn, "s-bob", now=NOW), None)

@@ -216,14 +216,14 @@ def test_data_bear_the_authoritys_time_where_the_kernels_clock_is_wrong(
 def test_the_clock_follows_what_the_authority_tells() -> None:
     """TIME-1"""
     clock = authority_clock.AuthorityClock()
-    clock.told_by_header("Sun, 29 Nov 2020 10:00:00 GMT")
+    clock.set_from_header("Sun, 29 Nov 2020 10:00:00 GMT")
     assert clock.now().isoformat().startswith("2020-11-29T10:00:0")
-    clock.told("2021-01-01T00:00:30.5+00:00")
-    clock.told_by_header("Fri, 01 Jan 2021 00:00:30 GMT")  # in whole seconds: the message is better
+    clock.set_from("2021-01-01T00:00:30.5+00:00")
+    clock.set_from_header("Fri, 01 Jan 2021 00:00:30 GMT")  # in whole seconds: the message is better
     assert clock.now() >= datetime(2021, 1, 1, 0, 0, 30, 500000, tzinfo=UTC)
-    clock.told_by_header("Fri, 01 Jan 2021 02:00:00 GMT")  # its clock was changed
+    clock.set_from_header("Fri, 01 Jan 2021 02:00:00 GMT")  # its clock was changed
     assert clock.now().hour == 2
     for nonsense in (None, "", "soon"):
-        clock.told_by_header(nonsense)
-        clock.told(nonsense or "")
+        clock.set_from_header(nonsense)
+        clock.set_from(nonsense or "")
     assert clock.now().hour == 2

@@ -10,14 +10,15 @@ from real_lab import Authority
 
 import jupyter_motorlock
 from jupyter_motorlock import UsageProblem
+from jupyter_motorlock.command_lines import read_line
 from jupyter_motorlock.handle import Handle
-from jupyter_motorlock.lines import read_line
 
 LAB = """
 [equipment.mono]
 driver = "python"
 [equipment.mono.options]
 object = "types:SimpleNamespace"
+address = "a device of PROCESS"
 arguments = { nm = 500.0 }
 stop = ""
 readings.nm = { get = "nm", type = "number" }

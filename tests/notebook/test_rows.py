@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pandas  # type: ignore[import-untyped]
 import pytest
 
-from jupyter_motorlock.rows import of_events, of_statuses, sentence
+from jupyter_motorlock.rows import event_rows, event_sentence, status_rows
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 FREE: dict[str, object] = {
@@ -43,7 +43,7 @@ MOVE = an_event("command_started", command_id="c1", action="move_to", parameters
 
 def test_a_status_is_one_flat_row_and_all_rows_have_the_same_columns() -> None:
     """NB-27"""
-    held, free = of_statuses([HELD, FREE], None, whole=False, now=NOW)
+    held, free = status_rows([HELD, FREE], None, whole=False, now=NOW)
     assert held == {
         "equipment": "stage_x",
         "state": "held",
@@ -73,23 +73,23 @@ def test_a_status_is_one_flat_row_and_all_rows_have_the_same_columns() -> None:
 
 def test_rows_read_as_one_line_each_or_as_all_that_is_known() -> None:
     """NB-27"""
-    short = of_statuses([HELD, FREE], None, whole=False, now=NOW)
+    short = status_rows([HELD, FREE], None, whole=False, now=NOW)
     assert repr(short) == "Ann (scan) has stage_x since 14:02; 2 wait.\nstage_y is free."
-    assert "  reads: 12.500 mm (moving)" in repr(of_statuses([HELD], None, whole=True, now=NOW)).splitlines()
+    assert "  reads: 12.500 mm (moving)" in repr(status_rows([HELD], None, whole=True, now=NOW)).splitlines()
 
 
 def test_all_times_of_a_table_are_in_one_zone() -> None:
     """NB-27 NB-28"""
     now = NOW.astimezone(timezone(timedelta(hours=2)))
-    (row,) = of_statuses([HELD], None, whole=False, now=now)
-    (move,) = of_events([MOVE], now=now)
+    (row,) = status_rows([HELD], None, whole=False, now=now)
+    (move,) = event_rows([MOVE], now=now)
     times = [row["since"], row["ends_at"], move["time"]]
     assert [time.utcoffset() for time in times if isinstance(time, datetime)] == [timedelta(hours=2)] * 3
 
 
 def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns() -> None:
     """NB-28"""
-    (row,) = of_events([MOVE], now=NOW)
+    (row,) = event_rows([MOVE], now=NOW)
     assert row == {
         "time": datetime(2026, 11, 21, 14, 3, 4, 500000, tzinfo=UTC),
         "equipment": "stage_x",
@@ -103,7 +103,7 @@ def test_an_event_is_a_row_with_its_own_fields_and_the_parts_of_them_as_columns(
 
 def test_ids_are_columns_where_they_are_asked_for() -> None:
     """NB-28"""
-    (row,) = of_events([MOVE], now=NOW, ids=True)
+    (row,) = event_rows([MOVE], now=NOW, ids=True)
     assert (row["session_id"], row["command_id"]) == ("s-ann", "c1")
 
 
@@ -122,7 +122,7 @@ def test_a_grant_is_told_once_and_every_event_is_a_row() -> None:
         an_event("queued", user="Carl", position=1),
         an_event("lock_claimed", user="Emil"),
     ]
-    rows = of_events(events, now=NOW)
+    rows = event_rows(events, now=NOW)
     assert len(rows) == len(events)
     assert [line.partition("  ")[2] for line in repr(rows).splitlines()] == [
         "Ann gave stage_x back",
@@ -138,7 +138,7 @@ def test_a_grant_is_told_once_and_every_event_is_a_row() -> None:
 
 def test_a_place_in_the_queue_is_not_in_the_column_of_where_the_motor_was() -> None:
     """NB-28"""
-    waits, moved = of_events([an_event("queued", position=2), an_event("moved_outside", position=1.5)], now=NOW)
+    waits, moved = event_rows([an_event("queued", position=2), an_event("moved_outside", position=1.5)], now=NOW)
     assert (waits["place"], moved["position"]) == (2, 1.5)
     assert "position" not in waits
 
@@ -146,7 +146,7 @@ def test_a_place_in_the_queue_is_not_in_the_column_of_where_the_motor_was() -> N
 def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date() -> None:
     """NB-28"""
     before = an_event("lock_released", timestamp="2026-11-20T23:59:58+00:00")
-    assert repr(of_events([before, MOVE], now=NOW)).splitlines() == [
+    assert repr(event_rows([before, MOVE], now=NOW)).splitlines() == [
         "20 Nov 23:59:58  Ann gave stage_x back",
         "14:03:04  Ann: stage_x move_to(position=12.5)",
     ]
@@ -191,15 +191,15 @@ def test_events_read_as_one_line_each_with_the_time_and_on_another_day_the_date(
 )
 def test_an_event_is_said_in_plain_words(event: dict[str, object], said: str) -> None:
     """NB-28"""
-    assert sentence(event) == said
+    assert event_sentence(event) == said
 
 
 def test_pandas_reads_times_as_times_and_positions_as_numbers() -> None:
     """NB-27 NB-28"""
-    table = pandas.DataFrame(of_statuses([HELD, FREE], None, whole=False, now=NOW))
+    table = pandas.DataFrame(status_rows([HELD, FREE], None, whole=False, now=NOW))
     assert [str(table[name].dtype).partition("[")[0] for name in ("since", "position", "queue")] == [
         "datetime64",
         "float64",
         "int64",
     ]
-    assert pandas.DataFrame(of_events([MOVE], now=NOW))["parameters.position"].tolist() == [12.5]
+    assert pandas.DataFrame(event_rows([MOVE], now=NOW))["parameters.position"].tolist() == [12.5]

@@ -28,6 +28,7 @@ options = { velocity = 20.0 }
 driver = "python"
 [equipment.pump.options]
 object = "collections:Counter"
+address = "a device of PROCESS"
 stop = "clear"
 [equipment.pump.options.control.start]
 call = "most_common"

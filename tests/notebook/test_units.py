@@ -10,8 +10,8 @@ import pint
 import pytest
 import xarray
 
+from jupyter_motorlock.command_lines import command_from_description, read_line, split_line
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.lines import declared, read_line, tokens
 from jupyter_motorlock.units import WrongUnit, number_in
 from jupyter_motorlock.values import Value
 
@@ -97,7 +97,7 @@ def test_what_is_no_number_is_refused(given: object) -> None:
         number_in(given, "mm")
 
 
-COMMANDS = declared(
+COMMANDS = command_from_description(
     {
         "commands": [
             {
@@ -130,10 +130,10 @@ COMMANDS = declared(
 )
 def test_typed_units_are_taken(line: str, parameters: dict[str, object]) -> None:
     """DRV-80"""
-    assert read_line(tokens(line), "stage_x", COMMANDS, {}).parameters == parameters
+    assert read_line(split_line(line), "stage_x", COMMANDS, {}).parameters == parameters
 
 
 def test_the_sentence_names_the_unit_that_is_wanted() -> None:
     with pytest.raises(UsageProblem) as refused:
-        read_line(tokens("move_to 3V"), "stage_x", COMMANDS, {})
+        read_line(split_line("move_to 3V"), "stage_x", COMMANDS, {})
     assert str(refused.value) == "position must be a number in mm from 0 to 100, not 3V: V cannot be turned into mm."

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jupyter_motorlock.lines import declared
+from jupyter_motorlock.command_lines import command_from_description
 from jupyter_motorlock.notebook.cells import text_of
 from jupyter_motorlock.values import Value, provenance, reading
 
@@ -89,7 +89,7 @@ def test_only_a_number_that_is_declared_with_a_unit_becomes_a_value(
 ) -> None:
     """NB-70"""
     told = {"name": "x", "kind": "observe", "doc": "", "parameters": [], "returns": {"type": kind, "units": units}}
-    assert repr(declared({"commands": [told]})["x"].typed(answered)) == shown
+    assert repr(command_from_description({"commands": [told]})["x"].typed(answered)) == shown
 
 
 READBACK = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from statuses import ANN, AT_REST, BOB, CARL, IDLE, NOW, a_status, held, waiting
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ from jupyter_motorlock import view
 def test_the_headline_says_who_has_it_and_where_one_stands(
     status: dict[str, object], me: str | None, sentence: str
 ) -> None:
-    assert view.headline(status, me, now=NOW) == sentence
+    assert status_text.headline(status, me, now=NOW) == sentence
 
 
 def test_without_a_session_nothing_is_said_to_be_ours() -> None:
     nameless = held() | {"holder": ANN | {"session_id": None}}
-    assert view.headline(nameless, None, now=NOW).startswith("Ann ")
+    assert status_text.headline(nameless, None, now=NOW).startswith("Ann ")
 
 
 def test_the_plain_form_tells_everything_the_panel_tells() -> None:
@@ -79,7 +79,7 @@ def test_the_plain_form_tells_everything_the_panel_tells() -> None:
         },
         stopped_by={"user": "Bob", "session_id": "s-bob", "at": "2026-11-21T14:04:00+00:00", "reason": "too close"},
     )
-    assert view.plain(status, "s-ann", now=NOW).splitlines() == [
+    assert status_text.plain_text(status, "s-ann", now=NOW).splitlines() == [
         "stage_x is yours since 14:02 (scan over night); 2 wait.",
         "  reads: 12.500 mm (move_to(position=80, wait=on) by you)",
         "  next: is released unless you use it (14:32) (in 4 min 12 s)",
@@ -98,17 +98,17 @@ def test_the_plain_form_tells_everything_the_panel_tells() -> None:
     ],
 )
 def test_the_plain_form_tells_how_sure_the_holder_is_and_where(changes: dict[str, object], line: str) -> None:
-    assert line in view.plain(held() | {"holder": ANN | changes}, "s-bob", now=NOW).splitlines()
-    assert "holder:" not in view.plain(held(), "s-ann", now=NOW)
+    assert line in status_text.plain_text(held() | {"holder": ANN | changes}, "s-bob", now=NOW).splitlines()
+    assert "holder:" not in status_text.plain_text(held(), "s-ann", now=NOW)
 
 
 def test_the_plain_form_of_what_is_free_and_not_read_is_one_line() -> None:
-    assert view.plain(a_status(readback=None), "s-ann", now=NOW) == "stage_x is free."
+    assert status_text.plain_text(a_status(readback=None), "s-ann", now=NOW) == "stage_x is free."
 
 
 def test_the_countdown_goes_on_from_when_the_status_came() -> None:
-    assert view.left_s(held(ending=IDLE), elapsed_s=2.3) == pytest.approx(250.0)
-    assert view.left_s(held(ending=IDLE), elapsed_s=400.0) == 0.0
+    assert status_text.seconds_left(held(ending=IDLE), elapsed_s=2.3) == pytest.approx(250.0)
+    assert status_text.seconds_left(held(ending=IDLE), elapsed_s=400.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -127,17 +127,17 @@ def test_the_countdown_goes_on_from_when_the_status_came() -> None:
     ],
 )
 def test_the_reading_is_the_position_or_the_values_or_what_is_wrong(readback: object, text: str) -> None:
-    assert view.reading(a_status(readback=readback)) == text
+    assert status_text.reading_text(a_status(readback=readback)) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(-3, "0 s"), (45.4, "45 s"), (252.3, "4 min 12 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min")]
 )
 def test_a_length_of_time_is_said_as_people_say_it(seconds: float, text: str) -> None:
-    assert view.duration(seconds) == text
+    assert status_text.duration_text(seconds) == text
 
 
 def test_a_time_of_another_day_bears_its_date_and_a_strange_one_is_shown_as_it_is() -> None:
-    assert view.clock("2026-11-20T14:02:00+00:00", NOW) == "20 Nov 14:02"
-    assert view.clock("soon", NOW) == "soon"
-    assert view.clock("2026-11-21T14:02:00+00:00").count(" ") == 2
+    assert status_text.clock_text("2026-11-20T14:02:00+00:00", NOW) == "20 Nov 14:02"
+    assert status_text.clock_text("soon", NOW) == "soon"
+    assert status_text.clock_text("2026-11-21T14:02:00+00:00").count(" ") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from authority.hub import Batch, Hub, Listener, Message
+from authority.hub import Batch, Hub, Message, Subscriber
 
 
 class Ear:
@@ -16,7 +16,7 @@ class Ear:
         self.unsent = 0
         self.is_gone = False
         self.closings = 0
-        self.listener = Listener(self, frames, self._count_closing, hears_events=hears_events)
+        self.listener = Subscriber(self, frames, self._count_closing, hears_events=hears_events)
         hub.add(self.listener, after)
         if begun:
             self.begin()

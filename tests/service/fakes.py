@@ -13,10 +13,10 @@ from typing import ClassVar
 import msgspec
 
 from authority.committer import StoreFailed
-from authority.core import messages as m
-from authority.core.model import Equipment, EquipmentId, Mode, Policy, Session, SessionId
+from authority.core import messages
+from authority.core.model import Equipment, EquipmentId, LockMode, Policy, Session, SessionId
 from authority.drivers.declare import control, observe
-from authority.journal import Call
+from authority.journal import JournalCall
 from authority.ports import (
     Batch,
     Clock,
@@ -274,30 +274,30 @@ class Lab:
         session = Session(
             id=SessionId(name), user=name.title(), created_at=now, last_seen=now, keeper=keeper, timeout_s=timeout_s
         )
-        self.service.apply(m.OpenSession(session=session))
+        self.service.apply(messages.OpenSession(session=session))
         return session.id
 
     def login(
-        self, who: SessionId, key: EquipmentId = X, *, wait: bool = False, mode: Mode = Mode.EXCLUSIVE
-    ) -> tuple[m.Event, ...]:
+        self, who: SessionId, key: EquipmentId = X, *, wait: bool = False, mode: LockMode = LockMode.EXCLUSIVE
+    ) -> tuple[messages.Event, ...]:
         """Ask for the lock."""
         name = f"{self._seq_at_start}-{next(self._numbers)}"
         return self.service.apply(
-            m.Acquire(
+            messages.Acquire(
                 session=who, equipment=key, wait=wait, mode=mode, lock_id=f"lock_{name}", queue_id=f"queue_{name}"
             )
         )
 
     def order(
         self, who: SessionId, position: float, key: EquipmentId = X, *, idempotency: str | None = None, action: str = ""
-    ) -> Call:
+    ) -> JournalCall:
         """Give a control command and return its call, without waiting for it."""
         digest = None if idempotency is None else b"digest"
-        call = Call(idempotency or f"call-{next(self._numbers)}", "c", key, digest)
+        call = JournalCall(idempotency or f"call-{next(self._numbers)}", "c", key, digest)
         parameters: dict[str, object] = {} if action else {"position": position}
         self.service.control(
             call,
-            m.Control(
+            messages.Control(
                 session=who, equipment=key, key=call.key, command_id="c", action=action or "move_to",
                 parameters=parameters,
             ),
@@ -317,7 +317,7 @@ class Lab:
     async def connected(self) -> None:
         """Return once every driver has been read."""
         await until(lambda: all(w.readback.connected for w in self.workers.values()))
-        await self.service.settled()
+        await self.service.wait_until_committed()
 
 
 @asynccontextmanager
@@ -349,7 +349,7 @@ async def lab(
         kept.close()
 
 
-async def reply(call: Call) -> dict[str, object]:
+async def reply(call: JournalCall) -> dict[str, object]:
     """Return what a caller is told, once it may be told."""
     async with asyncio.timeout(PATIENCE_S):
         await call.over.wait()

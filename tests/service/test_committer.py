@@ -19,7 +19,7 @@ def disk(tmp_path: Path) -> Disk:
 
 def decide(committer: Committer, seq: int) -> None:
     """Let something be decided that has to be on disk."""
-    committer.open().events.append(EventRow(seq, float(seq), None, None, b"{}"))
+    committer.open_batch().events.append(EventRow(seq, float(seq), None, None, b"{}"))
 
 
 def test_who_asks_to_be_called_waits_for_the_newest_decision_also_while_an_older_one_is_written(disk: Disk) -> None:
@@ -32,9 +32,9 @@ def test_who_asks_to_be_called_waits_for_the_newest_decision_also_while_an_older
         await until(disk.held.is_set)
         decide(committer, 2)
         commits: list[int] = []
-        committer.then(lambda: commits.append(committer.commits))
+        committer.call_when_committed(lambda: commits.append(committer.commits))
         disk.let.set()
-        await committer.settled()
+        await committer.wait_until_committed()
         assert commits == [2]
         await committer.close()
         disk.close()
@@ -53,7 +53,7 @@ def test_a_failure_is_told_once_however_many_writes_fail(disk: Disk) -> None:
             raise OSError(5, "Input/output error")
 
         for _ in range(3):
-            committer.in_writer(broken)
+            committer.run_in_writer(broken)
         await until(lambda: failures)
         await committer.close()
         await asyncio.sleep(0)
@@ -76,7 +76,7 @@ def test_a_log_that_nobody_reads_any_more_fails_no_commit(disk: Disk) -> None:
         for seq in (1, 2):
             decide(committer, seq)
             async with asyncio.timeout(PATIENCE_S):
-                await committer.settled()
+                await committer.wait_until_committed()
         await committer.close()
         assert (failures, disk.load().seq) == ([], 2)
         disk.close()
@@ -93,7 +93,7 @@ def test_what_is_open_at_the_end_is_written_and_nothing_is_taken_afterwards(disk
         await committer.close()
         assert disk.load().seq == 1
         with pytest.raises(StoreFailed):
-            committer.open()
+            committer.open_batch()
         disk.close()
 
     asyncio.run(run())

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from fakes import Lab, Slide, VirtualClock, X, lab, until
 
-from authority.agenda import AT_ONCE, Agenda
 from authority.clock import SystemClock
-from authority.core import messages as m
-from authority.core.model import Session, SessionId, Why
+from authority.core import messages
+from authority.core.model import LossCause, Session, SessionId
+from authority.deadlines import CHECKS_PER_LOOP_TURN, DeadlineScheduler
 
 
 class Deadlines:
@@ -39,13 +39,13 @@ def test_what_is_due_is_looked_at_in_the_order_of_its_deadlines() -> None:
 
     async def run() -> list[str]:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due = {"c": clock.now() + 3, "a": clock.now() + 1, "b": clock.now() + 2, "later": clock.now() + 99}
         for key in deadlines.due:
-            agenda.plan(key)
+            agenda.schedule(key)
         clock.advance(3.0)
         deadlines.due["now"] = clock.now()
-        agenda.plan("now")
+        agenda.schedule("now")
         await until(lambda: len(deadlines.looked) == 4)
         return deadlines.looked
 
@@ -57,11 +57,11 @@ def test_one_that_has_ended_looks_at_nothing_any_more() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due = {"a": clock.now() - 1, "b": clock.now() - 1}
-        agenda.plan("a")
-        agenda.end()
-        agenda.plan("b")
+        agenda.schedule("a")
+        agenda.close()
+        agenda.schedule("b")
         assert agenda._timer is None
         await asyncio.sleep(0)
         assert deadlines.looked == []
@@ -74,14 +74,14 @@ def test_to_put_a_deadline_off_costs_no_new_timer_and_no_memory() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due["s"] = clock.now() + 60
-        agenda.plan("s")
+        agenda.schedule("s")
         timer = agenda._timer
         for _ in range(10_000):
             clock.advance(0.001)
             deadlines.due["s"] = clock.now() + 60
-            agenda.plan("s")
+            agenda.schedule("s")
         assert agenda._timer is timer
         assert len(agenda._heap) == 1
 
@@ -93,18 +93,18 @@ def test_what_was_put_off_is_looked_at_when_it_is_due_and_not_before() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due["s"] = clock.now() + 0.01
-        agenda.plan("s")
+        agenda.schedule("s")
         deadlines.due["s"] = clock.now() + 0.05
         clock.advance(0.02)
         deadlines.due["other"] = clock.now()
-        agenda.plan("other")
+        agenda.schedule("other")
         await until(lambda: deadlines.looked == ["other"])
         assert len(agenda._heap) == 1
         clock.advance(0.04)
         deadlines.due["other"] = clock.now()
-        agenda.plan("other")
+        agenda.schedule("other")
         await until(lambda: deadlines.looked == ["other", "s", "other"])
 
     asyncio.run(run())
@@ -116,11 +116,11 @@ def test_ten_thousand_deadlines_at_once_are_worked_off_in_portions_between_which
 
     async def run() -> tuple[int, int]:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         at = clock.now() + 1
         for n in range(10_000):
             deadlines.due[f"s{n}"] = at
-            agenda.plan(f"s{n}")
+            agenda.schedule(f"s{n}")
         clock.advance(1.0)
         if not all_due:
             deadlines.due = dict.fromkeys(deadlines.due, at + 60)
@@ -134,7 +134,7 @@ def test_ten_thousand_deadlines_at_once_are_worked_off_in_portions_between_which
 
     most, turns = asyncio.run(run())
     print(f"10,000 at once: at most {most} in one turn of the loop, {turns} turns")
-    assert most <= 2 * AT_ONCE
+    assert most <= 2 * CHECKS_PER_LOOP_TURN
 
 
 def test_what_is_forgotten_takes_no_memory() -> None:
@@ -142,11 +142,11 @@ def test_what_is_forgotten_takes_no_memory() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = Agenda(clock, deadlines.at, deadlines.look)
+        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         for n in range(10_000):
             deadlines.due = {f"s{n}": clock.now() + 31_536_000}
-            agenda.plan(f"s{n}")
-            agenda.forget(f"s{n}")
+            agenda.schedule(f"s{n}")
+            agenda.cancel(f"s{n}")
         assert len(agenda._heap) < 200
         assert len(agenda._planned) <= 1
 
@@ -164,7 +164,7 @@ def test_a_jump_of_the_wall_clock_ends_shortens_and_lengthens_nothing(tmp_path: 
             before = here.service.status(X)
             for jump in (86_400.0, -2 * 86_400.0):
                 clock.step_wall(jump)
-                here.service.apply(m.Tick(equipment=X, session=ann))
+                here.service.apply(messages.TimerTick(equipment=X, session=ann))
                 after = here.service.status(X)
                 assert after.ending is not None
                 assert before.ending is not None
@@ -172,7 +172,7 @@ def test_a_jump_of_the_wall_clock_ends_shortens_and_lengthens_nothing(tmp_path: 
                 assert here.at().holds(ann)
                 assert after.acquired_at != before.acquired_at, "people are shown the clock on the wall"
             clock.advance(300.0)
-            here.service.apply(m.Tick(equipment=X))
+            here.service.apply(messages.TimerTick(equipment=X))
             assert not here.at().holds(ann)
 
     asyncio.run(run())
@@ -196,22 +196,24 @@ def test_ten_thousand_sessions_that_expire_together_end_while_others_are_served(
             for n in range(10_000):
                 name = SessionId(f"s{n}")
                 here.service.apply(
-                    m.OpenSession(session=Session(id=name, user="u", created_at=now, last_seen=now, timeout_s=60.0))
+                    messages.OpenSession(
+                        session=Session(id=name, user="u", created_at=now, last_seen=now, timeout_s=60.0)
+                    )
                 )
-            await here.service.settled()
+            await here.service.wait_until_committed()
             bob = here.person("bob", timeout_s=0.0)
             clock.advance(61.0)
             here.service._agenda._arm()
             left = [10_000]
             while left[-1]:
-                here.service.apply(m.Seen(session=bob))
+                here.service.apply(messages.SignOfLife(session=bob))
                 await asyncio.sleep(0)
                 left.append(sum(session.id != bob for session in here.service.table.all_sessions()))
             return left
 
     left = asyncio.run(run())
     ended_between_two_requests = [before - after for before, after in pairwise(left)]
-    assert max(ended_between_two_requests) <= AT_ONCE
+    assert max(ended_between_two_requests) <= CHECKS_PER_LOOP_TURN
 
 
 def test_a_session_takes_little_memory_and_leaves_none_behind(tmp_path: Path) -> None:
@@ -220,11 +222,11 @@ def test_a_session_takes_little_memory_and_leaves_none_behind(tmp_path: Path) ->
     async def traced(here: Lab) -> tuple[int, int]:
         for n in range(2_000):
             here.person(f"s{n}", timeout_s=31_536_000.0)
-        await here.service.settled()
+        await here.service.wait_until_committed()
         full = tracemalloc.get_traced_memory()[0]
         for n in range(2_000):
-            here.service.apply(m.EndSession(session=SessionId(f"s{n}"), why=Why.SESSION_ENDED))
-        await here.service.settled()
+            here.service.apply(messages.EndSession(session=SessionId(f"s{n}"), why=LossCause.SESSION_ENDED))
+        await here.service.wait_until_committed()
         return full, tracemalloc.get_traced_memory()[0]
 
     async def run() -> tuple[float, float]:

@@ -11,7 +11,7 @@ from ear import Ear
 from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
 
 from authority.committer import Committer, StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Session, SessionId
 from authority.core.refusals import EquipmentInUse
 from authority.ports import EventRow
@@ -22,8 +22,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "motorlock.sqlite3"
 
 
-def opening(name: str, now: float) -> m.OpenSession:
-    return m.OpenSession(session=Session(id=SessionId(name), user=name, created_at=now, last_seen=now))
+def opening(name: str, now: float) -> messages.OpenSession:
+    return messages.OpenSession(session=Session(id=SessionId(name), user=name, created_at=now, last_seen=now))
 
 
 def test_requests_that_arrive_together_share_a_commit_and_keep_their_order(path: Path) -> None:
@@ -32,7 +32,7 @@ def test_requests_that_arrive_together_share_a_commit_and_keep_their_order(path:
     async def run() -> tuple[int, list[str]]:
         async with lab(path) as here:
             before, now = here.service.committer.commits, here.service.clock.now()
-            await asyncio.gather(*(here.service.ask(opening(f"s{n:03}", now)) for n in range(300)))
+            await asyncio.gather(*(here.service.apply_and_wait(opening(f"s{n:03}", now)) for n in range(300)))
             rows = here.service.events(limit=1000)
             assert [r.seq for r in rows] == list(range(1, 301))
             return here.service.committer.commits - before, [str(r.session) for r in rows]
@@ -51,9 +51,9 @@ def test_what_is_decided_while_a_commit_is_on_its_way_joins_the_next(path: Path)
             now = here.service.clock.now()
             here.disk.wrote.clear()
             here.disk.hold()
-            first = asyncio.ensure_future(here.service.ask(opening("first", now)))
+            first = asyncio.ensure_future(here.service.apply_and_wait(opening("first", now)))
             await until(here.disk.held.is_set)
-            rest = [asyncio.ensure_future(here.service.ask(opening(f"s{n}", now))) for n in range(50)]
+            rest = [asyncio.ensure_future(here.service.apply_and_wait(opening(f"s{n}", now))) for n in range(50)]
             await until(lambda: here.service.seq == 51)
             assert not first.done()
             here.disk.let.set()
@@ -70,15 +70,15 @@ def test_neither_reply_nor_push_nor_read_nor_driver_call_happens_before_the_comm
         slide = Slide()
         async with lab(path, {X: slide}) as here:
             ann, bob = here.person("ann"), here.person("bob")
-            await here.service.settled()
+            await here.service.wait_until_committed()
             ear = Ear(here.service.hub, here.service.seq)
             here.disk.hold()
             here.login(ann)
             call = here.order(ann, 5.0)
-            asked = asyncio.ensure_future(here.service.settled())
+            asked = asyncio.ensure_future(here.service.wait_until_committed())
             with pytest.raises(EquipmentInUse):
                 here.login(bob)
-            refused = asyncio.ensure_future(here.service.settled())
+            refused = asyncio.ensure_future(here.service.wait_until_committed())
             await until(here.disk.held.is_set)
             for _ in range(50):
                 await asyncio.sleep(0)
@@ -132,12 +132,12 @@ def test_signs_of_life_and_use_are_not_written(path: Path) -> None:
     async def run() -> None:
         async with lab(path) as here:
             ann = _holder(here)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             writes, seq = here.disk.writes, here.service.seq
             for busy in (True, False, None):
-                await here.service.ask(m.Seen(session=ann, busy=busy))
-            await here.service.ask(m.Activity(session=ann, equipment=X))
-            await here.service.ask(m.Observe(session=ann, equipment=X))
+                await here.service.apply_and_wait(messages.SignOfLife(session=ann, busy=busy))
+            await here.service.apply_and_wait(messages.NoteActivity(session=ann, equipment=X))
+            await here.service.apply_and_wait(messages.Observe(session=ann, equipment=X))
             assert (here.disk.writes, here.service.seq) == (writes, seq)
 
     asyncio.run(run())
@@ -156,7 +156,7 @@ def test_a_refusal_that_rests_on_what_was_due_waits_until_that_is_on_disk(path: 
             clock.advance(61.0)  # the timer of Ann's session is late: it counts real seconds
             with pytest.raises(EquipmentInUse) as refused:
                 here.login(cem)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             told = refused.value.equipment.lock
             assert told is not None
             assert told.session == bob
@@ -177,11 +177,11 @@ def test_housekeeping_that_fails_fails_the_store_instead_of_hanging_every_caller
         def broken() -> None:
             raise OSError(5, "Input/output error")
 
-        committer.in_writer(broken)
-        committer.open().events.append(EventRow(1, 1.0, None, None, b"{}"))
+        committer.run_in_writer(broken)
+        committer.open_batch().events.append(EventRow(1, 1.0, None, None, b"{}"))
         async with asyncio.timeout(10):
             with pytest.raises(StoreFailed):
-                await committer.settled()
+                await committer.wait_until_committed()
         assert len(failures) == 1
         await committer.close()
         disk.close()

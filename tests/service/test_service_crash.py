@@ -15,11 +15,11 @@ from ear import Ear
 from fakes import PATIENCE_S, Lab, Slide, X, Y, lab, reply, until
 
 from authority.committer import StoreFailed
-from authority.core import messages as m
-from authority.core.model import Equipment, EquipmentId, Mode, SessionId, Why
+from authority.core import messages
+from authority.core.model import Equipment, EquipmentId, LockMode, LossCause, SessionId
 from authority.core.refusals import Refusal
 from authority.drivers.declare import control
-from authority.journal import Call
+from authority.journal import JournalCall
 
 SEEDS, PORTION = 500, 50
 PEOPLE = [SessionId(name) for name in ("ann", "bob", "cem", "dora")]
@@ -68,7 +68,7 @@ def note_every_step(run: Run, here: Lab) -> None:
     """Note the state also after what workers and timers bring about."""
     apply = here.service.apply
 
-    def noted(request: m.Request) -> tuple[m.Event, ...]:
+    def noted(request: messages.Request) -> tuple[messages.Event, ...]:
         try:
             return apply(request)
         finally:
@@ -78,23 +78,23 @@ def note_every_step(run: Run, here: Lab) -> None:
     note(run, here)
 
 
-def draw(run: Run, here: Lab) -> m.Request:
+def draw(run: Run, here: Lab) -> messages.Request:
     who, key, n = run.dice.choice(PEOPLE), run.dice.choice((X, Y)), run.dice.random()
-    mode = Mode.OBSERVER if run.dice.random() < 0.2 else Mode.EXCLUSIVE
+    mode = LockMode.OBSERVER if run.dice.random() < 0.2 else LockMode.EXCLUSIVE
     name = f"{here.service.seq}-{run.dice.random()}"
     if n < 0.5:
-        return m.Acquire(
+        return messages.Acquire(
             session=who, equipment=key, lock_id=f"l{name}", queue_id=f"q{name}", mode=mode, wait=run.dice.random() < 0.5
         )
     if n < 0.75:
-        return m.Release(session=who, equipment=key)
+        return messages.Release(session=who, equipment=key)
     if n < 0.85:
-        return m.Claim(session=who, equipment=key)
+        return messages.Claim(session=who, equipment=key)
     if n < 0.9:
-        return m.ForceRelease(session=who, equipment=key, by="Root", reason="r")
+        return messages.ForceRelease(session=who, equipment=key, by="Root", reason="r")
     if n < 0.95:
-        return m.EndSession(session=who, why=Why.GONE)
-    return m.Activity(session=who, equipment=key)
+        return messages.EndSession(session=who, why=LossCause.GONE)
+    return messages.NoteActivity(session=who, equipment=key)
 
 
 async def ask(run: Run, here: Lab) -> None:
@@ -103,7 +103,7 @@ async def ask(run: Run, here: Lab) -> None:
     with suppress(Refusal):
         here.service.apply(request)
     seq, fences = here.service.seq, {key: here.at(key).fence for key in (X, Y)}
-    await here.service.settled()
+    await here.service.wait_until_committed()
     run.told_seq = max(run.told_seq, seq)
     for key, fence in fences.items():
         run.told_fence[key] = max(run.told_fence[key], fence)
@@ -116,13 +116,13 @@ async def command(run: Run, here: Lab) -> None:
         return
     who, key = run.dice.choice(holders)
     run.positions += 1
-    call: Call | None = None
+    call: JournalCall | None = None
     with suppress(Refusal):
         call = here.order(who, float(run.positions), key, idempotency=f"{who}\n{run.positions}")
-    await here.service.settled()
+    await here.service.wait_until_committed()
     if call is not None:
         await call.over.wait()
-        await here.service.settled()
+        await here.service.wait_until_committed()
         assert call.reply is not None
         run.replies[call.key] = call.reply
 
@@ -187,9 +187,9 @@ async def compare(run: Run, path: Path) -> str:
         zoe = again.person("zoe")
         for key in (X, Y):
             for entry in again.at(key).queue:
-                again.service.apply(m.Leave(session=entry.session, equipment=key, queue_id=entry.queue_id))
+                again.service.apply(messages.LeaveQueue(session=entry.session, equipment=key, queue_id=entry.queue_id))
             if again.at(key).lock is not None:
-                again.service.apply(m.ForceRelease(session=zoe, equipment=key, by="Zoe"))
+                again.service.apply(messages.ForceRelease(session=zoe, equipment=key, by="Zoe"))
             await until(lambda key=key: again.at(key).lock is None)  # type: ignore[misc]
             again.login(zoe, key)
             assert again.at(key).fence > run.told_fence[key], "a fence was given twice"

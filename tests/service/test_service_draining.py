@@ -9,10 +9,10 @@ import pytest
 from fakes import Lab, Press, Slide, X, lab, reply, until
 
 from authority.clock import SystemClock
-from authority.core import messages as m
-from authority.core.model import How, Policy, SessionId, Why
-from authority.core.refusals import EquipmentAtFault, LockLost, StoppedBySomebody
-from authority.journal import Call
+from authority.core import messages
+from authority.core.model import LossCause, Policy, RestMethod, SessionId
+from authority.core.refusals import EquipmentAtFault, LockLost, StoppedByAnother
+from authority.journal import JournalCall
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "motorlock.sqlite3"
 
 
-async def moving_with_a_waiter(here: Lab, slide: Slide | Press) -> tuple[SessionId, SessionId, Call]:
+async def moving_with_a_waiter(here: Lab, slide: Slide | Press) -> tuple[SessionId, SessionId, JournalCall]:
     ann, bob = here.person("ann", keeper=True), here.person("bob", timeout_s=0.0)
     here.login(ann)
     here.login(bob, wait=True)
@@ -36,7 +36,7 @@ def test_death_in_the_middle_of_a_move_stops_it_before_the_next_is_granted(path:
         slide = Slide()
         async with lab(path, {X: slide}) as here:
             ann, bob, call = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.EndSession(session=ann, why=Why.GONE, reason="killed"))
+            here.service.apply(messages.EndSession(session=ann, why=LossCause.GONE, reason="killed"))
             assert here.at().state == "draining"
             assert not here.at().holds(bob)
             assert (await reply(call))["outcome"] == "stopped"
@@ -59,11 +59,11 @@ def test_a_stop_for_a_hand_over_is_given_again_until_the_driver_takes_it(path: P
         async with lab(path, {X: press}, policies=policies) as here:
             ann, bob, _ = await moving_with_a_waiter(here, press)
             press.hangs |= {"stop"}
-            here.service.apply(m.EndSession(session=ann, why=Why.GONE, reason="killed"))
+            here.service.apply(messages.EndSession(session=ann, why=LossCause.GONE, reason="killed"))
             await until(lambda: "stop" in press.calls)
             press.hangs.clear()
             await until(lambda: here.at().holds(bob))
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert press.calls.count("stop") == 2
             assert here.events(X).count("stopped") == 2
 
@@ -77,7 +77,7 @@ def test_a_logout_lets_the_move_finish_and_the_lock_waits_for_rest(path: Path) -
         slide = Slide()
         async with lab(path, {X: slide}) as here:
             ann, bob, call = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             assert here.at().state == "draining"
             slide.arrive()
             assert (await reply(call))["outcome"] == "done"
@@ -95,7 +95,7 @@ def test_what_does_not_finish_in_its_time_is_stopped_and_then_passes_on(path: Pa
         policies = {X: Policy(finish_seconds=0.1)}
         async with lab(path, {X: slide}, clock=SystemClock(), policies=policies) as here:
             ann, bob, call = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             assert (await reply(call))["outcome"] == "stopped"
             await until(lambda: here.at().holds(bob))
             assert slide.driven() == ["move_to 5", "stop"]
@@ -112,15 +112,15 @@ def test_what_does_not_come_to_rest_after_a_stop_is_a_fault_until_somebody_clear
         policies = {X: Policy(stop_seconds=0.1)}
         async with lab(path, {X: slide}, clock=SystemClock(), policies=policies) as here:
             ann, bob, _ = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.EndSession(session=ann, why=Why.GONE, reason="killed"))
+            here.service.apply(messages.EndSession(session=ann, why=LossCause.GONE, reason="killed"))
             await until(lambda: here.at().fault)
             assert here.at().entry(bob) is not None, "who waits keeps the place"
             with pytest.raises(EquipmentAtFault):
                 here.login(here.person("cem"))
             slide.deaf = False
-            here.service.apply(m.ClearFault(equipment=X, by="Dora", reason="I looked: it stands"))
+            here.service.apply(messages.ClearFault(equipment=X, by="Dora", reason="I looked: it stands"))
             assert here.at().holds(bob)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert here.events(X)[-4:] == ["lock_expired", "fault_cleared", "queue_processed", "lock_acquired"]
 
     asyncio.run(run())
@@ -135,7 +135,9 @@ def test_a_hanging_driver_that_is_released_stops_nobody_and_ends_in_fault(path: 
         async with lab(path, {X: press}, clock=SystemClock(), policies=policies) as here:
             ann, _, _ = await moving_with_a_waiter(here, press)
             press.hangs |= {"stop", "readback"}
-            here.service.apply(m.ForceRelease(session=SessionId("root"), equipment=X, by="Root", reason="it hangs"))
+            here.service.apply(
+                messages.ForceRelease(session=SessionId("root"), equipment=X, by="Root", reason="it hangs")
+            )
             await until(lambda: here.at().fault)
             assert "did not come to rest" in str(here.at().fault)
             with pytest.raises(EquipmentAtFault):
@@ -153,7 +155,7 @@ def test_a_fault_survives_a_restart(path: Path) -> None:
         policies = {X: Policy(stop_seconds=0.05)}
         async with lab(path, {X: slide}, clock=SystemClock(), policies=policies) as here:
             ann, _, _ = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.EndSession(session=ann, why=Why.GONE))
+            here.service.apply(messages.EndSession(session=ann, why=LossCause.GONE))
             await until(lambda: here.at().fault)
         async with lab(path, clock=SystemClock(), policies=policies) as again:
             assert again.at().state == "fault"
@@ -175,7 +177,7 @@ def test_a_moving_driver_that_goes_down_keeps_the_lock_from_passing_on_until_it_
             await until(lambda: not here.workers[X].readback.connected)
             slide.arrive()
             await reply(call)
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             opened = slide.calls.count("open")
             await until(lambda: slide.calls.count("open") > opened)
             assert here.at().state == "draining"
@@ -194,8 +196,8 @@ def test_after_a_restart_a_driver_that_is_down_is_not_taken_to_be_at_rest(path: 
         slide.deaf = True
         async with lab(path, {X: slide}) as here:
             ann, _, _ = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.Release(session=ann, equipment=X))
-            await here.service.settled()
+            here.service.apply(messages.Release(session=ann, equipment=X))
+            await here.service.wait_until_committed()
             assert here.at().state == "draining"
             await until(lambda: here.at().moving)
         again = Slide()
@@ -222,7 +224,7 @@ def test_a_stop_of_equipment_that_is_down_and_stood_still_leaves_it_at_rest(path
             slide.down = True
             await until(lambda: not here.workers[X].readback.connected)
             await here.service.stop(X, None, "Cem", None)
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             assert here.at().holds(bob)
 
     asyncio.run(run())
@@ -242,10 +244,10 @@ def test_a_command_accepted_behind_another_waits_and_a_strangers_stop_ends_both(
             assert await here.service.stop(X, None, "Cem", "the cable")
             assert [(await reply(c))["outcome"] for c in calls] == ["stopped", "stopped"]
             assert slide.driven() == ["move_to 1", "stop"]
-            with pytest.raises(StoppedBySomebody):
+            with pytest.raises(StoppedByAnother):
                 here.order(ann, 3.0)
             assert here.at().holds(ann)
-            here.service.apply(m.Resume(session=ann, equipment=X))
+            here.service.apply(messages.Resume(session=ann, equipment=X))
             here.order(ann, 4.0)
 
     asyncio.run(run())
@@ -259,7 +261,7 @@ def test_a_command_that_waits_when_the_lock_ends_is_not_run(path: Path) -> None:
         async with lab(path, {X: slide}) as here:
             ann, _, _ = await moving_with_a_waiter(here, slide)
             second = here.order(ann, 2.0)
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             assert (await reply(second))["outcome"] == "not_run"
             with pytest.raises(LockLost):
                 here.order(ann, 3.0)
@@ -275,9 +277,9 @@ def test_on_loss_finish_lets_the_move_of_the_dead_end(path: Path) -> None:
 
     async def run() -> None:
         slide = Slide()
-        async with lab(path, {X: slide}, policies={X: Policy(on_loss=How.FINISH)}) as here:
+        async with lab(path, {X: slide}, policies={X: Policy(on_loss=RestMethod.FINISH)}) as here:
             ann, bob, call = await moving_with_a_waiter(here, slide)
-            here.service.apply(m.EndSession(session=ann, why=Why.GONE))
+            here.service.apply(messages.EndSession(session=ann, why=LossCause.GONE))
             slide.arrive()
             assert (await reply(call))["outcome"] == "done"
             assert here.at().holds(bob)

@@ -14,7 +14,7 @@ import pytest
 from fakes import PATIENCE_S, Lab, Press, Slide, VirtualClock, X, lab, reply, until
 
 from authority.core.model import Command, SessionId
-from authority.driver_calls import DriverFailed, Lane, call_driver
+from authority.driver_calls import DriverFailed, DriverThread, call_driver
 from authority.drivers.declare import InvalidParameters, control
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 from authority.worker import Worker
@@ -100,7 +100,7 @@ def test_a_command_is_cancelled_at_the_end_of_its_authority_and_is_no_failure(pa
         def __init__(self) -> None:
             self.finishes = 0
 
-        def finished(self, *_: object, **__: object) -> None:
+        def command_finished(self, *_: object, **__: object) -> None:
             self.finishes += 1
 
         def read(self, *_: object, **__: object) -> None:
@@ -134,7 +134,7 @@ def test_what_a_driver_says_too_late_is_heard_by_nobody(raises: bool) -> None:
     async def run() -> None:
         said: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-        lane, free = Lane("late"), threading.Event()
+        lane, free = DriverThread("late"), threading.Event()
 
         def late() -> None:
             free.wait(PATIENCE_S)
@@ -161,7 +161,7 @@ def test_a_lane_keeps_nothing_of_what_it_did() -> None:
         """A result."""
 
     async def run() -> None:
-        lane, gone = Lane("kept"), threading.Event()
+        lane, gone = DriverThread("kept"), threading.Event()
 
         def make() -> Large:
             made = Large()
@@ -202,7 +202,7 @@ def test_what_a_driver_raises_is_one_of_few_exceptions_with_a_plain_sentence(
         raise raised
 
     async def run() -> None:
-        thread = None if lane is None else Lane(lane)
+        thread = None if lane is None else DriverThread(lane)
         with pytest.raises(kind) as found:
             await call_driver(thread, method, _same)
         assert type(found.value) is kind
@@ -240,7 +240,7 @@ def test_a_coroutine_of_a_blocking_driver_is_refused() -> None:
         """Wait."""
 
     async def run() -> None:
-        lane = Lane("lane")
+        lane = DriverThread("lane")
         with pytest.raises(DriverFailed, match="it is a coroutine, but its driver is `blocking`"):
             await call_driver(lane, later, _same)
         lane.end()
@@ -255,7 +255,7 @@ def test_a_command_that_was_accepted_during_a_stop_never_begins_though_the_stop_
         press = Press()
         async with lab(path, {X: press}) as here:
             ann = holder(here)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             press.hangs |= {"stop"}
             stopping = asyncio.ensure_future(here.service.stop(X, ann, "Ann", None))
             await until(lambda: "stop" in press.calls)
@@ -289,7 +289,7 @@ def test_a_stop_that_begins_while_a_thread_asks_whether_there_is_one_is_seen(pat
         press = Press()
         async with lab(path, {X: press}) as here:
             ann, worker = holder(here), here.workers[X]
-            await here.service.settled()
+            await here.service.wait_until_committed()
             counted = _Counted()
             counted.worker, counted.stop = worker, worker.stopping()
             worker._stopping = counted

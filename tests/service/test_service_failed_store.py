@@ -12,7 +12,7 @@ from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
 
 import authority.service
 from authority.committer import Committer, StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Session, SessionId
 from authority.ports import CommandRow, EventRow
 from authority.service import RequestFailed
@@ -34,10 +34,10 @@ def test_a_store_that_fails_stops_what_moves_and_releases_everybody_who_waits(pa
             here.login(ann, Y)
             calls = [here.order(ann, 5.0, X), here.order(ann, 5.0, Y, idempotency="k")]
             await until(lambda: slide.moving and press.moving)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.ask(m.Release(session=ann, equipment=X))
+                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
             await until(lambda: not slide.moving and not press.moving)
             assert slide.driven()[-1] == press.driven()[-1] == "stop"
             assert len(here.failures) == 1
@@ -45,7 +45,7 @@ def test_a_store_that_fails_stops_what_moves_and_releases_everybody_who_waits(pa
                 for call in calls:
                     await call.over.wait()
                     with pytest.raises(StoreFailed):
-                        await here.service.settled()
+                        await here.service.wait_until_committed()
 
     asyncio.run(run())
 
@@ -60,7 +60,7 @@ def test_an_outcome_that_the_store_did_not_take_is_told_to_nobody(path: Path) ->
             here.login(ann)
             call = here.order(ann, 5.0, idempotency="k")
             await until(lambda: slide.moving)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             here.disk.dies_at = 0
             slide.arrive()
             await until(lambda: here.service.failure)
@@ -78,10 +78,10 @@ def test_after_the_store_has_failed_only_stop_is_served(path: Path) -> None:
         async with lab(path, {X: slide}) as here:
             ann = here.person("ann")
             here.login(ann)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.ask(m.Release(session=ann, equipment=X))
+                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
             seq, stops = here.service.seq, slide.calls.count("stop")
             with pytest.raises(StoreFailed):
                 here.login(ann)
@@ -101,15 +101,15 @@ def test_all_who_wait_for_the_failed_commit_and_for_the_next_are_refused(path: P
     async def run() -> list[object]:
         async with lab(path) as here:
             ann = here.person("ann")
-            await here.service.settled()
+            await here.service.wait_until_committed()
             here.disk.dies_at = 0
             here.disk.hold()
-            first = asyncio.ensure_future(here.service.ask(m.Seen(session=ann)))
+            first = asyncio.ensure_future(here.service.apply_and_wait(messages.SignOfLife(session=ann)))
             here.login(ann)
-            asked = [asyncio.ensure_future(here.service.settled()) for _ in range(3)]
+            asked = [asyncio.ensure_future(here.service.wait_until_committed()) for _ in range(3)]
             await until(here.disk.held.is_set)
             here.person("bob")
-            asked += [asyncio.ensure_future(here.service.settled()) for _ in range(3)]
+            asked += [asyncio.ensure_future(here.service.wait_until_committed()) for _ in range(3)]
             await asyncio.sleep(0)
             here.disk.let.set()
             told = await asyncio.gather(*asked, return_exceptions=True)
@@ -128,12 +128,12 @@ def test_a_command_whose_commit_failed_never_reaches_the_driver_and_nothing_of_i
             async with lab(path.with_suffix(f".{after}"), {X: slide}) as here:
                 ann = here.person("ann")
                 here.login(ann)
-                await here.service.settled()
+                await here.service.wait_until_committed()
                 ear = Ear(here.service.hub, here.service.seq)
                 here.disk.dies_at, here.disk.dies_after_writing = 0, after
                 here.order(ann, 5.0)
                 with pytest.raises(StoreFailed):
-                    await here.service.settled()
+                    await here.service.wait_until_committed()
                 await until(lambda ear=ear: ear.closings)  # type: ignore[misc]
                 assert not [c for c in slide.calls if c.startswith("move")]
                 assert b"command_started" not in ear.heard
@@ -147,10 +147,10 @@ def test_after_a_fault_in_a_step_the_half_filled_batch_is_never_written(path: Pa
     async def run() -> None:
         disk, failures = Disk(path), list[BaseException]()
         committer = Committer(disk, failures.append)
-        committer.open().events.append(EventRow(1, 1.0, None, None, b"{}"))
+        committer.open_batch().events.append(EventRow(1, 1.0, None, None, b"{}"))
         committer.fail(RuntimeError("a fault"))
         with pytest.raises(StoreFailed):
-            committer.open()
+            committer.open_batch()
         await committer.close()
         assert disk.load().seq == 0
         disk.close()
@@ -167,12 +167,12 @@ def test_a_request_that_cannot_be_encoded_is_refused_alone_and_changes_nothing(p
             session = Session(id=SessionId("s1"), user="Ann", metadata={"x": deep}, created_at=0.0, last_seen=0.0)
             before = here.service.seq
             with pytest.raises(RequestFailed):
-                here.service.apply(m.OpenSession(session=session))
+                here.service.apply(messages.OpenSession(session=session))
             assert here.service.table.session(SessionId("s1")) is None
             assert here.service.seq == before
             assert here.failures == []
             here.login(here.person("bob"), X)
-            await here.service.settled()
+            await here.service.wait_until_committed()
 
     asyncio.run(run())
 
@@ -210,7 +210,7 @@ def test_a_read_that_fails_is_a_failure_of_the_store(path: Path, what: str, erro
             here.login(ann)
             here.order(ann, 5.0)
             await until(lambda: slide.moving)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             with pytest.raises(StoreFailed):
                 await read(here.service, what)
             await until(lambda: not slide.moving)
@@ -225,7 +225,7 @@ def test_after_a_failure_it_serves_until_nothing_moves_but_not_for_ever(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """STORE-18"""
-    monkeypatch.setattr(authority.service, "TOLD_AFTER_FAILURE_S", 0.0)
+    monkeypatch.setattr(authority.service, "NOTIFY_AFTER_FAILURE_S", 0.0)
 
     async def run(*, deaf: bool, at_most_s: float) -> bool:
         monkeypatch.setattr(authority.service, "REST_AFTER_FAILURE_S", at_most_s)
@@ -238,7 +238,7 @@ def test_after_a_failure_it_serves_until_nothing_moves_but_not_for_ever(
             await until(lambda: here.workers[X].readback.moving)
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.ask(m.Release(session=ann, equipment=X))
+                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
             await here.service.rest_after_failure()
             moves = here.workers[X].readback.moving is True
             slide.deaf = False

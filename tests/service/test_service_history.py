@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fakes import Lab, Slide, VirtualClock, X, lab, reply, until
 
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import SessionId
 
 BEFORE = Path(__file__).with_name("before_positions.sql")
@@ -52,8 +52,8 @@ def test_the_events_of_a_lock_a_command_a_stop_and_a_motion_from_outside_say_whe
             slide.position = 7.0
             await here.service.stop(X, None, "Bob", "a cable")
             await reply(call)
-            here.service.apply(m.Release(session=ann, equipment=X))
-            await here.service.settled()
+            here.service.apply(messages.Release(session=ann, equipment=X))
+            await here.service.wait_until_committed()
             slide.position = 6.5
             await until(lambda: "moved_outside" in here.events(X))
             assert places(here) == [
@@ -79,7 +79,7 @@ def test_where_equipment_is_that_cannot_be_read_is_not_guessed(path: Path) -> No
             slide.position, slide.down = 4.0, True
             await until(lambda: not here.workers[X].readback.connected)
             here.login(here.person("ann"))
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert places(here) == [("lock_acquired", None, None)]
 
     asyncio.run(run())

@@ -11,8 +11,8 @@ from ear import Ear
 from fakes import Disk, Lab, Slide, X, lab, reply, until
 
 from authority.core.model import SessionId
-from authority.hub import BACKLOG_BYTES, SIGN_OF_LIFE_S, SLICE, Hub, Message
-from authority.journal import KEPT_IN_MEMORY, Call, Journal, row
+from authority.hub import BACKLOG_BYTES, BYTES_PER_LOOP_TURN, KEEPALIVE_INTERVAL_S, Hub, Message
+from authority.journal import REPLIES_IN_MEMORY, Journal, JournalCall, journal_row
 from authority.ports import Batch
 
 
@@ -125,13 +125,19 @@ def test_a_crowd_is_served_in_slices_between_which_everything_else_has_its_turn(
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(5 * SLICE)]
+        crowd = [Ear(hub) for _ in range(5 * BYTES_PER_LOOP_TURN)]
         hub.publish(message(1))
         served = []
         for _ in range(7):
             await asyncio.sleep(0)
             served.append(sum(1 for ear in crowd if ear.numbers))
-        assert served[:5] == [SLICE, 2 * SLICE, 3 * SLICE, 4 * SLICE, 5 * SLICE]
+        assert served[:5] == [
+            BYTES_PER_LOOP_TURN,
+            2 * BYTES_PER_LOOP_TURN,
+            3 * BYTES_PER_LOOP_TURN,
+            4 * BYTES_PER_LOOP_TURN,
+            5 * BYTES_PER_LOOP_TURN,
+        ]
 
     asyncio.run(run())
 
@@ -141,11 +147,11 @@ def test_what_happens_during_a_round_goes_out_together_and_in_order_in_the_next(
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(3 * SLICE)]
+        crowd = [Ear(hub) for _ in range(3 * BYTES_PER_LOOP_TURN)]
         hub.publish(message(1))
         await asyncio.sleep(0)
         gone = crowd.pop()
-        hub.leave(gone.listener)
+        hub.unsubscribe(gone.listener)
         new = Ear(hub, 2)
         for n in (2, 3, 4):
             hub.publish(message(n))
@@ -167,7 +173,7 @@ def test_every_listener_gets_the_same_bytes_in_the_order_of_the_numbers(tmp_path
             ann = here.person("ann")
             here.login(ann)
             here.login(here.person("bob"), wait=True)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             await turn_loop()
             assert all(a is b for a, b in zip(one.writes[1:], two.writes[1:], strict=True))
             stored = [r.body for r in here.service.events(limit=10)]
@@ -194,9 +200,9 @@ def test_who_has_heard_nothing_for_five_seconds_gets_a_sign_of_life_and_a_keeper
         quiet, busy, keeper = Ear(hub), Ear(hub), Ear(hub, hears_events=False)
         opening = Ear(hub, begun=False)
         moment = asyncio.get_running_loop().time()
-        quiet.listener.quiet_since = keeper.listener.quiet_since = moment - SIGN_OF_LIFE_S
-        busy.listener.quiet_since = moment - SIGN_OF_LIFE_S + 60.0
-        hub._look_for_quiet()
+        quiet.listener.quiet_since = keeper.listener.quiet_since = moment - KEEPALIVE_INTERVAL_S
+        busy.listener.quiet_since = moment - KEEPALIVE_INTERVAL_S + 60.0
+        hub._close_quiet_streams()
         await turn_loop()
         hub.publish(message(1))
         await turn_loop()
@@ -212,15 +218,15 @@ def test_who_has_heard_nothing_for_five_seconds_gets_a_sign_of_life_and_a_keeper
 
 def test_signs_of_life_are_sent_as_long_as_anybody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """PUSH-4"""
-    monkeypatch.setattr("authority.hub.LOOK_FOR_QUIET_S", 0.001)
-    monkeypatch.setattr("authority.hub.SIGN_OF_LIFE_S", 0.0)
+    monkeypatch.setattr("authority.hub.QUIET_CHECK_INTERVAL_S", 0.001)
+    monkeypatch.setattr("authority.hub.KEEPALIVE_INTERVAL_S", 0.0)
 
     async def run() -> None:
         hub = Hub(ping)
         for _ in range(2):  # also for one who comes after all have left
             ear = Ear(hub)
             await until(lambda ear=ear: ear.heard.count(ping().frame) > 2)  # type: ignore[misc]
-            hub.leave(ear.listener)
+            hub.unsubscribe(ear.listener)
             await until(lambda: hub._looking is None)
         assert not hub
 
@@ -232,7 +238,7 @@ def test_an_authority_that_ends_closes_all_streams_also_those_that_open_then() -
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(2 * SLICE)]
+        crowd = [Ear(hub) for _ in range(2 * BYTES_PER_LOOP_TURN)]
         hub.publish(message(1))
         hub.close()
         late = Ear(hub)
@@ -256,18 +262,18 @@ def test_the_journal_in_memory_is_bounded_and_older_calls_come_from_the_store(tm
     async def run() -> None:
         disk = Disk(tmp_path / "data")
         journal = Journal(disk)
-        for n in range(KEPT_IN_MEMORY + 500):
-            call = Call(f"k{n}", "c", X, b"digest")
+        for n in range(REPLIES_IN_MEMORY + 500):
+            call = JournalCall(f"k{n}", "c", X, b"digest")
             told = b'{"n":%d}' % n
             if n < 500:
-                record = row(call, 1.0, told)
+                record = journal_row(call, 1.0, told)
                 assert record is not None
                 disk.write(Batch([], {}, {}, [record]))
             journal.open(call)
-            if n not in (0, KEPT_IN_MEMORY + 499):
+            if n not in (0, REPLIES_IN_MEMORY + 499):
                 call.conclude(told)
             journal.trim()
-        assert len(journal._calls) <= KEPT_IN_MEMORY + 1
+        assert len(journal._calls) <= REPLIES_IN_MEMORY + 1
         assert journal.get("k0") is not None, "a call that is not over is never forgotten"
         assert journal.get("k7") is None
         old = journal.find("k7")

@@ -12,7 +12,7 @@ import pytest
 from authority import journal
 from authority.core.messages import CommandFinished
 from authority.core.model import EquipmentId, Outcome, SessionId
-from authority.journal import KEPT_BYTES_IN_MEMORY, KEPT_IN_MEMORY, MOST_KEPT_RESULT_BYTES, Call, Journal
+from authority.journal import LARGEST_KEPT_RESULT_BYTES, REPLIES_IN_MEMORY, REPLY_BYTES_IN_MEMORY, Journal, JournalCall
 from authority.ports import Batch
 from authority.store.sqlite import SqliteStore
 
@@ -26,8 +26,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def call(key: str) -> Call:
-    return Call(key, "c", "stage_x", hashlib.sha256(key.encode()).digest())
+def call(key: str) -> JournalCall:
+    return JournalCall(key, "c", "stage_x", hashlib.sha256(key.encode()).digest())
 
 
 def finished(outcome: Outcome = Outcome.DONE, error: str | None = None) -> CommandFinished:
@@ -44,7 +44,7 @@ def known(calls: Journal, names: list[str]) -> list[str]:
 def test_the_newest_replies_are_in_memory_up_to_a_bound_in_bytes(store: SqliteStore) -> None:
     """CMD-41"""
     calls = Journal(store)
-    names = [f"k{n}" for n in range(KEPT_BYTES_IN_MEMORY // MIB + 3)]
+    names = [f"k{n}" for n in range(REPLY_BYTES_IN_MEMORY // MIB + 3)]
     for name in names:
         one = call(name)
         one.data = msgspec.Raw(b"[]")
@@ -57,26 +57,26 @@ def test_the_newest_replies_are_in_memory_up_to_a_bound_in_bytes(store: SqliteSt
 def test_what_is_dropped_no_longer_counts(store: SqliteStore) -> None:
     """CMD-41"""
     calls = Journal(store)
-    names = [f"k{n}" for n in range(2 * KEPT_BYTES_IN_MEMORY // MIB)]
+    names = [f"k{n}" for n in range(2 * REPLY_BYTES_IN_MEMORY // MIB)]
     for name in names:
         one = call(name)
         calls.open(one)
         calls.conclude(one, bytes(MIB))
-        calls.drop(name)
+        calls.remove(name)
     kept = call("kept")
     calls.open(kept)
-    calls.conclude(kept, bytes(KEPT_BYTES_IN_MEMORY))
+    calls.conclude(kept, bytes(REPLY_BYTES_IN_MEMORY))
     assert calls.get("kept") is kept
 
 
 def test_what_bore_no_key_is_not_counted(store: SqliteStore) -> None:
     """CMD-41"""
     calls = Journal(store)
-    for n in range(2 * KEPT_BYTES_IN_MEMORY // MIB):
+    for n in range(2 * REPLY_BYTES_IN_MEMORY // MIB):
         calls.conclude(call(f"k{n}"), bytes(MIB))
     kept = call("kept")
     calls.open(kept)
-    calls.conclude(kept, bytes(KEPT_BYTES_IN_MEMORY))
+    calls.conclude(kept, bytes(REPLY_BYTES_IN_MEMORY))
     assert calls.get("kept") is kept
 
 
@@ -85,7 +85,7 @@ def test_a_call_that_still_runs_is_not_forgotten_however_old_it_is(store: Sqlite
     calls = Journal(store)
     running = call("running")
     calls.open(running)
-    names = [f"k{n}" for n in range(KEPT_IN_MEMORY + 5)]
+    names = [f"k{n}" for n in range(REPLIES_IN_MEMORY + 5)]
     for name in names:
         one = call(name)
         calls.open(one)
@@ -98,7 +98,7 @@ def test_what_is_forgotten_in_memory_is_answered_from_the_disk(store: SqliteStor
     """CMD-9, CMD-41"""
     calls = Journal(store)
     one = call("k")
-    row = journal.row(one, 1.0, b'{"command_id":"c","equipment_id":"stage_x"}')
+    row = journal.journal_row(one, 1.0, b'{"command_id":"c","equipment_id":"stage_x"}')
     assert row is not None
     store.write(Batch(events=[], equipment={}, sessions={}, commands=[row]))
     found = calls.find("k")
@@ -112,10 +112,10 @@ def test_what_is_forgotten_in_memory_is_answered_from_the_disk(store: SqliteStor
 def test_a_result_is_kept_on_disk_up_to_a_bound_and_else_a_sentence(extra: int) -> None:
     """CMD-40"""
     one = call("k")
-    one.data = msgspec.Raw(b'"' + b"x" * (MOST_KEPT_RESULT_BYTES - 2 + extra) + b'"')
-    whole = journal.reply(one, finished(), "now")
+    one.data = msgspec.Raw(b'"' + b"x" * (LARGEST_KEPT_RESULT_BYTES - 2 + extra) + b'"')
+    whole = journal.reply_of(one, finished(), "now")
     kept = journal.kept_reply(one, finished(), "now", whole)
-    assert len(msgspec.json.decode(whole)["data"]) == MOST_KEPT_RESULT_BYTES - 2 + extra
+    assert len(msgspec.json.decode(whole)["data"]) == LARGEST_KEPT_RESULT_BYTES - 2 + extra
     assert (kept == whole) is (extra == 0)
     if extra:
         told = msgspec.json.decode(kept)
@@ -127,7 +127,7 @@ def test_a_command_that_was_not_done_has_no_data_in_its_reply() -> None:
     """CMD-12"""
     one = call("k")
     one.data = msgspec.Raw(b"[1]")
-    told = msgspec.json.decode(journal.reply(one, finished(Outcome.STOPPED, "Bob stopped it"), "now"))
+    told = msgspec.json.decode(journal.reply_of(one, finished(Outcome.STOPPED, "Bob stopped it"), "now"))
     assert (told["success"], told["data"], told["error"]) == (False, None, "Bob stopped it")
 
 
@@ -143,4 +143,4 @@ def test_who_waits_when_nothing_can_be_written_any_more_is_let_go(store: SqliteS
 
 def test_a_command_without_a_key_leaves_nothing_on_disk() -> None:
     """CMD-9"""
-    assert journal.row(Call("k", "c", "stage_x", None), 1.0, b"{}") is None
+    assert journal.journal_row(JournalCall("k", "c", "stage_x", None), 1.0, b"{}") is None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from fakes import Lab, Slide, X, lab, reply, until
 
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Policy, SessionId
 from authority.drivers.declare import control
 
@@ -39,7 +39,7 @@ async def parking_with_a_waiter(here: Lab, slide: Slide) -> SessionId:
     await until(lambda: slide.moving)
     slide.arrive()
     assert (await reply(call))["outcome"] == "done"
-    here.service.apply(m.Release(session=ann, equipment=X))
+    here.service.apply(messages.Release(session=ann, equipment=X))
     await until(lambda: slide.driven() == ["move_to 5", "move_to 0"])
     return bob
 
@@ -59,7 +59,7 @@ def test_what_was_driven_is_parked_before_the_next_has_it(path: Path) -> None:
             assert (status.running.action, status.running.user) == ("park", "the authority")
             slide.arrive()
             await until(lambda: here.at().holds(bob))
-            await here.service.settled()
+            await here.service.wait_until_committed()
             rows = [msgspec.json.decode(row.body) for row in here.service.events(equipment=X, limit=1000)]
             told = [(row["event"], row.get("action"), row.get("outcome")) for row in rows]
             assert told[-5:] == [

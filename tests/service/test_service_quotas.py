@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message
 
 from authority.api import quotas
 from authority.api.app import make_app
-from authority.api.identity import SessionIds
-from authority.api.problems import Refused
+from authority.api.problems import ProblemResponse
 from authority.api.quotas import Quota, Quotas
-from authority.core import messages as m
-from authority.core.model import Equipment, SessionId, Why
+from authority.api.session_ids import SessionIds
+from authority.core import messages
+from authority.core.model import Equipment, LossCause, SessionId
 
 HERE, THERE, ELSEWHERE = "127.0.0.1", "192.0.2.1", "192.0.2.2"
 
@@ -36,7 +36,7 @@ def begin(here: Lab, kept: Quotas, name: str, address: str = THERE, size: int = 
 
 
 def refusal(asked: Callable[[], object]) -> tuple[int, str]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemResponse) as refused:
         asked()
     return refused.value.status, refused.value.code
 
@@ -67,8 +67,8 @@ def test_a_session_of_which_something_was_heard_is_used_and_one_that_ended_count
             kept = Quotas()
             heard, ended, *_ = [begin(here, kept, f"s{n}") for n in range(3)]
             clock.advance(1.0)
-            here.service.apply(m.Seen(session=heard))
-            here.service.apply(m.EndSession(session=ended, why=Why.SESSION_ENDED))
+            here.service.apply(messages.SignOfLife(session=heard))
+            here.service.apply(messages.EndSession(session=ended, why=LossCause.SESSION_ENDED))
             begin(here, kept, "s3")
             begin(here, kept, "s4")
             assert refusal(lambda: begin(here, kept, "s5")) == (429, "too_many_sessions")
@@ -85,7 +85,7 @@ def test_used_sessions_are_limited_too(tmp_path: Path) -> None:
             for n in range(5):
                 here.login(begin(here, kept, f"s{n}"), wait=True)
             assert refusal(lambda: begin(here, kept, "s5")) == (429, "too_many_sessions")
-            here.service.apply(m.EndSession(session=SessionId("s4"), why=Why.SESSION_ENDED))
+            here.service.apply(messages.EndSession(session=SessionId("s4"), why=LossCause.SESSION_ENDED))
             begin(here, kept, "s5")
 
     asyncio.run(run())
@@ -101,7 +101,7 @@ def test_the_metadata_of_an_address_is_limited_together(tmp_path: Path) -> None:
             assert refusal(lambda: begin(here, kept, "s1", size=41)) == (429, "too_many_sessions")
             begin(here, kept, "s1", size=40)
             begin(here, kept, "of another", ELSEWHERE, size=100)
-            here.service.apply(m.EndSession(session=SessionId("s0"), why=Why.SESSION_ENDED))
+            here.service.apply(messages.EndSession(session=SessionId("s0"), why=LossCause.SESSION_ENDED))
             begin(here, kept, "s2", size=60)
 
     asyncio.run(run())

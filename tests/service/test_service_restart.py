@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakes import Disk, Lab, Press, Slide, VirtualClock, X, Y, lab, reply, until
 
-from authority.core import messages as m
-from authority.core.model import Mode, Policy, SessionId
+from authority.core import messages
+from authority.core.model import LockMode, Policy, SessionId
 from authority.core.refusals import LockLost
 from authority.ports import Batch, EventRow
 from authority.service import Service
@@ -61,9 +61,9 @@ def test_the_holder_the_queue_and_the_observers_come_back_as_they_were(path: Pat
         async with lab(path, policies=policies) as here:
             here.login(here.person("ann", keeper=True))
             here.login(here.person("bob", keeper=True), wait=True)
-            here.login(here.person("cem", keeper=True), mode=Mode.OBSERVER)
+            here.login(here.person("cem", keeper=True), mode=LockMode.OBSERVER)
             before = here.at()
-            await here.service.settled()
+            await here.service.wait_until_committed()
             await die(here)
         async with lab(path, policies=policies) as again:
             after = again.at()
@@ -72,7 +72,7 @@ def test_the_holder_the_queue_and_the_observers_come_back_as_they_were(path: Pat
             assert (after.lock.lock_id, after.lock.session, after.lock.fence) == (before.lock.lock_id, ANN, 1)
             assert [(x.queue_id, x.session) for x in after.queue] == [(x.queue_id, BOB) for x in before.queue]
             assert [o.session for o in after.observers] == ["cem"]
-            again.service.apply(m.Release(session=ANN, equipment=X))
+            again.service.apply(messages.Release(session=ANN, equipment=X))
             assert again.at().holds(BOB)
             assert again.at().fence == 2
             with pytest.raises(LockLost):
@@ -91,11 +91,11 @@ def test_what_was_in_flight_is_stopped_as_soon_as_a_device_that_is_down_answers_
         async with lab(path, {X: slide}, started=False) as again:
             again.service.start()
             await until(lambda: slide.calls.count("stop") >= 3)
-            await again.service.settled()
+            await again.service.wait_until_committed()
             assert again.events(X).count("stopped") == 1
             slide.down = False
             await until(lambda: not slide.moving and not again.at().moving)
-            await again.service.settled()
+            await again.service.wait_until_committed()
             assert again.events(X).count("stopped") == 2
             assert again.at().holds(ANN)
 
@@ -192,15 +192,15 @@ def test_every_clock_starts_in_full(path: Path) -> None:
         clock = VirtualClock()
         async with lab(path, clock=clock) as here:
             here.login(here.person("ann", timeout_s=1000.0))
-            await here.service.settled()
+            await here.service.wait_until_committed()
             clock.advance(299.0)
         later = VirtualClock(clock.now() + 100.0)
         async with lab(path, clock=later) as again:
             later.advance(299.0)
-            again.service.apply(m.Tick(equipment=X, session=ANN))
+            again.service.apply(messages.TimerTick(equipment=X, session=ANN))
             assert again.at().holds(ANN)
             later.advance(1.0)
-            again.service.apply(m.Tick(equipment=X, session=ANN))
+            again.service.apply(messages.TimerTick(equipment=X, session=ANN))
             assert not again.at().holds(ANN)
 
     asyncio.run(run())
@@ -212,11 +212,11 @@ def test_equipment_that_left_the_lab_file_troubles_nobody_and_keeps_its_fence(pa
     async def run() -> None:
         async with lab(path, {X: Slide(), Y: Slide()}) as here:
             here.login(here.person("ann", timeout_s=0.0), Y)
-            here.service.apply(m.Release(session=ANN, equipment=Y))
-            await here.service.settled()
+            here.service.apply(messages.Release(session=ANN, equipment=Y))
+            await here.service.wait_until_committed()
         async with lab(path, {X: Slide()}) as without:
             without.login(ANN, X)
-            await without.service.settled()
+            await without.service.wait_until_committed()
         async with lab(path, {X: Slide(), Y: Slide()}) as again:
             assert again.at(X).holds(ANN)
             again.login(ANN, Y)

@@ -62,7 +62,7 @@ def filled(path: Path) -> list[str]:
             ann = here.person("ann", timeout_s=0.0)
             here.login(ann)
             await reply(here.order(ann, 1.0, idempotency="once"))
-            await here.service.settled()
+            await here.service.wait_until_committed()
             return here.events()
 
     return asyncio.run(run())

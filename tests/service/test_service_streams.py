@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
 from authority.api import push
-from authority.api.doors import House
-from authority.api.identity import SessionIds
 from authority.api.peer_limit import PeerLimit
 from authority.api.push import Snapshots, Stream, Streams
+from authority.api.routing import AppContext
+from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES
 from authority.options import Options
 
@@ -63,13 +63,13 @@ class Client:
 
 
 def streams_of(here: Lab) -> Streams:
-    return Streams(House(here.service, SessionIds("key"), Options()))
+    return Streams(AppContext(here.service, SessionIds("key"), Options()))
 
 
 async def nine_events(here: Lab) -> None:
     for n in range(9):
         here.person(f"person {n}")
-        await here.service.settled()
+        await here.service.wait_until_committed()
     assert here.service.seq == 9
 
 
@@ -149,7 +149,7 @@ def test_streams_that_come_together_share_a_snapshot_and_miss_nothing(tmp_path: 
             asked = [asyncio.ensure_future(snapshots.let_in(ear.listener)) for ear in (one, two, three)]
             await asyncio.sleep(0)
             asked[2].cancel()
-            here.service.hub.leave(three.listener)
+            here.service.hub.unsubscribe(three.listener)
             (newest, first), (also, second), hung_up = await asyncio.gather(*asked, return_exceptions=True)
             assert first is second
             assert (newest, also) == (9, 9)
@@ -163,7 +163,7 @@ def test_streams_that_come_together_share_a_snapshot_and_miss_nothing(tmp_path: 
 
 def test_the_next_snapshot_is_made_a_while_after_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PUSH-16"""
-    monkeypatch.setattr(push, "SNAPSHOTS_APART_S", 3600.0)
+    monkeypatch.setattr(push, "SNAPSHOT_INTERVAL_S", 3600.0)
 
     async def run() -> None:
         async with lab(tmp_path / "data") as here:
@@ -198,7 +198,7 @@ class Deaf(Client):
 
 def test_a_client_that_does_not_even_take_the_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PUSH-19"""
-    monkeypatch.setattr(push, "PATIENCE_WITH_THE_SLOW_S", 0.01)
+    monkeypatch.setattr(push, "SLOW_CLIENT_GRACE_S", 0.01)
 
     async def run() -> None:
         async with lab(tmp_path / "data") as here:

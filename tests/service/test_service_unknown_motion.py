@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fakes import Slide, VirtualClock, X, lab, reply, until
 
-from authority.core import messages as m
-from authority.core.model import How, Policy
+from authority.core import messages
+from authority.core.model import Policy, RestMethod
 from authority.motion_seen import STILL_S
 from authority.ports import Readback
 
@@ -56,7 +56,7 @@ def test_it_moves_while_our_command_runs_and_until_the_position_has_stood_still(
                 assert worker.readback.moving is True
             clock.advance(STILL_S)
             await until(lambda: not worker.readback.moving)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert "moved_outside" not in here.events(X)
 
     asyncio.run(run())
@@ -67,7 +67,7 @@ def test_a_lock_passes_on_only_when_the_position_has_stood_still_after_a_stop(pa
 
     async def run() -> None:
         slide, clock = Blind(), VirtualClock()
-        policy = Policy(on_loss=How.STOP)
+        policy = Policy(on_loss=RestMethod.STOP)
         async with lab(path, {X: slide}, clock=clock, policies={X: policy}) as here:
             worker, ann, bob = here.workers[X], here.person("ann"), here.person("bob")
             here.login(ann)
@@ -77,7 +77,7 @@ def test_a_lock_passes_on_only_when_the_position_has_stood_still_after_a_stop(pa
             assert (await here.service.stop(X, ann, "Ann", None)).delivered
             assert (await reply(call))["outcome"] == "stopped"
             assert here.at().moving, "the driver took the stop, and nobody knows yet whether it stands"
-            here.service.apply(m.Release(session=ann, equipment=X))
+            here.service.apply(messages.Release(session=ann, equipment=X))
             assert here.at().state == "draining"
             slide.drift(1.0)
             await until(lambda: worker.readback.position == 1.0)
@@ -102,13 +102,13 @@ def test_a_stop_that_stops_nothing_ends_in_a_fault_and_not_with_the_next_holder(
             here.login(bob, wait=True)
             call = here.order(ann, 50.0)
             await until(lambda: worker.readback.moving)
-            here.service.apply(m.Release(session=ann, equipment=X, stop=True))
+            here.service.apply(messages.Release(session=ann, equipment=X, stop=True))
             assert (await reply(call))["outcome"] == "stopped"
             for step in range(1, 60):
                 slide.drift(step / 10)
                 await until(lambda step=step: worker.readback.position == step / 10)  # type: ignore[misc]
                 clock.advance(0.1)
-                here.service.apply(m.Tick(equipment=X))
+                here.service.apply(messages.TimerTick(equipment=X))
             assert (here.at().state, here.at().holds(bob)) == ("fault", False)
             assert "moved_outside" not in here.events(X)
 

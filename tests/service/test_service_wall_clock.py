@@ -16,9 +16,9 @@ from timeline import Happening, Sprint, Timeline
 import authority.clock
 import authority.retention
 from authority.clock import SystemClock
-from authority.core import messages as m
-from authority.core.model import EquipmentId, Mode, Policy, Role, Session, SessionId
-from authority.core.refusals import EquipmentInUse, LockLost, SessionIsOver
+from authority.core import messages
+from authority.core.model import EquipmentId, LockMode, Policy, Role, Session, SessionId
+from authority.core.refusals import EquipmentInUse, LockLost, SessionEnded
 from authority.ports import Clock
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86_400.0, 365 * 86_400.0
@@ -82,14 +82,14 @@ class Story:
     def kernel(self, name: str, *, busy: bool = False) -> SessionId:
         now = self.here.service.clock.now()
         made = Session(id=SessionId(name), user=name.title(), created_at=now, last_seen=now, keeper=True)
-        self.here.service.apply(m.OpenSession(session=made))
+        self.here.service.apply(messages.OpenSession(session=made))
         for role in Role:
-            self.here.service.apply(m.Attach(session=made.id, role=role))
+            self.here.service.apply(messages.AttachConnection(session=made.id, role=role))
         self.beat(made.id, busy=busy)
         return made.id
 
     def beat(self, who: SessionId, *, busy: bool = False) -> None:
-        self.here.service.apply(m.Seen(session=who, busy=busy))
+        self.here.service.apply(messages.SignOfLife(session=who, busy=busy))
         self.step()
 
     def lives(self, seconds: float, *people: SessionId, busy: bool = False) -> None:
@@ -100,7 +100,9 @@ class Story:
             for who in people:
                 self.beat(who, busy=busy)
 
-    def login(self, who: SessionId, key: EquipmentId, *, wait: bool = False, mode: Mode = Mode.EXCLUSIVE) -> None:
+    def login(
+        self, who: SessionId, key: EquipmentId, *, wait: bool = False, mode: LockMode = LockMode.EXCLUSIVE
+    ) -> None:
         self.here.login(who, key, wait=wait, mode=mode)
         self.step()
 
@@ -129,7 +131,7 @@ class Story:
         assert here.at().state == "free"
         # A program's lock ends by idling, its observer's lock too, and at last its session.
         self.login(cem, X)
-        self.login(bob, X, mode=Mode.OBSERVER)
+        self.login(bob, X, mode=LockMode.OBSERVER)
         self.lives(301.0, ann)
         assert here.at().state == "free"
         self.lives(300.0, ann)
@@ -143,17 +145,17 @@ class Story:
         assert here.at(Y).holds(ann)
         self.lives(2.0, ann, busy=True)
         assert here.at(Y).holds(cem)
-        here.service.apply(m.Claim(session=cem, equipment=Y))
+        here.service.apply(messages.Claim(session=cem, equipment=Y))
         self.step()
         # A promise, and what follows it.
         self.login(ann, Z)
-        here.service.apply(m.Keep(session=ann, equipment=Z, seconds=600.0, note="scan"))
+        here.service.apply(messages.Keep(session=ann, equipment=Z, seconds=600.0, note="scan"))
         self.login(cem, Z, wait=True)
         self.lives(899.0, ann)
         assert here.at(Z).holds(ann)
         self.lives(2.0, ann)
         assert here.at(Z).holds(cem)
-        here.service.apply(m.Release(session=cem, equipment=Z))
+        here.service.apply(messages.Release(session=cem, equipment=Z))
         # Silence: nobody wants it at first, then somebody waits.
         self.login(ann, X)
         self.step(past=10 * HOUR_S)
@@ -166,7 +168,7 @@ class Story:
         assert here.at().holds(cem)
         with pytest.raises(LockLost):
             here.order(ann, 2.0)
-        here.service.apply(m.Release(session=cem, equipment=X))
+        here.service.apply(messages.Release(session=cem, equipment=X))
         self.step()
         # A motion that is stopped when its holder's connections are lost, and a fault because it does not stop.
         dan = self.kernel("dan")
@@ -178,7 +180,7 @@ class Story:
         assert isinstance(driver, Slide)
         driver.deaf = True
         for role in Role:
-            here.service.apply(m.Detach(session=dan, role=role))
+            here.service.apply(messages.DetachConnection(session=dan, role=role))
             self.step()
         self.step(past=4.9)
         assert here.at().holds(dan)
@@ -195,8 +197,8 @@ class Story:
         self.step(past=DAY_S - HOUR_S)
         assert here.service.table.session(ann) is not None
         self.step(past=2 * HOUR_S)
-        with pytest.raises(SessionIsOver):
-            here.service.apply(m.Seen(session=ann))
+        with pytest.raises(SessionEnded):
+            here.service.apply(messages.SignOfLife(session=ann))
 
 
 Told = tuple[list[Happening], list[object], list[tuple[float, str]]]
@@ -267,7 +269,7 @@ def test_the_times_of_events_are_those_of_the_wall_when_they_happened_and_those_
             machine.advance(60.0)
             machine.step_wall(-HOUR_S)
             here.login(ann)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             rows = [msgspec.json.decode(row.body) for row in here.service.events(equipment=X, limit=9)]
             assert [e["timestamp"] for e in rows] == [
                 "2026-10-25T00:10:00.000000+00:00", "2026-10-24T23:11:00.000000+00:00",
@@ -337,7 +339,7 @@ def test_after_a_restart_nothing_is_in_the_future_although_the_wall_clock_was_se
             machine.advance(HOUR_S)
             ann = here.person("ann", timeout_s=0.0)
             here.login(ann)
-            await here.service.settled()
+            await here.service.wait_until_committed()
         machine.advance(60.0)
         disk = Disk(tmp_path / "data")
         begun = SystemClock(not_before=disk.load().wall)

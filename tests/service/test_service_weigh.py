@@ -9,7 +9,7 @@ import pytest
 from fakes import Slide, VirtualClock, X, lab
 
 from authority.committer import StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Policy
 from authority.core.refusals import LockLost
 
@@ -22,13 +22,13 @@ def test_what_is_due_has_ended_also_for_a_question_before_any_timer_went_off(tmp
         async with lab(tmp_path / "db", {X: Slide()}, clock=clock, policies={X: Policy(on_idle="release")}) as lab_:
             ann = lab_.person("ann", timeout_s=0.0)
             lab_.login(ann)
-            move = m.Control(session=ann, equipment=X, key="", command_id="c", action="nudge", parameters={})
-            lab_.service.weigh(move)
-            await lab_.service.settled()
+            move = messages.Control(session=ann, equipment=X, key="", command_id="c", action="nudge", parameters={})
+            lab_.service.check_request(move)
+            await lab_.service.wait_until_committed()
             clock.advance(301.0)
             held, seq = lab_.at(), lab_.service.seq
             with pytest.raises(LockLost):
-                lab_.service.weigh(move)
+                lab_.service.check_request(move)
             assert (lab_.at(), lab_.service.seq, lab_.events(X)) == (held, seq, ["lock_acquired"])
             with pytest.raises(LockLost):
                 lab_.service.apply(move)
@@ -45,9 +45,9 @@ def test_an_authority_that_ends_would_accept_no_command(tmp_path: Path) -> None:
             lab_.login(ann)
             lab_.service.ending = True
             with pytest.raises(StoreFailed):
-                lab_.service.weigh(
-                    m.Control(session=ann, equipment=X, key="", command_id="c", action="nudge", parameters={})
+                lab_.service.check_request(
+                    messages.Control(session=ann, equipment=X, key="", command_id="c", action="nudge", parameters={})
                 )
-            lab_.service.weigh(m.Observe(session=ann, equipment=X))
+            lab_.service.check_request(messages.Observe(session=ann, equipment=X))
 
     asyncio.run(run())

@@ -115,7 +115,7 @@ def test_a_stop_that_hangs_is_told_as_not_delivered_and_the_next_one_is_tried_al
             assert [stop.delivered for stop in both] == [False, False]
             press.hangs.clear()
             assert await here.service.stop(X, None, "Cem", None)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             stops = [r.body for r in here.service.events(equipment=X, limit=9) if b'"stopped"' in r.body]
             assert [b'"delivered":true' in body for body in stops] == [False, False, True]
 
@@ -157,7 +157,7 @@ def test_a_command_that_waits_for_its_commit_when_a_stop_comes_never_reaches_the
         slide = Slide()
         async with lab(path, {X: slide}) as here:
             ann = holder(here)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             here.disk.hold()
             call = here.order(ann, 5.0)
             assert await here.service.stop(X, None, "Cem", None)
@@ -292,7 +292,7 @@ def test_a_position_that_changes_with_no_command_of_ours_is_moved_outside(path: 
         async with lab(path, {X: slide}) as here:
             slide.position = 12.0
             await until(lambda: here.workers[X].readback.position == 12.0)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert here.events(X) == ["moved_outside"]
 
     asyncio.run(run())
@@ -312,7 +312,7 @@ def test_our_own_motion_is_not_moved_outside_also_where_the_driver_does_not_wait
             assert (await reply(here.order(ann, 0.0, action="nudge")))["outcome"] == "done"
             slide.position, slide.moving = 9.0, False
             await until(lambda: here.workers[X].readback.position == 9.0 and not here.at().moving)
-            await here.service.settled()
+            await here.service.wait_until_committed()
             assert "moved_outside" not in here.events(X)
 
     asyncio.run(run())

@@ -71,7 +71,7 @@ class Timeline:
     async def happened(self) -> list[Happening]:
         """Return all that was stored: when it happened, the event's name, and all of it but the time that is shown."""
         self.note()
-        await self._here.service.settled()
+        await self._here.service.wait_until_committed()
         rows = self._here.service.events(after=self._seqs[0], limit=100_000)
         told = [msgspec.json.decode(row.body, type=dict[str, object]) for row in rows]
         return [

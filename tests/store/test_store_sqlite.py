@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from authority.holding import InUse, hold
-from authority.ports import Batch, CommandRow, EventRow, Kept
+from authority.exclusive_files import AlreadyInUse, lock_file
+from authority.ports import Batch, CommandRow, EventRow, StoredState
 from authority.store.sqlite import SqliteStore
 
 
@@ -41,7 +41,7 @@ def batch(*events: EventRow, **more: object) -> Batch:
 
 def test_an_empty_store_remembers_nothing(store: SqliteStore) -> None:
     """STORE-3"""
-    assert store.load() == Kept(seq=0, wall=0.0, equipment={}, sessions={})
+    assert store.load() == StoredState(seq=0, wall=0.0, equipment={}, sessions={})
     assert store.first_seq() == 0
     assert store.events(limit=10) == []
     assert store.command("k") is None
@@ -54,7 +54,7 @@ def test_what_was_written_is_loaded_after_a_restart(path: Path) -> None:
     first.write(batch(event(3), equipment={"x": b"c"}, sessions={"bob": None}))
     first.close()
     again = SqliteStore(path)
-    assert again.load() == Kept(seq=3, wall=3.0, equipment={"x": b"c", "y": b"b"}, sessions={"ann": b"s"})
+    assert again.load() == StoredState(seq=3, wall=3.0, equipment={"x": b"c", "y": b"b"}, sessions={"ann": b"s"})
     assert again.events(limit=10) == [event(1), event(2), event(3)]
     again.close()
 
@@ -65,7 +65,7 @@ def test_a_write_that_fails_in_the_middle_writes_nothing_of_it(store: SqliteStor
     twice = batch(event(2), event(1), equipment={"x": b"new"}, sessions={"ann": None, "bob": b"t"})
     with pytest.raises(sqlite3.IntegrityError):
         store.write(twice)
-    assert store.load() == Kept(seq=1, wall=1.0, equipment={"x": b"old"}, sessions={"ann": b"s"})
+    assert store.load() == StoredState(seq=1, wall=1.0, equipment={"x": b"old"}, sessions={"ann": b"s"})
     store.write(batch(event(2), equipment={"x": b"new"}))
     assert store.load().equipment == {"x": b"new"}
 
@@ -80,7 +80,7 @@ def test_the_process_may_end_without_closing_and_all_that_was_written_is_there(p
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
     store = SqliteStore(path)
-    assert store.load() == Kept(seq=7, wall=1.0, equipment={"x": b"a"}, sessions={})
+    assert store.load() == StoredState(seq=7, wall=1.0, equipment={"x": b"a"}, sessions={})
     store.close()
 
 
@@ -199,8 +199,8 @@ def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(path: Path) -> Non
 def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path) -> None:
     """STORE-5"""
     program = (
-        "import sys; from pathlib import Path; from authority.holding import hold\n"
-        "handle = hold(Path(sys.argv[1]), 'The data'); print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from authority.exclusive_files import lock_file\n"
+        "handle = lock_file(Path(sys.argv[1]), 'The data'); print('held', flush=True); sys.stdin.read()"
     )
     lock = tmp_path / "authority.lock"
     other = subprocess.Popen(
@@ -209,11 +209,11 @@ def test_a_data_directory_is_held_by_one_process_until_that_ends(tmp_path: Path)
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(InUse, match="The data is in use by another authority"):
-            hold(lock, "The data")
+        with pytest.raises(AlreadyInUse, match="The data is in use by another authority"):
+            lock_file(lock, "The data")
         other.kill()
         other.wait(60)
-    hold(lock, "The data").close()
+    lock_file(lock, "The data").close()
 
 
 def many(first: int, count: int) -> Batch:

@@ -12,36 +12,37 @@ from contextlib import ExitStack, asynccontextmanager
 
 from .clock import SystemClock
 from .core.model import EquipmentId, Outcome
-from .holding import InUse, hold_device
+from .exclusive_files import AlreadyInUse, lock_device
 from .ports import Readback
-from .settings import Apparatus
+from .settings import EquipmentSettings
 from .worker import Worker
 
 DEADLINE_S = 10.0
 
 
 @asynccontextmanager
-async def reached(
-    apparatus: tuple[Apparatus, ...], *, deadline_s: float = DEADLINE_S
+async def read_devices(
+    apparatus: tuple[EquipmentSettings, ...], *, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[Mapping[EquipmentId, Readback]]:
     """Give what each device says of itself, `connected=False` and why where it says nothing; close them at the end."""
     workers: list[Worker] = []
     with ExitStack() as held:
         try:
-            found = await asyncio.gather(*(_reach(one, held, workers, deadline_s) for one in apparatus))
+            found = await asyncio.gather(*(_read_device(one, held, workers, deadline_s) for one in apparatus))
             yield {one.id: readback for one, readback in zip(apparatus, found, strict=True)}
         finally:
             await asyncio.gather(*(worker.close() for worker in workers))
 
 
-async def _reach(one: Apparatus, held: ExitStack, workers: list[Worker], deadline_s: float) -> Readback:
+async def _read_device(one: EquipmentSettings, held: ExitStack, workers: list[Worker], deadline_s: float) -> Readback:
     address = one.driver.address
     try:
         if address is not None:
-            held.enter_context(hold_device(address, one.id))
-    except (InUse, OSError) as error:
+            held.enter_context(lock_device(address, one.id))
+    except (AlreadyInUse, OSError) as error:
         return Readback(connected=False, error=str(error))
-    worker, ear = Worker(one.id, one.driver, SystemClock(), label=one.label), _Ear()
+    worker = Worker(one.id, one.driver, SystemClock(), label=one.label)
+    ear = _FirstReadback()
     workers.append(worker)
     worker.start(ear)
     try:
@@ -52,19 +53,19 @@ async def _reach(one: Apparatus, held: ExitStack, workers: list[Worker], deadlin
     return worker.readback
 
 
-class _Ear:
+class _FirstReadback:
     """Hears the first word of a worker."""
 
     def __init__(self) -> None:
         self.heard = asyncio.Event()
 
-    def read(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:  # noqa: ARG002
+    def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:  # noqa: ARG002
         self.heard.set()
 
-    def obeyed(self, equipment: EquipmentId, fence: int) -> None:
+    def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
         """Hear of no fence, because nothing is commanded under one."""
 
-    def finished(
+    def command_finished(
         self, equipment: EquipmentId, key: str, outcome: Outcome, data: object, error: str | None, *, moving: bool
     ) -> None:
         """Hear of no command, because none is given."""

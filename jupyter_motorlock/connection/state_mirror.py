@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.connection.client import Json
 
 Callback: TypeAlias = Callable[[str | None, Json | None, Json | None], None]
@@ -31,7 +31,7 @@ class Notice:
     sentence: str
 
 
-class Mirror:
+class StateMirror:
     """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
 
     `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
@@ -72,7 +72,7 @@ class Mirror:
             self._told = told
             self._notices = [notice for notice in self._notices if notice.sentence not in told]
 
-    def watch(self, callback: Callback) -> Callable[[], None]:
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(equipment_id, status, event)` in the feed's thread after each change; returns the way out.
 
         `callback(None, None, None)` says that the feed was lost or has come back.
@@ -89,7 +89,7 @@ class Mirror:
 
     # Written by the replies to our own requests
 
-    def took(self, lock: Json) -> None:
+    def add_lock(self, lock: Json) -> None:
         """This session was granted `lock`."""
         if lock["lock_mode"] == "exclusive":
             with self._knowing:
@@ -98,20 +98,22 @@ class Mirror:
                 # Who has taken it up knows that it was their turn.
                 self._withdraw("turn", lock["equipment_id"])
 
-    def let_go(self, equipment_id: str) -> None:
+    def remove_lock(self, equipment_id: str) -> None:
         """This session gave its lock back."""
         with self._knowing:
             self._hold({name: lock for name, lock in self._locks.items() if name != equipment_id})
 
-    def begin(self, session_id: str) -> None:
+    def start_session(self, session_id: str) -> None:
         """A session begins."""
         with self._knowing:
-            self.session_id, self._locks = session_id, {}
+            self.session_id = session_id
+            self._locks = {}
 
-    def end(self, sentence: str | None) -> None:
+    def end_session(self, sentence: str | None) -> None:
         """The session is over; with a `sentence`, the user is told which locks ended with it."""
         with self._knowing:
-            lost, self.session_id = ", ".join(sorted(self._locks)), None
+            lost = ", ".join(sorted(self._locks))
+            self.session_id = None
             self._hold({})
             if lost and sentence is not None:
                 why = sentence.rstrip(".")
@@ -121,7 +123,7 @@ class Mirror:
 
     # Written by the feed
 
-    def heard(self, event: str, data: Json) -> None:
+    def handle_message(self, event: str, data: Json) -> None:
         """Take in one pushed message and tell the watchers."""
         match event:
             case "snapshot":
@@ -136,7 +138,7 @@ class Mirror:
                 if known is not None:
                     self._store(data["equipment_id"], known | {"readback": data["readback"]}, None)
 
-    def tell(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
+    def notify_subscribers(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
         """Call every watcher; what one raises is kept, because a thread's output would land in any cell."""
         with self._knowing:
             watchers = tuple(self._watchers)
@@ -151,38 +153,41 @@ class Mirror:
             with self._knowing:
                 self._compare(equipment_id, status, event or {})
                 self.statuses = self.statuses | {equipment_id: status}
-        self.tell(equipment_id, status or self.statuses.get(equipment_id), event)
+        self.notify_subscribers(equipment_id, status or self.statuses.get(equipment_id), event)
 
     def _compare(self, equipment_id: str, status: Json, event: Json) -> None:
         """Bring our own lock into line with a status of the authority, and note what the user has to be told."""
-        ours, me, now = self._locks.get(equipment_id), self.session_id, datetime.now().astimezone()
-        known = view.asks(self.statuses.get(equipment_id, {}), me, now=now)
+        ours = self._locks.get(equipment_id)
+        me = self.session_id
+        now = datetime.now().astimezone()
+        known = status_text.ask_text(self.statuses.get(equipment_id, {}), me, now=now)
         if me is None or (ours is not None and status["fence"] < ours["fence"]):
             return  # older than the reply that gave us the lock
         if status["state"] == "held" and status["session_id"] == me:
             is_new = ours is None or ours["fence"] < status["fence"]
             if is_new and not status["claimed"] and equipment_id not in self._awaited:
-                self._notice("turn", equipment_id, view.headline(status, me, now=now))
+                self._notice("turn", equipment_id, status_text.headline(status, me, now=now))
             self._hold(self._locks | {equipment_id: status})  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):
                 self._withdraw("stop", equipment_id)
-                self._notice("stop", equipment_id, view.trouble(status, me, now=now))
+                self._notice("stop", equipment_id, status_text.trouble_text(status, me, now=now))
         elif ours is not None:
-            self.let_go(equipment_id)
+            self.remove_lock(equipment_id)
             self._withdraw("turn", equipment_id)
             self._withdraw("stop", equipment_id)
-            self._notice("loss", equipment_id, view.lost(status, me, now=now))
+            self._notice("loss", equipment_id, status_text.loss_text(status, me, now=now))
         elif event.get("event") == "observer_lock_released" and event["session_id"] == me:
-            because = view.headline(status, me, now=now)
-            own = event["why"] in view.OWN_DOING
+            because = status_text.headline(status, me, now=now)
+            own = event["why"] in status_text.OWN_DOING
             self._notice("loss", equipment_id, "" if own else f"Your observer lock on {equipment_id} ended: {because}")
-        asks = view.asks(status, me, now=now)
+        asks = status_text.ask_text(status, me, now=now)
         self._withdraw("ask", equipment_id, unless=asks)
         for asked in asks:
             self._notice("ask", equipment_id, "" if asked in known else asked)
 
     def _hold(self, locks: dict[str, Json]) -> None:
-        changed, self._locks = locks.keys() != self._locks.keys(), locks
+        changed = locks.keys() != self._locks.keys()
+        self._locks = locks
         if changed:
             self.held_changed()
 

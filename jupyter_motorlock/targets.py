@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from jupyter_motorlock.command_lines import Command
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
-from jupyter_motorlock.lines import Command
 
 
-def one(session: KernelSession, words: Sequence[str]) -> str:
+def resolve_one(session: KernelSession, words: Sequence[str]) -> str:
     """Return the one name given, or the only one this kernel is logged in to."""
     if len(words) > 1:
         raise UsageProblem(f"One name is taken at a time, and {len(words)} were given: {' '.join(words)}.")
-    here = [resolve(session, word) for word in words] or logged_in(session)
+    here = [resolve_name(session, word) for word in words] or logged_in(session)
     if len(here) == 1:
         return here[0]
     if here:
@@ -23,24 +23,24 @@ def one(session: KernelSession, words: Sequence[str]) -> str:
     raise UsageProblem("This kernel is not logged in to anything; log in first: %motor_login NAME")
 
 
-def addressed(session: KernelSession, words: Sequence[str]) -> tuple[str, Sequence[str]]:
+def split_target_and_command(session: KernelSession, words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Split `[NAME] COMMAND ...` into the name and the rest."""
     if not words:
         raise UsageProblem("Say what to do: %motor NAME COMMAND, for example %motor stage_x move_to 12.5")
     if not _is_name(session, *words[:2]):
-        return one(session, []), words
-    name = resolve(session, words[0])
+        return resolve_one(session, []), words
+    name = resolve_name(session, words[0])
     if len(words) == 1:
-        raise UsageProblem(f"Say what {name} is to do; it has {', '.join(sorted(commands(session, name)))}.")
+        raise UsageProblem(f"Say what {name} is to do; it has {', '.join(sorted(commands_of(session, name)))}.")
     return name, words[1:]
 
 
-def commands(session: KernelSession, name: str) -> dict[str, Command]:
+def commands_of(session: KernelSession, name: str) -> dict[str, Command]:
     """Return the declared commands; a name that is not there is answered by what is near it, and by what there is."""
-    return session.commands(resolve(session, name))
+    return session.commands(resolve_name(session, name))
 
 
-def resolve(session: KernelSession, typed: str) -> str:
+def resolve_name(session: KernelSession, typed: str) -> str:
     """Return the id of the equipment that `typed` names: by its id, else by its label where that is unique.
 
     Upper and lower case count where they tell two apart. Raises `UnknownName` with what is near and what there is.
@@ -49,19 +49,19 @@ def resolve(session: KernelSession, typed: str) -> str:
         session.commands(typed)
     except InvalidRequest:
         offered = session.equipment_list()
-        if name := found(typed, offered):
+        if name := find_name(typed, offered):
             return name
-        there = f"there is {listed(offered)}{perhaps(typed, offered)}"
+        there = f"there is {equipment_list_text(offered)}{did_you_mean(typed, offered)}"
         raise UnknownName(f"{typed} is not here; {there}{'?' if '; did you' in there else '.'}") from None
     return typed
 
 
-def resolve_all(session: KernelSession, typed: Sequence[str]) -> list[str]:
+def resolve_names(session: KernelSession, typed: Sequence[str]) -> list[str]:
     """Return the ids of the equipment that `typed` names, each once."""
-    return list(dict.fromkeys(resolve(session, name) for name in typed))
+    return list(dict.fromkeys(resolve_name(session, name) for name in typed))
 
 
-def found(typed: str, offered: Sequence[Mapping[str, object]]) -> str | None:
+def find_name(typed: str, offered: Sequence[Mapping[str, object]]) -> str | None:
     """Return the id of the only one among `offered` that has this id or label."""
     for key in ("id", "label"):
         for same in (str, str.casefold):
@@ -71,26 +71,30 @@ def found(typed: str, offered: Sequence[Mapping[str, object]]) -> str | None:
     return None
 
 
-def near(typed: str, names: Iterable[str]) -> list[str]:
+def near_names(typed: str, names: Iterable[str]) -> list[str]:
     """Return the names that `typed` may be a slip of the keys for, the likeliest first."""
     by_folded = {name.casefold(): name for name in names}
     return [by_folded[folded] for folded in get_close_matches(typed.casefold(), by_folded, n=2)]
 
 
-def perhaps(typed: str, offered: Sequence[Mapping[str, object]]) -> str:
+def did_you_mean(typed: str, offered: Sequence[Mapping[str, object]]) -> str:
     """Return a clause that asks whether what is near was meant; empty where nothing is."""
     by_name = {str(item[key]): str(item["id"]) for item in offered for key in ("label", "id") if item.get(key)}
-    alike = list(dict.fromkeys(by_name[name] for name in near(typed, by_name)))
-    return f"; did you mean {' or '.join(alike)}" if alike else ""
+    alike = list(dict.fromkeys(by_name[name] for name in near_names(typed, by_name)))
+    if alike:
+        return f"; did you mean {' or '.join(alike)}"
+    return ""
 
 
-def named_first(session: KernelSession, words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+def split_target(session: KernelSession, words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """Split `[NAME] ...` into the name, where the first word is one, and the rest."""
     known = words and (words[0] in session.statuses or words[0] in logged_in(session))
-    return (words[0], words[1:]) if known else (None, words)
+    if known:
+        return (words[0], words[1:])
+    return (None, words)
 
 
-def asking(session: KernelSession, name: str | None, user: str | None) -> tuple[str, Mapping[str, Any]]:
+def find_ask(session: KernelSession, name: str | None, user: str | None) -> tuple[str, Mapping[str, Any]]:
     """Return which equipment of ours somebody asks for, and their place in its queue."""
     asks = [
         (name, entry)
@@ -99,7 +103,9 @@ def asking(session: KernelSession, name: str | None, user: str | None) -> tuple[
         if entry["ask"] and entry["ask"]["answer"] != "no" and user in (None, entry["user"])
     ]
     if not asks:
-        who = f"{user} does not ask" if user else "Nobody asks"
+        who = "Nobody asks"
+        if user:
+            who = f"{user} does not ask"
         raise UsageProblem(f"{who} for what this kernel holds.")
     waiting = [x for x in asks if x[1]["ask"]["answer"] is None] or asks
     if len(waiting) > 1:
@@ -113,7 +119,7 @@ def only_motor(session: KernelSession) -> str:
     found = session.equipment_list()
     motors = [str(item["id"]) for item in found if item["kind"] == "motor"]
     if len(motors) != 1:
-        raise UsageProblem(f"Say which one with %motor_login NAME; there is {listed(found)}.")
+        raise UsageProblem(f"Say which one with %motor_login NAME; there is {equipment_list_text(found)}.")
     return motors[0]
 
 
@@ -123,7 +129,7 @@ def logged_in(session: KernelSession) -> list[str]:
     return sorted({*session.held(), *watched})
 
 
-def listed(found: Sequence[Mapping[str, object]]) -> str:
+def equipment_list_text(found: Sequence[Mapping[str, object]]) -> str:
     """Return what there is, with who has it: `stage_x (free), stage_y (Bob has it)`."""
     return ", ".join(_with_holder(item) for item in found) or "nothing"
 
@@ -133,9 +139,9 @@ def _is_name(session: KernelSession, first: str, second: str = "") -> bool:
     if first in session.statuses or first in here:
         return True
     if len(here) == 1:  # a misspelt command, unless what follows is a command of it
-        known = commands(session, here[0])
+        known = commands_of(session, here[0])
         return first not in known and second in known
-    return found(first, session.equipment_list()) is not None
+    return find_name(first, session.equipment_list()) is not None
 
 
 def _with_holder(item: Mapping[str, object]) -> str:

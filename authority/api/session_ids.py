@@ -34,7 +34,7 @@ class SessionIds:
         return hmac.new(self._key, head, hashlib.sha256).digest()[:6]
 
 
-def new_token() -> tuple[str, str]:
+def new_session_token() -> tuple[str, str]:
     """Return a session's token and the digest that is kept of it."""
     token = secrets.token_urlsafe(32)
     return token, hashlib.sha256(token.encode()).hexdigest()

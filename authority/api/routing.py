@@ -14,30 +14,30 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority.committer import StoreFailed
-from authority.core import messages as m
+from authority.core import messages
 from authority.core.model import Equipment, EquipmentId, Session, SessionId
-from authority.core.refusals import Refusal, SessionIsOver, UnknownEquipment, UnknownSession
+from authority.core.refusals import Refusal, SessionEnded, UnknownEquipment, UnknownSession
 from authority.options import Options
 from authority.service import RequestFailed, Service
 from authority.worker import Worker
 
-from .identity import SessionIds
-from .problems import Refused, problem, told
+from .problems import ProblemResponse, problem, refusal_to_problem
 from .quotas import Quotas
-from .request_body import BodyReader, invalid, read_small_body
+from .request_body import BodyReader, invalid_request, read_small_body
+from .session_ids import SessionIds
 
 _JSON = {"content-type": "application/json"}
 # What is still to come on such a connection is the rest of a body that nobody reads.
 _BODY_LEFT_UNREAD = frozenset({400, 408, 413})
 
-Answer = object
+RouteResult = object
 Body = TypeVar("Body")
 Served = TypeVar("Served", bound=ASGIApp)
-Handler = Callable[["Visit"], Answer | Awaitable[Answer]]
+Handler = Callable[["RequestContext"], RouteResult | Awaitable[RouteResult]]
 
 
 @dataclass(frozen=True)
-class Door:
+class Route:
     """One method and path. A plain function handles it in one step; a coroutine waits for the disk itself."""
 
     method: str
@@ -55,7 +55,7 @@ class Door:
 
 
 @dataclass(frozen=True)
-class House:
+class AppContext:
     """What all doors lead to."""
 
     service: Service
@@ -65,15 +65,15 @@ class House:
     bodies: BodyReader = field(default_factory=BodyReader)
 
 
-class Visit:
+class RequestContext:
     """One request at a door: its parts, parsed and checked in the order of the specification."""
 
     def __init__(
-        self, house: House, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
+        self, house: AppContext, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
     ) -> None:
         """Keep the request and its body; with `receive` a handler reads the body itself."""
         self.headers = headers
-        self.house = house
+        self.app = house
         self.service = house.service
         self.request = request
         self.body = body
@@ -87,9 +87,9 @@ class Visit:
     @property
     def equipment_id(self) -> EquipmentId:
         """The equipment of the path, or 404."""
-        return self.known(self.request.path_params["equipment_id"])
+        return self.known_equipment_id(self.request.path_params["equipment_id"])
 
-    def known(self, name: str) -> EquipmentId:
+    def known_equipment_id(self, name: str) -> EquipmentId:
         """Return `name` as an id of this lab, or refuse."""
         if name not in self.service.workers:
             raise UnknownEquipment(EquipmentId(name))
@@ -109,32 +109,34 @@ class Visit:
         """Return the living session `name`, without acting for it."""
         found = self.service.table.session(SessionId(name))
         if found is None:
-            raise (SessionIsOver if self.house.ids.made(name) else UnknownSession)(SessionId(name))
+            raise (SessionEnded if self.app.ids.made(name) else UnknownSession)(SessionId(name))
         return found
 
-    def acting(self, name: str) -> Session:
+    def acting_session(self, name: str) -> Session:
         """Return the session this request acts for; with a secret one the request must bear its token."""
         session = self.session(name)
-        self.prove(session)
+        self.require_session_token(session)
         return session
 
-    def begun(self, name: str) -> Session:
+    def session_or_new(self, name: str) -> Session:
         """Return the session, or begin one for an id that the client chose (LabLink's own client does)."""
-        for request in self.beginning(name):
+        for request in self.requests_to_begin(name):
             self.begin(request)
-        return self.acting(name)
+        return self.acting_session(name)
 
-    def begin(self, request: m.OpenSession) -> None:
+    def begin(self, request: messages.OpenSession) -> None:
         """Begin a session, unless its peer has as many as one may have."""
         session = request.session
-        metadata_bytes = len(msgspec.json.encode(session.metadata)) if session.metadata else 0
-        self.house.quotas.may_begin(self.peer, metadata_bytes, self.service.table)
+        metadata_bytes = 0
+        if session.metadata:
+            metadata_bytes = len(msgspec.json.encode(session.metadata))
+        self.app.quotas.may_begin(self.peer, metadata_bytes, self.service.table)
         self.service.apply(request)
-        self.house.quotas.begun(self.peer, session.id, metadata_bytes)
+        self.app.quotas.begun(self.peer, session.id, metadata_bytes)
 
-    def beginning(self, name: str) -> tuple[m.OpenSession, ...]:
+    def requests_to_begin(self, name: str) -> tuple[messages.OpenSession, ...]:
         """Return what begins a session for an id that the client chose, nothing where it lives or has ended."""
-        if self.service.table.session(SessionId(name)) is not None or self.house.ids.made(name):
+        if self.service.table.session(SessionId(name)) is not None or self.app.ids.made(name):
             return ()
         now = self.service.clock.now()
         session = Session(
@@ -143,23 +145,25 @@ class Visit:
             client_ip=self.peer,
             created_at=now,
             last_seen=now,
-            timeout_s=self.house.options.session_timeout_s,
+            timeout_s=self.app.options.session_timeout_s,
         )
-        return (m.OpenSession(session=session),)
+        return (messages.OpenSession(session=session),)
 
     @property
     def peer(self) -> str:
         """The address the request came from."""
-        return self.request.client.host if self.request.client is not None else "unknown"
+        if self.request.client is not None:
+            return self.request.client.host
+        return "unknown"
 
-    def prove(self, session: Session) -> None:
+    def require_session_token(self, session: Session) -> None:
         """Refuse unless the request bears the token of `session`, where it has one."""
         if session.secret_sha256 is None:
             return
         given = hashlib.sha256(self.headers.get(b"motorlock-session", b"")).hexdigest()
         if not hmac.compare_digest(given, session.secret_sha256):
             detail = "This session acts only with its own token; log in again from the notebook that began it."
-            raise Refused(401, "bad_session_token", detail)
+            raise ProblemResponse(401, "bad_session_token", detail)
 
     def query(self, name: str, kind: type, default: object) -> object:
         """Return a query parameter, converted and checked."""
@@ -169,24 +173,25 @@ class Visit:
         try:
             return msgspec.convert(text, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise invalid(name, str(error)) from None
+            raise invalid_request(name, str(error)) from None
 
 
-class Endpoint:
+class RouteEndpoint:
     """Serves one door, as an ASGI application of its own."""
 
-    def __init__(self, house: House, door: Door) -> None:
+    def __init__(self, house: AppContext, door: Route) -> None:
         """Serve `door` of `house`."""
         self._house = house
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
-        response = await answered(self._house, self._serve(Request(scope), receive))
+        response = await respond_or_refuse(self._house, self._serve(Request(scope), receive))
         await response(scope, receive, send)
 
     async def _serve(self, request: Request, receive: Receive) -> Response:
-        door, service = self._door, self._house.service
+        door = self._door
+        service = self._house.service
         headers = dict(request.scope["headers"])
         body: object = None
         if not door.reads_body_itself:
@@ -194,7 +199,7 @@ class Endpoint:
                 await read_small_body(request.scope, headers, receive)  # it means nothing
             else:
                 body = await self._house.bodies.read(door.body, request.scope, headers, receive)
-        visit = Visit(self._house, request, headers, body, receive)
+        visit = RequestContext(self._house, request, headers, body, receive)
         if service.failure is not None and not door.open_to_all:
             raise StoreFailed
         settled = False
@@ -202,27 +207,30 @@ class Endpoint:
             answer = door.handler(visit)
             if isinstance(answer, Coroutine):
                 # Who waits sees to it that what it answers is on disk: what others decided since is no matter of its.
-                answer, settled = await answer, True
+                answer = await answer
+                settled = True
         finally:
             if not settled and not door.open_to_all:
-                await service.settled()
-        return answer if isinstance(answer, Response) else Response(msgspec.json.encode(answer), 200, _JSON)
+                await service.wait_until_committed()
+        if isinstance(answer, Response):
+            return answer
+        return Response(msgspec.json.encode(answer), 200, _JSON)
 
 
-async def answered(house: House, serving: Awaitable[Served]) -> Served | Response:
+async def respond_or_refuse(house: AppContext, serving: Awaitable[Served]) -> Served | Response:
     """Return the answer, or the problem that a refusal is told as."""
     try:
         return await serving
     except Refusal as refusal:
-        refused = told(refusal, house.service.views, house.service.clock.now())
-    except Refused as said:
+        refused = refusal_to_problem(refusal, house.service.views, house.service.clock.now())
+    except ProblemResponse as said:
         refused = said
     except RequestFailed:
         detail = "The request could not be carried out, and nothing has changed; the authority's log says why."
-        refused = Refused(500, "request_failed", detail)
+        refused = ProblemResponse(500, "request_failed", detail)
     except StoreFailed:
         detail = "The authority cannot write its journal; only stop is served until it is restarted."
-        refused = Refused(503, "store_unavailable", detail)
+        refused = ProblemResponse(503, "store_unavailable", detail)
     response = problem(refused.status, refused.code, refused.detail, refused.data)
     if refused.status in _BODY_LEFT_UNREAD:
         response.headers["connection"] = "close"

@@ -10,16 +10,16 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
+from jupyter_motorlock.command_lines import Command
 from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.session import KernelSession, outcome
+from jupyter_motorlock.connection.session import KernelSession, outcome_of_reply
 from jupyter_motorlock.connection.sigint import listener
 from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, Interrupted, StillRuns
-from jupyter_motorlock.interrupt import clicks_heard, hear_interrupts, stop_after_interrupt, stop_and_say
-from jupyter_motorlock.lines import Command
+from jupyter_motorlock.interrupt import hear_interrupts, interrupts_limited, stop_after_interrupt, stop_and_describe
 
 
-def run(
+def run_command(
     session: KernelSession,
     equipment_id: str,
     command: Command,
@@ -32,11 +32,11 @@ def run(
     Raises `Interrupted` after an interrupt, `CommandTimedOut` after the time, and what `KernelSession.command`
     raises.
     """
-    with clicks_heard(1), told_as_stopped(session, equipment_id, command):
-        return send(session, equipment_id, command, parameters, timeout_s=timeout_s)
+    with interrupts_limited(1), raise_as_stopped(session, equipment_id, command):
+        return send_command(session, equipment_id, command, parameters, timeout_s=timeout_s)
 
 
-def send(
+def send_command(
     session: KernelSession,
     equipment_id: str,
     command: Command,
@@ -45,26 +45,36 @@ def send(
     timeout_s: float | None = None,
 ) -> object:
     """Do as `run` does, but let an interrupt through: for one who sends several."""
-    within_s = math.inf if timeout_s is None else timeout_s
+    if timeout_s is None:
+        within_s = math.inf
+    else:
+        within_s = timeout_s
     reply = session.send(equipment_id, command.name, parameters, key=str(uuid.uuid4()), within_s=within_s)
     if reply.get("outcome") != "running":
-        return command.typed(outcome(reply))
-    what = [equipment_id] if command.kind == "control" else []
-    done = stop_and_say(session, what, f"{command.name} took longer than its user allowed")
-    allowed = view.duration(within_s) if within_s >= 1 else f"{view.number(within_s)} s"
+        return command.typed(outcome_of_reply(reply))
+    if command.kind == "control":
+        what = [equipment_id]
+    else:
+        what = []
+    done = stop_and_describe(session, what, f"{command.name} took longer than its user allowed")
+    if within_s >= 1:
+        allowed = status_text.duration_text(within_s)
+    else:
+        allowed = f"{status_text.number_text(within_s)} s"
     long = f"{command.name} of {equipment_id} took longer than {allowed}"
     raise CommandTimedOut(f"{long}; {done or 'it is waited for no more'}.")
 
 
 @contextmanager
-def told_as_stopped(session: KernelSession, equipment_id: str, command: Command) -> Iterator[None]:
+def raise_as_stopped(session: KernelSession, equipment_id: str, command: Command) -> Iterator[None]:
     """Stop the equipment at an interrupt of the block, and raise `Interrupted` in its place.
 
     So it is also where the interrupt reached another thread, or STOP was pressed in this kernel's own panel.
     """
-    what, is_control = f"{command.name} of {equipment_id}", command.kind == "control"
+    what = f"{command.name} of {equipment_id}"
+    is_control = command.kind == "control"
     if is_control:
-        _look_back(session, equipment_id, what)
+        _find_past_command(session, equipment_id, what)
     with session.in_flight.flight(equipment_id, is_control=is_control) as flight:
         try:
             yield
@@ -80,7 +90,7 @@ def told_as_stopped(session: KernelSession, equipment_id: str, command: Command)
             raise Interrupted(f"You interrupted {what}; {done or 'nothing was moving'}.") from None
 
 
-def _look_back(session: KernelSession, equipment_id: str, what: str) -> None:
+def _find_past_command(session: KernelSession, equipment_id: str, what: str) -> None:
     """Say that a control command begins after an interrupt of the same cell; raise where STOP was pressed in it."""
     hear_interrupts(session)
     if session.in_flight.is_held_back(equipment_id):
@@ -91,7 +101,7 @@ def _look_back(session: KernelSession, equipment_id: str, what: str) -> None:
         sys.stderr.write(f"After your interrupt {what} begins; interrupt again, or press STOP, to end it.\n")
 
 
-class Sent:
+class PendingCommand:
     """A command that was sent and not waited for; it goes on whether or not anybody asks for it.
 
     What is asked bears the command's key, so that it runs once.
@@ -101,10 +111,13 @@ class Sent:
         self, session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]
     ) -> None:
         """Send it; raises what the authority refuses."""
-        self._session, self._equipment_id, self._command = session, equipment_id, command
-        self._key, self._session_id = str(uuid.uuid4()), session.session()
-        self._typed = f"{command.name}({view.arguments({'parameters': parameters})}) of {equipment_id}"
-        with clicks_heard(1), told_as_stopped(session, equipment_id, command):
+        self._session = session
+        self._equipment_id = equipment_id
+        self._command = command
+        self._key = str(uuid.uuid4())
+        self._session_id = session.session()
+        self._typed = f"{command.name}({status_text.arguments_text({'parameters': parameters})}) of {equipment_id}"
+        with interrupts_limited(1), raise_as_stopped(session, equipment_id, command):
             self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=0.0)
 
     @property
@@ -117,11 +130,11 @@ class Sent:
 
         Raises `StillRuns` when it is not over `timeout` seconds later; it goes on, and can be waited for again.
         """
-        with clicks_heard(1), told_as_stopped(self._session, self._equipment_id, self._command):
+        with interrupts_limited(1), raise_as_stopped(self._session, self._equipment_id, self._command):
             reply = self._ask(math.inf if timeout is None else timeout)
             if reply["outcome"] == "running":
                 raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
-            return self._command.typed(outcome(reply))
+            return self._command.typed(outcome_of_reply(reply))
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for its value as `wait` does, beside other tasks; a task that is cancelled stops the equipment."""
@@ -136,7 +149,7 @@ class Sent:
             listener().wait_until_handled()  # an interrupt cancels tasks, too, and stops by itself
             is_stopped = self._session.in_flight.is_stopped_by_click(self._equipment_id)
             if self._command.kind == "control" and not is_stopped:
-                stop_and_say(self._session, [self._equipment_id], "the task that moved it was cancelled")
+                stop_and_describe(self._session, [self._equipment_id], "the task that moved it was cancelled")
             raise
 
     def __repr__(self) -> str:
@@ -144,7 +157,7 @@ class Sent:
             case "running":
                 return f"{self._typed} was sent; .wait() gives its value, .done tells whether it is over."
             case "done":
-                return f"{self._typed} is done: {view.value(self._reply['data'])}."
+                return f"{self._typed} is done: {status_text.value_text(self._reply['data'])}."
             case end:
                 return f"{self._typed} ended as {end}: {str(self._reply['error']).rstrip('.')}."
 

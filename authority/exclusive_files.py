@@ -20,7 +20,7 @@ _STICKY_AND_WRITABLE = 0o1777
 _FOR_ALL_USERS = 0o666
 
 
-class InUse(Exception):
+class AlreadyInUse(Exception):
     """Another process of this machine has it, or keeps us from seeing whether; the text is one sentence."""
 
 
@@ -50,24 +50,27 @@ class Held:
         self.close()
 
 
-def hold(path: Path, whose: str, *, removes: bool = False) -> Held:
-    """Lock the file at `path` for as long as what is returned is open, or raise `InUse`; `OSError` as `open` does."""
+def lock_file(path: Path, whose: str, *, removes: bool = False) -> Held:
+    """Lock the file at `path` for as long as what is returned is open.
+
+    Raises `AlreadyInUse`, and `OSError` as `open` does.
+    """
     while True:
         descriptor = _opened(path, whose)
         try:
             _lock(descriptor)
         except OSError:
             os.close(descriptor)
-            raise InUse(f"{whose} is in use by another authority; stop that one first.") from None
+            raise AlreadyInUse(f"{whose} is in use by another authority; stop that one first.") from None
         if _is_still_at(path, descriptor):
             return Held(path, descriptor, removes=removes)
         os.close(descriptor)  # who held it has just removed it: the lock is on a file that nobody else will find
 
 
-def hold_device(address: str, equipment: str) -> Held:
-    """Hold the device at `address` against every other authority of this machine, or raise `InUse`."""
+def lock_device(address: str, equipment: str) -> Held:
+    """Hold the device at `address` against every other authority of this machine, or raise `AlreadyInUse`."""
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return hold(shared_directory() / f"motorlock-{name}.lock", f"The device {address} ({equipment})", removes=True)
+    return lock_file(shared_directory() / f"motorlock-{name}.lock", f"The device {address} ({equipment})", removes=True)
 
 
 def shared_directory() -> Path:
@@ -82,17 +85,17 @@ def _opened(path: Path, whose: str) -> int:
     try:
         descriptor = _open_or_make(path)
     except PermissionError:
-        raise InUse(
+        raise AlreadyInUse(
             f"{whose} cannot be held: its lock file {path} belongs to another user, who lets nobody read it; "
             "ask them to remove it while no authority of theirs runs."
         ) from None
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise InUse(_no_file(path, whose)) from None
+        raise AlreadyInUse(_no_file(path, whose)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InUse(_no_file(path, whose))
+        raise AlreadyInUse(_no_file(path, whose))
     return descriptor
 
 

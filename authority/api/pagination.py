@@ -13,35 +13,39 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from authority.core.model import Entry, Equipment, Session
+from authority.core.model import Equipment, QueueEntry, Session
 
-from .request_body import invalid
+from .request_body import invalid_request
 
-PART_BYTES = 512 * 1024  # what is encoded in some milliseconds: a stop waits for no list
+PAGE_BYTES = 512 * 1024  # what is encoded in some milliseconds: a stop waits for no list
 
 Item = TypeVar("Item")
 Key = tuple[float | str, ...]
 
 
 @dataclass(frozen=True)
-class Order(Generic[Item]):
+class SortOrder(Generic[Item]):
     """How a list is ordered: the key of an item, which no other has, and the key's type."""
 
     key: Callable[[Item], Key]
     kind: object
 
 
-OLDEST_FIRST = Order[Session](lambda s: (s.created_at, s.id), tuple[float, str])
-NEXT_FIRST = Order[Entry](lambda x: (-x.priority, x.at, x.queue_id), tuple[int, float, str])
-BY_ID = Order[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
+OLDEST_FIRST = SortOrder[Session](lambda s: (s.created_at, s.id), tuple[float, str])
+NEXT_FIRST = SortOrder[QueueEntry](lambda x: (-x.priority, x.at, x.queue_id), tuple[int, float, str])
+BY_ID = SortOrder[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
 
 
-def part(items: Iterable[Item], order: Order[Item], after: str | None, limit: int) -> tuple[list[Item], str | None]:
+def page_of(
+    items: Iterable[Item], order: SortOrder[Item], after: str | None, limit: int
+) -> tuple[list[Item], str | None]:
     """Return at most `limit` of the items that follow the cursor `after`, and the cursor to go on with, if any do.
 
     All that is left comes as `items` has it, less than all in `order`. Refuses what is no cursor of such a list.
     """
-    begin = None if after is None else _read(after, order.kind)
+    begin = None
+    if after is not None:
+        begin = _read(after, order.kind)
     left = [x for x in items if begin is None or order.key(x) > begin]
     if len(left) <= limit:
         return left, None
@@ -49,14 +53,14 @@ def part(items: Iterable[Item], order: Order[Item], after: str | None, limit: in
     return found, _write(order.key(found[-1]))
 
 
-def light_part(
-    found: list[Item], more: str | None, order: Order[Item], size: Callable[[Item], int]
+def light_page_of(
+    found: list[Item], more: str | None, order: SortOrder[Item], size: Callable[[Item], int]
 ) -> tuple[list[Item], str | None]:
     """Return so many of a part as are small enough together, at least one, and the cursor to go on with."""
     total = 0
     for place, item in enumerate(found):
         total += size(item)
-        if total > PART_BYTES and place > 0:
+        if total > PAGE_BYTES and place > 0:
             return found[:place], _write(order.key(found[place - 1]))
     return found, more
 
@@ -69,5 +73,5 @@ def _read(cursor: str, kind: object) -> Key:
     try:
         key: Key = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
     except (ValueError, msgspec.DecodeError):
-        raise invalid("after", "it is the `next` of an earlier part of this list") from None
+        raise invalid_request("after", "it is the `next` of an earlier part of this list") from None
     return key

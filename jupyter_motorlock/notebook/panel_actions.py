@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.options import read_span
-from jupyter_motorlock.view import Fields
+from jupyter_motorlock.status_text import Fields
 
-Likeliest: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]
-Other: TypeAlias = Literal[
+MainAction: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]
+OtherAction: TypeAlias = Literal[
     "Yes, hand over", "No", "Later", "Keep", "Hand over", "Watch only", "Release", "Swap places",
     "Ask", "Watch", "Stop watching", "Take by force", "Clear fault",
 ]  # fmt: skip
-Deed: TypeAlias = Likeliest | Other
-OTHERS: tuple[Other, ...] = get_args(Other)
+PanelAction: TypeAlias = MainAction | OtherAction
+OTHERS: tuple[OtherAction, ...] = get_args(OtherAction)
 
-_WHAT: Mapping[Deed, str] = {  # each begins with what the button says, for those who hear it and do not see it
+_WHAT: Mapping[PanelAction, str] = {  # each begins with what the button says, for those who hear it and do not see it
     "Request": "Request {name}, now or when your turn comes",
     "Claim": "Claim {name}, because it is your turn",
     "Release": "Release {name} for others",
@@ -47,33 +47,43 @@ _WHY = "Write under More why you take {name} by force, which {holder} is shown, 
 _FOUND = "Write under More what you found and did, and press Clear fault again."
 
 
-def likeliest(status: Fields, me: str | None) -> Likeliest:
+def main_action(status: Fields, me: str | None) -> MainAction:
     """Return what `me` will most probably want to do now."""
     stopper = status.get("stopped_by") or {}
-    match view.stand(status, me):
+    match status_text.state_text(status, me):
         case "turn":
             return "Claim"
         case "mine":
-            return "Resume" if stopper and stopper.get("session_id") != me else "Release"
+            if stopper and stopper.get("session_id") != me:
+                return "Resume"
+            return "Release"
         case state:
-            return "Leave queue" if view.place(status, me) else "Clear fault" if state == "fault" else "Request"
+            if status_text.place_text(status, me):
+                return "Leave queue"
+            if state == "fault":
+                return "Clear fault"
+            return "Request"
 
 
-def others(status: Fields, me: str | None) -> tuple[Other, ...]:
+def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
     """Return what else `me` can do now."""
-    stand, mine, waiting = view.stand(status, me), view.place(status, me), bool(status.get("queue"))
-    asks, asked = bool(_asker(status)), (mine.get("ask") or {"answer": "no"})["answer"] is None
-    watches, held = view.observes(status, me), stand in ("other", "silent")
-    fits: Mapping[Other, bool] = {
+    stand = status_text.state_text(status, me)
+    mine = status_text.place_text(status, me)
+    waiting = bool(status.get("queue"))
+    asks = bool(_asker(status))
+    asked = (mine.get("ask") or {"answer": "no"})["answer"] is None
+    watches = status_text.observes_equipment(status, me)
+    held = stand in ("other", "silent")
+    fits: Mapping[OtherAction, bool] = {
         "Yes, hand over": asks,
         "No": asks,
         "Later": asks,
         "Keep": stand == "mine",
         "Hand over": waiting,
         "Watch only": stand == "mine" and not waiting,
-        "Release": likeliest(status, me) != "Release",
+        "Release": main_action(status, me) != "Release",
     }
-    if not view.holds(status, me):
+    if not status_text.holds_lock(status, me):
         fits = {
             "Swap places": bool(_swapper(status, me)),
             "Ask": held and not asked,
@@ -85,21 +95,24 @@ def others(status: Fields, me: str | None) -> tuple[Other, ...]:
     return tuple(deed for deed in OTHERS if fits.get(deed))
 
 
-def what(deed: Deed, status: Fields, me: str | None) -> str:
+def describe_action(deed: PanelAction, status: Fields, me: str | None) -> str:
     """Return what a click does, and to whom."""
-    queue, parts = status.get("queue") or [{}], {"asker": _asker(status), "swapper": _swapper(status, me)}
+    queue = status.get("queue") or [{}]
+    parts = {"asker": _asker(status), "swapper": _swapper(status, me)}
     parts |= {"next": queue[0], "holder": status.get("holder") or {}}
-    people = {role: view.person(part, None) for role, part in parts.items()}
+    people = {role: status_text.person_text(part, None) for role, part in parts.items()}
     return _WHAT[deed].format(name=status.get("equipment_id"), **people)
 
 
-def do(deed: Deed, session: KernelSession, status: Fields, typed: str) -> str:
+def run_action(deed: PanelAction, session: KernelSession, status: Fields, typed: str) -> str:
     """Do the deed, as `status` shows things and with what was `typed`; return what to say of it, often nothing.
 
     Raises `UsageProblem` where what was typed is missing or wrong, and what the session raises.
     """
-    name, me, text = status["equipment_id"], session.session_id, typed or None
-    holder = view.person(status.get("holder") or {}, None)
+    name = status["equipment_id"]
+    me = session.session_id
+    text = typed or None
+    holder = status_text.person_text(status.get("holder") or {}, None)
     match deed:
         case "Request":
             session.acquire(name, queue=True, note=text)
@@ -146,7 +159,7 @@ def _asker(status: Fields) -> Fields:
 
 def _swapper(status: Fields, me: str | None) -> Fields:
     """Return who offers `me` to swap places."""
-    offered = view.place(status, me).get("queue_id")
+    offered = status_text.place_text(status, me).get("queue_id")
     return next((entry for entry in status.get("queue") or () if offered and entry.get("swap_with") == offered), {})
 
 

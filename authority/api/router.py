@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .doors import Door, Endpoint, House
+from .routing import AppContext, Route, RouteEndpoint
 
 
 @dataclass
@@ -19,13 +19,13 @@ class _Node:
     fixed: dict[str, _Node] = field(default_factory=dict)
     any: _Node | None = None
     name: str = ""
-    doors: dict[str, Endpoint] = field(default_factory=dict)
+    doors: dict[str, RouteEndpoint] = field(default_factory=dict)
 
 
-class Switch:
+class Router:
     """An ASGI application of all doors; `rest` serves every other path and method."""
 
-    def __init__(self, house: House, doors: tuple[Door, ...], rest: ASGIApp) -> None:
+    def __init__(self, house: AppContext, doors: tuple[Route, ...], rest: ASGIApp) -> None:
         """Lay out the segments of `doors`."""
         self._root = _Node()
         self._rest = rest
@@ -33,7 +33,7 @@ class Switch:
             node = self._root
             for segment in door.path.split("/"):
                 node = self._below(node, segment)
-            node.doors[door.method] = Endpoint(house, door)
+            node.doors[door.method] = RouteEndpoint(house, door)
 
     def _below(self, node: _Node, segment: str) -> _Node:
         if not segment.startswith("{"):
@@ -46,8 +46,9 @@ class Switch:
         """Serve a request."""
         await (self._find(scope) or self._rest)(scope, receive, send)
 
-    def _find(self, scope: Scope) -> Endpoint | None:
-        node, parameters = self._root, {}
+    def _find(self, scope: Scope) -> RouteEndpoint | None:
+        node = self._root
+        parameters = {}
         for segment in scope["path"].split("/"):
             below = node.fixed.get(segment)
             if below is None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import authority.holding
-from authority.holding import InUse, hold, hold_device, shared_directory
+import authority.exclusive_files
+from authority.exclusive_files import AlreadyInUse, lock_device, lock_file, shared_directory
 
 NOBODY = 65534
 
@@ -24,7 +24,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "lock"
     directory.mkdir()
     directory.chmod(0o1777)
-    monkeypatch.setattr(authority.holding, "_SHARED", directory)
+    monkeypatch.setattr(authority.exclusive_files, "_SHARED", directory)
     return directory
 
 
@@ -44,7 +44,7 @@ def test_a_lock_file_is_readable_by_all_users_whatever_the_mask(shared: Path) ->
     """RUN-36"""
     mask = os.umask(0o077)
     try:
-        with hold_device("/dev/ttyUSB0", "stage_x"):
+        with lock_device("/dev/ttyUSB0", "stage_x"):
             (made,) = shared.iterdir()
             assert stat.S_IMODE(made.stat().st_mode) == 0o666
     finally:
@@ -54,19 +54,21 @@ def test_a_lock_file_is_readable_by_all_users_whatever_the_mask(shared: Path) ->
 def test_a_device_is_held_once_and_its_file_goes_with_the_lock(shared: Path) -> None:
     """STORE-5, RUN-36"""
     for _ in range(2):
-        with hold_device("/dev/ttyUSB0", "stage_x"), hold_device("/dev/ttyUSB1", "stage_y"):
-            with pytest.raises(InUse, match=r"The device /dev/ttyUSB0 \(stage_z\) is in use by another authority"):
-                hold_device("/dev/ttyUSB0", "stage_z")
+        with lock_device("/dev/ttyUSB0", "stage_x"), lock_device("/dev/ttyUSB1", "stage_y"):
+            with pytest.raises(
+                AlreadyInUse, match=r"The device /dev/ttyUSB0 \(stage_z\) is in use by another authority"
+            ):
+                lock_device("/dev/ttyUSB0", "stage_z")
             assert len(list(shared.iterdir())) == 2
         assert list(shared.iterdir()) == []
 
 
 def test_the_lock_file_of_a_process_that_was_killed_is_taken_up(shared: Path) -> None:
     """RUN-36"""
-    with hold_device("a", "x"):
+    with lock_device("a", "x"):
         (name,) = [path.name for path in shared.iterdir()]
     (shared / name).touch(mode=0o444)
-    with hold_device("a", "x"):
+    with lock_device("a", "x"):
         assert [path.name for path in shared.iterdir()] == [name]
     assert list(shared.iterdir()) == []
 
@@ -77,20 +79,20 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(
     """STORE-5, RUN-36"""
     path = shared / "a.lock"
     path.touch()
-    lock_file = authority.holding._lock
+    lock_descriptor = authority.exclusive_files._lock
     removed: list[bool] = []
 
     def lock_what_is_removed_first(descriptor: int) -> None:
         if not removed:
             removed.append(True)
             path.unlink()  # as its holder does, between our opening it and our locking it
-        lock_file(descriptor)
+        lock_descriptor(descriptor)
 
-    monkeypatch.setattr(authority.holding, "_lock", lock_what_is_removed_first)
-    with hold(path, "It"):
+    monkeypatch.setattr(authority.exclusive_files, "_lock", lock_what_is_removed_first)
+    with lock_file(path, "It"):
         assert path.exists()
-        with pytest.raises(InUse):
-            hold(path, "It")
+        with pytest.raises(AlreadyInUse):
+            lock_file(path, "It")
 
 
 @pytest.mark.parametrize("what", ["link", "link to nothing", "directory", "pipe"])
@@ -107,8 +109,8 @@ def test_what_is_no_plain_file_is_left_alone_and_named(shared: Path, tmp_path: P
         path.mkdir()
     else:
         os.mkfifo(path)
-    with pytest.raises(InUse, match="is not a plain file; see who made it, and remove it"):
-        hold(path, "The device a (x)")
+    with pytest.raises(AlreadyInUse, match="is not a plain file; see who made it, and remove it"):
+        lock_file(path, "The device a (x)")
     assert victim.read_text() == "mine"
     assert not (tmp_path / "nothing").exists()
 
@@ -121,9 +123,9 @@ def test_a_lock_file_that_its_maker_lets_nobody_read_is_named() -> None:
         path.touch(mode=0o000)
         with (
             as_nobody_in_particular(),
-            pytest.raises(InUse, match=r"a\.lock belongs to another user, who lets nobody read it"),
+            pytest.raises(AlreadyInUse, match=r"a\.lock belongs to another user, who lets nobody read it"),
         ):
-            hold(path, "The device a (x)")
+            lock_file(path, "The device a (x)")
 
 
 @contextmanager
@@ -147,11 +149,11 @@ def test_of_many_who_take_and_leave_a_lock_at_once_only_one_has_it(shared: Path)
     def take_and_leave() -> None:
         for _ in range(200):
             try:
-                with hold(shared / "a.lock", "It", removes=True):
+                with lock_file(shared / "a.lock", "It", removes=True):
                     holders.append(1)
                     most.append(len(holders))
                     holders.pop()
-            except InUse:
+            except AlreadyInUse:
                 continue
 
     threads = [threading.Thread(target=take_and_leave) for _ in range(4)]

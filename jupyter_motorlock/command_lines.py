@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from jupyter_motorlock import view
+from jupyter_motorlock import status_text
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.options import OPTIONS
-from jupyter_motorlock.typed_calls import variable_meant, words_of_call
+from jupyter_motorlock.typed_calls import assigned_variable, words_of_call
 from jupyter_motorlock.units import WrongUnit, is_number_with_unit, number_in
 from jupyter_motorlock.values import Value
 
-OF_A_CELL = frozenset(option.typed for option in OPTIONS["motor"])
+CELL_OPTIONS = frozenset(option.typed for option in OPTIONS["motor"])
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^][{}]+\])*)")
 _STEP = re.compile(r"\.(\w+)|\[([^]]+)\]")
@@ -43,7 +43,7 @@ def _whole(given: object, units: str | None) -> int:
     return int(number)
 
 
-def _truth(given: object, _units: str | None) -> bool:
+def _boolean(given: object, _units: str | None) -> bool:
     return {"true": True, "on": True, "false": False, "off": False}[str(given).lower()]
 
 
@@ -54,7 +54,7 @@ def _text(given: object, _units: str | None) -> str:
 _TYPES: Mapping[str, tuple[str, type, Callable[[object, str | None], object]]] = {
     "number": ("a number", float, _number),
     "integer": ("a whole number", int, _whole),
-    "boolean": ("true or false", bool, _truth),
+    "boolean": ("true or false", bool, _boolean),
     "text": ("a text", str, _text),
 }
 
@@ -78,14 +78,18 @@ class Command:
     def help(self) -> str:
         """The docstring of the method: what it does, what each parameter is, what it returns."""
         units = self._declared["returns"]["units"]
-        lines = [self._declared["doc"], "", *(_explained(p) for p in self.parameters.values())]
-        lines += [f"Returns a value in {units}."] if units else []
+        lines = [self._declared["doc"], "", *(_explained_mistake(p) for p in self.parameters.values())]
+        if units:
+            lines += [f"Returns a value in {units}."]
         return "\n".join([*lines, "It needs the lock." if self.kind == "control" else "It changes nothing."])
 
     def choices(self, name: str) -> Sequence[str]:
         """Return what may be typed for a parameter, where that is a few words."""
-        p = self.parameters[name]
-        return [str(choice) for choice in p["choices"] or (("true", "false") if p["type"] == "boolean" else ())]
+        parameter = self.parameters[name]
+        return [
+            str(choice)
+            for choice in parameter["choices"] or (("true", "false") if parameter["type"] == "boolean" else ())
+        ]
 
     @property
     def signature(self) -> inspect.Signature:
@@ -94,13 +98,16 @@ class Command:
         A parameter whose name is a word of Python's own, such as `lambda`, is `lambda_` there.
         """
         parameters: list[inspect.Parameter] = []
-        for declared_name, p in self.parameters.items():
+        for declared_name, parameter in self.parameters.items():
             name = python_name(declared_name, self.parameters)
             # Python has no required parameter after an optional one that could be positional.
-            by_name = p["required"] and any(before.default is not before.empty for before in parameters)
+            by_name = parameter["required"] and any(before.default is not before.empty for before in parameters)
             kind = inspect.Parameter.KEYWORD_ONLY if by_name else inspect.Parameter.POSITIONAL_OR_KEYWORD
-            default = inspect.Parameter.empty if p["required"] else p["default"]
-            parameters.append(inspect.Parameter(name, kind, default=default, annotation=_TYPES[p["type"]][1]))
+            if parameter["required"]:
+                default = inspect.Parameter.empty
+            else:
+                default = parameter["default"]
+            parameters.append(inspect.Parameter(name, kind, default=default, annotation=_TYPES[parameter["type"]][1]))
         return inspect.Signature(parameters)
 
     def bind(self, positional: Sequence[object], named: Mapping[str, object]) -> dict[str, object]:
@@ -114,9 +121,9 @@ class Command:
             raise UsageProblem(f"{self.name}: {wrong}; write: {self.usage}") from None
         names = {python_name(name, self.parameters): name for name in self.parameters}
         given = {names[name]: value for name, value in bound.items()}
-        for name, p in self.parameters.items():
-            if p["required"] and name not in given:
-                raise UsageProblem(f"{self.name} needs {name}, {_wanted(p)}; write: {self.usage}")
+        for name, parameter in self.parameters.items():
+            if parameter["required"] and name not in given:
+                raise UsageProblem(f"{self.name} needs {name}, {_expected_text(parameter)}; write: {self.usage}")
         return {name: _value(self.parameters[name], value) for name, value in given.items()}
 
     def typed(self, answered: object) -> object:
@@ -138,7 +145,7 @@ def python_name(name: str, declared_names: Collection[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class CellMistake:
     """A line of a cell that cannot be sent, and why."""
 
     typed: str
@@ -146,12 +153,12 @@ class Mistake:
     problem: UsageProblem
 
 
-def declared(description: Mapping[str, Any]) -> dict[str, Command]:
+def command_from_description(description: Mapping[str, Any]) -> dict[str, Command]:
     """Return the commands in the answer of `GET equipment/{id}`, by name."""
     return {command["name"]: Command(command) for command in description["commands"]}
 
 
-def tokens(line: str) -> list[str]:
+def split_line(line: str) -> list[str]:
     """Split one typed line into words; quotes hold words together, a `#` after a space begins a comment."""
     plain = line.translate(_LIKE_A_SPACE)
     try:
@@ -160,11 +167,13 @@ def tokens(line: str) -> list[str]:
         raise UsageProblem("A quotation mark is not closed; close it, or put a \\ before it.") from None
 
 
-def unsilenced(text: str) -> tuple[str, bool]:
+def without_semicolon(text: str) -> tuple[str, bool]:
     """Return `text` without the `;` at its end, which silences the value as in IPython, and whether there was one."""
     before, newline, last = text.rstrip().rpartition("\n")
     bare = _COMMENT.sub(r"\1", last).rstrip()
-    return (f"{before}{newline}{bare[:-1]}", True) if bare.endswith(";") else (text, False)
+    if bare.endswith(";"):
+        return (f"{before}{newline}{bare[:-1]}", True)
+    return (text, False)
 
 
 class _Filler(string.Formatter):
@@ -178,20 +187,28 @@ class _Filler(string.Formatter):
         try:
             value = kwargs[path]
             for attribute, key in _STEP.findall(match[2]):
-                path += f".{attribute}" if attribute else f"[{key}]"
+                if attribute:
+                    path += f".{attribute}"
+                else:
+                    path += f"[{key}]"
                 if attribute.startswith("_"):
                     raise UsageProblem(f"{{{path}}} is not filled in: what begins with _ is the object's own.")
-                value = getattr(value, attribute) if attribute else value[int(key) if _INDEX.fullmatch(key) else key]
+                if attribute:
+                    value = getattr(value, attribute)
+                else:
+                    value = value[int(key) if _INDEX.fullmatch(key) else key]
         except (LookupError, AttributeError, TypeError):
             raise UsageProblem(f"{{{path}}} has no value here; define it in a cell above, or correct it.") from None
         return value, path
 
     def format_field(self, value: object, format_spec: str) -> str:
         # A value with units is typed without them.
-        return repr(float(value)) if isinstance(value, float) and not format_spec else format(value, format_spec)
+        if isinstance(value, float) and not format_spec:
+            return repr(float(value))
+        return format(value, format_spec)
 
 
-def fill(text: str, names: Mapping[str, object]) -> str:
+def fill_names(text: str, names: Mapping[str, object]) -> str:
     """Put values into `{name}`, `{name.attribute}`, `{name[index]}` and `{name:.3f}`; no expression is evaluated."""
     try:
         return _Filler().vformat(text, (), names)
@@ -214,19 +231,19 @@ def read_line(
     words: Sequence[str], equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
 ) -> Line:
     """Read one command given as words (`move_to 12.5`, `move_to position=12.5`, also `move_to(12.5)`)."""
-    if fill(words[0], names) not in commands:
+    if fill_names(words[0], names) not in commands:
         words = words_of_call(words, equipment_id, names)
-    name = fill(words[0], names)
+    name = fill_names(words[0], names)
     if name not in commands:
         raise UsageProblem(unknown_command(name, equipment_id, commands))
     positional: list[object] = []
     named: dict[str, object] = {}
     typed = [name]
     for word in words[1:]:
-        if word in OF_A_CELL:
+        if word in CELL_OPTIONS:
             raise UsageProblem(f"{word} is an option; write it on the %%motor line.")
         match = _NAMED.fullmatch(word)
-        value = fill(match[2] if match else word, names)
+        value = fill_names(match[2] if match else word, names)
         typed.append(f"{match[1]}={value}" if match else value)
         if match is None:
             positional.append(value)
@@ -237,7 +254,7 @@ def read_line(
     try:
         parameters = commands[name].bind(_with_units(commands[name], positional), named)
     except UsageProblem as problem:
-        if meant := variable_meant(words[1:], names):
+        if meant := assigned_variable(words[1:], names):
             raise UsageProblem(f"{str(problem).removesuffix('.')};{meant}") from None
         raise
     return Line(" ".join(typed), commands[name], parameters)
@@ -248,8 +265,12 @@ def _with_units(command: Command, positional: Sequence[object]) -> list[object]:
     declared = list(command.parameters.values())
     values: list[object] = []
     for value in positional:
-        before = declared[len(values) - 1] if 0 < len(values) <= len(declared) else None
-        after = declared[len(values)] if len(values) < len(declared) else None
+        before = None
+        if 0 < len(values) <= len(declared):
+            before = declared[len(values) - 1]
+        after = None
+        if len(values) < len(declared):
+            after = declared[len(values)]
         if before is not None and before["units"] and _is_unit_behind(values[-1], value, before, after):
             values[-1] = f"{values[-1]} {value}"
         else:
@@ -269,16 +290,16 @@ def _is_unit_behind(
 
 def read_cell(
     body: str, equipment_id: str, commands: Mapping[str, Command], names: Mapping[str, object]
-) -> list[Line | Mistake]:
+) -> list[Line | CellMistake]:
     """Read every line of a cell; in the place of a wrong one stands what is wrong with it."""
-    lines: list[Line | Mistake] = []
+    lines: list[Line | CellMistake] = []
     for number, text in enumerate(body.splitlines(), start=2):  # line 1 is the %%motor line itself
         words: list[str] = []
         try:
-            if words := tokens(text):
+            if words := split_line(text):
                 lines.append(replace(read_line(words, equipment_id, commands, names), number=number))
         except UsageProblem as problem:
-            lines.append(Mistake(" ".join(words) or text.strip(), number, problem))
+            lines.append(CellMistake(" ".join(words) or text.strip(), number, problem))
     return lines
 
 
@@ -290,27 +311,36 @@ def unknown_command(name: str, equipment_id: str, commands: Collection[str]) -> 
     return f"{equipment_id} has no command {name}; it has {has}."
 
 
-def _wanted(parameter: Mapping[str, Any]) -> str:
+def _expected_text(parameter: Mapping[str, Any]) -> str:
     """Return what it takes, for people: `a number in mm from 0 to 100`."""
     if parameter["choices"]:
         return "one of " + ", ".join(map(str, parameter["choices"]))
-    units = f" in {parameter['units']}" if parameter["units"] else ""
+    units = ""
+    if parameter["units"]:
+        units = f" in {parameter['units']}"
     return _TYPES[parameter["type"]][0] + units + _span(parameter.get("low"), parameter.get("high"))
 
 
-def _explained(parameter: Mapping[str, Any]) -> str:
+def _explained_mistake(parameter: Mapping[str, Any]) -> str:
     """Return a line of the help: `position: a number in mm from 0 to 100; where to go`."""
-    default = "" if parameter["required"] else f", {view.value(parameter['default'])} if nothing is said"
-    doc = f"; {parameter['doc']}" if parameter["doc"] else ""
-    return f"{parameter['name']}: {_wanted(parameter)}{default}{doc}"
+    if parameter["required"]:
+        default = ""
+    else:
+        default = f", {status_text.value_text(parameter['default'])} if nothing is said"
+    doc = ""
+    if parameter["doc"]:
+        doc = f"; {parameter['doc']}"
+    return f"{parameter['name']}: {_expected_text(parameter)}{default}{doc}"
 
 
 def _span(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f" from {view.number(low)} to {view.number(high)}"
+        return f" from {status_text.number_text(low)} to {status_text.number_text(high)}"
     if low is not None:
-        return f", at least {view.number(low)}"
-    return "" if high is None else f", at most {view.number(high)}"
+        return f", at least {status_text.number_text(low)}"
+    if high is None:
+        return ""
+    return f", at most {status_text.number_text(high)}"
 
 
 def _value(parameter: Mapping[str, Any], given: object) -> object:
@@ -318,6 +348,6 @@ def _value(parameter: Mapping[str, Any], given: object) -> object:
     try:
         return _TYPES[parameter["type"]][2](given, parameter["units"])
     except WrongUnit as wrong:
-        raise UsageProblem(f"{parameter['name']} must be {_wanted(parameter)}, not {given}: {wrong}.") from None
+        raise UsageProblem(f"{parameter['name']} must be {_expected_text(parameter)}, not {given}: {wrong}.") from None
     except (TypeError, ValueError, LookupError, OverflowError):
-        raise UsageProblem(f"{parameter['name']} must be {_wanted(parameter)}, not {given!r}.") from None
+        raise UsageProblem(f"{parameter['name']} must be {_expected_text(parameter)}, not {given!r}.") from None

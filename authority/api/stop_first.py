@@ -10,7 +10,7 @@ from collections import deque
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-A_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
+REQUESTS_PER_LOOP_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
 
 
 def is_stop(scope: Scope) -> bool:
@@ -19,13 +19,16 @@ def is_stop(scope: Scope) -> bool:
     return path.endswith("/stop")
 
 
-class Turns:
-    """Lets requests for a stop through at once, and others in the order in which they came, `A_TURN` in a turn."""
+class StopFirstScheduler:
+    """Lets requests for a stop through at once, and others in the order in which they came.
+
+    Of the others, `REQUESTS_PER_LOOP_TURN` are let through in one turn of the event loop.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Let requests through to `app`."""
         self._app = app
-        self._left = A_TURN
+        self._left = REQUESTS_PER_LOOP_TURN
         self._turning = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -51,7 +54,8 @@ class Turns:
         await turn
 
     def _next_turn(self) -> None:
-        self._left, self._turning = A_TURN, False
+        self._left = REQUESTS_PER_LOOP_TURN
+        self._turning = False
         while self._left and self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():  # who hung up is cancelled

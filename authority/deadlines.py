@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 
 from .ports import Clock
 
-AT_ONCE = 200
+CHECKS_PER_LOOP_TURN = 200
 _RETRY_S = 0.05
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Agenda(Generic[Key]):
+class DeadlineScheduler(Generic[Key]):
     """When to look at what again. A later deadline costs nothing: the entry is looked at early and put back."""
 
     def __init__(self, clock: Clock, due_at: Callable[[Key], float | None], look: Callable[[Key], None]) -> None:
@@ -30,7 +30,7 @@ class Agenda(Generic[Key]):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
 
-    def plan(self, key: Key) -> None:
+    def schedule(self, key: Key) -> None:
         """Take note that the deadline of `key` may have changed."""
         due = self._due_at(key)
         planned = self._planned.get(key)
@@ -38,17 +38,22 @@ class Agenda(Generic[Key]):
             return
         self._push(due, key)
 
-    def forget(self, key: Key) -> None:
+    def cancel(self, key: Key) -> None:
         """Take note that there is no `key` any more, however late it would have been due."""
-        if self._planned.pop(key, None) is not None and len(self._heap) > 2 * len(self._planned) + AT_ONCE // 2:
+        if (
+            self._planned.pop(key, None) is not None
+            and len(self._heap) > 2 * len(self._planned) + CHECKS_PER_LOOP_TURN // 2
+        ):
             self._heap = [x for x in self._heap if self._planned.get(x[2]) == x[0]]
             heapq.heapify(self._heap)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Look at nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._heap, self._timer, self._timer_at = [], None, -math.inf  # nothing is due before that
+        self._heap = []
+        self._timer = None
+        self._timer_at = -math.inf  # nothing is due before that
 
     def _push(self, due: float, key: Key) -> None:
         self._planned[key] = due
@@ -69,8 +74,9 @@ class Agenda(Generic[Key]):
     def _ring(self) -> None:
         """Look at what may be due, a bounded number at a time so that nobody else waits."""
         self._timer = self._timer_at = None
-        now, looked = self._clock.now(), 0
-        while self._heap and self._heap[0][0] <= now and looked < AT_ONCE:
+        now = self._clock.now()
+        looked = 0
+        while self._heap and self._heap[0][0] <= now and looked < CHECKS_PER_LOOP_TURN:
             at, _, key = heapq.heappop(self._heap)
             if self._planned.get(key) != at:
                 continue

@@ -24,7 +24,7 @@ LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, False))  # each cell sends both
 
 
-class Keeper:
+class KeeperProcess:
     """The kernel's end of the keeper process, which `tend` starts, also again when it died.
 
     `pipe_fd` is the descriptor of the pipe to it, -1 where there is none.
@@ -38,7 +38,7 @@ class Keeper:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()  # a signal handler may come while this thread writes
 
-    def tend(self) -> None:
+    def respawn_if_dead(self) -> None:
         """Start the process where none runs, unless it ended because the session is over.
 
         It gets a session of its own: no interrupt and no kill of the group reaches it.
@@ -46,7 +46,7 @@ class Keeper:
         with self._lock:
             if self._closed or (self._process is not None and self._process.poll() in (None, keeper.EXIT_OVER)):
                 if self._unheard:  # the pipe was full
-                    self.busy(self._busy)
+                    self.set_busy(self._busy)
                 return
             self._close_pipe()
             with contextlib.suppress(OSError), contextlib.ExitStack() as lent:  # if it fails: at the next occasion
@@ -58,17 +58,21 @@ class Keeper:
                     os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
                 # Before it runs, so that it knows what to say even if this process is killed in the meantime.
                 self._write({**self._config, "process": process, "busy": self._busy})
+                if process >= 0:
+                    pass_fds = [process]
+                else:
+                    pass_fds = []
                 self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
                     [sys.executable, "-I", keeper.__file__],
                     stdin=end,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
-                    pass_fds=[process] if process >= 0 else [],
+                    pass_fds=pass_fds,
                     cwd=os.sep,
                 )
 
-    def busy(self, busy: bool) -> None:
+    def set_busy(self, busy: bool) -> None:
         """Tell the keeper whether a cell runs; never waits."""
         self._busy = busy
         with self._lock:
@@ -90,7 +94,8 @@ class Keeper:
 
     def _close_pipe(self) -> None:
         if self.pipe_fd >= 0:
-            fd, self.pipe_fd = self.pipe_fd, -1
+            fd = self.pipe_fd
+            self.pipe_fd = -1
             os.close(fd)
 
     def _write(self, line: Mapping[str, object]) -> None:
@@ -155,7 +160,7 @@ class ExitHooks:
 
         Uses the keeper's own plain connection: a signal may have come while this thread was inside `requests`.
         """
-        config = self._link.told
+        config = self._link.keeper_config
         if os.getpid() != self._pid or config is None:
             return
         self._link.held_changed = lambda: None  # what ends now, the kernel after a restart is told of
@@ -163,9 +168,9 @@ class ExitHooks:
             keeper.post(config, "gone", {"reason": reason}, LAST_WORD_S)
         except OSError:
             return
-        except keeper.Over:
+        except keeper.SessionOver:
             pass
-        self._link.is_said()
+        self._link.mark_end_announced()
 
     def _before_fork(self) -> None:
         """Hold SIGTERM back: Python forgets one that reaches a fork before it has its own signals in order."""

@@ -15,7 +15,7 @@ Keys = TypeVar("Keys", bound=msgspec.Struct)
 _LONGEST = 60
 
 
-def read(
+def read_table_as(
     where: str, table: Mapping[str, object], kind: type[Keys], mistakes: list[str], besides: Iterable[str] = ()
 ) -> Keys:
     """Return `table` as `kind`, all of whose keys have defaults; what is wrong is added to `mistakes` and left out.
@@ -28,12 +28,15 @@ def read(
     for key, value in table.items():
         if key not in types:
             mistakes.append(
-                f"{where} has no key {named(key)}{perhaps(key, allowed)}; allowed keys are {', '.join(allowed)}."
+                f"{where} has no key {key_in_sentence(key)}{did_you_mean(key, allowed)}; "
+                f"allowed keys are {', '.join(allowed)}."
             )
         elif _fits(value, types[key]):
             good[key] = value
         else:
-            mistakes.append(f"{where} {key} must be {_expected(inspect.type_info(types[key]))}, not {shown(value)}.")
+            mistakes.append(
+                f"{where} {key} must be {_expected(inspect.type_info(types[key]))}, not {value_in_sentence(value)}."
+            )
     return msgspec.convert(good, kind)
 
 
@@ -41,22 +44,26 @@ def read_table(where: str, value: object, mistakes: list[str]) -> dict[str, obje
     """Return `value` where it is a table, else an empty one."""
     if isinstance(value, dict):
         return value
-    mistakes.append(f"{where} must be a table, not {shown(value)}.")
+    mistakes.append(f"{where} must be a table, not {value_in_sentence(value)}.")
     return {}
 
 
-def perhaps(word: str, allowed: Iterable[str]) -> str:
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return a clause that names the allowed word that was probably meant; empty where none is near."""
     near = get_close_matches(word, list(allowed), n=1)
-    return f", perhaps {near[0]} is meant" if near else ""
+    if near:
+        return f", perhaps {near[0]} is meant"
+    return ""
 
 
-def named(key: str) -> str:
+def key_in_sentence(key: str) -> str:
     """Return a key as it fits into a sentence of one line."""
-    return key if key.isprintable() and key else repr(key)
+    if key.isprintable() and key:
+        return key
+    return repr(key)
 
 
-def shown(value: object) -> str:
+def value_in_sentence(value: object) -> str:
     """Return a value as it stands in a lab file, short and in one line."""
     match value:
         case bool():
@@ -64,7 +71,7 @@ def shown(value: object) -> str:
         case dict():
             text = "a table"
         case list():
-            text = f"[{', '.join(shown(one) for one in value[:8])}]"
+            text = f"[{', '.join(value_in_sentence(one) for one in value[:8])}]"
         case date() | time():
             text = value.isoformat()
         case int() if not -(10**_LONGEST) < value < 10**_LONGEST:
@@ -73,7 +80,9 @@ def shown(value: object) -> str:
             text = repr(value[: _LONGEST + 1])
         case _:
             text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 3]}..."
 
 
 def _fits(value: object, kind: object) -> bool:

@@ -1,0 +1,154 @@
+"""Why equipment stands as it does, for a person: who has it, since when, what it waits for, who can change that."""
+
+from __future__ import annotations
+
+from authority.codec import Views
+from authority.core.model import Drain, Equipment, RestMethod
+from authority.worker import Worker
+
+from .problems import LOST, duration_in_words, holder_sentence
+
+
+def explain(equipment: Equipment, worker: Worker, views: Views, now: float) -> str:
+    """Return one paragraph on how `e` stands at `now`, in monotonic seconds."""
+    told = [_current_state(equipment, now)]
+    told += [
+        *_running(equipment, worker, now),
+        *_stopped(equipment, now),
+        *_device(worker, now),
+        *_next(equipment, views),
+    ]
+    if not equipment.policy.enforce_locks:
+        told.append("Locks are switched off: everybody may drive it, and nothing arbitrates.")
+    return " ".join(told)
+
+
+def _current_state(equipment: Equipment, now: float) -> str:
+    if equipment.fault is not None:
+        return (
+            f"{equipment.id} has been at fault for {duration_in_words(now - (equipment.fault_at or now))}: "
+            f"{equipment.fault}. It is given to nobody to drive "
+            "until a person has looked at it and clears the fault with a reason; anybody in the trusted network may "
+            f"(motorlock clear-fault {equipment.id} --reason ...). {_events_before(equipment, now)}"
+        ).rstrip()
+    if equipment.lock is None:
+        return f"{equipment.id} is free: whoever asks first gets it. {_events_before(equipment, now)}".rstrip()
+    if equipment.drain is not None:
+        return _draining(equipment, equipment.drain, now)
+    if equipment.lock.claim_by is None:
+        session = f", fence {equipment.fence}"
+    else:
+        session = f", fence {equipment.fence}, and has still to take it up"
+    return f"{holder_sentence(equipment, equipment.lock, now)}{session}."
+
+
+def _events_before(equipment: Equipment, now: float) -> str:
+    if not equipment.losses:
+        return ""
+    last = equipment.losses[-1]
+    reason = ""
+    if last.reason:
+        reason = f" ({last.reason})"
+    how = LOST.get(last.why, "ended").format(by=last.by or "the next", reason=reason)
+    return f"{last.user} had it last; that lock {how} {duration_in_words(now - last.at)} ago."
+
+
+def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
+    assert equipment.lock is not None
+    reason = ""
+    if drain.reason:
+        reason = f" ({drain.reason})"
+    how = LOST.get(drain.why, "ended").format(by=drain.by or "the next", reason=reason)
+    left = duration_in_words(drain.deadline - now)
+    if drain.parking:
+        waits = f"it is parked first, and stopped if that takes longer than {left} more"
+    elif drain.how is RestMethod.FINISH:
+        waits = f"its motion may end by itself, and is stopped in {left}"
+    elif drain.stop_owed:
+        waits = f"it was told to stop and has not taken the order yet; in {left} it counts as at fault"
+    else:
+        waits = f"it was stopped and does not rest yet; in {left} it counts as at fault"
+    return (
+        f"{equipment.id} passes on as soon as it is at rest: "
+        f"the lock of {equipment.lock.user} {how} {duration_in_words(now - drain.since)} ago, and "
+        f"{waits}. Nobody needs to do anything; everybody may stop it."
+    )
+
+
+def _running(equipment: Equipment, worker: Worker, now: float) -> list[str]:
+    if equipment.running is None or equipment.running.started_at is None:
+        moving = worker.readback.moving and worker.readback.connected
+        if moving:
+            return [f"It moves{_place(worker)}, and no command of ours is why."]
+        return []
+    behind = ""
+    if equipment.accepted:
+        behind = f", and {len(equipment.accepted)} more wait behind it"
+    command = equipment.running
+    return [
+        f"{command.user}'s {command.action} has run for "
+        f"{duration_in_words(now - equipment.running.started_at)}{_place(worker)}{behind}."
+    ]
+
+
+def _place(worker: Worker) -> str:
+    readback = worker.readback
+    if readback.position is None:
+        return ""
+    units = ""
+    if readback.units:
+        units = f" {readback.units}"
+    if readback.target is None or readback.target == readback.position:
+        to = ""
+    else:
+        to = f" on the way to {readback.target:.6g}{units}"
+    return f" and is at {readback.position:.6g}{units}{to}"
+
+
+def _stopped(equipment: Equipment, now: float) -> list[str]:
+    stop = equipment.stopped_by
+    if stop is None or equipment.lock is None:
+        return []
+    reason = ""
+    if stop.reason:
+        reason = f" ({stop.reason})"
+    holder = equipment.lock.user
+    return [
+        f"{stop.user} stopped it "
+        f"{duration_in_words(now - stop.at)} ago{reason}: nothing moves it until {holder} resumes or logs in "
+        "again."
+    ]
+
+
+def _device(worker: Worker, now: float) -> list[str]:
+    readback = worker.readback
+    if readback.connected:
+        return []
+    why = ""
+    if readback.error:
+        why = f" ({readback.error.rstrip('.')})"
+    moving = ""
+    if readback.moving:
+        moving = "; it moved when it was last heard of"
+    return [
+        f"Its driver cannot reach it{why}{moving}; it is tried again and again, and locks are kept. "
+        f"Last tried {duration_in_words(now - worker.read_at)} ago."
+    ]
+
+
+def _next(equipment: Equipment, views: Views) -> list[str]:
+    told = []
+    found = views.ending(equipment)
+    if found is not None and equipment.drain is None and found.what != "drain":
+        if found.in_seconds is None:
+            when = ""
+        else:
+            when = f"In {duration_in_words(found.in_seconds)} it "
+        told.append(f"{when}{found.text}." if when else f"{found.text}.")
+    if equipment.queue:
+        if len(equipment.queue) == 1:
+            others = "nobody else waits"
+        else:
+            others = f"{len(equipment.queue)} wait in all"
+        told.append(f"{equipment.queue[0].user} is next; {others}.")
+    return told
