@@ -381,12 +381,23 @@ def test_waiting_for_what_was_stopped_raises_what_became_of_it(ann: Notebook, au
     assert ann.value("move").startswith("move_to(position=100) of stage_x ended as stopped: Bob stopped stage_x")
 
 
+# A line before the wait would not do: the interrupt could come while that line still runs.
+SAYS_WHEN_IT_WAITS = """
+import sys, threading, time, traceback
+def say_when_it_waits(cell):
+    while "command_call.py" not in str(traceback.extract_stack(sys._current_frames()[cell])):
+        time.sleep(0.01)
+    print("waits")
+threading.Thread(target=say_when_it_waits, args=[threading.get_ident()]).start()
+"""
+
+
 def test_an_interrupt_while_waiting_for_what_was_sent_stops_the_motor(ann: Notebook, authority: Authority) -> None:
     """NB-54 NB-10"""
     ann.value("stage = %motor_login stage_x --no-panel")
     ann.value("move = %motor move_to 100 --no-wait")
     ann.value("%motor position --no-wait")
-    waiting = ann.start("print('waits')\nmove.wait()")
+    waiting = ann.start(SAYS_WHEN_IT_WAITS + "move.wait()")
     ann.wait_for_text(waiting, "waits")
     ann.interrupt()
     assert ann.finish(waiting).error == "Interrupted: You interrupted move_to of stage_x; stage_x was stopped."
