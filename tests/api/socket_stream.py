@@ -1,4 +1,4 @@
-"""A plain listener at the WebSocket: what came, message by message, as at the other door."""
+"""A plain listener at the WebSocket: what came, message by message, as at the event stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WebSocket, the second door to what is pushed: the same messages, the same rules, and nothing to say there."""
+"""The WebSocket, the second way to what is pushed: the same messages, the same rules, and nothing to say there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema of what is pushed: the committed one is that of the code, and both doors tell what it says.
+"""The schema of what is pushed: the committed one is that of the code, and both ways of pushing tell what it says.
 
 `python tests/api/test_push_schema.py` writes docs/reference/push-schema.json anew.
 """

@@ -215,7 +215,7 @@ class Life:
             self.send(sent)
 
     def send(self, sent: Sent) -> None:
-        """Send a command, or send it again: as the door does it, by its key."""
+        """Send a command, or send it again: as the route does it, by its key."""
         call = self.service.find_call(sent.key)
         if call is None:
             if not self.here.workers[X].readback.connected or self.service.failure is not None:
