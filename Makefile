@@ -64,7 +64,8 @@ test-slow: .venv/.with-long
 	$(PYTEST) -m "slow and not browser" $(SHARED_OUT)
 
 # The stamps say what .venv has; a change of what is asked for installs anew.
-.venv/.with-%: pyproject.toml constraints.txt | .venv/.made
+# The version stands in authority/__init__.py, and what is installed has to say the same.
+.venv/.with-%: pyproject.toml constraints.txt authority/__init__.py | .venv/.made
 	@echo "Installing what '$*' needs into .venv: this takes a minute or two."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
