@@ -89,3 +89,9 @@ def test_each_module_of_the_architecture_table_is_in_its_folder() -> None:
         names = [name for name in IN_BACKTICKS.findall(what) if MODULE_NAME.fullmatch(name)]
         missing += [f"{folder}/{name}.py" for name in names if not exists(f"{folder}/{name}.py")]
     assert not missing, f"architecture.md names modules that do not exist: {missing}"
+
+
+def test_the_readme_has_at_most_500_words_before_more() -> None:
+    before_more, found, _ = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")
+    assert found
+    assert len(before_more.split()) <= 500
