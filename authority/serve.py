@@ -66,7 +66,7 @@ def _may_pass(error: sqlite3.Error) -> bool:
 
 def _lock_everything(settings: Settings) -> list[Held]:
     """Make sure that no other authority of this machine has the same data or the same device."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = [lock_file(settings.data / "authority.lock", f"The data directory {settings.data}")]
     return held + [lock_device(address, a.id) for a in settings.apparatus if (address := a.driver.address) is not None]
 

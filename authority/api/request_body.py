@@ -21,6 +21,8 @@ LARGE_BODIES = 16
 DEPTH_LIMIT = 32
 NESTED_LIMIT = 10_000
 IGNORED_LIMIT = 10
+# What people write and others read, in every body that has it.
+TEXTS = frozenset({"user", "client_name", "note", "reason"})
 
 # What the connection notes in the scope of a request whose body it gave up.
 BODY_FAULT = "motorlock.body_fault"
@@ -112,7 +114,7 @@ def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> objec
         raise invalid_request("body", refused)
     try:
         raw.decode()  # msgspec does not look into fields that it leaves out
-        return msgspec.json.decode(raw, type=kind, strict=False)
+        return _with_printable_texts(msgspec.json.decode(raw, type=kind, strict=False))
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
         raise invalid_request(
@@ -120,6 +122,18 @@ def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> objec
         ) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise invalid_request("body", "it is not well-formed JSON in UTF-8") from None
+
+
+def _with_printable_texts(body: object) -> object:
+    """Replace in each text what a screen obeys instead of showing it, or does not show at all, by a space.
+
+    So no note moves a terminal's cursor, turns a line's direction round, or makes a name look like another one.
+    """
+    for name in TEXTS:
+        text = getattr(body, name, None)
+        if isinstance(text, str) and not text.isprintable():
+            setattr(body, name, "".join(one if one.isprintable() else " " for one in text).strip())
+    return body
 
 
 def _nesting_problem(raw: bytes) -> str | None:
@@ -165,4 +179,6 @@ def usable_fields(kind: type[_Fields], raw: bytes) -> tuple[_Fields, list[str]]:
         except msgspec.ValidationError as error:
             message = str(error)
             ignored.append(f"{name}: {message[:1].lower()}{message[1:]}")
-    return kind(**taken), ignored[:IGNORED_LIMIT]
+    body = kind(**taken)
+    _with_printable_texts(body)
+    return body, ignored[:IGNORED_LIMIT]

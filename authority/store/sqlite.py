@@ -29,6 +29,14 @@ _PAGES_A_PIECE = 1000
 _LOG_BYTES_KEPT = 8 * 1024 * 1024
 
 
+def _create_for_owner_only(path: Path) -> None:
+    # It holds what people noted, and the hashes of their secrets. The files beside it get the same mode from SQLite.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError:
+        return  # it is there already, or SQLite says better why it cannot be
+
+
 def _refuse_another(db: sqlite3.Connection, path: Path) -> None:
     """Look before anything is written: what another version made must stay as it is."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
@@ -73,6 +81,7 @@ class SqliteStore:
         self._path = path
         self._files: dict[Path, tuple[int, int]] = {}
         self._replayer: sqlite3.Connection | None = None
+        _create_for_owner_only(path)
         self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT_AT_OPEN_S)
         try:
             _refuse_another(self._writer, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -218,3 +220,37 @@ def test_an_id_is_known_as_made_here_by_the_authoritys_own_key_only() -> None:
     head, last = made[:-1], made[-1]
     assert not ids.made(head + ("0" if last != "0" else "1"))
     assert not ids.made("no id")
+
+
+UNPRINTABLE = "\x1b]0;pwned\x07\r\n\u202eA\u200bnn\u2066"
+SHOWN = "]0;pwned    A nn"
+
+
+def test_what_people_write_reaches_nobody_with_characters_that_a_screen_obeys_or_hides(
+    lab: Authority, motor: str
+) -> None:
+    """WHO-16"""
+    made = lab.post("/locks/sessions/create", {"client_name": UNPRINTABLE, "user": UNPRINTABLE})
+    ann = Person(lab, ok(made)["session_id"])
+    assert ann.has(motor, note=UNPRINTABLE)["note"] == SHOWN
+    assert lab.status(motor)["holder"]["client_name"] == lab.status(motor)["holder"]["user"] == SHOWN
+    ok(lab.post(f"/equipment/{motor}/stop", {"user": UNPRINTABLE, "reason": UNPRINTABLE}))
+    stop = lab.status(motor)["stopped_by"]
+    assert stop["user"].startswith(SHOWN)
+    assert stop["reason"] == SHOWN
+    assert ann.post(f"/locks/keep/{motor}", {"seconds": 60, "note": "Zoë's 2ⁿᵈ scan, 5 µm 🔬"}).ok
+    assert lab.status(motor)["kept"]["note"] == "Zoë's 2ⁿᵈ scan, 5 µm 🔬"
+
+
+def test_nobody_else_reads_the_data_that_the_authority_made(tmp_path: Path) -> None:
+    """WHO-17"""
+    before = os.umask(0o022)
+    try:
+        with running(tmp_path / "place") as authority:
+            made = [authority.data, *authority.data.glob("motorlock.sqlite3*")]
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    finally:
+        os.umask(before)
+    assert modes.pop("data") == 0o700
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}
