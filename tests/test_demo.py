@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -166,3 +167,24 @@ def test_the_code_of_the_notebooks_fits_side_by_side_on_a_small_screen(name: str
     book = json.loads((files("authority.demo") / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
     lines = [line.rstrip() for cell in book["cells"] if cell["cell_type"] == "code" for line in cell["source"]]
     assert [line for line in lines if len(line) > LETTERS_BESIDE] == []
+
+
+# What $BROWSER starts: it keeps what it was given, as a process list shows it.
+BROWSER = """#!/bin/sh
+printf '%s' "$*" > {kept}
+"""
+
+
+def test_the_browser_is_given_no_token_on_its_command_line(tmp_path: Path) -> None:
+    """WHO-18"""
+    browser, kept = tmp_path / "browser", tmp_path / "kept"
+    browser.write_text(BROWSER.format(kept=kept), encoding="utf-8")
+    browser.chmod(0o700)
+    address = "http://127.0.0.1:8888/lab?token=secret&reset"
+    opened = f"open_in_browser({address!r}, Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path\nfrom authority.demo.workbench import open_in_browser\n{opened}"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "BROWSER": str(browser)}, check=True, timeout=60)
+    page = tmp_path / "open.html"
+    assert kept.read_text(encoding="utf-8") == page.as_uri()
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert "url=http://127.0.0.1:8888/lab?token=secret&amp;reset" in page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import secrets
@@ -35,8 +36,17 @@ def workbench(children: Children, place: Path, url: str, *, open_browser: bool) 
     print(f"All equipment at a glance: {url}/")
     print("Ctrl-C ends the demonstration.", flush=True)
     if open_browser and _has_display():
-        webbrowser.open(address)
+        open_in_browser(address, place)
     children.wait()
+
+
+def open_in_browser(address: str, place: Path) -> None:
+    """Open an address that bears a token by a page that only its owner reads, as all users read command lines."""
+    page = place / "open.html"
+    descriptor = os.open(page, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={html.escape(address)}">')
+    webbrowser.open(page.as_uri())
 
 
 def put_notebooks(work: Path) -> None:
