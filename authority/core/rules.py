@@ -6,7 +6,7 @@ What ended before `now` ends first, so a late timer never lets an expired holder
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -148,36 +148,83 @@ def _acquire(step: Step, request: messages.Acquire) -> None:
         _acquire_exclusive(step, request, want, missing)
 
 
+class _HeldLock(NamedTuple):
+    """The lock of one wanted piece of equipment, as it stood before anything ended."""
+
+    equipment: EquipmentId
+    yields_for: LossCause | None  # why it passes to who wants it; None: it does not
+    passes_at_once: bool  # nothing has to come to rest before it ends
+
+
 def _acquire_exclusive(
     step: Step, request: messages.Acquire, want: QueueEntry, missing: tuple[EquipmentId, ...]
 ) -> None:
-    wanted = [step.equipment(name) for name in missing]
-    for equipment in wanted:
-        if equipment.fault is not None:
-            raise refusals.EquipmentAtFault(equipment)
-    held = [e for e in wanted if e.lock is not None]
-    whys = [waiting.yield_reason(step.table, e, step.now) for e in held]
-    passing = [e.at_rest and not (why and e.parks(how_to_rest(e, why))) for e, why in zip(held, whys, strict=True)]
-    if request.wait or all(passing):
-        for equipment, why in zip(held, whys, strict=True):
-            if why is not None and None not in whys:
-                step.end_lock(equipment.id, why, by=want.user)
-    firm = [e for e, why in zip(held, whys, strict=True) if why is None]
-    in_the_way = firm or [e for e, passes in zip(held, passing, strict=True) if not passes]
-    if in_the_way:
-        _wait_or_refuse(step, request, step.equipment(in_the_way[0].id), want, missing)
+    _refuse_fault(step, missing)
+    held = _held_locks(step, missing)
+    if request.wait or all(lock.passes_at_once for lock in held):
+        _end_if_all_yield(step, held, by=want.user)
+    in_the_way = _first_in_the_way(held)
+    if in_the_way is not None:
+        _wait_or_refuse(step, request, step.equipment(in_the_way.equipment), want, missing)
         return
     _refuse_another_entry(step, want.session, missing)
-    waits = step.equipment(missing[0]).entry(want.session)
-    if request.wait and waits is not None and set(waits.group) == set(want.group):
+    if request.wait and _waits_already(step, want, missing):
         return  # it is kept from passing a group, and waits until it may
-    for place, name in enumerate(missing):
-        own = step.equipment(name).entry(want.session)
-        if own is not None and set(own.group) <= set(missing):
-            step.leave_queue(name, own, "direct")
-        step.grant(name, want, group_lock_id(request.lock_id, place), from_queue=False)
+    _grant_at_once(step, request, want, missing)
     _refuse_deadlock(step, request.session)
     _refresh(step, request, tuple(name for name in request.group if name not in missing))
+
+
+def _refuse_fault(step: Step, names: tuple[EquipmentId, ...]) -> None:
+    for name in names:
+        equipment = step.equipment(name)
+        if equipment.fault is not None:
+            raise refusals.EquipmentAtFault(equipment)
+
+
+def _held_locks(step: Step, names: tuple[EquipmentId, ...]) -> list[_HeldLock]:
+    held = []
+    for name in names:
+        equipment = step.equipment(name)
+        if equipment.lock is None:
+            continue
+        why = waiting.yield_reason(step.table, equipment, step.now)
+        parks_first = why is not None and equipment.parks(how_to_rest(equipment, why))
+        held.append(_HeldLock(name, why, passes_at_once=equipment.at_rest and not parks_first))
+    return held
+
+
+def _end_if_all_yield(step: Step, held: list[_HeldLock], *, by: str) -> None:
+    """End the held locks; where one of them does not yield, the others stay too."""
+    if any(lock.yields_for is None for lock in held):
+        return
+    for lock in held:
+        assert lock.yields_for is not None
+        step.end_lock(lock.equipment, lock.yields_for, by=by)
+
+
+def _first_in_the_way(held: list[_HeldLock]) -> _HeldLock | None:
+    """Return a lock that does not yield, or else one that yields only after some time."""
+    for lock in held:
+        if lock.yields_for is None:
+            return lock
+    for lock in held:
+        if not lock.passes_at_once:
+            return lock
+    return None
+
+
+def _waits_already(step: Step, want: QueueEntry, names: tuple[EquipmentId, ...]) -> bool:
+    own = step.equipment(names[0]).entry(want.session)
+    return own is not None and set(own.group) == set(want.group)
+
+
+def _grant_at_once(step: Step, request: messages.Acquire, want: QueueEntry, names: tuple[EquipmentId, ...]) -> None:
+    for place, name in enumerate(names):
+        own = step.equipment(name).entry(want.session)
+        if own is not None and set(own.group) <= set(names):
+            step.leave_queue(name, own, "direct")
+        step.grant(name, want, group_lock_id(request.lock_id, place), from_queue=False)
 
 
 def _wait_or_refuse(

@@ -256,9 +256,10 @@ class Step:
     def serve_queue(self, key: EquipmentId) -> None:
         """Give what is obtainable to those whose turn it is: one exclusive lock, or a run of observers."""
         while True:
-            entry, at = waiting.next_grant(self.table, self.equipment(key), self.now)
-            if entry is None or at is None or at > self.now:
+            soonest = waiting.next_grant(self.table, self.equipment(key), self.now)
+            if soonest is None or soonest.at > self.now:
                 return
+            entry = soonest.entry
             names = entry.group or (key,)
             for name in names:
                 self._make_way(name, entry)

@@ -7,6 +7,7 @@ nothing, and what is behind it passes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -57,66 +58,84 @@ def yield_reason(table: Table, equipment: Equipment, now: float) -> LossCause | 
     return LossCause.OFFERED
 
 
-def next_grant(table: Table, equipment: Equipment, now: float = AT_ONCE) -> tuple[QueueEntry | None, float | None]:
-    """Return the entry that can be served soonest, and when: not before `now`."""
-    known: dict[str, float | None] = {}
-    best: tuple[QueueEntry | None, float | None] = (None, None)
+class NextGrant(NamedTuple):
+    """The entry that can be served soonest, and when: seconds on the clock of the core."""
+
+    entry: QueueEntry
+    at: float
+
+
+def next_grant(table: Table, equipment: Equipment, now: float = AT_ONCE) -> NextGrant | None:
+    """Return the entry that can be served soonest, not before `now`; None: no entry before something happens."""
+    forecast = _Forecast(table, now)
+    soonest: NextGrant | None = None
     for entry in awake_entries(table, equipment):
-        at = _obtainable_at(table, equipment.id, entry, now, known)
-        if at is not None and (best[1] is None or at < best[1]):
-            best = entry, at
-        # An entry for this equipment alone is passed only where it may not pass a group itself.
-        if not entry.group and (at is not None or _unblocked_at(table, equipment.id, entry, now) is None):
-            break
-    return best
+        at = forecast.obtainable_at(equipment.id, entry)
+        if at is not None and (soonest is None or at < soonest.at):
+            soonest = NextGrant(entry, at)
+        if not entry.group and (at is not None or forecast.is_stuck(equipment.id, entry)):
+            break  # an entry for this equipment alone is passed only where it may not pass a group itself
+    return soonest
 
 
-def _obtainable_at(
-    table: Table, key: EquipmentId, entry: QueueEntry, now: float, known: dict[str, float | None]
-) -> float | None:
-    """When all that `entry` waits for could be had at once; None: not before something happens."""
-    if entry.queue_id not in known:
-        known[entry.queue_id] = _compute_obtainable_at(table, key, entry, now, known)
-    return known[entry.queue_id]
+class _Forecast:
+    """When entries could have what they wait for, as things stand; None: not before something happens."""
 
+    def __init__(self, table: Table, now: float) -> None:
+        self._table = table
+        self._now = now
+        self._obtainable_at: dict[str, float | None] = {}
 
-def _compute_obtainable_at(
-    table: Table, key: EquipmentId, entry: QueueEntry, now: float, known: dict[str, float | None]
-) -> float | None:
-    at = _unblocked_at(table, key, entry, now)
-    if at is None:
-        return None
-    passes = False
-    for name in entry.group or (key,):
-        for ahead in awake_entries(table, _equipment(table, name)):
-            if ahead.queue_id == entry.queue_id:
-                break
-            if ahead.mode is entry.mode is LockMode.OBSERVER:
-                continue
-            first = _obtainable_at(table, name, ahead, now, known)
-            if first is None and not ahead.group and _unblocked_at(table, name, ahead, now) is None:
-                return None
-            if first is not None and first <= at:
-                return None
-            passes = True
-    if passes and _would_close_a_cycle(table, _equipment(table, key), entry):
-        return None
-    return at
+    def obtainable_at(self, key: EquipmentId, entry: QueueEntry) -> float | None:
+        """When all that `entry` waits for could be had at once, those ahead of it considered."""
+        if entry.queue_id not in self._obtainable_at:
+            self._obtainable_at[entry.queue_id] = self._compute_obtainable_at(key, entry)
+        return self._obtainable_at[entry.queue_id]
 
+    def is_stuck(self, key: EquipmentId, entry: QueueEntry) -> bool:
+        """Whether a lock or a fault keeps `entry` waiting until something happens."""
+        return self._unblocked_at(key, entry) is None
 
-def _unblocked_at(table: Table, key: EquipmentId, entry: QueueEntry, now: float) -> float | None:
-    """When no lock and no fault keeps `entry` waiting, whoever is ahead; None: not before something happens."""
-    at = now
-    for name in entry.group or (key,):
-        equipment = _equipment(table, name)
-        if equipment.fault is not None and entry.mode is LockMode.EXCLUSIVE:
+    def _compute_obtainable_at(self, key: EquipmentId, entry: QueueEntry) -> float | None:
+        at = self._unblocked_at(key, entry)
+        if at is None:
             return None
-        if is_blocked(equipment, entry):
-            due = yield_time(table, equipment)
-            if due is None:
+        ahead = list(self._entries_ahead(key, entry))
+        if any(self._goes_first(name, other, at) for name, other in ahead):
+            return None
+        if ahead and _would_close_a_cycle(self._table, _equipment(self._table, key), entry):
+            return None
+        return at
+
+    def _entries_ahead(self, key: EquipmentId, entry: QueueEntry) -> Iterator[tuple[EquipmentId, QueueEntry]]:
+        """Iterate over the entries that `entry` would have to pass; observers pass each other freely."""
+        for name in entry.group or (key,):
+            for other in awake_entries(self._table, _equipment(self._table, name)):
+                if other.queue_id == entry.queue_id:
+                    break
+                if not (other.mode is entry.mode is LockMode.OBSERVER):
+                    yield name, other
+
+    def _goes_first(self, key: EquipmentId, ahead: QueueEntry, at: float) -> bool:
+        """Whether nobody may pass `ahead` at the time `at`."""
+        first = self.obtainable_at(key, ahead)
+        if first is None:
+            return not ahead.group and self.is_stuck(key, ahead)
+        return first <= at
+
+    def _unblocked_at(self, key: EquipmentId, entry: QueueEntry) -> float | None:
+        """When no lock and no fault keeps `entry` waiting, whoever is ahead."""
+        at = self._now
+        for name in entry.group or (key,):
+            equipment = _equipment(self._table, name)
+            if equipment.fault is not None and entry.mode is LockMode.EXCLUSIVE:
                 return None
-            at = max(at, due)
-    return at
+            if is_blocked(equipment, entry):
+                due = yield_time(self._table, equipment)
+                if due is None:
+                    return None
+                at = max(at, due)
+        return at
 
 
 def equipment_tied_by_groups(table: Table, equipment: Equipment) -> tuple[EquipmentId, ...]:
@@ -141,8 +160,9 @@ def equipment_due(table: Table, equipment: Equipment) -> float | None:
     own = clocks.earliest(*observers, *asks)
     if equipment.drain is not None:
         return clocks.earliest(own, equipment.drain.deadline)
-    if equipment.queue:
-        own = clocks.earliest(own, next_grant(table, equipment)[1])
+    soonest = next_grant(table, equipment)
+    if soonest is not None:
+        own = clocks.earliest(own, soonest.at)
     if equipment.lock is None:
         return own
     holder = table.session(equipment.lock.session)
@@ -220,8 +240,9 @@ def _path_back(came: dict[SessionId, WaitEdge], start: SessionId) -> tuple[WaitE
 
 def _wait_edges(table: Table, session: Session | None) -> Iterator[WaitEdge]:
     """Iterate over whom a session waits for: holders, and those ahead of it."""
-    for key in session.equipment if session is not None else ():
-        assert session is not None
+    if session is None:
+        return
+    for key in session.equipment:
         equipment = _equipment(table, key)
         entry = equipment.entry(session.id)
         if entry is None:
