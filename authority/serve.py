@@ -124,6 +124,8 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
 
     clock = SystemClock(not_before=store.load().wall)
     workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.apparatus}
+    if settings.dotenv is not None:
+        log.info("settings were taken from %s, too", settings.dotenv)
     on_written = None
     if settings.options.log_events:
         on_written = _log_locks

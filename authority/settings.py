@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
     data: Path
     token: str | None
     token_file: Path | None
+    dotenv: Path | None  # the `.env` that settings were taken from
     hosts: frozenset[str]
     history_days: float
     max_connections: int
@@ -125,7 +127,7 @@ def load(
     else:
         name = str(config)
     where = f"{name}: [authority]"
-    written = _write_default(dotenv, mistakes)
+    written = _read_dotenv(dotenv, mistakes)
     tables = _tables(name, config, mistakes)
     said = lab_file_keys.read_table(where, (tables or {}).get("authority", {}), mistakes)
     lab = _lablink(lab_file_keys.read_table_as(where, said, _Lab, mistakes), environ, written, mistakes)
@@ -147,6 +149,7 @@ def load(
         data=_data(f"{where} data", data, environ, lab, mistakes),
         token=token,
         token_file=token_file,
+        dotenv=dotenv.absolute() if written else None,
         hosts=frozenset(h.lower() for h in [address, *lab.allowed_hosts]),
         history_days=lab.history_days,
         max_connections=lab.max_connections,
@@ -173,12 +176,29 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motorlock"
 
 
-def _write_default(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
+def _read_dotenv(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
+    """Return what stands in `.env`, which may be absent."""
     try:
+        if dotenv.is_file() and not _is_ours_alone(dotenv.stat()):
+            mistakes.append(
+                f"{dotenv.absolute()} is another user's, or everybody can write it, so that it is not taken for "
+                "settings: remove it, make it yours (chown, chmod o-w), or start in another directory."
+            )
+            return {}
         return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:
         mistakes.append(f"{dotenv} cannot be read: {_reason(error)}.")
         return {}
+
+
+def _is_ours_alone(status: os.stat_result) -> bool:
+    """Say whether a file is this process's user's, or root's, and not everybody's to write.
+
+    The group may write it: on many systems each user is a group.
+    """
+    if os.name == "nt":
+        return True  # its owner and its rights are not in the mode
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & stat.S_IWOTH
 
 
 def _tables(name: str, config: Path | None, mistakes: list[str]) -> dict[str, object] | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +115,39 @@ def test_a_setting_is_taken_from_motorlock_then_lablink_then_dotenv_then_the_lab
     assert timeout("MOTORLOCK_LOCK_TIMEOUT_SEC=3", LABLINK_LOCK_TIMEOUT_SEC="4") == 4
     both = {"LABLINK_LOCK_TIMEOUT_SEC": "4", "MOTORLOCK_LOCK_TIMEOUT_SEC": "5"}
     assert timeout("MOTORLOCK_LOCK_TIMEOUT_SEC=3", **both) == 5
+
+
+def test_a_dotenv_that_is_another_users_or_everybodys_is_not_obeyed(tmp_path: Path, lab_file: Path) -> None:
+    """WHO-19"""
+
+    def mistakes(written: Path) -> tuple[str, ...]:
+        with pytest.raises(Misconfigured) as refused:
+            load(host=None, port=0, config=lab_file, data=tmp_path, environ={}, dotenv=written)
+        return refused.value.mistakes
+
+    written = tmp_path / ".env"
+    written.write_text("MOTORLOCK_ENABLE_EQUIPMENT_LOCKS=false", encoding="utf-8")
+    written.chmod(0o602)
+    [mistake] = mistakes(written)
+    assert mistake.startswith(f"{written} is another user's, or everybody can write it")
+    if os.geteuid() == 0:
+        written.chmod(0o600)
+        os.chown(written, 65534, -1)
+        [mistake] = mistakes(written)
+        assert str(written) in mistake
+
+
+def test_the_log_names_the_dotenv_that_settings_were_taken_from(tmp_path: Path) -> None:
+    """WHO-19"""
+    (tmp_path / ".env").write_text("MOTORLOCK_LOCK_TIMEOUT_SEC=3", encoding="utf-8")
+    (tmp_path / ".env").chmod(0o600)
+    command = [sys.executable, "-m", "authority", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.terminate()
+    _, log = process.communicate(timeout=30)
+    assert f"settings were taken from {tmp_path / '.env'}, too" in log
 
 
 def test_a_byte_order_mark_at_the_beginning_of_a_file_is_none_of_it(tmp_path: Path, lab_file: Path) -> None:
