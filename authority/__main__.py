@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from authority import __version__
+from authority.log_format import FORMATS, LEVELS
 
 EXIT_NOT_POSSIBLE = 1
 EXIT_USAGE = 2
@@ -72,6 +73,12 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
     serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
+    serve.add_argument(
+        "--log-level", choices=LEVELS, default="info", help="leave out of the log what is less than this (default info)"
+    )
+    serve.add_argument(
+        "--log-format", choices=FORMATS, default="text", help="text for people, json for programs (default text)"
+    )
     check = commands.add_parser("check", help="tell every mistake in a lab file, or what it describes")
     check.add_argument("config", type=Path, metavar="lab.toml", help="the lab file")
     check.add_argument("--connect", action="store_true", help="also open each device and read it; nothing is moved")
@@ -94,13 +101,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import logging
-
+    from .log_format import set_up
     from .serve import serve
     from .settings import Misconfigured, load
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-
+    set_up(arguments.log_level, arguments.log_format)
     try:
         settings = load(
             host=arguments.host,
@@ -109,7 +114,11 @@ def _serve(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             insist=arguments.no_token,
         )
-        status = serve(settings, lambda url: print(f"motorlock authority listening on {url}", flush=True))
+        status = serve(
+            settings,
+            lambda url: print(f"motorlock authority listening on {url}", flush=True),
+            log_format=arguments.log_format,
+        )
     except Misconfigured as error:
         return _mistaken(error.mistakes)
     try:

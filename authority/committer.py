@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
 from .ports import Batch, Store
+
+log = logging.getLogger("motorlock")
 
 SLOW_COMMIT_S = 2.0
 
@@ -52,13 +55,15 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="motorlock-store", daemon=True)
         self._thread.start()
         self._writing_since = 0.0
+        self._slow_watch: asyncio.TimerHandle | None = None
+        self._was_slow = False
         self.commits = 0
         self.failure: BaseException | None = None
 
     @property
     def is_slow(self) -> bool:
         """Whether the commit that is on its way to the disk takes longer than `SLOW_COMMIT_S`."""
-        return self._writing is not None and self._loop.time() - self._writing_since > SLOW_COMMIT_S
+        return self._writing is not None and self._loop.time() - self._writing_since >= SLOW_COMMIT_S
 
     def open_batch(self) -> Batch:
         """Return the batch that the next commit writes, to be filled in this step."""
@@ -98,6 +103,8 @@ class Committer:
         if self.failure is None:
             await self.wait_until_committed()
             self.failure = StoreFailed("the authority has ended")
+        if self._slow_watch is not None:
+            self._slow_watch.cancel()
         self._inbox.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -107,8 +114,28 @@ class Committer:
         self._writing = self._open
         self._open = None
         self._writing_since = self._loop.time()
+        if self._slow_watch is None:
+            self._slow_watch = self._loop.call_later(SLOW_COMMIT_S, self._look_at_slow_commit)
         batch = self._writing.batch
         self._inbox.put(lambda: self._write(batch))
+
+    def _look_at_slow_commit(self) -> None:
+        """Log a commit that has been on its way for too long; one look serves all the short ones in between."""
+        self._slow_watch = None
+        if self._writing is None:
+            return
+        if not self.is_slow:
+            look_at = self._writing_since + SLOW_COMMIT_S
+            self._slow_watch = self._loop.call_at(look_at, self._look_at_slow_commit)
+        elif not self._was_slow:
+            self._was_slow = True
+            log.warning("the store is slow: a commit takes longer than %g s, and answers wait for it", SLOW_COMMIT_S)
+
+    def _log_in_time_again(self) -> None:
+        """Log that a commit was in time after one that was slow."""
+        if self._was_slow and not self.is_slow:
+            self._was_slow = False
+            log.info("the store is in time again")
 
     def _work(self) -> None:
         while (work := self._inbox.get()) is not None:
@@ -132,6 +159,7 @@ class Committer:
                     self._on_written(batch)
 
     def _written(self) -> None:
+        self._log_in_time_again()
         done = self._writing
         self._writing = None
         self.commits += 1

@@ -10,7 +10,9 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 
@@ -23,6 +25,7 @@ from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
+from .log_format import TEXT, event_line
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -38,8 +41,11 @@ _PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT; `announce` gets the address once it answers. Returns the exit status."""
+def serve(settings: Settings, announce: Callable[[str], None], *, log_format: str = TEXT) -> int:
+    """Serve until SIGTERM or SIGINT; `announce` gets the address once it answers. Returns the exit status.
+
+    What is logged goes where `log_format.set_up` has it; lock events are written in `log_format`.
+    """
     with contextlib.ExitStack() as held:
         try:
             for handle in _lock_everything(settings):
@@ -54,7 +60,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
-                return runner.run(_serve(settings, store, sock, announce))
+                return runner.run(_serve(settings, store, sock, announce, log_format))
             except StoredStateUnreadable as error:
                 raise Misconfigured(_bind_failure_sentence(settings, error)) from None
 
@@ -114,7 +120,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, announce: Callable[[str], None]) -> int:
+async def _serve(
+    settings: Settings, store: SqliteStore, sock: socket.socket, announce: Callable[[str], None], log_format: str
+) -> int:
     ended = asyncio.Event()
     failed = asyncio.Event()
 
@@ -127,8 +135,8 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
     if settings.dotenv is not None:
         log.info("settings were taken from %s, too", settings.dotenv)
     on_written = None
-    if settings.options.log_events:
-        on_written = _log_locks
+    if settings.options.log_events and log.isEnabledFor(logging.INFO):
+        on_written = partial(_log_lock_events, log_format)
     service = Service(
         store,
         clock,
@@ -150,7 +158,9 @@ async def _serve(settings: Settings, store: SqliteStore, sock: socket.socket, an
         app,
         http=protocol_within(limits),
         access_log=False,
-        log_level="warning",
+        log_config=None,  # its loggers write as ours do
+        # Never less: below that, it and what it uses show the heads of requests, with the tokens in them.
+        log_level=max(logging.WARNING, log.getEffectiveLevel()),
         lifespan="off",
         timeout_keep_alive=300,
         timeout_graceful_shutdown=LINGER_S,
@@ -217,11 +227,12 @@ def _raise_descriptor_limit() -> int:
     return wanted
 
 
-def _log_locks(batch: Batch) -> None:
+def _log_lock_events(log_format: str, batch: Batch) -> None:
     """Write what a commit said of locks and sessions as lines of JSON; called in the store's thread, once a commit."""
-    lines = [row.body for row in batch.events if b'"event":"command_' not in row.body]
+    now = time.time()
+    lines = [event_line(row.body, now, log_format) for row in batch.events if b'"event":"command_' not in row.body]
     if lines:
-        sys.stderr.write((b"\n".join(lines) + b"\n").decode())
+        sys.stderr.write("\n".join([*lines, ""]))
         sys.stderr.flush()
 
 

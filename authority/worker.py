@@ -17,6 +17,7 @@ import msgspec
 
 from .core.model import Command as Ordered
 from .core.model import EquipmentId, Outcome
+from .device_log import DeviceLog
 from .driver_calls import DriverThread, call_concurrent, call_driver
 from .driver_values import plain_fence, plain_readback, plain_result, plain_text, plain_value
 from .drivers.declare import Command, declared_by
@@ -90,6 +91,7 @@ class Worker:
         self._running: str | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._log = DeviceLog(equipment)
         self._outside = OutsideMotion()
         self._still = StillPosition()
         self._origin: float | None = None
@@ -210,6 +212,7 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
         with self.stopping():
             result = await self._deliver(deadline)
+            self._log.note_stop(delivered=result.delivered, error=result.error)
             if result.delivered:
                 self._delivered += can_stop(self.driver)
                 self._still.begin_anew(self._clock.now())
@@ -311,6 +314,7 @@ class Worker:
         self._accept_readback(found)
 
     def _accept_readback(self, found: Readback) -> None:
+        self._log.note_read(connected=found.connected, error=found.error)
         self.read_at = self._clock.now()
         found = msgspec.structs.replace(found, moving=self._is_moving(found))
         self.readback = found

@@ -6,6 +6,7 @@ In a notebook: `%load_ext jupyter_motorlock`, then `stage = %motor_login stage_x
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
     from pandas import DataFrame
+
+
+logging.getLogger("jupyter_motorlock").addHandler(logging.NullHandler())
 
 
 def connect(

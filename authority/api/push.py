@@ -7,6 +7,7 @@ other door to the same subscription is `websocket`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -26,6 +27,8 @@ from authority.wire import Ping, ReadbackView, StatusView
 from .peer_limit import PeerLimit
 from .request_body import invalid_request
 from .routing import AppContext, RequestContext, respond_or_refuse
+
+log = logging.getLogger("motorlock")
 
 PATH = "/api/events"
 REPLAY_PAGE = 200
@@ -193,6 +196,8 @@ class Stream:
             # The hub cancels the task of a listener that it closes; everybody else's cancelling goes on.
             if not listener.closed or task.uncancel() > 0:
                 raise
+            if not self._authority_ends:
+                log.info("a %s stream of %s is cut off, for it does not read what it is sent", self._role, self._peer)
             return True
         return False
 

@@ -5,6 +5,7 @@ What they send is dropped as it comes, and who sends much is closed; so nothing 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from authority.hub import KEEPALIVE_INTERVAL_S, Message
 from .problems import ProblemResponse
 from .push import Stream, Streams
 from .routing import respond_or_refuse
+
+log = logging.getLogger("motorlock")
 
 PATH = "/api/ws"
 RECEIVED_BYTES_LIMIT = 64 * 1024
@@ -104,11 +107,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
         elif self._heard > RECEIVED_BYTES_LIMIT and not self.close_sent:
             # Not cut off at once: what is still on its way would take the close from the client.
+            log.info("a WebSocket of %s is closed, for its client sends what nobody reads", self._peer())
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.MESSAGE_TOO_BIG})
             self.conn.send_close(CloseCode.MESSAGE_TOO_BIG, "Nothing is listened to here.")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+
+    def _peer(self) -> str:
+        return self.client[0] if self.client else "an unknown address"
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send; a handshake that was refused has been answered too, and is no line in the log."""

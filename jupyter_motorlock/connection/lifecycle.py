@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from jupyter_motorlock.connection import keeper
 
 if TYPE_CHECKING:
     from jupyter_motorlock.connection.link import Link
+
+log = logging.getLogger("jupyter_motorlock")
 
 LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, False))  # each cell sends both
@@ -48,6 +51,8 @@ class KeeperProcess:
                 if self._unheard:  # the pipe was full
                     self.set_busy(self._busy)
                 return
+            if self._process is not None:
+                log.warning("the keeper of this kernel ended with status %s; another is started", self._process.poll())
             self._close_pipe()
             with contextlib.suppress(OSError), contextlib.ExitStack() as lent:  # if it fails: at the next occasion
                 if (process := _this_process()) >= 0:

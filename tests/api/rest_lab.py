@@ -65,6 +65,7 @@ class Authority:
         env: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "authority"),
         preexec: Callable[[], None] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.place = place
         self._program = program
@@ -72,7 +73,7 @@ class Authority:
         self.data = place / "data"
         self._errors = place / "stderr.txt"
         self._env = {**os.environ, **(env or {})}
-        self._arguments = ["--data", str(self.data)]
+        self._arguments = ["--data", str(self.data), *options]
         if lab is not None:
             (place / "lab.toml").write_text(lab, encoding="utf-8")
             self._arguments += ["--config", str(place / "lab.toml")]

@@ -68,6 +68,35 @@ def test_a_keeper_has_a_session_of_its_own(kept: KeeperProcess, listener: Listen
     assert os.getsid(child.pid) == child.pid
 
 
+def test_a_keeper_that_is_started_again_is_a_warning_and_the_first_one_is_none(
+    kept: KeeperProcess, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RUN-49"""
+    kept.respawn_if_dead()
+    listener.next("heartbeat")
+    kept.respawn_if_dead()
+    assert caplog.records == []
+    [child] = keepers()
+    child.kill()
+
+    def is_replaced() -> bool:
+        kept.respawn_if_dead()
+        return [other for other in keepers() if other != child] != []
+
+    wait_until(is_replaced, "a keeper is started")
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("jupyter_motorlock", "WARNING", "the keeper of this kernel ended with status -9; another is started")
+    ]
+
+
+def test_what_the_kernels_side_logs_is_printed_only_where_somebody_asks_for_it() -> None:
+    """RUN-49"""
+    program = "import logging, jupyter_motorlock; logging.getLogger('jupyter_motorlock').warning('seen')"
+    for asked, printed in [("", ""), ("import logging; logging.basicConfig(); ", "WARNING:jupyter_motorlock:seen\n")]:
+        ran = subprocess.run([sys.executable, "-c", asked + program], capture_output=True, text=True, check=True)
+        assert ran.stderr == printed
+
+
 def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
     kept.respawn_if_dead()

@@ -97,3 +97,35 @@ def test_what_is_open_at_the_end_is_written_and_nothing_is_taken_afterwards(disk
         disk.close()
 
     asyncio.run(run())
+
+
+def test_a_slow_commit_is_logged_once_while_it_lasts_and_again_when_one_is_in_time(
+    disk: Disk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RUN-47"""
+    monkeypatch.setattr("authority.committer.SLOW_COMMIT_S", 0.05)
+    caplog.set_level("INFO", "motorlock")
+
+    async def commit(committer: Committer, seq: int, told: int) -> None:
+        disk.hold()
+        decide(committer, seq)
+        await until(lambda: committer.is_slow and len(caplog.messages) >= told)
+        disk.let.set()
+        await committer.wait_until_committed()
+
+    async def run() -> None:
+        committer = Committer(disk, lambda error: None)
+        for seq in (1, 2):
+            await commit(committer, seq, told=1)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        monkeypatch.setattr("authority.committer.SLOW_COMMIT_S", 3600.0)
+        decide(committer, 3)
+        await committer.wait_until_committed()
+        await committer.close()
+        disk.close()
+
+    asyncio.run(run())
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "the store is slow: a commit takes longer than 0.05 s, and answers wait for it"),
+        ("INFO", "the store is in time again"),
+    ]
