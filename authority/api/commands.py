@@ -211,8 +211,12 @@ async def past_command(context: RequestContext) -> Response:
     """Answer what became of a command, by the key that it bore; it runs nothing."""
     key = context.headers.get(b"idempotency-key", b"").decode("latin-1")
     session = context.query("session_id", str, "")
+    assert isinstance(session, str)
     if not 1 <= len(key) <= KEY_LIMIT:
         raise _bad_key()
+    living = context.service.table.session(SessionId(session))
+    if living is not None:
+        context.require_session_token(living)
     known = context.service.find_call(f"{session}\n{key}")
     if known is None or known.equipment != context.equipment_id:
         detail = f"No command of this session on {context.equipment_id} bore that key, or it is older than a day."
@@ -361,7 +365,8 @@ ROUTES = (
     Route("POST", _COMMAND, command, bodies.CommandAnswer, "Run a command", bodies.CommandBody,
          codes=(401, 403, 404, 409, 503), statuses=(200, 202)),
     Route("GET", _COMMAND, past_command, bodies.CommandAnswer, "What became of a command, by its key",
-         query=(("session_id", str, ""), ("wait_seconds", bodies.Wait, 30.0)), codes=(404, 422), statuses=(200, 202)),
+         query=(("session_id", str, ""), ("wait_seconds", bodies.Wait, 30.0)), codes=(401, 404, 422),
+         statuses=(200, 202)),
     Route("POST", "/api/equipment/{equipment_id}/check", check, bodies.CheckAnswer,
          "Whether commands would be accepted now", bodies.CheckBody, codes=(404,)),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import socket
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,7 +30,10 @@ class Guard:
         """Pass a request or a WebSocket's handshake on, or answer it."""
         headers = dict(scope["headers"])
         refused = None
-        if not self._is_ours(headers):
+        if len(headers) < len(scope["headers"]) and _are_ambiguous(scope["headers"]):
+            detail = "This request bears two Host or Origin headers, of which one would be taken on trust; send one."
+            refused = problem(400, "invalid", detail)
+        elif not self._is_ours(headers):
             detail = "This request came by way of another site or under another name; use the authority's own address."
             refused = problem(403, "foreign_origin", detail)
         elif self._token is not None and scope["path"].startswith("/api/") and not self._has_token(headers):
@@ -61,6 +65,11 @@ class Guard:
         assert self._token is not None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token.encode())
+
+
+def _are_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    names = [name for name, _ in headers]
+    return names.count(b"host") > 1 or names.count(b"origin") > 1
 
 
 def _netloc(origin: bytes) -> bytes:

@@ -75,6 +75,7 @@ class KeeperProcess:
                     start_new_session=True,
                     pass_fds=pass_fds,
                     cwd=os.sep,
+                    env={name: value for name, value in os.environ.items() if name != "MOTORLOCK_TOKEN"},
                 )
 
     def set_busy(self, busy: bool) -> None:

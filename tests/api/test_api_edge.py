@@ -243,3 +243,21 @@ def test_a_token_that_cannot_be_sent_is_named_at_the_start_and_not_shown(tmp_pat
     assert ended.returncode == 2
     assert "MOTORLOCK_TOKEN holds a character that no client can send" in ended.stderr
     assert token not in ended.stderr
+
+
+@pytest.mark.parametrize("twice", [b"Host: 127.0.0.1\r\nHost: evil.example", b"Host: evil.example\r\nHost: 127.0.0.1"])
+def test_a_request_with_two_hosts_is_refused(lab: Authority, twice: bytes) -> None:
+    """WHO-20"""
+    status, answer = ask(lab, b"GET /api/locks/all HTTP/1.1\r\n" + twice + b"\r\nConnection: close\r\n\r\n")
+    assert status == 400
+    assert b'"invalid"' in answer
+
+
+def test_a_request_with_two_origins_is_refused(lab: Authority) -> None:
+    """WHO-20"""
+    host = lab.url.removeprefix("http://").encode()
+    origins = b"Origin: http://evil.example\r\nOrigin: http://" + host
+    head = b"GET /api/locks/all HTTP/1.1\r\nHost: " + host + b"\r\n" + origins
+    status, answer = ask(lab, head + b"\r\nConnection: close\r\n\r\n")
+    assert status == 400
+    assert b'"invalid"' in answer

@@ -104,6 +104,17 @@ def test_with_its_token_a_session_with_a_secret_does_all_that_others_do(
     ok(secret.leave())
 
 
+def test_what_became_of_a_command_of_a_session_with_a_secret_is_told_to_its_token_only(
+    lab: Authority, secret: Person, motor: str
+) -> None:
+    """CMD-19 WHO-7"""
+    secret.has(motor)
+    ok(secret.command("home", motor, "k"))
+    path, key = f"/equipment/{motor}/command?session_id={secret.session_id}", {"Idempotency-Key": "k"}
+    refused(lab.get(path, headers=key), 401, "bad_session_token")
+    assert ok(lab.get(path, headers=key | secret.headers))["success"] is True
+
+
 def test_a_session_without_a_secret_acts_by_its_id_alone(lab: Authority, ann: Person, motor: str) -> None:
     """WHO-8"""
     assert ann.token is None

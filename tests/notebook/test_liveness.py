@@ -47,6 +47,17 @@ def keepers() -> list[psutil.Process]:
     return [child for child in running if any(word.endswith("keeper.py") for word in child.cmdline())]
 
 
+def test_the_environment_of_a_keeper_holds_no_token(
+    kept: KeeperProcess, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WHO-21"""
+    monkeypatch.setenv("MOTORLOCK_TOKEN", "of the lab")
+    kept.respawn_if_dead()
+    listener.next("heartbeat")
+    [child] = keepers()
+    assert "MOTORLOCK_TOKEN" not in child.environ()
+
+
 def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
     assert kept.pipe_fd == -1
