@@ -18,6 +18,8 @@ PYTHON_FILE = re.compile(r"[\w/]+\.py\b")
 IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 CLASS_NAME = re.compile(r"[A-Z]\w*[a-z]\w*")
+RULE = re.compile(r"^\*\*([A-Z]+-\d+)\*\* (.*)$", re.MULTILINE)
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*(\"'])")
 MODULE_NAME = re.compile(r"[a-z_]+")
 # A row of the table of what lives where: a folder, and what is said of its modules.
 FOLDER_ROW = re.compile(r"^\| `([\w/]+)` \|(.*)\|$", re.MULTILINE)
@@ -95,3 +97,9 @@ def test_the_readme_has_at_most_500_words_before_more() -> None:
     before_more, found, _ = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")
     assert found
     assert len(before_more.split()) <= 500
+
+
+def test_no_sentence_of_a_rule_has_more_than_30_words() -> None:
+    rules = RULE.findall((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"))
+    long = {name for name, text in rules for sentence in SENTENCE_END.split(text) if len(sentence.split()) > 30}
+    assert not long, f"split the long sentences of {', '.join(sorted(long))} in docs/spec.md"

@@ -49,7 +49,7 @@ def test_the_document_names_every_path_of_the_reference(lab: Authority) -> None:
     """REST-16"""
     paths = lab.send("GET", "/openapi.json").json()["paths"]
     named = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    expected = {f"{door.method} {door.path}" for door in ROUTES} | {"GET /api/events"}
+    expected = {f"{route.method} {route.path}" for route in ROUTES} | {"GET /api/events"}
     assert named == expected
 
 

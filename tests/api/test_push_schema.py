@@ -66,17 +66,17 @@ def test_the_committed_schema_of_what_is_pushed_is_that_of_the_code() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == rendered(), "run: python tests/api/test_push_schema.py"
 
 
-@pytest.mark.parametrize("door", [Stream, Socket])
-def test_whatever_is_pushed_fits_the_schema(lab: Authority, person: People, motor: str, door: type[Stream]) -> None:
+@pytest.mark.parametrize("way", [Stream, Socket])
+def test_whatever_is_pushed_fits_the_schema(lab: Authority, person: People, motor: str, way: type[Stream]) -> None:
     """PUSH-14 PUSH-10"""
     ann, bob, cem = person("Ann", keeper=True), person("Bob"), person("Cem")
-    with door(lab) as stream:
+    with way(lab) as stream:
         seen = [stream.next()]
         live_through_much(ann, bob, cem, motor)
         last = lab.events(motor)[-1]["seq"]
         seen += stream.to(lambda m: m.event == "change" and m.data["seq"] == last)
         seen += stream.to(lambda m: m.event == "ping")
-    with door(lab, f"after={seen[0].data['seq']}") as stream:
+    with way(lab, f"after={seen[0].data['seq']}") as stream:
         seen += stream.to(lambda m: m.event == "snapshot")
     fits = exact()
     for message in seen:

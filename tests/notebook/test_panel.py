@@ -50,10 +50,10 @@ class Telling:
     def reads(self, position):
         self.says(readback={"position": position, "units": "mm", "moving": True})
 
-    def _do(self, deed):
+    def _do(self, action):
         if self.error:
             raise self.error
-        self.done.append(deed)
+        self.done.append(action)
 
     def acquire(self, equipment_id, *, queue=False, note=None, mode="exclusive"):
         self._do(f"acquire {mode} {queue} {note}")
@@ -309,7 +309,7 @@ def test_a_button_does_what_it_says(front: Front, says: str, typed: str, label: 
     front.type(typed)
     front.click(label)
     front.run(f"assert session.done == {done!r}, session.done")
-    assert front.typed == "", "what was typed for one deed must not be sent with the next"
+    assert front.typed == "", "what was typed for one action must not be sent with the next"
 
 
 @pytest.mark.parametrize(

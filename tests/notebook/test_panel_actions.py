@@ -47,19 +47,19 @@ def test_the_first_button_is_what_one_will_want_and_the_others_are_what_else_one
 
 
 @pytest.mark.parametrize(
-    ("deed", "words"),
+    ("action", "words"),
     [
         ("Hand over", "Hand over stage_x to Bob, who is next in the queue"),
         ("Yes, hand over", "Yes, hand over stage_x to Bob now"),
         ("Take by force", "Take by force stage_x from Ann, who is told who did it and the reason written here"),
     ],
 )
-def test_a_button_says_to_whom_it_does_it(deed: panel_actions.PanelAction, words: str) -> None:
+def test_a_button_says_to_whom_it_does_it(action: panel_actions.PanelAction, words: str) -> None:
     """NB-42 NB-46"""
-    assert panel_actions.describe_action(deed, held(**waiting(ASKING)), "s-ann") == words
+    assert panel_actions.describe_action(action, held(**waiting(ASKING)), "s-ann") == words
 
 
-@pytest.mark.parametrize("deed", [*panel_actions.OTHERS, "Request", "Claim", "Leave queue", "Resume"])
-def test_what_is_heard_of_a_button_begins_with_what_is_seen_on_it(deed: panel_actions.PanelAction) -> None:
+@pytest.mark.parametrize("action", [*panel_actions.OTHERS, "Request", "Claim", "Leave queue", "Resume"])
+def test_what_is_heard_of_a_button_begins_with_what_is_seen_on_it(action: panel_actions.PanelAction) -> None:
     """NB-46"""
-    assert panel_actions.describe_action(deed, held(**waiting(ASKING, OFFERING)), "s-bob").startswith(deed)
+    assert panel_actions.describe_action(action, held(**waiting(ASKING, OFFERING)), "s-bob").startswith(action)

@@ -31,9 +31,9 @@ async def nowhere(message: Message) -> None:
     return None
 
 
-def asked(turns: StopFirstScheduler, path: str) -> asyncio.Task[None]:
+def asked(scheduler: StopFirstScheduler, path: str) -> asyncio.Task[None]:
     scope = {"type": "http", "path": path}
-    return asyncio.ensure_future(turns(scope, nothing, nowhere))
+    return asyncio.ensure_future(scheduler(scope, nothing, nowhere))
 
 
 def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
@@ -41,10 +41,10 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
 
     async def run() -> list[str]:
         begun = Begun()
-        turns = StopFirstScheduler(begun)
-        crowd = [asked(turns, f"/api/equipment/m{n}/command") for n in range(CROWD)]
+        scheduler = StopFirstScheduler(begun)
+        crowd = [asked(scheduler, f"/api/equipment/m{n}/command") for n in range(CROWD)]
         await asyncio.sleep(0)
-        stop = asked(turns, "/api/equipment/m7/stop")
+        stop = asked(scheduler, "/api/equipment/m7/stop")
         await asyncio.gather(stop, *crowd)
         return begun.paths
 
@@ -60,14 +60,14 @@ def test_who_comes_alone_is_begun_at_once_and_nothing_turns_when_nobody_waits() 
     async def run() -> tuple[list[str], bool]:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         begun = Begun()
-        turns = StopFirstScheduler(begun)
-        alone = asked(turns, "/api/equipment/list")
+        scheduler = StopFirstScheduler(begun)
+        alone = asked(scheduler, "/api/equipment/list")
         await asyncio.sleep(0)
         at_once = list(begun.paths)
         await alone
-        await asyncio.gather(*(asked(turns, "/api/locks/all") for _ in range(CROWD)))
+        await asyncio.gather(*(asked(scheduler, "/api/locks/all") for _ in range(CROWD)))
         await asyncio.sleep(0)
-        return at_once, turns._turning
+        return at_once, scheduler._turning
 
     errors: list[object] = []
     assert asyncio.run(run()) == (["/api/equipment/list"], False)
@@ -80,9 +80,9 @@ def test_a_crowd_of_any_kind_waits_its_turn(kind: str) -> None:
 
     async def run() -> int:
         begun = Begun()
-        turns = StopFirstScheduler(begun)
+        scheduler = StopFirstScheduler(begun)
         scope = {"type": kind, "path": "/api/ws"}
-        crowd = [asyncio.ensure_future(turns(scope, nothing, nowhere)) for _ in range(CROWD)]
+        crowd = [asyncio.ensure_future(scheduler(scope, nothing, nowhere)) for _ in range(CROWD)]
         await asyncio.sleep(0)
         count = len(begun.paths)
         await asyncio.gather(*crowd)
@@ -96,8 +96,8 @@ def test_in_each_turn_of_the_loop_no_more_than_a_few_are_begun() -> None:
 
     async def run() -> list[int]:
         begun = Begun()
-        turns = StopFirstScheduler(begun)
-        crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
+        scheduler = StopFirstScheduler(begun)
+        crowd = [asked(scheduler, "/api/equipment/list") for _ in range(CROWD)]
         counts = [0]
         while counts[-1] < CROWD:
             await asyncio.sleep(0)
@@ -114,15 +114,15 @@ def test_who_hangs_up_while_waiting_keeps_nobody_else_waiting() -> None:
 
     async def run() -> int:
         begun = Begun()
-        turns = StopFirstScheduler(begun)
-        crowd = [asked(turns, "/api/equipment/list") for _ in range(CROWD)]
+        scheduler = StopFirstScheduler(begun)
+        crowd = [asked(scheduler, "/api/equipment/list") for _ in range(CROWD)]
         await asyncio.sleep(0)
         leavers = crowd[REQUESTS_PER_LOOP_TURN + 1 : -1]
         for request in leavers:
             request.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)
         assert all(request.cancelled() for request in leavers)
-        await asked(turns, "/api/equipment/list")
+        await asked(scheduler, "/api/equipment/list")
         return len(begun.paths)
 
     assert asyncio.run(run()) == REQUESTS_PER_LOOP_TURN + 3

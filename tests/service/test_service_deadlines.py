@@ -18,7 +18,7 @@ from authority.deadlines import CHECKS_PER_LOOP_TURN, DeadlineScheduler
 
 
 class Deadlines:
-    """What an agenda looks at, and how often."""
+    """What a scheduler looks at, and how often."""
 
     def __init__(self) -> None:
         self.due: dict[str, float] = {}
@@ -39,13 +39,13 @@ def test_what_is_due_is_looked_at_in_the_order_of_its_deadlines() -> None:
 
     async def run() -> list[str]:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due = {"c": clock.now() + 3, "a": clock.now() + 1, "b": clock.now() + 2, "later": clock.now() + 99}
         for key in deadlines.due:
-            agenda.schedule(key)
+            scheduler.schedule(key)
         clock.advance(3.0)
         deadlines.due["now"] = clock.now()
-        agenda.schedule("now")
+        scheduler.schedule("now")
         await until(lambda: len(deadlines.looked) == 4)
         return deadlines.looked
 
@@ -57,12 +57,12 @@ def test_one_that_has_ended_looks_at_nothing_any_more() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due = {"a": clock.now() - 1, "b": clock.now() - 1}
-        agenda.schedule("a")
-        agenda.close()
-        agenda.schedule("b")
-        assert agenda._timer is None
+        scheduler.schedule("a")
+        scheduler.close()
+        scheduler.schedule("b")
+        assert scheduler._timer is None
         await asyncio.sleep(0)
         assert deadlines.looked == []
 
@@ -74,16 +74,16 @@ def test_to_put_a_deadline_off_costs_no_new_timer_and_no_memory() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due["s"] = clock.now() + 60
-        agenda.schedule("s")
-        timer = agenda._timer
+        scheduler.schedule("s")
+        timer = scheduler._timer
         for _ in range(10_000):
             clock.advance(0.001)
             deadlines.due["s"] = clock.now() + 60
-            agenda.schedule("s")
-        assert agenda._timer is timer
-        assert len(agenda._heap) == 1
+            scheduler.schedule("s")
+        assert scheduler._timer is timer
+        assert len(scheduler._heap) == 1
 
     asyncio.run(run())
 
@@ -93,18 +93,18 @@ def test_what_was_put_off_is_looked_at_when_it_is_due_and_not_before() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         deadlines.due["s"] = clock.now() + 0.01
-        agenda.schedule("s")
+        scheduler.schedule("s")
         deadlines.due["s"] = clock.now() + 0.05
         clock.advance(0.02)
         deadlines.due["other"] = clock.now()
-        agenda.schedule("other")
+        scheduler.schedule("other")
         await until(lambda: deadlines.looked == ["other"])
-        assert len(agenda._heap) == 1
+        assert len(scheduler._heap) == 1
         clock.advance(0.04)
         deadlines.due["other"] = clock.now()
-        agenda.schedule("other")
+        scheduler.schedule("other")
         await until(lambda: deadlines.looked == ["other", "s", "other"])
 
     asyncio.run(run())
@@ -116,16 +116,16 @@ def test_ten_thousand_deadlines_at_once_are_worked_off_in_portions_between_which
 
     async def run() -> tuple[int, int]:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         at = clock.now() + 1
         for n in range(10_000):
             deadlines.due[f"s{n}"] = at
-            agenda.schedule(f"s{n}")
+            scheduler.schedule(f"s{n}")
         clock.advance(1.0)
         if not all_due:
             deadlines.due = dict.fromkeys(deadlines.due, at + 60)
         deadlines.asked, most, turns = 0, 0, 0
-        agenda._arm()
+        scheduler._arm()
         while deadlines.asked < 10_000:
             before = deadlines.asked
             await asyncio.sleep(0)
@@ -142,13 +142,13 @@ def test_what_is_forgotten_takes_no_memory() -> None:
 
     async def run() -> None:
         clock, deadlines = VirtualClock(), Deadlines()
-        agenda = DeadlineScheduler(clock, deadlines.at, deadlines.look)
+        scheduler = DeadlineScheduler(clock, deadlines.at, deadlines.look)
         for n in range(10_000):
             deadlines.due = {f"s{n}": clock.now() + 31_536_000}
-            agenda.schedule(f"s{n}")
-            agenda.cancel(f"s{n}")
-        assert len(agenda._heap) < 200
-        assert len(agenda._planned) <= 1
+            scheduler.schedule(f"s{n}")
+            scheduler.cancel(f"s{n}")
+        assert len(scheduler._heap) < 200
+        assert len(scheduler._planned) <= 1
 
     asyncio.run(run())
 
