@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from . import journal
-from .codec import Views, encode_event
+from .codec import Views
 from .committer import Committer, StoreFailed
 from .core import clocks, messages, waiting
 from .core.evolve import session_after_restart
@@ -29,7 +29,8 @@ from .core.rules import compute_step
 from .core.step import Step
 from .deadlines import DeadlineScheduler
 from .hub import Hub, Message
-from .ports import Batch, Clock, EventRow, Store, StoredStateUnreadable
+from .ports import Batch, Clock, CommandRow, EventRow, Store, StoredStateUnreadable
+from .recorder import Recorder
 from .retention import Retention
 from .wire import Ping, StatusView
 from .worker import StopResult, Worker
@@ -82,13 +83,28 @@ class Service:
         self._stoppers: dict[EquipmentId, str] = {}
         self._left_moving: set[EquipmentId] = set()  # by an earlier run, when it was last heard of
         kept = store.load()
-        self.seq = kept.seq
         self._load(kept.equipment, kept.sessions, policies)
         self.committer = Committer(store, self._fail, on_written)
+        self._recorder = Recorder(
+            self.table,
+            self.views,
+            self.workers,
+            self._journal,
+            self.committer,
+            self.hub,
+            seq=kept.seq,
+            status=self.status,
+            stored_command=self._stored_command,
+        )
         self._retention = Retention(
             store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
         )
         self._agenda: DeadlineScheduler[Key] = DeadlineScheduler(clock, self._due_at, self._check_deadline)
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest event."""
+        return self._recorder.seq
 
     def sign_of_life(self) -> Message:
         """Return what a quiet stream gets."""
@@ -175,7 +191,7 @@ class Service:
         except Exception as bug:
             raise self._refused_for(bug, request) from bug
         try:
-            written = self._encoded(step)
+            written = self._recorder.encode(step)
         except Exception as bug:
             raise self._refused_for(bug, request) from bug
         try:
@@ -228,69 +244,19 @@ class Service:
         """Return once everything decided so far may be told."""
         await self.committer.wait_until_committed()
 
-    def _encoded(self, step: Step) -> Batch:
-        """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
-        batch = Batch(events=[], equipment={}, sessions={}, commands=[])
-        shown = self.views.time(step.now)
-        for event in step.events:
-            if event.stored:
-                seq = self.seq + len(batch.events) + 1
-                key = None
-                if isinstance(event, messages.EquipmentEvent):
-                    key = event.equipment
-                body = encode_event(event, seq, shown, None if key is None else self.workers[key].readback)
-                session: SessionId | None = getattr(event, "session", None)
-                batch.events.append(EventRow(seq, event.at, key, session, body))
-        if batch.events:
-            for key, equipment in step.table.equipment_changed.items():
-                batch.equipment[key] = msgspec.json.encode(equipment)
-            for name, session_entry in step.table.sessions_changed.items():
-                if session_entry is None:
-                    batch.sessions[name] = None
-                else:
-                    batch.sessions[name] = msgspec.json.encode(session_entry)
-        return batch
-
     def _apply_step(self, step: Step, written: Batch) -> None:
         self.table.absorb(step.table)
-        rows = iter(written.events)
         if written.events:
+            rows = iter(written.events)
             shown = self.views.time(step.now)
-            batch = self.committer.open_batch()
             for event in step.events:
                 if event.stored:
-                    row = next(rows)
-                    self.seq = row.seq
-                    batch.events.append(row)
-                    if self.hub:
-                        self._push(row.seq, row.body, row.equipment)
+                    self._recorder.record_event(next(rows))
                     if isinstance(event, messages.EquipmentEvent):
                         self._actuate(event, shown)
-            batch = self.committer.open_batch()
-            batch.equipment.update(written.equipment)
-            batch.sessions.update(written.sessions)
-        if self.hub:
-            self._push_status_changes(step.events)
+            self._recorder.record_entries(written)
+        self._recorder.push_status_changes(step.events)
         self._schedule_deadlines(step.events)
-
-    def _push_status_changes(self, events: list[messages.Event]) -> None:
-        """Push how equipment stands now where no event of its own tells it: a countdown began, a holder fell silent."""
-        for event in events:
-            if isinstance(event, messages.SessionSuspect | messages.SessionResumed) or (
-                isinstance(event, messages.SessionSeen) and event.busy is not None
-            ):
-                session = self.table.session(event.session)
-                for key in session.equipment if session is not None else ():
-                    message = Message("status", msgspec.json.encode(self.status(key)))
-                    self.committer.call_when_committed(partial(self.hub.publish, message))
-
-    def _push(self, seq: int, body: bytes, key: str | None) -> None:
-        if key is None:
-            status = b"null"
-        else:
-            status = msgspec.json.encode(self.status(EquipmentId(key)))
-        message = Message("change", b'{"seq":%d,"event":%s,"status":%s}' % (seq, body, status), seq)
-        self.committer.call_when_committed(partial(self.hub.publish, message))
 
     def _actuate(self, event: messages.EquipmentEvent, shown: str) -> None:
         """Do what an event asks of the driver or of a waiting caller."""
@@ -298,19 +264,14 @@ class Service:
         match event:
             case messages.CommandStarted(command=command):
                 self._stoppers.pop(event.equipment, None)
-                call = self._journal.get(command.key)
-                record = None
-                if call is not None:
-                    record = journal.journal_row(call, event.at, None)
-                if record is not None:
-                    self.committer.open_batch().commands.append(record)
+                call = self._recorder.record_command_started(command.key, event.at)
                 if call is None:
                     stops = worker.stops
                 else:
                     stops = call.stops
                 self.committer.call_when_committed(lambda: worker.run(command, stops))
             case messages.CommandFinished():
-                self._conclude_command(event, shown)
+                self._recorder.record_command_finished(event, shown)
             case messages.LockDraining(drain=drain) if drain.how is RestMethod.STOP and drain.stop_owed:
                 # The stop goes out at once: it harms nobody if the commit behind it should fail.
                 self._spawn(self._deliver_stop(event.equipment, drain))
@@ -318,22 +279,6 @@ class Service:
                 self._spawn(self._deliver_stop(event.equipment, None))
             case _:
                 pass
-
-    def _conclude_command(self, event: messages.CommandFinished, shown: str) -> None:
-        call = self._journal.get(event.key)
-        if call is None:
-            # Accepted in an earlier run: only its row knows of it.
-            record = self._read(partial(self._store.command, event.key))
-            if record is None:
-                return
-            call = journal.JournalCall(event.key, event.command_id, event.equipment, record.digest)
-        whole = journal.reply_of(call, event, shown)
-        record = journal.journal_row(call, event.at, journal.kept_reply(call, event, shown, whole))
-        if record is not None:
-            self.committer.open_batch().commands.append(record)
-        self.committer.call_when_committed(partial(self._journal.conclude, call, whole))
-        if call.digest is None:
-            self._journal.remove(call.key)
 
     def _schedule_deadlines(self, events: list[messages.Event]) -> None:
         for event in events:
@@ -566,6 +511,9 @@ class Service:
         except STORE_ERRORS as error:
             self._fail(error)
             raise StoreFailed from error
+
+    def _stored_command(self, key: str) -> CommandRow | None:
+        return self._read(partial(self._store.command, key))
 
     def _read(self, read: Callable[[], Found]) -> Found:
         """Return what the store has; a store that cannot be read has failed, as one that cannot be written."""

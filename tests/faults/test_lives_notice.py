@@ -25,7 +25,7 @@ def passes_on_while_it_moves(patch: pytest.MonkeyPatch) -> None:
 
 def drives_before_the_journal(patch: pytest.MonkeyPatch) -> None:
     """The driver is called before the commit."""
-    patch.setattr(Committer, "then", lambda self, callback: callback())
+    patch.setattr(Committer, "call_when_committed", lambda self, callback: callback())
 
 
 def forgets_what_it_began(patch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def leaves_it_moving_at_the_restart(patch: pytest.MonkeyPatch) -> None:
     async def nothing(self: Service, key: object) -> None:
         return
 
-    patch.setattr(Service, "_halt_first", nothing)
+    patch.setattr(Service, "_stop_after_restart", nothing)
 
 
 def begins_before_the_stop_got_through(patch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def calls_done_what_was_stopped(patch: pytest.MonkeyPatch) -> None:
     def rosy(self: Service, equipment: Any, key: str, outcome: Any, *rest: Any, moving: bool) -> None:
         finished(self, equipment, key, type(outcome).DONE, *rest, moving=moving)
 
-    patch.setattr(Service, "finished", rosy)
+    patch.setattr(Service, "command_finished", rosy)
 
 
 MISTAKES = (

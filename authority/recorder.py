@@ -1,0 +1,143 @@
+"""What a step puts on disk, and what those who listen are told of it once it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from . import journal
+from .codec import Views, encode_event
+from .committer import Committer
+from .core import messages
+from .core.model import EquipmentId, SessionId, Table
+from .core.step import Step
+from .hub import Hub, Message
+from .ports import Batch, CommandRow, EventRow
+from .wire import StatusView
+from .worker import Worker
+
+
+class Recorder:
+    """Hands the events, entries and replies of each step to the committer, and the messages about them to the hub."""
+
+    def __init__(
+        self,
+        table: Table,
+        views: Views,
+        workers: Mapping[EquipmentId, Worker],
+        calls: journal.Journal,
+        committer: Committer,
+        hub: Hub,
+        *,
+        seq: int,
+        status: Callable[[EquipmentId], StatusView],
+        stored_command: Callable[[str], CommandRow | None],
+    ) -> None:
+        """Go on after the event `seq`; `stored_command` reads a command's row and raises `StoreFailed`."""
+        self.seq = seq
+        self._table = table
+        self._views = views
+        self._workers = workers
+        self._journal = calls
+        self._committer = committer
+        self._hub = hub
+        self._status = status
+        self._stored_command = stored_command
+
+    def encode(self, step: Step) -> Batch:
+        """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
+        batch = Batch(events=[], equipment={}, sessions={}, commands=[])
+        shown = self._views.time(step.now)
+        for event in step.events:
+            if event.stored:
+                batch.events.append(self._event_row(event, self.seq + len(batch.events) + 1, shown))
+        if batch.events:
+            _encode_entries(step, batch)
+        return batch
+
+    def _event_row(self, event: messages.Event, seq: int, shown: str) -> EventRow:
+        key = None
+        readback = None
+        if isinstance(event, messages.EquipmentEvent):
+            key = event.equipment
+            readback = self._workers[key].readback
+        body = encode_event(event, seq, shown, readback)
+        session: SessionId | None = getattr(event, "session", None)
+        return EventRow(seq, event.at, key, session, body)
+
+    def record_event(self, row: EventRow) -> None:
+        """Let an event be written with the next commit, and pushed after it."""
+        self._committer.open_batch().events.append(row)
+        self.seq = row.seq
+        if self._hub:
+            self._push_change(row)
+
+    def record_entries(self, written: Batch) -> None:
+        """Let the changed entries of a step be written with its events."""
+        batch = self._committer.open_batch()
+        batch.equipment.update(written.equipment)
+        batch.sessions.update(written.sessions)
+
+    def record_command_started(self, key: str, at: float) -> journal.JournalCall | None:
+        """Let the row of a command that begins be written; return its call, None where it is not of this run."""
+        call = self._journal.get(key)
+        if call is not None:
+            self._write_command(journal.journal_row(call, at, None))
+        return call
+
+    def record_command_finished(self, event: messages.CommandFinished, shown: str) -> None:
+        """Let the reply of a command that ended be written, and told after it to who waits."""
+        call = self._journal.get(event.key) or self._call_of_earlier_run(event)
+        if call is None:
+            return
+        whole = journal.reply_of(call, event, shown)
+        kept = journal.kept_reply(call, event, shown, whole)
+        self._write_command(journal.journal_row(call, event.at, kept))
+        self._committer.call_when_committed(partial(self._journal.conclude, call, whole))
+        if call.digest is None:
+            self._journal.remove(call.key)
+
+    def _call_of_earlier_run(self, event: messages.CommandFinished) -> journal.JournalCall | None:
+        row = self._stored_command(event.key)
+        if row is None:
+            return None
+        return journal.JournalCall(event.key, event.command_id, event.equipment, row.digest)
+
+    def _write_command(self, row: CommandRow | None) -> None:
+        if row is not None:
+            self._committer.open_batch().commands.append(row)
+
+    def push_status_changes(self, events: list[messages.Event]) -> None:
+        """Push how equipment stands now where no event of its own tells it: a countdown began, a holder fell silent."""
+        if not self._hub:
+            return
+        for event in events:
+            if isinstance(event, messages.SessionSuspect | messages.SessionResumed) or (
+                isinstance(event, messages.SessionSeen) and event.busy is not None
+            ):
+                session = self._table.session(event.session)
+                for key in session.equipment if session is not None else ():
+                    self._push(Message("status", msgspec.json.encode(self._status(key))))
+
+    def _push_change(self, row: EventRow) -> None:
+        if row.equipment is None:
+            status = b"null"
+        else:
+            status = msgspec.json.encode(self._status(EquipmentId(row.equipment)))
+        data = b'{"seq":%d,"event":%s,"status":%s}' % (row.seq, row.body, status)
+        self._push(Message("change", data, row.seq))
+
+    def _push(self, message: Message) -> None:
+        self._committer.call_when_committed(partial(self._hub.publish, message))
+
+
+def _encode_entries(step: Step, batch: Batch) -> None:
+    for key, equipment in step.table.equipment_changed.items():
+        batch.equipment[key] = msgspec.json.encode(equipment)
+    for name, session in step.table.sessions_changed.items():
+        if session is None:
+            batch.sessions[name] = None
+        else:
+            batch.sessions[name] = msgspec.json.encode(session)
