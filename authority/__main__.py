@@ -105,7 +105,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from .serve import serve
     from .settings import Misconfigured, load
 
-    set_up(arguments.log_level, arguments.log_format)
+    output = set_up(arguments.log_level, arguments.log_format)
     try:
         settings = load(
             host=arguments.host,
@@ -117,7 +117,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         status = serve(
             settings,
             lambda url: print(f"motorlock authority listening on {url}", flush=True),
-            log_format=arguments.log_format,
+            write_events=output.write_events,
         )
     except Misconfigured as error:
         return _mistaken(error.mistakes)

@@ -10,8 +10,7 @@ import signal
 import socket
 import sqlite3
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvicorn
@@ -25,7 +24,6 @@ from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
-from .log_format import TEXT, event_line
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -33,6 +31,7 @@ from .store.sqlite import SqliteStore
 from .worker import Worker
 
 log = logging.getLogger("motorlock")
+WriteEvents = Callable[[Sequence[bytes]], None]
 LINGER_S = 3
 EXIT_STORE_FAILED = 70
 # Another program has the database, or the disk is full or in trouble: a later start may succeed.
@@ -41,10 +40,10 @@ _PRIMARY_CODE = 0xFF
 DESCRIPTORS = 65536
 
 
-def serve(settings: Settings, announce: Callable[[str], None], *, log_format: str = TEXT) -> int:
+def serve(settings: Settings, announce: Callable[[str], None], *, write_events: WriteEvents) -> int:
     """Serve until SIGTERM or SIGINT; `announce` gets the address once it answers. Returns the exit status.
 
-    What is logged goes where `log_format.set_up` has it; lock events are written in `log_format`.
+    `write_events` gets the lock events for the log, each one as JSON, in the store's thread.
     """
     with contextlib.ExitStack() as held:
         try:
@@ -60,7 +59,7 @@ def serve(settings: Settings, announce: Callable[[str], None], *, log_format: st
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
-                return runner.run(_serve(settings, store, sock, announce, log_format))
+                return runner.run(_serve(settings, store, sock, announce, write_events))
             except StoredStateUnreadable as error:
                 raise Misconfigured(_bind_failure_sentence(settings, error)) from None
 
@@ -121,7 +120,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    settings: Settings, store: SqliteStore, sock: socket.socket, announce: Callable[[str], None], log_format: str
+    settings: Settings,
+    store: SqliteStore,
+    sock: socket.socket,
+    announce: Callable[[str], None],
+    write_events: WriteEvents,
 ) -> int:
     ended = asyncio.Event()
     failed = asyncio.Event()
@@ -136,7 +139,7 @@ async def _serve(
         log.info("settings were taken from %s, too", settings.dotenv)
     on_written = None
     if settings.options.log_events and log.isEnabledFor(logging.INFO):
-        on_written = partial(_log_lock_events, log_format)
+        on_written = partial(_log_lock_events, write_events)
     service = Service(
         store,
         clock,
@@ -227,13 +230,11 @@ def _raise_descriptor_limit() -> int:
     return wanted
 
 
-def _log_lock_events(log_format: str, batch: Batch) -> None:
-    """Write what a commit said of locks and sessions as lines of JSON; called in the store's thread, once a commit."""
-    now = time.time()
-    lines = [event_line(row.body, now, log_format) for row in batch.events if b'"event":"command_' not in row.body]
-    if lines:
-        sys.stderr.write("\n".join([*lines, ""]))
-        sys.stderr.flush()
+def _log_lock_events(write_events: WriteEvents, batch: Batch) -> None:
+    """Write what a commit said of locks and sessions; called in the store's thread, once a commit."""
+    events = [row.body for row in batch.events if b'"event":"command_' not in row.body]
+    if events:
+        write_events(events)
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority import serve, settings
 from authority.api import app as factory
-from authority.log_format import TEXT, set_up
+from authority.log_format import set_up
 
 from .floor import Bell, echo
 from .limits import raise_descriptor_limit
@@ -41,9 +41,9 @@ def main(lab: Path, data: Path) -> int:
 
     serve.make_app = with_floors  # type: ignore[assignment]
     raise_descriptor_limit()
-    set_up("info", TEXT)
+    output = set_up("info", "text")
     told = settings.load(host=None, port=0, config=lab, data=data)
-    return serve.serve(told, lambda url: print(f"listening on {url}", flush=True))
+    return serve.serve(told, lambda url: print(f"listening on {url}", flush=True), write_events=output.write_events)
 
 
 if __name__ == "__main__":

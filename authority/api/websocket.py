@@ -80,6 +80,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     on_connection_lost: Callable[[], None] = staticmethod(lambda: None)
     _heard = 0
     _since = 0.0
+    _is_cut_off = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who counts the connections."""
@@ -103,11 +104,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._heard = 0
             self._since = now
         self._heard += size
+        if self._heard > RECEIVED_BYTES_LIMIT and not self._is_cut_off:
+            self._is_cut_off = True
+            log.info("a WebSocket of %s is closed, for its client sends what nobody reads", self._peer())
         if self._heard > 2 * RECEIVED_BYTES_LIMIT:
             self.transport.abort()
         elif self._heard > RECEIVED_BYTES_LIMIT and not self.close_sent:
             # Not cut off at once: what is still on its way would take the close from the client.
-            log.info("a WebSocket of %s is closed, for its client sends what nobody reads", self._peer())
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.MESSAGE_TOO_BIG})
             self.conn.send_close(CloseCode.MESSAGE_TOO_BIG, "Nothing is listened to here.")
             self.transport.write(b"".join(self.conn.data_to_send()))

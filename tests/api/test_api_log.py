@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -188,3 +190,23 @@ def test_a_client_that_sends_what_nobody_reads_is_cut_off_in_the_log(tmp_path: P
         until(lambda: "is closed" in lab.log, "the log says so")
     told = [(line["level"], line["message"]) for line in lines_as_json(lab) if "event" not in line]
     assert told == [("info", "a WebSocket of 127.0.0.1 is closed, for its client sends what nobody reads")]
+
+
+def test_a_log_that_nobody_reads_keeps_neither_a_stop_nor_a_decision_waiting(tmp_path: Path) -> None:
+    """RUN-43"""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"." * 4096):
+            pass
+    os.set_blocking(writing, True)
+    with flaky(tmp_path / "lab", preexec=lambda: os.dup2(writing, 2)) as lab:
+        lose_and_mend(lab, tmp_path / "lab")
+        for user in ("ann", "bob"):
+            person = lab.person(user)
+            person.has("flaky")
+            ok(person.release("flaky"))
+        assert ok(lab.post("/equipment/flaky/stop", {"user": "Cem"}))["delivered"] is True
+        assert lab.end() == 0
+    os.close(writing)
+    os.close(reading)

@@ -326,7 +326,7 @@ def test_an_authority_that_ends_says_so_and_the_socket_resumes(tmp_path: Path) -
 def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_others_are_served(
     lab: Authority, person: People, ann: Person, motor: str
 ) -> None:
-    """PUSH-6 PUSH-10 PUSH-3"""
+    """PUSH-6 PUSH-10 PUSH-3 RUN-48"""
     host, _, port = lab.url.removeprefix("http://").partition(":")
     ann.has(motor)
     for n in range(20):
@@ -343,6 +343,8 @@ def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_o
         assert other.next().data["seq"] == start + 1280
     told, code, reason = slow.ended()
     assert (code, reason) == (1013, "You did not keep up; come back with after=SEQ.")
+    line_of_log = "motorlock INFO a watch stream of 127.0.0.1 is cut off, for it does not read what it is sent"
+    assert [line for line in lab.log.splitlines() if line.endswith(line_of_log)] != []
     seen = [m.data["seq"] for m in told]
     assert seen == list(range(start, start + len(seen)))
     assert 0 < len(seen) < 1280
