@@ -18,6 +18,7 @@ from authority.service import RequestFailed
 from authority.worker import StopResult
 
 from . import bodies
+from .claimed_names import claimed_user
 from .explanation import explain
 from .problems import ProblemResponse
 from .request_body import read_small_body, usable_fields
@@ -153,7 +154,7 @@ def _stopper(context: RequestContext, body: bodies.StopBody) -> tuple[SessionId 
         except ProblemResponse:
             session = None
     if session is None:
-        return None, body.user or f"somebody at {context.peer}"
+        return None, claimed_user(body.user) or f"somebody at {context.peer}"
     return session.id, session.user
 
 
@@ -187,7 +188,7 @@ def clear_fault(context: RequestContext) -> bodies.DoneAnswer:
     """Declare equipment fit for use again."""
     body = context.body_as(bodies.ClearFaultBody)
     key = context.equipment_id
-    by = body.user or "somebody"
+    by = claimed_user(body.user) or "somebody"
     if body.session_id is not None:
         by = context.acting_session(body.session_id).user
     context.service.apply(messages.ClearFault(equipment=key, by=by, reason=body.reason))

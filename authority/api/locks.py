@@ -12,6 +12,7 @@ from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies, pagination
+from .claimed_names import claimed_user
 from .problems import ProblemResponse, holder_sentence, refusal_to_problem
 from .request_body import invalid_request
 from .routing import RequestContext, Route
@@ -263,12 +264,14 @@ def create_session(context: RequestContext) -> NewSessionView:
     ip = body.client_ip or context.peer
     if body.metadata and len(msgspec.json.encode(body.metadata)) > METADATA_LIMIT:
         raise invalid_request("metadata", f"it has at most {METADATA_LIMIT // 1024} KiB")
+    metadata = body.metadata or {}
+    user = claimed_user(body.user, metadata.get("user"), body.client_name)
     session = Session(
         id=context.app.ids.new(),
-        user=_user(body) or body.client_name or f"a program at {context.peer}",
+        user=user or f"a program at {context.peer}",
         client_name=body.client_name,
         client_ip=ip,
-        metadata=body.metadata or {},
+        metadata=metadata,
         created_at=now,
         last_seen=now,
         timeout_s=_seconds_or_default(body.timeout_seconds, context.app.options.session_timeout_s),
@@ -280,11 +283,6 @@ def create_session(context: RequestContext) -> NewSessionView:
     view = msgspec.structs.asdict(context.service.views.session(session))
     session_token = msgspec.UNSET if token is None else token
     return NewSessionView(**view, session_token=session_token)
-
-
-def _user(body: bodies.SessionBody) -> str | None:
-    named = (body.metadata or {}).get("user")
-    return body.user or (named[:128] if isinstance(named, str) and named else None)
 
 
 def end_session(context: RequestContext) -> bodies.SessionEndAnswer:

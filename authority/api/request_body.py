@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import Receive, Scope
 
+from .claimed_names import printable
 from .problems import ProblemResponse
 
 BODY_LIMIT = 1024 * 1024
@@ -125,14 +126,10 @@ def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> objec
 
 
 def _with_printable_texts(body: object) -> object:
-    """Replace in each text what a screen obeys instead of showing it, or does not show at all, by a space.
-
-    So no note moves a terminal's cursor, turns a line's direction round, or makes a name look like another one.
-    """
     for name in TEXTS:
         text = getattr(body, name, None)
         if isinstance(text, str) and not text.isprintable():
-            setattr(body, name, "".join(one if one.isprintable() else " " for one in text).strip())
+            setattr(body, name, printable(text))
     return body
 
 

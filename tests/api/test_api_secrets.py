@@ -265,3 +265,14 @@ def test_nobody_else_reads_the_data_that_the_authority_made(tmp_path: Path) -> N
     assert modes.pop("data") == 0o700
     assert len(modes) == 3
     assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("name", ["the authority", " The\u200bAuthority ", "Somebody at 10.0.0.5", "you", "\x07"])
+def test_nobody_goes_by_a_name_of_the_authoritys_own(lab: Authority, motor: str, name: str) -> None:
+    """WHO-22"""
+    made = ok(lab.post("/locks/sessions/create", {"user": name, "metadata": {"user": name}, "client_name": "Ann's PC"}))
+    assert made["user"] == "Ann's PC"
+    holder = Person(lab, made["session_id"])
+    holder.has(motor)
+    ok(lab.post(f"/equipment/{motor}/stop", {"user": name}))
+    assert lab.status(motor)["stopped_by"]["user"] == "somebody at 127.0.0.1"
