@@ -19,11 +19,12 @@ from typing import Literal, TypeVar
 import msgspec
 
 from . import journal
+from .actuator import Actuator
 from .codec import Views
 from .committer import Committer, StoreFailed
 from .core import clocks, messages, waiting
 from .core.evolve import session_after_restart
-from .core.model import Drain, Equipment, EquipmentId, Outcome, Policy, RestMethod, Session, SessionId, Table
+from .core.model import Equipment, EquipmentId, Outcome, Policy, Session, SessionId, Table
 from .core.refusals import Refusal
 from .core.rules import compute_step
 from .core.step import Step
@@ -36,8 +37,6 @@ from .wire import Ping, StatusView
 from .worker import StopResult, Worker
 
 log = logging.getLogger("motorlock")
-RETRY_STOP_S = 0.5
-LONGEST_RETRY_S = 16.0
 REST_AFTER_FAILURE_S = 60.0
 NOTIFY_AFTER_FAILURE_S = 10.0
 STORE_ERRORS = (sqlite3.Error, OSError)
@@ -80,7 +79,6 @@ class Service:
         self._journal = journal.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stoppers: dict[EquipmentId, str] = {}
         self._left_moving: set[EquipmentId] = set()  # by an earlier run, when it was last heard of
         kept = store.load()
         self._load(kept.equipment, kept.sessions, policies)
@@ -95,6 +93,14 @@ class Service:
             seq=kept.seq,
             status=self.status,
             stored_command=self._stored_command,
+        )
+        self._actuator = Actuator(
+            self.table,
+            self.workers,
+            self._recorder,
+            self.committer,
+            spawn=self._spawn,
+            record_stop=self.record_stop,
         )
         self._retention = Retention(
             store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
@@ -136,7 +142,7 @@ class Service:
             if was_running:
                 self._spawn(self._stop_after_restart(equipment.id))
             elif equipment.drain is not None and equipment.drain.stop_owed:
-                self._spawn(self._deliver_stop(equipment.id, equipment.drain))
+                self._actuator.bring_to_rest(equipment.id, equipment.drain)
             elif equipment.moving and equipment.lock is not None and equipment.lock.has_driven:
                 self._left_moving.add(equipment.id)
         for session in list(self.table.all_sessions()):
@@ -164,14 +170,8 @@ class Service:
 
     async def stop_all(self, reason: str) -> None:
         """Stop every equipment that moves or runs a command."""
-        busy = [e.id for e in self.table.all_equipment() if self._is_active(e.id)]
+        busy = [e.id for e in self.table.all_equipment() if self._actuator.is_active(e.id)]
         await asyncio.gather(*(self.stop(key, None, None, reason) for key in busy))
-
-    def _is_active(self, key: EquipmentId) -> bool:
-        equipment = self.table.equipment(key)
-        return equipment is not None and (
-            equipment.moving or equipment.running is not None or self.workers[key].readback.moving is True
-        )
 
     # deciding
 
@@ -253,32 +253,10 @@ class Service:
                 if event.stored:
                     self._recorder.record_event(next(rows))
                     if isinstance(event, messages.EquipmentEvent):
-                        self._actuate(event, shown)
+                        self._actuator.actuate(event, shown)
             self._recorder.record_entries(written)
         self._recorder.push_status_changes(step.events)
         self._schedule_deadlines(step.events)
-
-    def _actuate(self, event: messages.EquipmentEvent, shown: str) -> None:
-        """Do what an event asks of the driver or of a waiting caller."""
-        worker = self.workers[event.equipment]
-        match event:
-            case messages.CommandStarted(command=command):
-                self._stoppers.pop(event.equipment, None)
-                call = self._recorder.record_command_started(command.key, event.at)
-                if call is None:
-                    stops = worker.stops
-                else:
-                    stops = call.stops
-                self.committer.call_when_committed(lambda: worker.run(command, stops))
-            case messages.CommandFinished():
-                self._recorder.record_command_finished(event, shown)
-            case messages.LockDraining(drain=drain) if drain.how is RestMethod.STOP and drain.stop_owed:
-                # The stop goes out at once: it harms nobody if the commit behind it should fail.
-                self._spawn(self._deliver_stop(event.equipment, drain))
-            case messages.HolderGone() if self._is_active(event.equipment):
-                self._spawn(self._deliver_stop(event.equipment, None))
-            case _:
-                pass
 
     def _schedule_deadlines(self, events: list[messages.Event]) -> None:
         for event in events:
@@ -340,7 +318,7 @@ class Service:
         call = self._journal.get(key)
         if call is not None:
             call.data = data
-        stopper = self._stoppers.get(equipment)
+        stopper = self._actuator.stopper(equipment)
         if outcome is Outcome.STOPPED and stopper is not None:
             error = f"{stopper} stopped {equipment}" + (f" ({error})" if error else "")
         if self.failure is None:
@@ -357,7 +335,7 @@ class Service:
         """Take a changed readback from its worker, and show it."""
         known_equipment = self.table.equipment(equipment)
         if self.failure is None and known_equipment is not None:
-            moves = moving or self._may_move(known_equipment)
+            moves = moving or self._actuator.may_move(known_equipment)
             if known_equipment.moving != moves or outside is not None:
                 self.apply(messages.MotionReport(equipment=equipment, moving=moves, outside=outside))
         if equipment in self._left_moving and self.workers[equipment].readback.connected:
@@ -380,10 +358,7 @@ class Service:
 
     async def deliver_stop(self, key: EquipmentId, user: str | None) -> StopResult:
         """Give the driver the order, and return whether it took it in time; `record_stop` is to follow."""
-        if user is not None:
-            # The command may end before the stop is recorded, and says then who stopped it.
-            self._stoppers[key] = user
-        return await self.workers[key].stop()
+        return await self._actuator.deliver_stop(key, user)
 
     def record_stop(
         self, key: EquipmentId, session: SessionId | None, user: str | None, reason: str | None, result: StopResult
@@ -399,42 +374,9 @@ class Service:
                     reason=reason,
                     delivered=result.delivered,
                     error=result.error,
-                    moving=self.workers[key].readback.moving is True or self._may_move(equipment),
+                    moving=self.workers[key].readback.moving is True or self._actuator.may_move(equipment),
                 )
             )
-
-    def _may_move(self, equipment: Equipment) -> bool:
-        """Whether it moved when it was last heard of, and cannot be read now: no lock passes on a guess."""
-        return equipment.moving and not self.workers[equipment.id].readback.connected
-
-    async def _deliver_stop(self, key: EquipmentId, drain: Drain | None) -> None:
-        """Stop what was left moving, again and again until the driver takes it or it is no longer wanted.
-
-        A stop that fails like the one before is no event of its own: a device may be off for a weekend.
-        """
-        worker = self.workers[key]
-        reason = None
-        if drain is not None:
-            reason = str(drain.why)
-        pause = RETRY_STOP_S
-        result = await self.stop(key, None, None, reason)
-        while not result.delivered:
-            await self._rest_or_return(worker, pause)
-            equipment = self.table.equipment(key)
-            if equipment is None or equipment.fault is not None or (equipment.drain is None and not equipment.moving):
-                return
-            pause = min(2 * pause, LONGEST_RETRY_S)
-            result = await worker.stop()
-            if result.delivered:
-                self.record_stop(key, None, None, reason, result)
-
-    @staticmethod
-    async def _rest_or_return(worker: Worker, seconds: float) -> None:
-        """Let so much time pass before a stop is tried again, less when the device is back: it may still move."""
-        for _ in range(round(seconds / RETRY_STOP_S)):
-            await asyncio.sleep(RETRY_STOP_S)
-            if worker.readback.connected:
-                return
 
     async def _stop_after_restart(self, key: EquipmentId) -> None:
         """Stop what an earlier run left moving; what is accepted until it stands never begins."""
@@ -442,7 +384,7 @@ class Service:
         equipment = self.table.equipment(key)
         assert equipment is not None
         with worker.stopping():
-            await self._deliver_stop(key, None)
+            await self._actuator.stop_until_taken(key, None)
             await worker.wait_until_resting(equipment.policy.stop_seconds)
 
     # commands
