@@ -191,9 +191,6 @@ class Store(Protocol):
         Called from one thread of its own, beside the others.
         """
 
-    def first_seq(self) -> int:
-        """Return the sequence number of the oldest event that is kept, 0 if there is none."""
-
     def command(self, key: str) -> CommandRow | None:
         """Return the command recorded under a key."""
 

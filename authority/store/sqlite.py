@@ -174,11 +174,6 @@ class SqliteStore:
             return rows
         return []
 
-    def first_seq(self) -> int:
-        """Return the sequence number of the oldest event that is kept."""
-        first: int = self._reader.execute("SELECT coalesce(min(seq), 0) FROM events").fetchone()[0]
-        return first
-
     def command(self, key: str) -> CommandRow | None:
         """Return the command recorded under a key."""
         row = self._reader.execute("SELECT key, digest, wall, reply FROM commands WHERE key = ?", (key,)).fetchone()

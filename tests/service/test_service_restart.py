@@ -236,7 +236,7 @@ def test_history_older_than_its_time_is_forgotten_at_the_start_and_numbers_go_on
         disk.write(Batch(rows, {}, {}, []))
         service = Service(disk, clock, {}, {})
         service.start()
-        await until(lambda: disk.first_seq() == 3)
+        await until(lambda: [event.seq for event in disk.events(limit=10)] == [3])
         assert service.seq == 3
         await service.close()
         disk.close()

@@ -42,7 +42,6 @@ def batch(*events: EventRow, **more: object) -> Batch:
 def test_an_empty_store_remembers_nothing(store: SqliteStore) -> None:
     """STORE-3"""
     assert store.load() == StoredState(seq=0, wall=0.0, equipment={}, sessions={})
-    assert store.first_seq() == 0
     assert store.events(limit=10) == []
     assert store.command("k") is None
 
@@ -122,7 +121,6 @@ def test_forgetting_drops_what_is_old_and_keeps_the_newest_event(path: Path) -> 
     store.write(batch(event(1, wall=10.0), event(2, wall=20.0), event(3, wall=30.0)))
     store.forget(events_before=25.0, commands_before=0.0)
     assert [e.seq for e in store.events(limit=10)] == [3]
-    assert store.first_seq() == 3
     store.forget(events_before=1000.0, commands_before=0.0)
     store.close()
     again = SqliteStore(path)
