@@ -30,8 +30,10 @@ _SAID = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers 
 
 def lab_report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
     """Yield the lines: how it would be served, then each piece of equipment with its warnings, and what was read."""
-    count = len(settings.apparatus)
-    yield f"no mistake, {count} {'piece' if count == 1 else 'pieces'} of equipment"
+    pieces = "1 piece"
+    if len(settings.apparatus) != 1:
+        pieces = f"{len(settings.apparatus)} pieces"
+    yield f"no mistake, {pieces} of equipment"
     asks = "asks for no token"
     if settings.token:
         asks = "asks for a token"
@@ -52,7 +54,10 @@ async def connected_lab_report(settings: Settings) -> tuple[list[str], int]:
 def _described(one: EquipmentSettings, read: Readback | None) -> Iterator[str]:
     commands = [found.command for found in declared_by(one.driver).values()]
     limits = _limits(one.driver, commands)
-    yield f"{one.id}{f' ({one.label})' if one.label else ''}"
+    label = ""
+    if one.label:
+        label = f" ({one.label})"
+    yield f"{one.id}{label}"
     yield f"  driver    {one.driver_name}, kind {one.driver.kind}{_at(one.driver)}"
     if read is not None:
         yield f"  reads     {_reading(read)}"
@@ -73,12 +78,18 @@ def _reading(read: Readback) -> str:
     numbers = [("position", read.position, units), ("target", read.target, units)]
     numbers += [("velocity", read.velocity, units and f"{units}/s")]
     told = [f"{name} {value:.6g}{unit}" for name, value, unit in numbers if value is not None]
-    told.append("moving" if read.moving else "at rest")
-    told += [
-        f"{name} {v:.6g}" if isinstance(v, float) else f"{name} {lab_file_keys.value_in_sentence(v)}"
-        for name, v in read.values.items()
-    ]
+    if read.moving:
+        told.append("moving")
+    else:
+        told.append("at rest")
+    told += [f"{name} {_value(value)}" for name, value in read.values.items()]
     return ", ".join(told)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return lab_file_keys.value_in_sentence(value)
 
 
 def _at(driver: Driver) -> str:
@@ -88,18 +99,22 @@ def _at(driver: Driver) -> str:
 
 
 def _call(command: Command, limits: dict[str, str | None]) -> str:
-    within = {one.name: limits.get(f"{one.name} of {command.name}") for one in command.parameters}
-    takes = ", ".join(
-        f"{one.name}: {described(one)}" + (f" within {within[one.name]}" if within[one.name] else "")
-        for one in command.parameters
-    )
-    return f"{command.name}({takes}){_answers(command.returns)}"
+    takes = []
+    for one in command.parameters:
+        limit = limits.get(f"{one.name} of {command.name}")
+        within = ""
+        if limit:
+            within = f" within {limit}"
+        takes.append(f"{one.name}: {described(one)}{within}")
+    return f"{command.name}({', '.join(takes)}){_answers(command.returns)}"
 
 
 def _answers(returns: Returns) -> str:
     if returns.type == "nothing":
         return ""
-    return f" -> {returns.type}{f' in {returns.units}' if returns.units else ''}"
+    if returns.units:
+        return f" -> {returns.type} in {returns.units}"
+    return f" -> {returns.type}"
 
 
 def _limits(driver: Driver, commands: list[Command]) -> dict[str, str | None]:
@@ -125,9 +140,15 @@ def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
             try:
                 call_concurrent(partial(driver.check, command.name, others | {one.name: far}))
             except OutsideLimits as refused:
-                said = _SAID.search(str(refused))
-                found = found or (said[1] if said else "limits of the driver")
+                found = found or _limits_said(refused)
     return found
+
+
+def _limits_said(refused: OutsideLimits) -> str:
+    said = _SAID.search(str(refused))
+    if said is None:
+        return "limits of the driver"
+    return said[1]
 
 
 def _harmless(one: Parameter) -> object:

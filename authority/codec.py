@@ -139,13 +139,16 @@ def _details(event: messages.Event) -> dict[str, object]:
         case messages.SessionOver():
             return {"duration_seconds": event.duration_seconds, "why": event.why, "reason": event.reason}
         case messages.LockAcquired(lock=lock):
+            claim_seconds = None
+            if lock.claim_by is not None:
+                claim_seconds = lock.claim_by - event.at
             return {
                 "lock_id": lock.lock_id,
                 "lock_mode": "exclusive",
                 "timeout_seconds": lock.timeout_s,
                 "fence": lock.fence,
                 "from_queue": event.from_queue,
-                "claim_seconds": None if lock.claim_by is None else lock.claim_by - event.at,
+                "claim_seconds": claim_seconds,
                 "note": lock.note,
             }
         case messages.LockDraining(drain=drain):
@@ -322,14 +325,17 @@ class Views:
             mode = "observer"
         else:
             mode = None
-        acquired_at = None
-        if lock:
-            acquired_at = self.time(lock.since)
         time_remaining = None
         if ending:
             time_remaining = ending.in_seconds
+        session_id = None
+        lock_id = None
+        acquired_at = None
         holder = None
-        if lock:
+        if lock is not None:
+            session_id = lock.session
+            lock_id = lock.lock_id
+            acquired_at = self.time(lock.since)
             holder = self.holder(lock)
         fault_at = None
         if equipment.fault_at is not None:
@@ -341,8 +347,8 @@ class Views:
             equipment_id=equipment.id,
             locked=lock is not None,
             lock_mode=mode,
-            session_id=lock.session if lock else None,
-            lock_id=lock.lock_id if lock else None,
+            session_id=session_id,
+            lock_id=lock_id,
             acquired_at=acquired_at,
             time_remaining=time_remaining,
             observer_count=len(equipment.observers),

@@ -188,6 +188,8 @@ class Committer:
 
     @staticmethod
     def _give_up(pending: _Pending | None) -> None:
-        for waiter in pending.waiters if pending else ():
+        if pending is None:
+            return
+        for waiter in pending.waiters:
             if not waiter.done():
                 waiter.set_exception(StoreFailed())

@@ -87,5 +87,7 @@ class DeadlineScheduler(Generic[Key]):
                 self._look(key)
                 due = self._due_at(key)
             if due is not None and key not in self._planned:
-                self._push(max(due, now + _RETRY_S) if due <= now else due, key)
+                if due <= now:
+                    due = now + _RETRY_S
+                self._push(due, key)
         self._arm()

@@ -121,7 +121,9 @@ def failure_of(error: BaseException) -> Exception:
             return InvalidParameters(plain_errors)
         return DriverFailed(sentence)
     if isinstance(error, MotionStopped):
-        return MotionStopped("" if sentence == type(error).__name__ else sentence)
+        if sentence == type(error).__name__:
+            return MotionStopped("")
+        return MotionStopped(sentence)
     if isinstance(error, DriverUnavailable):
         return DriverUnavailable(sentence)
     if isinstance(error, OutsideLimits):
@@ -129,7 +131,9 @@ def failure_of(error: BaseException) -> Exception:
     if isinstance(error, Exception):
         return DriverFailed(sentence)
     name = type(error).__name__
-    return DriverFailed(f"the driver raised {name}" + ("" if sentence == name else f": {sentence}"))
+    if sentence == name:
+        return DriverFailed(f"the driver raised {name}")
+    return DriverFailed(f"the driver raised {name}: {sentence}")
 
 
 def _wait_for_call(result: object) -> object:

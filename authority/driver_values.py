@@ -94,6 +94,8 @@ def plain_readback(found: object) -> Readback:
         raise UnusableAnswer(f"its readback is {value_in_sentence(found)}, not a Readback")
     units = _text_or_none(found.units, "units")
     tolerance = _number_or_none(found.tolerance, "tolerance", units)
+    if tolerance is None:
+        tolerance = Readback().tolerance
     moving = None
     if found.moving is not None:
         moving = _flag(found.moving, "moving")
@@ -103,7 +105,7 @@ def plain_readback(found: object) -> Readback:
         position=_number_or_none(found.position, "position", units),
         target=_number_or_none(found.target, "target", units),
         velocity=_number_or_none(found.velocity, "velocity", None),
-        tolerance=Readback().tolerance if tolerance is None else tolerance,
+        tolerance=tolerance,
         units=units,
         values=_scalars(found.values),
         error=_text_or_none(found.error, "error"),
@@ -163,8 +165,10 @@ class _Conversion:
         match value:
             case None | bool():
                 return value
-            case enum.Enum():  # before int and str, which it may be too
-                return plain_text(value.name) if value.name is not None else self.plain(value.value, depth + 1)
+            case enum.Enum() if value.name is not None:  # before int and str, which it may be too
+                return plain_text(value.name)
+            case enum.Enum():  # several flags at once have no name
+                return self.plain(value.value, depth + 1)
             case int():
                 return _whole(value)
             case str():
@@ -266,7 +270,9 @@ def _whole(value: int) -> PlainValue:
 
 
 def _items(value: object) -> list[object]:
-    return [one for row in value for one in _items(row)] if hasattr(value, "__len__") else [value]  # type: ignore[attr-defined]
+    if not hasattr(value, "__len__"):
+        return [value]
+    return [one for row in value for one in _items(row)]  # type: ignore[attr-defined]
 
 
 def _is_quantity(value: object) -> TypeGuard[_Quantity]:
@@ -292,4 +298,6 @@ def value_in_sentence(value: object) -> str:
         text = " ".join(plain_text(repr(value)).split())
     except Exception:  # noqa: BLE001 - foreign code: what cannot be shown is named by its type
         return f"a {type(value).__name__}"
-    return f"a {type(value).__name__}, {text if len(text) <= 40 else text[:37] + '...'}"
+    if len(text) > 40:
+        text = text[:37] + "..."
+    return f"a {type(value).__name__}, {text}"

@@ -123,7 +123,10 @@ def journal_row(call: JournalCall, at: float, reply: bytes | None) -> CommandRow
 
 def reply_of(call: JournalCall, event: CommandFinished, timestamp: str) -> bytes:
     """Return the reply to a command, byte for byte as it is answered now and whenever it is asked for again."""
-    return _encoded(call, event, timestamp, call.data if event.outcome is Outcome.DONE else None, event.error)
+    data = None
+    if event.outcome is Outcome.DONE:
+        data = call.data
+    return _encoded(call, event, timestamp, data, event.error)
 
 
 def kept_reply(call: JournalCall, event: CommandFinished, timestamp: str, whole: bytes) -> bytes:

@@ -307,7 +307,11 @@ def _port(flag: int | None, environ: Mapping[str, str], where: str, lab: _Lab, m
 
 
 def _data(where: str, flag: Path | None, environ: Mapping[str, str], lab: _Lab, mistakes: list[str]) -> Path:
-    source, kept = ("MOTORLOCK_DATA", environ["MOTORLOCK_DATA"]) if environ.get("MOTORLOCK_DATA") else (where, lab.data)
+    source = where
+    kept = lab.data
+    if environ.get("MOTORLOCK_DATA"):
+        source = "MOTORLOCK_DATA"
+        kept = environ[source]
     if flag is not None:
         source = "--data"
         kept = str(flag)

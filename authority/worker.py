@@ -83,9 +83,9 @@ class Worker:
         self.readback = Readback(connected=False, moving=False, error="not connected yet")
         self.read_at = clock.now()
         self._clock = clock
-        self._control = DriverThread(f"{equipment}-control") if driver.blocking else None
-        self._observe = DriverThread(f"{equipment}-observe") if driver.blocking else None
-        self._reader = DriverThread(f"{equipment}-readback") if driver.blocking else None
+        self._control = _thread_for(driver, f"{equipment}-control")
+        self._observe = _thread_for(driver, f"{equipment}-observe")
+        self._reader = _thread_for(driver, f"{equipment}-readback")
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._running: str | None = None
@@ -237,9 +237,7 @@ class Worker:
                 self._no_stop.set()
 
     async def _deliver(self, deadline: float) -> StopResult:
-        lane = None
-        if self.driver.blocking:
-            lane = DriverThread(f"{self.equipment}-stop")
+        lane = _thread_for(self.driver, f"{self.equipment}-stop")
         try:
             async with asyncio.timeout_at(deadline):
                 await call_driver(lane, self.driver.stop, _do_nothing)
@@ -250,7 +248,9 @@ class Worker:
         finally:
             if lane is not None:
                 lane.end()
-        return StopResult(True, None if can_stop(self.driver) else NOTHING_TO_STOP)
+        if not can_stop(self.driver):
+            return StopResult(True, NOTHING_TO_STOP)
+        return StopResult(True, None)
 
     @property
     def fraction(self) -> float | None:
@@ -277,10 +277,12 @@ class Worker:
                 await self._open()
                 continue
             pause = FIRST_PAUSE_S
-            fast = self.readback.moving or self._running is not None
+            interval = _RESTING_S
+            if self.readback.moving or self._running is not None:
+                interval = _MOVING_S
             self._wake.clear()
             try:
-                async with asyncio.timeout(_MOVING_S if fast else _RESTING_S):
+                async with asyncio.timeout(interval):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -346,3 +348,10 @@ class Worker:
 
 def _do_nothing(result: object) -> None:
     """Take nothing of what a method returns that has nothing to say."""
+
+
+def _thread_for(driver: Driver, name: str) -> DriverThread | None:
+    """Return a thread for what may wait; a driver that never waits is called on the loop."""
+    if driver.blocking:
+        return DriverThread(name)
+    return None

@@ -44,9 +44,9 @@ async def command(context: RequestContext) -> Response:
         session = context.session_or_new(_anonymous_session_id(context))
     else:
         session = known
-    return await (_run_observe_command if declared.kind == "observe" else _run_control_command)(
-        context, key, declared, session.id, body
-    )
+    if declared.kind == "observe":
+        return await _run_observe_command(context, key, declared, session.id, body)
+    return await _run_control_command(context, key, declared, session.id, body)
 
 
 def check(context: RequestContext) -> bodies.CheckAnswer:
@@ -62,12 +62,14 @@ def _check_command(
     try:
         declared = _declared_command(context, key, asked.action)
         known = _session_of_command(context, key, declared, body.session_id)
+        first: tuple[messages.Request, ...] = ()
         if known is None:
             session = SessionId(_anonymous_session_id(context))
         else:
             session = known.id
         parameters = _admit_command(context, key, declared, session, body.fence, asked.parameters)
-        first = () if known is not None else context.requests_to_begin(session)
+        if known is None:
+            first = context.requests_to_begin(session)
         context.service.check_request(
             *first, _core_request(key, declared, session, body.fence, asked.action, parameters)
         )
@@ -113,11 +115,9 @@ def _session_of_command(
         raise ProblemResponse(401, "session_required", detail)
     elif equipment.policy.enforce_locks:
         loss = equipment.loss(SessionId(name or ""))
-        raise (
-            LockLost(equipment, loss)
-            if loss is not None or context.app.ids.made(name or "")
-            else LockRequired(equipment)
-        )
+        if loss is None and not context.app.ids.made(name or ""):
+            raise LockRequired(equipment)
+        raise LockLost(equipment, loss)
     return session
 
 
@@ -200,11 +200,9 @@ async def _run_control_command(
             request = _core_request(key, declared, session, body.fence, body.command_id, parameters, name=name)
             assert isinstance(request, messages.Control)
             context.service.control(call, request)
-    return await (
-        _wait_for_reply(context, call, body.wait_seconds)
-        if known is None
-        else _wait_for_known_reply(context, known, body.wait_seconds)
-    )
+    if known is not None:
+        return await _wait_for_known_reply(context, known, body.wait_seconds)
+    return await _wait_for_reply(context, call, body.wait_seconds)
 
 
 async def past_command(context: RequestContext) -> Response:

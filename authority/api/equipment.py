@@ -42,6 +42,12 @@ _STOP_BODY_S = 0.5
 _RECORD_S = 0.5
 
 
+def _lablink_type(kind: str) -> str:
+    if kind in _LABLINK_TYPES:
+        return kind
+    return "unknown"
+
+
 def _list_item(context: RequestContext, equipment: Equipment) -> bodies.ListedEquipment:
     worker = context.worker(equipment.id)
     holder = None
@@ -49,7 +55,7 @@ def _list_item(context: RequestContext, equipment: Equipment) -> bodies.ListedEq
         holder = equipment.lock.user
     return bodies.ListedEquipment(
         id=equipment.id,
-        type=worker.kind if worker.kind in _LABLINK_TYPES else "unknown",
+        type=_lablink_type(worker.kind),
         model=type(worker.driver).__name__,
         resource_string=worker.driver.address or equipment.id,
         nickname=worker.label,

@@ -140,11 +140,10 @@ def _next(equipment: Equipment, views: Views) -> list[str]:
     told = []
     found = views.ending(equipment)
     if found is not None and equipment.drain is None and found.what != "drain":
-        if found.in_seconds is None:
-            when = ""
-        else:
+        when = ""
+        if found.in_seconds is not None:
             when = f"In {duration_in_words(found.in_seconds)} it "
-        told.append(f"{when}{found.text}." if when else f"{found.text}.")
+        told.append(f"{when}{found.text}.")
     if equipment.queue:
         if len(equipment.queue) == 1:
             others = "nobody else waits"

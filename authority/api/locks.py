@@ -34,9 +34,12 @@ def acquire(context: RequestContext) -> bodies.AcquireAnswer:
         for key in keys:
             context.app.quotas.may_wait(context.peer, context.equipment(key), session.id)
     fresh = f"{random.getrandbits(128):032x}"
+    group: tuple[EquipmentId, ...] = ()
+    if len(keys) > 1:
+        group = keys
     request = messages.Acquire(
         equipment=keys[0],
-        group=keys if len(keys) > 1 else (),
+        group=group,
         session=session.id,
         mode=mode,
         timeout_s=_seconds_or_default(body.timeout_seconds, context.app.options.lock_timeout_s),
@@ -60,7 +63,9 @@ def acquire(context: RequestContext) -> bodies.AcquireAnswer:
 def _acquire_request(context: RequestContext, body: bodies.AcquireBody) -> tuple[EquipmentId, ...]:
     if (body.equipment_id is msgspec.UNSET) == (body.equipment_ids is msgspec.UNSET):
         raise invalid_request("equipment_id", "name one piece of equipment, or several in `equipment_ids`")
-    names = [body.equipment_id] if isinstance(body.equipment_id, str) else body.equipment_ids
+    names = body.equipment_ids
+    if isinstance(body.equipment_id, str):
+        names = [body.equipment_id]
     assert isinstance(names, list)
     if len(set(names)) < len(names):
         raise invalid_request("equipment_ids", "each is named once")
@@ -76,12 +81,12 @@ def _acquire_answer(
     if not missing:
         granted = any(isinstance(x, messages.LockAcquired) and x.session == request.session for x in events)
         locks = [_lock(context, e) for e in asked]
-        return bodies.AcquireAnswer(
-            success=True,
-            status="locked" if granted else "refreshed",
-            lock=locks[0],
-            locks=locks if request.group else msgspec.UNSET,
-        )
+        answer = bodies.AcquireAnswer(success=True, status="refreshed", lock=locks[0])
+        if granted:
+            answer.status = "locked"
+        if request.group:
+            answer.locks = locks
+        return answer
     entry = missing[0].entry(request.session)
     assert entry is not None
     return _queued_answer(context, missing, context.service.views.entry(missing[0], entry))
@@ -133,9 +138,10 @@ def release(context: RequestContext) -> bodies.ReleaseAnswer:
         message = f"No lock found for session {body.session_id}"
         return bodies.ReleaseAnswer(success=False, status="not_locked", message=message)
     draining = _equipment(context, key).drain is not None
-    return bodies.ReleaseAnswer(
-        success=True, status="observer_released" if watching else "released", was_forced=body.force, draining=draining
-    )
+    answer = bodies.ReleaseAnswer(success=True, status="released", was_forced=body.force, draining=draining)
+    if watching:
+        answer.status = "observer_released"
+    return answer
 
 
 def _release(context: RequestContext, key: EquipmentId, body: bodies.ReleaseBody) -> None:
@@ -144,7 +150,9 @@ def _release(context: RequestContext, key: EquipmentId, body: bodies.ReleaseBody
         # LabLink's own clients choose their ids, and release also when nothing is theirs.
         context.service.apply(messages.TimerTick(equipment=key))
         equipment = _equipment(context, key)
-        raise NoLock(equipment) if equipment.lock is None or equipment.lock.session == name else NotHolder(equipment)
+        if equipment.lock is None or equipment.lock.session == name:
+            raise NoLock(equipment)
+        raise NotHolder(equipment)
     context.acting_session(name)
     context.service.apply(messages.Release(equipment=key, session=name, stop=body.stop))
 
@@ -245,12 +253,15 @@ def _events(
     limit = context.query("limit", bodies.Limit, 50)
     assert after is None or isinstance(after, int)
     assert isinstance(limit, int)
-    # One more than asked for tells whether others follow; the newest are followed by none.
-    rows = context.service.events(
-        equipment=equipment, session=session, after=after, limit=limit if after is None else limit + 1
-    )
+    most = limit
+    if after is not None:
+        most += 1  # one more than asked for tells whether others follow; the newest are followed by none
+    rows = context.service.events(equipment=equipment, session=session, after=after, limit=most)
     found = rows[:limit]
-    return [msgspec.Raw(x.body) for x in found], found[-1].seq if len(rows) > limit else None
+    more = None
+    if len(rows) > limit:
+        more = found[-1].seq
+    return [msgspec.Raw(x.body) for x in found], more
 
 
 def create_session(context: RequestContext) -> NewSessionView:

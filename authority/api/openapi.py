@@ -71,7 +71,9 @@ def _operation(door: Route, of_type: dict[int, dict[str, object]]) -> dict[str, 
         for name in re.findall(r"{(\w+)}", door.path)
     ]
     for name, kind, default in door.query:
-        schema = of_type[id(kind)] | ({} if default is None else {"default": default})
+        schema = of_type[id(kind)]
+        if default is not None:
+            schema = schema | {"default": default}
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
     if "/command" in door.path:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}
@@ -80,10 +82,13 @@ def _operation(door: Route, of_type: dict[int, dict[str, object]]) -> dict[str, 
     responses: dict[str, object] = {str(status): answer for status in door.statuses}
     for code in _codes(door):
         responses[str(code)] = _refusal(code, of_type[id(Problem)])
+    tag = "health"
+    if door.path.startswith("/api/"):
+        tag = door.path.split("/")[2]
     operation: dict[str, object] = {
         "summary": door.summary,
         "operationId": door.handler.__name__,
-        "tags": [door.path.split("/")[2] if door.path.startswith("/api/") else "health"],
+        "tags": [tag],
         "responses": responses,
     }
     if 401 in door.codes:
@@ -97,7 +102,9 @@ def _operation(door: Route, of_type: dict[int, dict[str, object]]) -> dict[str, 
 
 
 def _codes(door: Route) -> list[int]:
-    codes = {*door.codes, *_ALWAYS, *(_WITH_BODY if door.body is not None and not door.reads_body_itself else ())}
+    codes = {*door.codes, *_ALWAYS}
+    if door.body is not None and not door.reads_body_itself:
+        codes.update(_WITH_BODY)
     if door.path.startswith("/api/"):
         codes.add(401)
     if not door.open_to_all:

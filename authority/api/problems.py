@@ -133,15 +133,15 @@ def refusal_to_problem(refusal: refusals.Refusal, views: Views, now: float) -> P
 
 
 def _lock_fields(equipment: Equipment, views: Views) -> dict[str, object]:
-    lock = equipment.lock
-    return {
+    fields: dict[str, object] = {
         "equipment_id": equipment.id,
         "state": equipment.state,
         "queue_length": len(equipment.queue),
-        "holder": None if lock is None else views.holder(lock),
-        "since": None if lock is None else views.time(lock.since),
-        "note": None if lock is None else lock.note,
     }
+    lock = equipment.lock
+    if lock is None:
+        return fields | {"holder": None, "since": None, "note": None}
+    return fields | {"holder": views.holder(lock), "since": views.time(lock.since), "note": lock.note}
 
 
 def duration_in_words(seconds: float) -> str:
@@ -169,8 +169,10 @@ def _equipment_in_use_sentence(refusal: refusals.Refusal, now: float) -> str:
     if lock is None:
         return f"{equipment.id} is being handed over; ask again in a moment, or wait in the queue."
     waiting = ""
-    if equipment.queue:
-        waiting = f" and {len(equipment.queue)} wait{'s' if len(equipment.queue) == 1 else ''} for it"
+    if len(equipment.queue) == 1:
+        waiting = " and 1 waits for it"
+    elif equipment.queue:
+        waiting = f" and {len(equipment.queue)} wait for it"
     if equipment.drain is not None:
         return (
             f"{equipment.id} is being brought to rest after {lock.user} had it{waiting}; wait in the queue to be next."

@@ -125,7 +125,9 @@ class Streams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a stream, or refuse it."""
-        kind = UnchunkedStream if scope["http_version"] == "1.0" else Stream
+        kind = Stream
+        if scope["http_version"] == "1.0":
+            kind = UnchunkedStream
         answer = await respond_or_refuse(self.house, self.opened(kind, Request(scope)))
         await answer(scope, receive, send)
 
@@ -225,7 +227,12 @@ class Stream:
         Where some of it is no longer kept, the snapshot that follows has to do.
         """
         async with self._streams.replays.place(self._peer):
-            while 0 <= heard < (last := self._service.seq if newest is None else newest):
+            while heard >= 0:
+                last = self._service.seq
+                if newest is not None:
+                    last = newest
+                if heard >= last:
+                    break
                 limit = min(REPLAY_PAGE, last - heard)
                 rows = await self._service.replay(heard, limit)
                 if rows:

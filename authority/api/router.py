@@ -59,4 +59,6 @@ class Router:
             node = below
         scope["path_params"] = parameters
         method = scope["method"]
-        return node.doors.get("GET" if method == "HEAD" else method)
+        if method == "HEAD":
+            method = "GET"
+        return node.doors.get(method)

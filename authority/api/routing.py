@@ -109,7 +109,9 @@ class RequestContext:
         """Return the living session `name`, without acting for it."""
         found = self.service.table.session(SessionId(name))
         if found is None:
-            raise (SessionEnded if self.app.ids.made(name) else UnknownSession)(SessionId(name))
+            if self.app.ids.made(name):
+                raise SessionEnded(SessionId(name))
+            raise UnknownSession(SessionId(name))
         return found
 
     def acting_session(self, name: str) -> Session:

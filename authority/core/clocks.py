@@ -124,5 +124,8 @@ def ending(table: Table, equipment: Equipment) -> Ending | None:
         candidates.append(Ending("turn", turn))
     idle = idle_due(equipment, equipment.lock, holder)
     if idle is not None:
-        candidates.append(Ending("idle" if idle_releases(equipment, holder) else "offer", idle))
+        if idle_releases(equipment, holder):
+            candidates.append(Ending("idle", idle))
+        else:
+            candidates.append(Ending("offer", idle))
     return min(candidates, key=lambda c: c.at or 0.0, default=None)

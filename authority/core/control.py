@@ -17,7 +17,9 @@ def permit_control(equipment: Equipment, session: SessionId, fence: int | None) 
         return
     if not equipment.holds(session):
         loss = equipment.loss(session)
-        raise refusals.LockRequired(equipment) if loss is None else refusals.LockLost(equipment, loss)
+        if loss is None:
+            raise refusals.LockRequired(equipment)
+        raise refusals.LockLost(equipment, loss)
     if fence is not None and fence != equipment.fence:
         raise refusals.LockLost(equipment, equipment.loss(session))
     if equipment.stopped_by is not None:
@@ -36,7 +38,9 @@ def require_holder(step: Step, request: messages.LockRequest) -> Equipment:
     if equipment.holds(request.session):
         return equipment
     loss = equipment.loss(request.session)
-    raise refusals.NoLock(equipment) if loss is None else refusals.LockLost(equipment, loss)
+    if loss is None:
+        raise refusals.NoLock(equipment)
+    raise refusals.LockLost(equipment, loss)
 
 
 def claim(step: Step, equipment: Equipment) -> None:

@@ -15,6 +15,7 @@ from .model import (
     LockMode,
     LossCause,
     Outcome,
+    QueueEntry,
     Session,
     SessionId,
     StoppedBy,
@@ -100,9 +101,11 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
         case messages.LockEnded(loss=loss):
             losses = (*equipment.losses, loss)[-LOSSES_KEPT:]
             queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=lambda x: -x.priority))
-            held = () if loss.why is LossCause.UNCLAIMED else (event.duration_seconds,)
+            holds_s = equipment.holds_s
+            if loss.why is not LossCause.UNCLAIMED:
+                holds_s = (*holds_s, event.duration_seconds)
             equipment = replace(equipment, lock=None, drain=None, stopped_by=None, losses=losses)
-            return replace(equipment, queue=queue, holds_s=(*equipment.holds_s, *held)[-HOLDS_KEPT:])
+            return replace(equipment, queue=queue, holds_s=holds_s[-HOLDS_KEPT:])
         case messages.ObserverAcquired(observing=observing):
             others = tuple(o for o in equipment.observers if o.session != observing.session)
             return replace(equipment, observers=(*others, observing))
@@ -134,9 +137,10 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
         case messages.Faulted(reason=reason):
             return replace(equipment, fault=reason, fault_at=event.at)
         case messages.FenceRaised(fence=fence):
-            return replace(
-                equipment, fence=fence, lock=None if equipment.lock is None else replace(equipment.lock, fence=fence)
-            )
+            raised = replace(equipment, fence=fence)
+            if raised.lock is None:
+                return raised
+            return replace(raised, lock=replace(raised.lock, fence=fence))
         case messages.FaultCleared():
             return replace(equipment, fault=None, fault_at=None)
         case messages.ClocksRestarted():
@@ -223,6 +227,12 @@ def _stopped(equipment: Equipment, event: messages.Stopped) -> Equipment:
     return replace(equipment, lock=lock, moving=event.moving, stopped_by=stop, drain=drain)
 
 
+def _restart_ask_clock(entry: QueueEntry, at: float) -> QueueEntry:
+    if entry.ask is None:
+        return entry
+    return replace(entry, ask=replace(entry.ask, due=at + entry.ask.seconds))
+
+
 def _restart_clocks(equipment: Equipment, at: float) -> Equipment:
     lock = equipment.lock
     drain = equipment.drain
@@ -238,9 +248,7 @@ def _restart_clocks(equipment: Equipment, at: float) -> Equipment:
             limit = equipment.policy.finish_seconds
         drain = replace(drain, deadline=at + limit)
     observers = tuple(replace(o, used_at=at) for o in equipment.observers)
-    queue = tuple(
-        x if x.ask is None else replace(x, ask=replace(x.ask, due=at + x.ask.seconds)) for x in equipment.queue
-    )
+    queue = tuple(_restart_ask_clock(entry, at) for entry in equipment.queue)
     return _count_blocking(
         replace(equipment, lock=lock, drain=drain, observers=observers, queue=queue, accepted=()), at
     )

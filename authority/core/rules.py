@@ -105,8 +105,12 @@ def _change_connections(step: Step, request: messages.AttachConnection | message
         change = 1
     else:
         change = -1
-    feeds = session.feeds + (change if request.role is Role.FEED else 0)
-    keepers = session.keepers + (change if request.role is Role.KEEPER else 0)
+    feeds = session.feeds
+    keepers = session.keepers
+    if request.role is Role.FEED:
+        feeds += change
+    elif request.role is Role.KEEPER:
+        keepers += change
     ours = isinstance(request, messages.DetachConnection) and request.ours
     lost = None
     if feeds == keepers == 0 and not ours:
@@ -263,7 +267,9 @@ def _make_room(step: Step, equipment: Equipment) -> None:
 
 def _refuse_another_entry(step: Step, session: SessionId, names: tuple[EquipmentId, ...]) -> None:
     """Refuse a group of which a part is waited for in another entry; in the same one, its order does not matter."""
-    for name in names if len(names) > 1 else ():
+    if len(names) == 1:
+        return
+    for name in names:
         equipment = step.equipment(name)
         own = equipment.entry(session)
         if own is not None and not equipment.holds(session) and set(own.group) != set(names):

@@ -235,10 +235,13 @@ class Step:
 
     def observe(self, key: EquipmentId, want: QueueEntry) -> None:
         """Give an observer's lock to `want`, or refresh the one it has."""
+        since = self.now
         had = self.equipment(key).observer(want.session)
+        if had is not None:
+            since = had.since
         observing = ObserverLock(
             session=want.session, user=want.user, user_verified=want.user_verified, client_name=want.client_name,
-            timeout_s=want.timeout_s, since=had.since if had else self.now, used_at=self.now, note=want.note,
+            timeout_s=want.timeout_s, since=since, used_at=self.now, note=want.note,
         )  # fmt: skip
         self.emit_for(messages.ObserverAcquired, key, want, observing=observing)
 

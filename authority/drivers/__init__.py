@@ -114,7 +114,9 @@ def _missing(found: object) -> list[str]:
     missing += [
         name for name, kind in (("kind", str), ("blocking", bool)) if not isinstance(getattr(found, name, None), kind)
     ]
-    return missing + ([] if hasattr(found, "address") else ["address"])
+    if not hasattr(found, "address"):
+        missing.append("address")
+    return missing
 
 
 def _arguments(driver_class: type[Driver], driver_name: str, options: Mapping[str, object]) -> dict[str, object]:

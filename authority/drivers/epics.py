@@ -73,7 +73,9 @@ class EpicsMotor:
         self._park_position = park_position
         self._connect_timeout_s = connect_timeout_s
         self._motion = Motion(prefix)
-        commanded = _COMMANDED + ((home_with,) if home_with else ())
+        commanded: tuple[str, ...] = _COMMANDED
+        if home_with:
+            commanded = (*commanded, home_with)
         self._record = Record(prefix, WATCHED, commanded, self._motion.on_value)
         self._state = MotorState(self._record, prefix, low, high, max_velocity)
         self._state.units = units
@@ -125,15 +127,15 @@ class EpicsMotor:
             return Readback(connected=False, moving=self._motion.last_moving, units=self._units, error=lost)
         low, high = state.limits()
         values: dict[str, float | int | bool | str | None] = {
-            "low": low if math.isfinite(low) else None,
-            "high": high if math.isfinite(high) else None,
+            "low": _finite_or_none(low),
+            "high": _finite_or_none(high),
             "at_low_limit": state.at_low_limit,
             "at_high_limit": state.at_high_limit,
             "alarm": state.alarm,
         }
         given = {
             "alarm_status": state.alarm_status,
-            "max_velocity": most if math.isfinite(most := state.max_velocity()) else None,
+            "max_velocity": _finite_or_none(state.max_velocity()),
             "park_position": self._park_position,
         }
         return Readback(
@@ -339,7 +341,9 @@ class EpicsMotor:
     def _tweaked(self, direction: Direction, step: float) -> float:
         """Return where the record's own tweak goes: it counts from its last target, wherever it is."""
         way = step or self._state.known("TWV")
-        return self._state.known("VAL") + (way if direction == "forward" else -way)
+        if direction == "forward":
+            return self._state.known("VAL") + way
+        return self._state.known("VAL") - way
 
     def _time_for(self, target: float) -> float:
         velocity = self._velocity or self._record.number("VELO")
@@ -377,3 +381,9 @@ def _wrong_numbers(
             yield f"{name} is {value:.12g}, but must be more than 0"
     if velocity is not None and max_velocity is not None and 0 < max_velocity < velocity:
         yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"
+
+
+def _finite_or_none(number: float) -> float | None:
+    if math.isfinite(number):
+        return number
+    return None

@@ -112,7 +112,10 @@ class Motion:
                     return "in time"
                 if self._state.jog_ends(direction, since_s=now - max(began, self._placed_at)):
                     return "limit"
-                self._record.changed.wait(min(_LOOK_S, seconds - gone) if seconds else _LOOK_S)
+                pause = _LOOK_S
+                if seconds:
+                    pause = min(pause, seconds - gone)
+                self._record.changed.wait(pause)
         return "stopped"
 
     def _has_left(self, origin: float, seconds: float) -> bool:
@@ -128,7 +131,10 @@ class Motion:
         if ended == "limit":
             return f"the jog of {self._prefix} was ended at {at}, before the soft limit {limit}"
         why = self._state.why_not_there(direction, target_kept=True)
-        return f"the jog of {self._prefix} {'ended' if began else 'did not begin'} at {at}: {why}"
+        what = "did not begin"
+        if began:
+            what = "ended"
+        return f"the jog of {self._prefix} {what} at {at}: {why}"
 
     def _ends_in(self, deadline_s: float, starts: int, stops: int) -> bool:
         """Wait for the end of the motion; False when a stop or the deadline comes first."""
@@ -142,7 +148,10 @@ class Motion:
                     return True  # without a start there was no way to go, or the caller sees that it is elsewhere
                 if gone >= deadline_s:
                     return False
-                self._record.changed.wait(deadline_s - gone if started else min(deadline_s, _START_S) - gone)
+                until = deadline_s
+                if not started:
+                    until = min(deadline_s, _START_S)
+                self._record.changed.wait(until - gone)
         return False
 
     def _bring_to_rest(self, starts: int) -> None:

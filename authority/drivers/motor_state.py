@@ -278,7 +278,9 @@ class MotorState:
     def shown(self, number: float, per: str = "") -> str:
         """Return a number with the unit, for a sentence."""
         units = self.units or self._record.text("EGU") or ""
-        return f"{number:.12g} {units}{per if units else ''}".rstrip()
+        if not units:
+            return f"{number:.12g}"
+        return f"{number:.12g} {units}{per}".rstrip()
 
     def _switched(self, spmg: float | None = None) -> str | None:
         """Return what SPMG says, as it is given or cached, if it keeps the record from moving."""

@@ -73,7 +73,11 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         options = self._options
         given = [repr(one) for one in options.args]
         given += [f"{name}={value!r}" for name, value in sorted(options.arguments.items())]
-        return options.address or options.object_ + (f"({', '.join(given)})" if given else "")
+        if options.address:
+            return options.address
+        if given:
+            return f"{options.object_}({', '.join(given)})"
+        return options.object_
 
     def open(self) -> None:
         """Make the object, afresh where its connection was lost; raises `DriverUnavailable` when that fails."""
@@ -254,7 +258,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         moving = False
         with suppress(Exception):  # what cannot be read now is left out of the sentence
             moving = "moving" in self._readings and self._reading("moving") is True
-        return f"stopped{self._at()}{', but is still moving' if moving else ''}"
+        if moving:
+            return f"stopped{self._at()}, but is still moving"
+        return f"stopped{self._at()}"
 
     def _at(self) -> str:
         try:

@@ -88,6 +88,8 @@ class MotorRecord:
 
     def _write(self, fact: str, position: float, more: Mapping[str, object], *, at: float | None = None) -> None:
         if self._path is not None and self._open:
-            line = {"at": self._clock() if at is None else at, "fact": fact, "position": position, **more}
+            if at is None:
+                at = self._clock()
+            line = {"at": at, "fact": fact, "position": position, **more}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

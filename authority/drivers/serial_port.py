@@ -105,6 +105,9 @@ class _SerialLine:
         if self._port is not None:
             return
         options = self._options
+        exclusive: bool | None = True
+        if sys.platform == "win32":
+            exclusive = None
         try:
             port: _Port = self._serial.Serial(
                 port=options.port,
@@ -117,7 +120,7 @@ class _SerialLine:
                 dsrdtr=options.flow_control == "dsr_dtr",
                 timeout=_STEP_S,
                 write_timeout=options.timeout_s,
-                exclusive=None if sys.platform == "win32" else True,
+                exclusive=exclusive,
             )
         except (OSError, ValueError) as failed:
             raise LineLost(_refused(failed)) from failed

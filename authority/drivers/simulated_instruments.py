@@ -43,9 +43,12 @@ class SimulatedPowerSupply(Simulated):
     def readback(self) -> Readback:
         """Return the setpoints, whether the output is on and what is there, in our words and in LabLink's."""
         output = self._outputs[_ONLY_CHANNEL]
+        voltage_actual = 0.0
+        if output.enabled:
+            voltage_actual = output.voltage
         as_lablink_reads = {
             "voltage_set": output.voltage,
-            "voltage_actual": output.voltage if output.enabled else 0.0,
+            "voltage_actual": voltage_actual,
             "current_set": output.current,
             "current_actual": 0.0,
             "output_enabled": output.enabled,

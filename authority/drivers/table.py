@@ -161,7 +161,10 @@ class TableOptions(Struct, frozen=True, kw_only=True):
         """Return the unit of a reading: its own, else that of positions where it is one."""
         own = self.readings[reading].units
         if own is None and self.units is not None:
-            own = {"velocity": f"{self.units}/s"}.get(reading, self.units if reading in _OF_POSITION else None)
+            if reading == "velocity":
+                return f"{self.units}/s"
+            if reading in _OF_POSITION:
+                return self.units
         return own
 
 
@@ -284,7 +287,10 @@ def _limits(options: TableOptions) -> Iterator[Mistake]:
             'say target = "PARAMETER" or distance = "PARAMETER" in the control command that moves, or give the '
             "parameter limits of its own, as in parameters = { voltage = { low = 0, high = 30 } }"
         )
-        yield Mistake("low" if low is not None else "high", f"low and high hold for no command: {said}")
+        key = "low"
+        if low is None:
+            key = "high"
+        yield Mistake(key, f"low and high hold for no command: {said}")
     if options.max_velocity is not None and not any(one.velocity for one in commands):
         said = 'say velocity = "PARAMETER" in the control command that sets it, or give the parameter a high of its own'
         yield Mistake("max_velocity", f"max_velocity holds for no command: {said}")

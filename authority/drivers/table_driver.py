@@ -159,8 +159,10 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Refuse a target, a distance or a velocity beyond the limits, as far as the position is known now."""
         entry = self._control.get(action)
         if entry is not None:
-            # What runs now ends elsewhere: a distance behind it is judged when it begins.
-            self._refuse_outside(entry, parameters, None if self._busy else self._position)
+            origin = self._position
+            if self._busy:
+                origin = None  # what runs now ends elsewhere: a distance behind it is judged when it begins
+            self._refuse_outside(entry, parameters, origin)
 
     def refuse_stopped(self, stops: int) -> None:
         """Raise `MotionStopped` where `stop` was called since it had been called `stops` times, or is about to be."""
@@ -251,7 +253,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
 
     def _stopped(self, *, moving: bool) -> str:
         """Return where a stop ended a motion, and that it did not, where the device says so."""
-        return f"stopped{self._where()}{', but is still moving' if moving else ''}"
+        if moving:
+            return f"stopped{self._where()}, but is still moving"
+        return f"stopped{self._where()}"
 
     def _reading_again(self, name: str) -> Scalar | None:
         """Return a reading, also when it fails once, or the connection is lost once: a move outlives that."""

@@ -31,7 +31,9 @@ def template_mistakes(template: str, types: Mapping[str, type_name]) -> Iterator
             known = "there are no parameters"
             if types:
                 known = f"parameters are {', '.join(types)}"
-            shown = "{" + name + (f"!{turned}" if turned else "") + "}"
+            shown = f"{{{name}}}"
+            if turned:
+                shown = f"{{{name}!{turned}}}"
             yield f"has the placeholder {shown}, but {known}"
             continue
         try:

@@ -165,7 +165,10 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
     def _ask_line(self, lines: str, stops: int | None = None) -> str:
         with self._exchange, self._lost_on_failure():
             self._require_open()
-            self._line.drain(self._options.timeout_s if self._late else 0.0)
+            longest_s = 0.0
+            if self._late:
+                longest_s = self._options.timeout_s
+            self._line.drain(longest_s)
             self._late = False
             self._put(lines, stops)
             return self._line.read()
@@ -189,7 +192,9 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def _read(self, entry: TextReading | TextObserve | TextControl, text: str) -> Answer:
         try:
-            return read_answer(entry, entry.type if isinstance(entry, TextReading) else entry.answer, text)
+            if isinstance(entry, TextReading):
+                return read_answer(entry, entry.type, text)
+            return read_answer(entry, entry.answer, text)
         except BadAnswer as bad:
             raise BadAnswer(f"{self._line.name} {bad}") from None
 
@@ -234,7 +239,9 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
 def port_address(port: str) -> str:
     """Return the address of a serial port: the same by whatever name, and through whatever driver."""
-    return f"serial:{os.path.realpath(port) if os.path.exists(port) else port}"
+    if os.path.exists(port):
+        port = os.path.realpath(port)
+    return f"serial:{port}"
 
 
 @contextlib.contextmanager

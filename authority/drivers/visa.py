@@ -44,7 +44,10 @@ class VisaOptions(TextOptions, frozen=True, kw_only=True):
         if serial and not self.resource.upper().startswith("ASRL"):
             yield Mistake(serial[0], f"{serial[0]} is for a serial resource, such as ASRL/dev/ttyUSB0::INSTR")
         own = self.backend.rpartition("@")[2]
-        for name in ("pyvisa", *([_BACKENDS[own]] if own in _BACKENDS else [])):
+        needed = ["pyvisa"]
+        if own in _BACKENDS:
+            needed.append(_BACKENDS[own])
+        for name in needed:
             if not _imports(name):
                 yield Mistake("backend", _MISSING.format(name=name))
                 return
