@@ -23,15 +23,15 @@ from .actuator import Actuator
 from .codec import Views
 from .committer import Committer, StoreFailed
 from .core import clocks, messages, waiting
-from .core.evolve import session_after_restart
-from .core.model import Equipment, EquipmentId, Outcome, Policy, Session, SessionId, Table
+from .core.model import EquipmentId, Outcome, Policy, SessionId, Table
 from .core.refusals import Refusal
 from .core.rules import compute_step
 from .core.step import Step
 from .deadlines import DeadlineScheduler
 from .hub import Hub, Message
-from .ports import Batch, Clock, CommandRow, EventRow, Store, StoredStateUnreadable
+from .ports import Batch, Clock, CommandRow, EventRow, Store
 from .recorder import Recorder
+from .recovery import Recovery, load_state
 from .retention import Retention
 from .wire import Ping, StatusView
 from .worker import StopResult, Worker
@@ -42,7 +42,6 @@ NOTIFY_AFTER_FAILURE_S = 10.0
 STORE_ERRORS = (sqlite3.Error, OSError)
 
 Found = TypeVar("Found")
-Row = TypeVar("Row", Equipment, Session)
 
 Key = tuple[Literal["equipment", "session"], str]
 
@@ -79,9 +78,8 @@ class Service:
         self._journal = journal.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._left_moving: set[EquipmentId] = set()  # by an earlier run, when it was last heard of
         kept = store.load()
-        self._load(kept.equipment, kept.sessions, policies)
+        load_state(self.table, kept, policies, clock.now())
         self.committer = Committer(store, self._fail, on_written)
         self._recorder = Recorder(
             self.table,
@@ -102,6 +100,7 @@ class Service:
             spawn=self._spawn,
             record_stop=self.record_stop,
         )
+        self._recovery = Recovery(self.table, self.workers, self._actuator, spawn=self._spawn, apply=self.apply)
         self._retention = Retention(
             store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
         )
@@ -116,35 +115,11 @@ class Service:
         """Return what a quiet stream gets."""
         return Message("ping", msgspec.json.encode(Ping(now=self.views.time(self.clock.now()))))
 
-    def _load(
-        self, equipment: Mapping[str, bytes], sessions: Mapping[str, bytes], policies: Mapping[EquipmentId, Policy]
-    ) -> None:
-        now = self.clock.now()
-        for key, policy in policies.items():
-            body = equipment.get(key)
-            if body is None:
-                known = Equipment(id=key)
-            else:
-                known = _decoded(body, Equipment, f"equipment {key}")
-            self.table.put(msgspec.structs.replace(known, policy=policy))
-        for name, body in sessions.items():
-            session = session_after_restart(_decoded(body, Session, f"session {name}"), now)
-            known_only = tuple(k for k in session.equipment if k in policies)
-            self.table.put(msgspec.structs.replace(session, equipment=known_only))
-
     def start(self) -> None:
         """Recover, and begin to act."""
         for worker in self.workers.values():
             worker.start(self)
-        for equipment in list(self.table.all_equipment()):
-            was_running = equipment.running is not None
-            self.apply(messages.Recover(equipment=equipment.id))
-            if was_running:
-                self._spawn(self._stop_after_restart(equipment.id))
-            elif equipment.drain is not None and equipment.drain.stop_owed:
-                self._actuator.bring_to_rest(equipment.id, equipment.drain)
-            elif equipment.moving and equipment.lock is not None and equipment.lock.has_driven:
-                self._left_moving.add(equipment.id)
+        self._recovery.begin()
         for session in list(self.table.all_sessions()):
             self._agenda.schedule(("session", session.id))
         self._spawn(self._retention.run())
@@ -178,7 +153,7 @@ class Service:
     def apply(self, request: messages.Request) -> tuple[messages.Event, ...]:
         """Decide `request` on the newest state and let it have happened; raises a `Refusal`.
 
-        The caller tells nobody before `settled` has returned.
+        The caller tells nobody before `wait_until_committed` has returned.
         """
         if self.failure is not None:
             raise StoreFailed from self.failure
@@ -338,10 +313,7 @@ class Service:
             moves = moving or self._actuator.may_move(known_equipment)
             if known_equipment.moving != moves or outside is not None:
                 self.apply(messages.MotionReport(equipment=equipment, moving=moves, outside=outside))
-        if equipment in self._left_moving and self.workers[equipment].readback.connected:
-            self._left_moving.remove(equipment)
-            if moving:
-                self._spawn(self._stop_after_restart(equipment))
+        self._recovery.readback_changed(equipment, moving=moving)
         if self.hub:
             view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
             self.hub.publish(Message("progress", msgspec.json.encode(view)))
@@ -377,15 +349,6 @@ class Service:
                     moving=self.workers[key].readback.moving is True or self._actuator.may_move(equipment),
                 )
             )
-
-    async def _stop_after_restart(self, key: EquipmentId) -> None:
-        """Stop what an earlier run left moving; what is accepted until it stands never begins."""
-        worker = self.workers[key]
-        equipment = self.table.equipment(key)
-        assert equipment is not None
-        with worker.stopping():
-            await self._actuator.stop_until_taken(key, None)
-            await worker.wait_until_resting(equipment.policy.stop_seconds)
 
     # commands
 
@@ -430,7 +393,7 @@ class Service:
     # what people see
 
     def status(self, key: EquipmentId) -> StatusView:
-        """Render one piece of equipment on the newest state: tell it only after `settled`."""
+        """Render one piece of equipment on the newest state: tell it only after `wait_until_committed`."""
         equipment = self.table.equipment(key)
         assert equipment is not None
         return self.views.status(equipment, self.workers[key])
@@ -494,13 +457,6 @@ class Service:
             self._spawn(_stop(worker))
         if self._on_failure is not None:
             self._on_failure(error)
-
-
-def _decoded(body: bytes, kind: type[Row], whose: str) -> Row:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StoredStateUnreadable(f"the row of {whose} cannot be read ({error})") from None
 
 
 async def _stop(worker: Worker) -> None:

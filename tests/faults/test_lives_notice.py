@@ -12,6 +12,7 @@ from lives import run_of
 from authority.committer import Committer
 from authority.core.model import Equipment
 from authority.journal import Journal
+from authority.recovery import Recovery
 from authority.service import Service
 from authority.worker import Worker
 
@@ -42,10 +43,10 @@ def forgets_what_it_began(patch: pytest.MonkeyPatch) -> None:
 def leaves_it_moving_at_the_restart(patch: pytest.MonkeyPatch) -> None:
     """What was in flight is not stopped."""
 
-    async def nothing(self: Service, key: object) -> None:
+    async def nothing(self: Recovery, key: object) -> None:
         return
 
-    patch.setattr(Service, "_stop_after_restart", nothing)
+    patch.setattr(Recovery, "_stop_first", nothing)
 
 
 def begins_before_the_stop_got_through(patch: pytest.MonkeyPatch) -> None:
