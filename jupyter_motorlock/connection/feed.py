@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import random
 import socket
 import threading
@@ -17,6 +18,8 @@ from jupyter_motorlock.errors import MotorlockError, Refused
 
 if TYPE_CHECKING:
     from jupyter_motorlock.connection.link import Link
+
+log = logging.getLogger("jupyter_motorlock")
 
 FIRST_RETRY_S = 0.1  # well below the 5 s within which a closed connection must be back
 SLOWEST_RETRY_S = 5.0
@@ -153,5 +156,9 @@ class Feed:
 
     def _set_alive(self, alive: bool) -> None:
         if alive != self.alive:
+            if alive:
+                log.info("news comes from the authority at %s", self._link.client.url)
+            elif not self._closed:
+                log.warning("no news comes from the authority at %s; it is tried again", self._link.client.url)
             self.alive = alive
             self._link.notify_subscribers(None, None, None)

@@ -107,13 +107,25 @@ def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: K
     assert isinstance(session.last_callback_error, ZeroDivisionError)
 
 
-def test_loss_and_return_of_the_feed_are_told_once_each(session: KernelSession, authority: Authority) -> None:
+def test_loss_and_return_of_the_feed_are_told_once_each(
+    session: KernelSession, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RUN-49"""
+    caplog.set_level("INFO", "jupyter_motorlock")
     told = Told(session)
     told.wait_for_alive(True)
     authority.end(signal.SIGKILL)
     told.wait_for_alive(True, False)
     authority.start()
     told.wait_for_alive(True, False, True)
+    where = session.client.url
+    assert [
+        (record.levelname, record.getMessage()) for record in caplog.records if record.name == "jupyter_motorlock"
+    ] == [
+        ("INFO", f"news comes from the authority at {where}"),
+        ("WARNING", f"no news comes from the authority at {where}; it is tried again"),
+        ("INFO", f"news comes from the authority at {where}"),
+    ]
 
 
 def test_a_line_that_is_dead_without_having_been_closed_counts_as_lost(session: KernelSession, wire: Wire) -> None:
@@ -216,6 +228,7 @@ class OneStreamAfterAnother:
     def __init__(self, *streams: bytes) -> None:
         self.session_id = None
         self.client = self
+        self.url = "http://authority"
         self.asked: list[Json] = []
         self.over = threading.Event()
         self._streams = iter(streams)
