@@ -16,6 +16,7 @@ from authority.drivers.epics import EpicsMotor
 
 for neighbour in ("api", "faults", "service"):  # an authority in a process, the checker of records, a lab in one loop
     sys.path.append(str(Path(__file__).parents[1] / neighbour))
+sys.path.append(str(Path(__file__).parents[2] / "examples"))  # the simulated stage
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+SCPI_STAGE = ROOT / "examples" / "scpi_stage.py"
 PATIENCE_S = 30.0
 _READY = "SCPI stage listening on "
 
@@ -36,7 +37,7 @@ class StageProcess:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "authority.simulators.scpi_stage", "--port", str(self.port)]
+        command = [sys.executable, str(SCPI_STAGE), "--port", str(self.port)]
         command += ["--record", str(self.record), *self._arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self.process.stdout is not None

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage_process import PATIENCE_S, ROOT, StageProcess, until
-
-from authority.simulators.stage import Refused, Stage
+from simulated_stage import Refused, Stage
+from stage_process import PATIENCE_S, ROOT, SCPI_STAGE, StageProcess, until
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_it_speaks_over_a_pseudo_terminal_too(stage):
 
 def test_a_stage_that_cannot_start_says_why(stage):
     """RUN-11"""
-    command = [sys.executable, "-m", "authority.simulators.scpi_stage", "--port", str(stage.port)]
+    command = [sys.executable, str(SCPI_STAGE), "--port", str(stage.port)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=ROOT, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("The simulated stage cannot start: ")

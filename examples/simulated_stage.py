@@ -61,7 +61,7 @@ class Stage:
         return self._began + abs(self.target - self._origin) / self._speed
 
     def move(self, action: str, target: float, fence: int) -> None:
-        """Move to `target`; raises `ProblemResponse` beyond the limits, and for a fence lower than one seen."""
+        """Move to `target`; raises `Refused` beyond the limits, and for a fence lower than one seen."""
         position = self.position
         if not self.low <= target <= self.high:
             raise Refused(f"{target:.12g} mm is not from {self.low:.12g} to {self.high:.12g} mm")
@@ -75,7 +75,7 @@ class Stage:
         self._speed = self.velocity
 
     def set_velocity(self, velocity: float, fence: int) -> None:
-        """Take another velocity for the moves to come; raises `ProblemResponse`."""
+        """Take another velocity for the moves to come; raises `Refused`."""
         if not 0 < velocity < math.inf:
             raise Refused("a velocity is more than 0")
         position = self.position

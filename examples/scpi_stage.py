@@ -1,4 +1,4 @@
-"""A stage that speaks SCPI over TCP, and over a pseudo-terminal: `python -m authority.simulators.scpi_stage`.
+"""A stage that speaks SCPI over TCP, and over a pseudo-terminal: `python examples/scpi_stage.py`.
 
 Commands: `MOVE 12.5`, `MOVE:REL -1`, `HOME`, `VEL 5`, `STOP`, `SYST:FENCE 7` (the fence of what follows on this
 connection). Queries: `POS?`, `TARG?`, `MOV?`, `VEL?`, `TEMP?`, `LIM:LOW?`, `LIM:HIGH?`, `*IDN?`, `SYST:ERR?`. In
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from .stage import Refused, Stage
+from simulated_stage import Refused, Stage
 
 _LINE_LIMIT = 4096
 _LOOK_AGAIN_S = 0.02
@@ -83,7 +83,7 @@ class Device:
         self.drop: Callable[[float], None] = lambda _: None
 
     def order(self, word: str, rest: str, fence: int) -> None:
-        """Carry out a command; raises `ProblemResponse`, `Undefined`, and `ValueError` for what is no number."""
+        """Carry out a command; raises `Refused`, `Undefined`, and `ValueError` for what is no number."""
         stage = self.stage
         match word:
             case "STOP":
@@ -274,7 +274,7 @@ async def _run(given: argparse.Namespace) -> None:
 
 def main() -> int:
     """Serve a stage until Ctrl-C; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m authority.simulators.scpi_stage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python examples/scpi_stage.py", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5025, help="TCP port, 0 takes any free one (default 5025)")
     parser.add_argument("--pty", action="store_true", help="serve a pseudo-terminal, too, and name it")
