@@ -81,15 +81,20 @@ class Command:
         lines = [self._declared["doc"], "", *(_explained_mistake(p) for p in self.parameters.values())]
         if units:
             lines += [f"Returns a value in {units}."]
-        return "\n".join([*lines, "It needs the lock." if self.kind == "control" else "It changes nothing."])
+        if self.kind == "control":
+            lines.append("It needs the lock.")
+        else:
+            lines.append("It changes nothing.")
+        return "\n".join(lines)
 
     def choices(self, name: str) -> Sequence[str]:
         """Return what may be typed for a parameter, where that is a few words."""
         parameter = self.parameters[name]
-        return [
-            str(choice)
-            for choice in parameter["choices"] or (("true", "false") if parameter["type"] == "boolean" else ())
-        ]
+        if parameter["choices"]:
+            return [str(choice) for choice in parameter["choices"]]
+        if parameter["type"] == "boolean":
+            return ["true", "false"]
+        return []
 
     @property
     def signature(self) -> inspect.Signature:
@@ -195,8 +200,10 @@ class _Filler(string.Formatter):
                     raise UsageProblem(f"{{{path}}} is not filled in: what begins with _ is the object's own.")
                 if attribute:
                     value = getattr(value, attribute)
+                elif _INDEX.fullmatch(key):
+                    value = value[int(key)]
                 else:
-                    value = value[int(key) if _INDEX.fullmatch(key) else key]
+                    value = value[key]
         except (LookupError, AttributeError, TypeError):
             raise UsageProblem(f"{{{path}}} has no value here; define it in a cell above, or correct it.") from None
         return value, path
@@ -243,14 +250,17 @@ def read_line(
         if word in CELL_OPTIONS:
             raise UsageProblem(f"{word} is an option; write it on the %%motor line.")
         match = _NAMED.fullmatch(word)
-        value = fill_names(match[2] if match else word, names)
-        typed.append(f"{match[1]}={value}" if match else value)
         if match is None:
+            value = fill_names(word, names)
+            typed.append(value)
             positional.append(value)
-        elif match[1] in named:
-            raise UsageProblem(f"{name} got {match[1]} twice; give it once.")
-        else:
-            named[match[1]] = value
+            continue
+        key = match[1]
+        value = fill_names(match[2], names)
+        typed.append(f"{key}={value}")
+        if key in named:
+            raise UsageProblem(f"{name} got {key} twice; give it once.")
+        named[key] = value
     try:
         parameters = commands[name].bind(_with_units(commands[name], positional), named)
     except UsageProblem as problem:

@@ -136,7 +136,10 @@ def event_sentence(event: Fields) -> str:
         fields = {"by": "the authority", **fields}
         reason = _WHY.get(reason, reason)
     because = fields.get("error") or reason or fields.get("note")
-    return words.format_map(defaultdict(lambda: "somebody", fields)) + (f" ({because})" if because else "")
+    sentence = words.format_map(defaultdict(lambda: "somebody", fields))
+    if because:
+        return f"{sentence} ({because})"
+    return sentence
 
 
 def _status_row(status: Fields, now: datetime) -> dict[str, object]:
@@ -165,6 +168,8 @@ def event_row(event: Fields, now: datetime) -> dict[str, object]:
     for key, given in event.items():
         if isinstance(given, Mapping):
             row |= {f"{key}.{part}": of_part for part, of_part in given.items()}
+        elif event["event"] == "queued" and key == "position":
+            row["place"] = given
         elif key not in ("seq", "timestamp", "equipment_id"):
-            row["place" if (event["event"], key) == ("queued", "position") else key] = given
+            row[key] = given
     return row

@@ -61,7 +61,9 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
                 new = " and has not claimed it yet"
             return f"{who}{_note(holder)} has {name}{since}{new}{kept}; {place}."
         case "free":
-            return f"{name} is free{'; you are watching' if observes_equipment(status, me) else ''}."
+            if observes_equipment(status, me):
+                return f"{name} is free; you are watching."
+            return f"{name} is free."
         case _:
             return f"{name}: no word from the authority yet."
 
@@ -82,16 +84,22 @@ def plain_text(status: Fields, me: str | None, *, now: datetime | None = None) -
         if holder.get("client_name"):
             client = f" in {holder['client_name']}"
         lines.append(f"  holder: {person_text(holder, None)}{verified}{client}")
-    if reads:
-        lines.append(f"  reads: {reads}" + (f" ({does})" if does else ""))
-    if then:
-        lines.append(f"  next: {then}" + ("" if left is None else f" (in {duration_text(left)})"))
+    if reads and does:
+        lines.append(f"  reads: {reads} ({does})")
+    elif reads:
+        lines.append(f"  reads: {reads}")
+    if then and left is not None:
+        lines.append(f"  next: {then} (in {duration_text(left)})")
+    elif then:
+        lines.append(f"  next: {then}")
     lines += [f"  queue {place}: {line}" for place, line in enumerate(queue_text(status, me, now=now), start=1)]
     lines += [f"  {asked}" for asked in ask_text(status, me, now=now)]
     if watchers := observers_text(status, me):
         lines.append(f"  watching: {', '.join(watchers)}")
     wrong = trouble_text(status, me, now=now)
-    return "\n".join([*lines, *([f"  note: {wrong}"] if wrong else [])])
+    if wrong:
+        lines.append(f"  note: {wrong}")
+    return "\n".join(lines)
 
 
 def queue_text(status: Fields, me: str | None, *, now: datetime | None = None) -> list[str]:
@@ -224,8 +232,10 @@ def reading_text(status: Fields) -> str:
 
 def seconds_left(status: Fields, *, elapsed_s: float) -> float | None:
     """Return the seconds to the next end, `elapsed_s` after `status` came; None when no clock runs."""
-    left = _part(status, "ending").get("in_seconds")
-    return None if left is None else max(0.0, left - elapsed_s)
+    left: float | None = _part(status, "ending").get("in_seconds")
+    if left is None:
+        return None
+    return max(0.0, left - elapsed_s)
 
 
 def duration_text(seconds: float) -> str:
@@ -311,7 +321,9 @@ def standing_text(status: Fields, me: str | None) -> str:
             about = f" (perhaps {about})"
         else:
             about = ""
-        return f"you are {'next' if mine['position'] == 1 else 'number ' + str(mine['position'])} in the queue{about}"
+        if mine["position"] == 1:
+            return f"you are next in the queue{about}"
+        return f"you are number {mine['position']} in the queue{about}"
     if observes_equipment(status, me):
         return "you are watching"
     waiting = status.get("queue_length") or 0

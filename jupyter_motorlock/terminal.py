@@ -64,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         return do(KernelSession(arguments.url), arguments)
     except MotorlockError as error:
         print_line(f"motorlock: {error}", sys.stderr)
-        is_mistake = isinstance(error, UsageProblem) and not isinstance(error, UnknownName)
-        return USAGE if is_mistake else REFUSED
+        if isinstance(error, UsageProblem) and not isinstance(error, UnknownName):
+            return USAGE
+        return REFUSED
 
 
 def _command(commands: Commands, name: str, do: Do, what: str) -> argparse.ArgumentParser:

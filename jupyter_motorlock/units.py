@@ -72,7 +72,9 @@ def _typed(text: str, units: str | None) -> float:
     if typed is None:
         raise ValueError
     if not units:
-        raise WrongUnit(f"it has no unit, and {typed[2]} is one") if _known(typed[2]) else ValueError
+        if _known(typed[2]):
+            raise WrongUnit(f"it has no unit, and {typed[2]} is one")
+        raise ValueError
     return float(typed[1]) * _factor(typed[2], units)
 
 

@@ -81,7 +81,9 @@ def history(
         raise UsageProblem("Say how many of the newest events you want: last=100")
     names = targets.resolve_names(session, names) or [str(item["id"]) for item in session.equipment_list()]
     clock = session.client.clock  # which has heard the authority by now
-    begin = start_time(since if since is not None or last is not None else DEFAULT_SINCE, clock.now())
+    if since is None and last is None:
+        since = DEFAULT_SINCE
+    begin = start_time(since, clock.now())
     found: list[Json] = []
     for name in names:
         found += fetch_events(session.client, name, begin, last)
@@ -125,7 +127,9 @@ def fetch_events(client: Client, name: str, since: datetime | None, last: int | 
         found = list(_following(client, name, after))
     if since is not None:
         found = [event for event in found if _time(event) >= since]
-    return found[-last:] if last else found
+    if last:
+        return found[-last:]
+    return found
 
 
 def frame_of(events: Sequence[Json]) -> pandas.DataFrame:
@@ -155,7 +159,9 @@ def _position_text(session: KernelSession, name: str) -> Json:
 
 
 def _page(client: Client, name: str, limit: int, after: int | None = None) -> Json:
-    asked = {"limit": str(limit)} | ({} if after is None else {"after": str(after)})
+    asked = {"limit": str(limit)}
+    if after is not None:
+        asked["after"] = str(after)
     return client.call("GET", "locks", "events", name, params=asked)
 
 

@@ -132,7 +132,9 @@ class Past:
             elif kind == "fault":
                 fault = at
             elif kind == "fault_cleared":
-                self.faults.append(self._span(name, None, -math.inf if fault is None else fault, at))
+                if fault is None:
+                    fault = -math.inf  # it began before what was asked for
+                self.faults.append(self._span(name, None, fault, at))
                 fault = None
             elif kind == "stopped":
                 self.stops.append(Stop(name, at, event["position"], event["delivered"] is not False))

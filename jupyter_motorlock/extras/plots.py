@@ -74,7 +74,9 @@ class Colours:
             mine = min(free, key=lambda place: (place - wish) % len(PALETTE))
             free.remove(mine)
             self._of[user] = PALETTE[mine]
-        self.names = sorted(self._of) + ([OTHERS] if len(users) > len(PALETTE) else [])
+        self.names = sorted(self._of)
+        if len(users) > len(PALETTE):
+            self.names.append(OTHERS)
 
     def name(self, user: str | None) -> str | None:
         """Return what stands in a legend for a user, None for nobody."""
@@ -115,7 +117,8 @@ def positions(
     """
     past = Past(_frame(history, since, last))
     name = _only(past, equipment)
-    ax = _axes(3.2) if ax is None else ax
+    if ax is None:
+        ax = _axes(3.2)
     _legend(ax, _draw_positions(past, name, ax))
     return ax
 
@@ -146,7 +149,9 @@ def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
     alone = _is_alone(past)
 
     def row(span: Span) -> int:
-        return rows.index(str(colours.name(span.user)) if alone else span.equipment)
+        if alone:
+            return rows.index(str(colours.name(span.user)))
+        return rows.index(span.equipment)
 
     for user in colours.names:
         for lane in range(len(rows)):
@@ -197,12 +202,16 @@ def _draw_positions(past: Past, name: str, ax: Axes) -> list[Artist]:
         if line and user:
             entries += [line]
     outside = _line(ax, [x for x in path if x.outside], color=ink, linestyle=":", label="moved from outside")
-    entries += [outside] if outside else []
+    if outside:
+        entries.append(outside)
     _stops(ax, [(x, x.position) for x in stops])
     ends = [y for x in path for y in (x.begin[1], x.end[1])] + [x.position for x in stops]
     entries += [*_marks(stops), *_limits(ax, past.limits(name), ends)]
     units = past.units(name)
-    ax.set_ylabel(_label(f"{name} ({units})" if units else name))
+    if units:
+        ax.set_ylabel(_label(f"{name} ({units})"))
+    else:
+        ax.set_ylabel(_label(name))
     _time_axis(ax, past)
     _say_nothing(ax, [name], bool(ends))
     return entries
@@ -251,7 +260,9 @@ def _axes(height: float) -> Axes:
 def _label(text: str) -> str:
     """Return a name on one line, cut where it is long, of which nothing is read as mathematics."""
     line = " ".join(text.split())
-    return (line if len(line) <= LABEL else f"{line[: LABEL - 1]}…").replace("$", r"\$")
+    if len(line) > LABEL:
+        line = f"{line[: LABEL - 1]}…"
+    return line.replace("$", r"\$")
 
 
 def _numbers(seconds: Iterable[float]) -> Any:
