@@ -20,6 +20,7 @@ from real_lab import PATIENCE_S, Authority, Wire
 from typed import wait_until
 
 from authority.__main__ import main
+from jupyter_motorlock.terminal import print_line
 
 ROOT = Path(__file__).parents[2]
 NOT_LIGHT = ("msgspec", "starlette", "uvicorn", "dotenv", "httptools", "websockets", "uvloop")
@@ -265,8 +266,15 @@ def test_what_people_wrote_cannot_command_the_terminal(authority: Authority) -> 
     mallory.acquire()
     for words in (["status"], ["status", "stage_x"], ["why", "stage_x"], ["events"]):
         said = done(motorlock(authority.url, *words))
-        assert "\\x1b]0;owned\\x07Mallory\\u202e" in said
+        assert "]0;owned Mallory" in said  # the authority has made the name printable
         assert all(c.isprintable() or c == "\n" for c in said)
+
+
+def test_what_reaches_the_terminal_unprintable_is_shown_and_not_sent() -> None:
+    """RUN-12"""
+    said = StringIO()
+    print_line("\x1b]0;owned\x07Mallory\u202e\nhas stage_x", said)
+    assert said.getvalue() == "\\x1b]0;owned\\x07Mallory\\u202e\nhas stage_x\n"
 
 
 @pytest.mark.parametrize(
