@@ -130,6 +130,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     import asyncio
+    import logging
 
     from .check import connected_lab_report, lab_report
     from .settings import Misconfigured, load
@@ -139,6 +140,8 @@ def _check(arguments: argparse.Namespace) -> int:
     except Misconfigured as error:
         return _mistaken(error.mistakes)
     if arguments.connect:
+        # The report says what cannot be reached; the log would say it a second time.
+        logging.getLogger("motorlock").addHandler(logging.NullHandler())
         lines, lost = asyncio.run(connected_lab_report(settings))
     else:
         lines = list(lab_report(settings, {}))

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Protocol
 
 BACKLOG_BYTES = 1024 * 1024
-BYTES_PER_LOOP_TURN = 32  # writes of some 10 µs each
+WRITES_PER_LOOP_TURN = 32  # writes of some 10 µs each
 KEEPALIVE_INTERVAL_S = 5.0
-QUIET_CHECK_INTERVAL_S = 0.5
+KEEPALIVE_CHECK_INTERVAL_S = 0.5
 
 
 class Message:
@@ -93,7 +93,7 @@ class Subscriber:
         """
         self.hears_events = hears_events
         self.closed = False
-        self.quiet_since = 0.0
+        self.last_write_at = 0.0
         self._connection = connection
         self._encode = encode
         self._on_close = on_close
@@ -142,7 +142,7 @@ class Subscriber:
             self.close()
             return
         self._connection.write(batch.encoded(self._encode))
-        self.quiet_since = now
+        self.last_write_at = now
 
     def close(self) -> None:
         """Deliver nothing more; the listener resumes, or the authority ends."""
@@ -175,7 +175,7 @@ class Hub:
         if self._ended:
             listener.close()
         elif self._looking is None:
-            self._schedule_quiet_check()
+            self._schedule_keepalives()
 
     def unsubscribe(self, listener: Subscriber) -> None:
         """Forget a listener."""
@@ -204,8 +204,8 @@ class Hub:
 
     def _write_batch(self) -> None:
         assert self._round is not None
-        served = sum(1 for _ in islice(self._round, BYTES_PER_LOOP_TURN))
-        if served == BYTES_PER_LOOP_TURN:
+        served = sum(1 for _ in islice(self._round, WRITES_PER_LOOP_TURN))
+        if served == WRITES_PER_LOOP_TURN:
             asyncio.get_running_loop().call_soon(self._write_batch)
         else:
             self._round = None
@@ -227,16 +227,16 @@ class Hub:
                     listener.deliver(batch, clock())
                     yield
 
-    def _schedule_quiet_check(self) -> None:
-        self._looking = asyncio.get_running_loop().call_later(QUIET_CHECK_INTERVAL_S, self._close_quiet_streams)
+    def _schedule_keepalives(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(KEEPALIVE_CHECK_INTERVAL_S, self._send_keepalives)
 
-    def _close_quiet_streams(self) -> None:
+    def _send_keepalives(self) -> None:
         """Give a sign of life to those who have heard nothing for so long."""
         self._looking = None
         if not self._listeners:
             return
         heard_before = asyncio.get_running_loop().time() - KEEPALIVE_INTERVAL_S
-        self._quiet = [one for one in self._listeners if one.has_begun and one.quiet_since <= heard_before]
+        self._quiet = [one for one in self._listeners if one.has_begun and one.last_write_at <= heard_before]
         if self._quiet:
             self._begin_round()
-        self._schedule_quiet_check()
+        self._schedule_keepalives()

@@ -44,7 +44,7 @@ def send_command(
     *,
     timeout_s: float | None = None,
 ) -> object:
-    """Do as `run` does, but let an interrupt through: for one who sends several."""
+    """Do as `run_command` does, but let an interrupt through: for one who sends several."""
     if timeout_s is None:
         within_s = math.inf
     else:

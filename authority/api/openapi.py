@@ -31,7 +31,7 @@ _STREAM = {
 
 
 def openapi_document(doors: Sequence[Route]) -> dict[str, object]:
-    """Return the OpenAPI 3.1 document of `doors`."""
+    """Return the OpenAPI 3.1 document of `routes`."""
     types = [Problem, *(d.answer for d in doors), *(d.body for d in doors if d.body is not None)]
     types += [kind for d in doors for _, kind, _ in d.query]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_any_value, ref_template=_REF)

@@ -26,7 +26,7 @@ class Router:
     """An ASGI application of all doors; `rest` serves every other path and method."""
 
     def __init__(self, house: AppContext, doors: tuple[Route, ...], rest: ASGIApp) -> None:
-        """Lay out the segments of `doors`."""
+        """Lay out the segments of `routes`."""
         self._root = _Node()
         self._rest = rest
         for door in doors:

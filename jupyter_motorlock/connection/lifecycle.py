@@ -28,7 +28,7 @@ _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, F
 
 
 class KeeperProcess:
-    """The kernel's end of the keeper process, which `tend` starts, also again when it died.
+    """The kernel's end of the keeper process, which `ensure_running` starts, also again when it died.
 
     `pipe_fd` is the descriptor of the pipe to it, -1 where there is none.
     """
@@ -41,7 +41,7 @@ class KeeperProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()  # a signal handler may come while this thread writes
 
-    def respawn_if_dead(self) -> None:
+    def ensure_running(self) -> None:
         """Start the process where none runs, unless it ended because the session is over.
 
         It gets a session of its own: no interrupt and no kill of the group reaches it.
@@ -111,7 +111,7 @@ class KeeperProcess:
         try:
             os.write(self.pipe_fd, line)
             self._unheard = False
-        except OSError:  # it is dead or stopped with a full pipe, both of which `tend` sees to
+        except OSError:  # it is dead or stopped with a full pipe, both of which `ensure_running` sees to
             self._unheard = True
 
 

@@ -138,7 +138,7 @@ class Link(StateMirror):
         }
         self.start_session(session_id)
         self._keeper = KeeperProcess(self.keeper_config, busy=self._busy)
-        self._keeper.respawn_if_dead()
+        self._keeper.ensure_running()
         self.listen()
         return session_id
 
@@ -157,7 +157,7 @@ class Link(StateMirror):
         """Take in a pushed message; every one, also a sign of life, is an occasion to look after the keeper."""
         keeper = self._keeper
         if keeper is not None:
-            keeper.respawn_if_dead()
+            keeper.ensure_running()
         if isinstance(now := data.get("now"), str):
             self.client.clock.set_from(now)
         super().handle_message(event, data)

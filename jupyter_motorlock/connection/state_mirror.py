@@ -35,7 +35,7 @@ class StateMirror:
     """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
 
     `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
-    each equipment, `last_callback_error` what the newest failing `watch` callback raised. `held_changed` is called
+    each equipment, `last_callback_error` what the newest failing `subscribe` callback raised. `held_changed` is called
     after every login, and whenever what the kernel holds is something else than before; it must not raise.
     """
 

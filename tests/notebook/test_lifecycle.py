@@ -52,7 +52,7 @@ def test_the_environment_of_a_keeper_holds_no_token(
 ) -> None:
     """WHO-21"""
     monkeypatch.setenv("MOTORLOCK_TOKEN", "of the lab")
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     [child] = keepers()
     assert "MOTORLOCK_TOKEN" not in child.environ()
@@ -61,10 +61,10 @@ def test_the_environment_of_a_keeper_holds_no_token(
 def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
     assert kept.pipe_fd == -1
-    kept.respawn_if_dead()
+    kept.ensure_running()
     assert listener.next("heartbeat")[1]["busy"] is True
     [child] = keepers()
-    kept.respawn_if_dead()
+    kept.ensure_running()
     kept.set_busy(False)
     while listener.next("heartbeat")[1]["busy"]:
         pass
@@ -73,7 +73,7 @@ def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: Keeper
 
 def test_a_keeper_has_a_session_of_its_own(kept: KeeperProcess, listener: Listener) -> None:
     """NB-10 NB-17"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     [child] = keepers()
     assert os.getsid(child.pid) == child.pid
@@ -83,15 +83,15 @@ def test_a_keeper_that_is_started_again_is_a_warning_and_the_first_one_is_none(
     kept: KeeperProcess, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     """RUN-49"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
-    kept.respawn_if_dead()
+    kept.ensure_running()
     assert caplog.records == []
     [child] = keepers()
     child.kill()
 
     def is_replaced() -> bool:
-        kept.respawn_if_dead()
+        kept.ensure_running()
         return [other for other in keepers() if other != child] != []
 
     wait_until(is_replaced, "a keeper is started")
@@ -110,7 +110,7 @@ def test_what_the_kernels_side_logs_is_printed_only_where_somebody_asks_for_it()
 
 def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     kept.set_busy(False)
     while listener.next("heartbeat")[1]["busy"]:
@@ -120,7 +120,7 @@ def test_a_dead_keeper_is_replaced_and_the_new_one_knows_the_state(kept: KeeperP
     child.kill()
 
     def is_replaced() -> bool:
-        kept.respawn_if_dead()  # as at every sign of life: a process that is being taken down is not over yet
+        kept.ensure_running()  # as at every sign of life: a process that is being taken down is not over yet
         return [other for other in keepers() if other != child] != []
 
     wait_until(is_replaced, "another one runs")
@@ -140,19 +140,19 @@ def open_pipes() -> int:
 def test_a_keeper_whose_session_is_over_is_not_replaced(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
     listener.answers["heartbeat"] = lambda: OVER
-    kept.respawn_if_dead()
+    kept.ensure_running()
     wait_until(lambda: not keepers(), "it has ended with its session")
-    kept.respawn_if_dead()
+    kept.ensure_running()
     assert keepers() == []
 
 
 def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     kept.end()
     kept.wait(PATIENCE_S)
-    kept.respawn_if_dead()
+    kept.ensure_running()
     assert keepers() == []
     assert kept.pipe_fd == -1
     assert "gone" not in [heard[0] for heard in list(listener.heard.queue)]
@@ -160,7 +160,7 @@ def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: KeeperProce
 
 def test_a_keeper_says_in_the_kernels_place_what_it_is_given(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-2"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     kept.end("closed while nobody answered")
     assert listener.next("gone")[1]["reason"] == "closed while nobody answered"
@@ -170,7 +170,7 @@ def test_a_stopped_keeper_holds_nothing_up_and_hears_the_state_when_it_goes_on(
     kept: KeeperProcess, listener: Listener
 ) -> None:
     """NB-19"""
-    kept.respawn_if_dead()
+    kept.ensure_running()
     listener.next("heartbeat")
     [child] = keepers()
     child.suspend()
@@ -179,9 +179,9 @@ def test_a_stopped_keeper_holds_nothing_up_and_hears_the_state_when_it_goes_on(
     kept.set_busy(False)
     child.resume()
     wait_until(lambda: _empty(kept.pipe_fd), "it has read what was said")
-    kept.respawn_if_dead()
+    kept.ensure_running()
     while listener.next("heartbeat")[1]["busy"]:
-        kept.respawn_if_dead()
+        kept.ensure_running()
 
 
 def _empty(pipe: int) -> bool:

@@ -11,7 +11,7 @@ from ear import Ear
 from fakes import Disk, Lab, Slide, X, lab, reply, until
 
 from authority.core.model import SessionId
-from authority.hub import BACKLOG_BYTES, BYTES_PER_LOOP_TURN, KEEPALIVE_INTERVAL_S, Hub, Message
+from authority.hub import BACKLOG_BYTES, WRITES_PER_LOOP_TURN, KEEPALIVE_INTERVAL_S, Hub, Message
 from authority.journal import REPLIES_IN_MEMORY, Journal, JournalCall, journal_row
 from authority.ports import Batch
 
@@ -125,18 +125,18 @@ def test_a_crowd_is_served_in_slices_between_which_everything_else_has_its_turn(
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(5 * BYTES_PER_LOOP_TURN)]
+        crowd = [Ear(hub) for _ in range(5 * WRITES_PER_LOOP_TURN)]
         hub.publish(message(1))
         served = []
         for _ in range(7):
             await asyncio.sleep(0)
             served.append(sum(1 for ear in crowd if ear.numbers))
         assert served[:5] == [
-            BYTES_PER_LOOP_TURN,
-            2 * BYTES_PER_LOOP_TURN,
-            3 * BYTES_PER_LOOP_TURN,
-            4 * BYTES_PER_LOOP_TURN,
-            5 * BYTES_PER_LOOP_TURN,
+            WRITES_PER_LOOP_TURN,
+            2 * WRITES_PER_LOOP_TURN,
+            3 * WRITES_PER_LOOP_TURN,
+            4 * WRITES_PER_LOOP_TURN,
+            5 * WRITES_PER_LOOP_TURN,
         ]
 
     asyncio.run(run())
@@ -147,7 +147,7 @@ def test_what_happens_during_a_round_goes_out_together_and_in_order_in_the_next(
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(3 * BYTES_PER_LOOP_TURN)]
+        crowd = [Ear(hub) for _ in range(3 * WRITES_PER_LOOP_TURN)]
         hub.publish(message(1))
         await asyncio.sleep(0)
         gone = crowd.pop()
@@ -200,9 +200,9 @@ def test_who_has_heard_nothing_for_five_seconds_gets_a_sign_of_life_and_a_keeper
         quiet, busy, keeper = Ear(hub), Ear(hub), Ear(hub, hears_events=False)
         opening = Ear(hub, begun=False)
         moment = asyncio.get_running_loop().time()
-        quiet.listener.quiet_since = keeper.listener.quiet_since = moment - KEEPALIVE_INTERVAL_S
-        busy.listener.quiet_since = moment - KEEPALIVE_INTERVAL_S + 60.0
-        hub._close_quiet_streams()
+        quiet.listener.last_write_at = keeper.listener.last_write_at = moment - KEEPALIVE_INTERVAL_S
+        busy.listener.last_write_at = moment - KEEPALIVE_INTERVAL_S + 60.0
+        hub._send_keepalives()
         await turn_loop()
         hub.publish(message(1))
         await turn_loop()
@@ -211,14 +211,14 @@ def test_who_has_heard_nothing_for_five_seconds_gets_a_sign_of_life_and_a_keeper
         assert keeper.heard == ping().frame
         assert busy.heard == message(1).frame
         assert opening.heard == b""
-        assert quiet.listener.quiet_since >= moment
+        assert quiet.listener.last_write_at >= moment
 
     asyncio.run(run())
 
 
 def test_signs_of_life_are_sent_as_long_as_anybody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """PUSH-4"""
-    monkeypatch.setattr("authority.hub.QUIET_CHECK_INTERVAL_S", 0.001)
+    monkeypatch.setattr("authority.hub.KEEPALIVE_CHECK_INTERVAL_S", 0.001)
     monkeypatch.setattr("authority.hub.KEEPALIVE_INTERVAL_S", 0.0)
 
     async def run() -> None:
@@ -238,7 +238,7 @@ def test_an_authority_that_ends_closes_all_streams_also_those_that_open_then() -
 
     async def run() -> None:
         hub = Hub(ping)
-        crowd = [Ear(hub) for _ in range(2 * BYTES_PER_LOOP_TURN)]
+        crowd = [Ear(hub) for _ in range(2 * WRITES_PER_LOOP_TURN)]
         hub.publish(message(1))
         hub.close()
         late = Ear(hub)
