@@ -1,4 +1,4 @@
-"""Push: what happened is encoded once, and written in the same bytes to everybody who listens at the same kind of door.
+"""Push: what happened is encoded once, and written in the same bytes to all listeners of the same kind of route.
 
 Listeners are served in slices, and the loop turns between two of them, so that a stop waits for a slice and never for a
 crowd; what is published meanwhile goes out together in the next round. A listener that cannot keep up is closed; it
@@ -20,7 +20,7 @@ KEEPALIVE_CHECK_INTERVAL_S = 0.5
 
 
 class Message:
-    """One message as each door sends it; each form is made when its first listener takes it, and only once."""
+    """One message as each route sends it; each form is made when its first listener takes it, and only once."""
 
     def __init__(self, event: str, data: bytes, seq: int | None = None) -> None:
         """Take what is told; `data` is JSON, so it has no line break."""
@@ -47,7 +47,7 @@ Encode = Callable[[Sequence[Message]], bytes]
 
 
 class Batch:
-    """Messages that go out together, encoded once for each kind of door."""
+    """Messages that go out together, encoded once for each kind of route."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         """Keep the messages, oldest first."""

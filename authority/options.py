@@ -1,4 +1,4 @@
-"""LabLink's settings that the doors and the log obey."""
+"""LabLink's settings that the routes and the log obey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One authority from start to end: wires store, workers, service and doors, and ends them in order."""
+"""One authority from start to end: wires store, workers, service and routes, and ends them in order."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ async def _serve(
         log.warning("equipment locks are switched off: everybody may drive everything, and nothing arbitrates")
     service.start()
     with contextlib.suppress(StoreFailed):
-        # What the recovery decided is on disk before the doors open, so that nobody asks for an outcome in between.
+        # What the recovery decided is on disk before the routes open, so that nobody asks for an outcome in between.
         await service.wait_until_committed()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ended.wait())

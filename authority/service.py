@@ -51,7 +51,7 @@ class RequestFailed(Exception):
 
 
 class Service:
-    """The authority without its doors."""
+    """The authority without its routes."""
 
     def __init__(
         self,

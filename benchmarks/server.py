@@ -1,4 +1,4 @@
-"""The authority with an echo route of the same stack beside its doors, so that both are measured on one loop."""
+"""The authority with an echo route of the same stack beside its routes, so that both are measured on one loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be read and computed with alike: rows for `pandas.DataFrame(rows)`, shown as text. Pure, as `status_text` is.
+"""What can be read and computed with alike: rows for `pandas.DataFrame(rows)`, shown as text. Pure, as `status_text`.
 
 A row is flat; a time in it is aware, all in one zone; what is not there is None.
 """

@@ -1,1 +1,1 @@
-"""The doors of the authority: HTTP and push. They parse, ask once and render; they decide nothing."""
+"""The routes of the authority: HTTP and push. They parse, ask once and render; they decide nothing."""

@@ -1,4 +1,4 @@
-"""The app factory: the doors, the streams, the page and the document, behind the guard."""
+"""The app factory: the routes, the streams, the page and the document, behind the guard."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def make_app(
     options: Options = _DEFAULTS,
 ) -> ASGIApp:
     """Return the ASGI app that serves `service`."""
-    house = AppContext(service, ids, options)
-    streams = Streams(house)
+    app_context = AppContext(service, ids, options)
+    streams = Streams(app_context)
     pages = Starlette(
         routes=[
             Route(EVENTS, _method_not_allowed, methods=["GET"]),
@@ -61,12 +61,12 @@ def make_app(
             Route("/", partial(_file, _read("page/page.html"), "text/html"), methods=["GET"]),
             *(Route(f"/{name}", partial(_file, _read(f"page/{name}"), kind), methods=["GET"]) for name, kind in PARTS),
             Route("/docs", partial(_docs, _read("docs.html")), methods=["GET"]),
-            # What the switch did not take: another method of a door.
-            *(Route(door.path, _method_not_allowed, methods=[door.method]) for door in ROUTES),
+            # What the switch did not take: another method of a route.
+            *(Route(route.path, _method_not_allowed, methods=[route.method]) for route in ROUTES),
         ],
         exception_handlers={HTTPException: _not_found},
     )
-    switch = Router(house, ROUTES, pages)
+    switch = Router(app_context, ROUTES, pages)
 
     sockets = WebSocketEndpoint(streams)
 
@@ -86,7 +86,7 @@ def make_app(
 
 def _index() -> dict[str, object]:
     """Return what there is, for who looks around."""
-    paths = [{"method": door.method, "path": door.path, "summary": door.summary} for door in ROUTES]
+    paths = [{"method": route.method, "path": route.path, "summary": route.summary} for route in ROUTES]
     paths += [
         {"method": "GET", "path": EVENTS, "summary": "What happens, as server-sent events"},
         {"method": "GET", "path": PATH, "summary": "What happens, as a WebSocket"},

@@ -1,4 +1,4 @@
-"""The doors of commands: run one, hear what became of one, ask beforehand whether they would be accepted."""
+"""The routes of commands: run one, hear what became of one, ask beforehand whether they would be accepted."""
 
 from __future__ import annotations
 

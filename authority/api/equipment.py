@@ -1,4 +1,4 @@
-"""The doors of the equipment: what there is, how it stands, stop, and health."""
+"""The routes of the equipment: what there is, how it stands, stop, and health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate before every door: foreign hosts and origins, the lab's token, and what no door answers."""
+"""The gate before every route: foreign hosts and origins, the lab's token, and what no route answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doors of locks, queues and sessions: LabLink's rows 1 to 14, and ours beside them."""
+"""The routes of locks, queues and sessions: LabLink's rows 1 to 14, and ours beside them."""
 
 from __future__ import annotations
 

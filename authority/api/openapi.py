@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the same doors and types that serve the requests."""
+"""The OpenAPI document, made from the same routes and types that serve the requests."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _STREAM = {
 }
 
 
-def openapi_document(doors: Sequence[Route]) -> dict[str, object]:
+def openapi_document(routes: Sequence[Route]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of `routes`."""
-    types = [Problem, *(d.answer for d in doors), *(d.body for d in doors if d.body is not None)]
-    types += [kind for d in doors for _, kind, _ in d.query]
+    types = [Problem, *(d.answer for d in routes), *(d.body for d in routes if d.body is not None)]
+    types += [kind for d in routes for _, kind, _ in d.query]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_any_value, ref_template=_REF)
     of_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, object]] = {}
-    for door in doors:
-        paths.setdefault(door.path, {})[door.method.lower()] = _operation(door, of_type)
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, of_type)
     stream = {"description": "an endless stream", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     refusals = {str(code): _refusal(code, of_type[id(Problem)]) for code in (401, 403, 404, 422, 503)}
     paths["/api/events"] = {"get": _STREAM | {"responses": {"200": stream, **refusals}}}
@@ -65,49 +65,49 @@ def _any_value(kind: type) -> dict[str, object]:  # noqa: ARG001 - a driver's da
     return {"description": "any JSON value"}
 
 
-def _operation(door: Route, of_type: dict[int, dict[str, object]]) -> dict[str, object]:
+def _operation(route: Route, of_type: dict[int, dict[str, object]]) -> dict[str, object]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "maxLength": 128}}
-        for name in re.findall(r"{(\w+)}", door.path)
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
-    for name, kind, default in door.query:
+    for name, kind, default in route.query:
         schema = of_type[id(kind)]
         if default is not None:
             schema = schema | {"default": default}
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
-    if "/command" in door.path:
+    if "/command" in route.path:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
-    answer = {"description": door.summary, "content": {"application/json": {"schema": of_type[id(door.answer)]}}}
-    responses: dict[str, object] = {str(status): answer for status in door.statuses}
-    for code in _codes(door):
+    answer = {"description": route.summary, "content": {"application/json": {"schema": of_type[id(route.answer)]}}}
+    responses: dict[str, object] = {str(status): answer for status in route.statuses}
+    for code in _codes(route):
         responses[str(code)] = _refusal(code, of_type[id(Problem)])
     tag = "health"
-    if door.path.startswith("/api/"):
-        tag = door.path.split("/")[2]
+    if route.path.startswith("/api/"):
+        tag = route.path.split("/")[2]
     operation: dict[str, object] = {
-        "summary": door.summary,
-        "operationId": door.handler.__name__,
+        "summary": route.summary,
+        "operationId": route.handler.__name__,
         "tags": [tag],
         "responses": responses,
     }
-    if 401 in door.codes:
+    if 401 in route.codes:
         operation["security"] = [{}, {"lab": []}, {"session": []}, {"lab": [], "session": []}]
     if parameters:
         operation["parameters"] = parameters
-    if door.body is not None:
-        content = {"application/json": {"schema": of_type[id(door.body)]}}
-        operation["requestBody"] = {"required": not door.body_optional, "content": content}
+    if route.body is not None:
+        content = {"application/json": {"schema": of_type[id(route.body)]}}
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
 
 
-def _codes(door: Route) -> list[int]:
-    codes = {*door.codes, *_ALWAYS}
-    if door.body is not None and not door.reads_body_itself:
+def _codes(route: Route) -> list[int]:
+    codes = {*route.codes, *_ALWAYS}
+    if route.body is not None and not route.reads_body_itself:
         codes.update(_WITH_BODY)
-    if door.path.startswith("/api/"):
+    if route.path.startswith("/api/"):
         codes.add(401)
-    if not door.open_to_all:
+    if not route.open_to_all:
         codes.add(503)
     return sorted(codes)
 

@@ -1,7 +1,7 @@
 """Push: what was missed, a snapshot, then what happens, with a sign of life every few seconds; as server-sent events.
 
 A stream's task opens it and then only waits for its end: what is pushed, the hub writes to the connection itself. The
-other door to the same subscription is `websocket`.
+other route to the same subscription is `websocket`.
 """
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ class Snapshots:
 class Streams:
     """What all streams share; as an ASGI application, it answers a request for server-sent events."""
 
-    def __init__(self, house: AppContext) -> None:
+    def __init__(self, app_context: AppContext) -> None:
         """Serve the events of `house`."""
-        self.house = house
-        self.snapshots = Snapshots(house.service)
+        self.house = app_context
+        self.snapshots = Snapshots(app_context.service)
         self.replays = PeerLimit(REPLAYS_PER_PEER)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -261,7 +261,7 @@ class Stream:
         if self._service.table.session(self._session) is not None:
             self._service.apply(core_messages.DetachConnection(session=self._session, role=Role(self._role), ours=ours))
 
-    # How this door says it
+    # How this route says it
 
     @staticmethod
     def encode(messages: Sequence[Message]) -> bytes:

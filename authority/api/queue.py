@@ -1,4 +1,4 @@
-"""The doors of those who wait, and of the holder towards them: leave, swap, ask, answer, hand over."""
+"""The routes of those who wait, and of the holder towards them: leave, swap, ask, answer, hand over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a path's door in one walk over its segments; what is no door goes on to the pages.
+"""Finds a path's route in one walk over its segments; what is no route goes on to the pages.
 
 Starlette tries its routes one after another behind two layers of wrappers: a fifth of what a login costs.
 """
@@ -19,21 +19,21 @@ class _Node:
     fixed: dict[str, _Node] = field(default_factory=dict)
     any: _Node | None = None
     name: str = ""
-    doors: dict[str, RouteEndpoint] = field(default_factory=dict)
+    routes: dict[str, RouteEndpoint] = field(default_factory=dict)
 
 
 class Router:
-    """An ASGI application of all doors; `rest` serves every other path and method."""
+    """An ASGI application of all routes; `rest` serves every other path and method."""
 
-    def __init__(self, house: AppContext, doors: tuple[Route, ...], rest: ASGIApp) -> None:
+    def __init__(self, app_context: AppContext, routes: tuple[Route, ...], rest: ASGIApp) -> None:
         """Lay out the segments of `routes`."""
         self._root = _Node()
         self._rest = rest
-        for door in doors:
+        for route in routes:
             node = self._root
-            for segment in door.path.split("/"):
+            for segment in route.path.split("/"):
                 node = self._below(node, segment)
-            node.doors[door.method] = RouteEndpoint(house, door)
+            node.routes[route.method] = RouteEndpoint(app_context, route)
 
     def _below(self, node: _Node, segment: str) -> _Node:
         if not segment.startswith("{"):
@@ -61,4 +61,4 @@ class Router:
         method = scope["method"]
         if method == "HEAD":
             method = "GET"
-        return node.doors.get(method)
+        return node.routes.get(method)

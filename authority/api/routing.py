@@ -1,4 +1,4 @@
-"""What a door is: one method and path, what goes in, what comes out. Routes and OpenAPI are made from the same list."""
+"""What a route is: one method and path, what goes in, what comes out. One list makes the routes and OpenAPI."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Route:
 
 @dataclass(frozen=True)
 class AppContext:
-    """What all doors lead to."""
+    """What all routes lead to."""
 
     service: Service
     ids: SessionIds
@@ -66,21 +66,21 @@ class AppContext:
 
 
 class RequestContext:
-    """One request at a door: its parts, parsed and checked in the order of the specification."""
+    """One request at a route: its parts, parsed and checked in the order of the specification."""
 
     def __init__(
-        self, house: AppContext, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
+        self, app_context: AppContext, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
     ) -> None:
         """Keep the request and its body; with `receive` a handler reads the body itself."""
         self.headers = headers
-        self.app = house
-        self.service = house.service
+        self.app = app_context
+        self.service = app_context.service
         self.request = request
         self.body = body
         self.receive = receive
 
     def body_as(self, kind: type[Body]) -> Body:
-        """Return the body, which has the door's type."""
+        """Return the body, which has the route's type."""
         assert isinstance(self.body, kind)
         return self.body
 
@@ -179,12 +179,12 @@ class RequestContext:
 
 
 class RouteEndpoint:
-    """Serves one door, as an ASGI application of its own."""
+    """Serves one route, as an ASGI application of its own."""
 
-    def __init__(self, house: AppContext, door: Route) -> None:
-        """Serve `door` of `house`."""
-        self._house = house
-        self._door = door
+    def __init__(self, app_context: AppContext, route: Route) -> None:
+        """Serve `route` of `house`."""
+        self._house = app_context
+        self._door = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
@@ -192,39 +192,39 @@ class RouteEndpoint:
         await response(scope, receive, send)
 
     async def _serve(self, request: Request, receive: Receive) -> Response:
-        door = self._door
+        route = self._door
         service = self._house.service
         headers = dict(request.scope["headers"])
         body: object = None
-        if not door.reads_body_itself:
-            if door.body is None:
+        if not route.reads_body_itself:
+            if route.body is None:
                 await read_small_body(request.scope, headers, receive)  # it means nothing
             else:
-                body = await self._house.bodies.read(door.body, request.scope, headers, receive)
+                body = await self._house.bodies.read(route.body, request.scope, headers, receive)
         visit = RequestContext(self._house, request, headers, body, receive)
-        if service.failure is not None and not door.open_to_all:
+        if service.failure is not None and not route.open_to_all:
             raise StoreFailed
         settled = False
         try:
-            answer = door.handler(visit)
+            answer = route.handler(visit)
             if isinstance(answer, Coroutine):
                 # Who waits sees to it that what it answers is on disk: what others decided since is no matter of its.
                 answer = await answer
                 settled = True
         finally:
-            if not settled and not door.open_to_all:
+            if not settled and not route.open_to_all:
                 await service.wait_until_committed()
         if isinstance(answer, Response):
             return answer
         return Response(msgspec.json.encode(answer), 200, _JSON)
 
 
-async def respond_or_refuse(house: AppContext, serving: Awaitable[Served]) -> Served | Response:
+async def respond_or_refuse(app_context: AppContext, serving: Awaitable[Served]) -> Served | Response:
     """Return the answer, or the problem that a refusal is told as."""
     try:
         return await serving
     except Refusal as refusal:
-        refused = refusal_to_problem(refusal, house.service.views, house.service.clock.now())
+        refused = refusal_to_problem(refusal, app_context.service.views, app_context.service.clock.now())
     except ProblemResponse as said:
         refused = said
     except RequestFailed:

@@ -1,4 +1,4 @@
-"""The second door to what is pushed: a WebSocket, on which clients only listen.
+"""The second route to what is pushed: a WebSocket, on which clients only listen.
 
 What they send is dropped as it comes, and who sends much is closed; so nothing they send can reach a rule or a log.
 """

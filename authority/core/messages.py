@@ -339,7 +339,7 @@ class HolderGone(EquipmentEvent, frozen=True, kw_only=True):
 
 
 class LockEnded(EquipmentEvent, frozen=True, kw_only=True):
-    """The exclusive lock ended; told as `lock_released`, `lock_expired` or `lock_force_released` (`codec.event_name`)."""
+    """The exclusive lock ended: `lock_released`, `lock_expired` or `lock_force_released` (see `codec.event_name`)."""
 
     lock_id: str
     duration_seconds: float

@@ -38,7 +38,7 @@ class Oven:
 
     @property
     def door_open(self) -> bool:
-        """Whether the door is open."""
+        """Whether the route is open."""
         raise AssertionError("somebody touched the equipment")
 
     @property

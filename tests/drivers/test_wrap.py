@@ -57,7 +57,7 @@ parameters = { setpoint = { type = "number", units = "°C" } }  # units: from th
 [equipment.oven.options.observe.door_open]
 get = "door_open"
 type = "boolean"
-doc = "Whether the door is open."
+doc = "Whether the route is open."
 
 # control, because its name says 'next'
 [equipment.oven.options.control.next_alarm]

@@ -373,7 +373,7 @@ def test_somebodys_stop_fails_the_plan_with_the_sentence_and_nothing_moves_on(
 ) -> None:
     """NB-76"""
     bob = authority.person("Bob")
-    acting = in_mid_move(authority, lambda: bob.stop("the door is open", equipment_id="slow"))
+    acting = in_mid_move(authority, lambda: bob.stop("the route is open", equipment_id="slow"))
     with pytest.raises(FailedStatus, match="Bob stopped slow") as failed:
         run_engine(rel_scan([detector], slow.bluesky(), 0, 50, 6))
     acting.join()

@@ -11,7 +11,7 @@ from ear import Ear
 from fakes import Disk, Lab, Slide, X, lab, reply, until
 
 from authority.core.model import SessionId
-from authority.hub import BACKLOG_BYTES, WRITES_PER_LOOP_TURN, KEEPALIVE_INTERVAL_S, Hub, Message
+from authority.hub import BACKLOG_BYTES, KEEPALIVE_INTERVAL_S, WRITES_PER_LOOP_TURN, Hub, Message
 from authority.journal import REPLIES_IN_MEMORY, Journal, JournalCall, journal_row
 from authority.ports import Batch
 
