@@ -2,7 +2,7 @@
 # make demo HEADLESS=1    the same two notebooks against each other, told line by line
 # make demo EPICS=1       on motor records of an EPICS server (also with HEADLESS=1)
 # make test               the tests that need no browser, and the notebooks
-# make lint               style, types, import contracts
+# make lint               style, types, import contracts, words
 # make test-changed       the tests of what you changed since the last commit
 # make words              how the code speaks, counted beside the aims of the house style
 # make help               this list
@@ -50,6 +50,7 @@ lint: .venv/.with-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/language.py
 
 pins: .venv/.made
 	$(BIN)/python .ci/yanked_pins.py constraints.txt

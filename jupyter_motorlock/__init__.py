@@ -7,7 +7,6 @@ In a notebook: `%load_ext jupyter_motorlock`, then `stage = %motor_login stage_x
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from jupyter_motorlock.connection.session import KernelSession
@@ -29,6 +28,7 @@ from jupyter_motorlock.errors import UsageProblem as UsageProblem
 from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.handle import Handles as Handles
 from jupyter_motorlock.login import Connection as Connection
+from jupyter_motorlock.this_kernel import kernel_session as kernel_session
 from jupyter_motorlock.values import Reading as Reading
 from jupyter_motorlock.values import Value as Value
 
@@ -63,22 +63,6 @@ def __getattr__(name: str) -> str:
     return version("jupyter-motorlock")
 
 
-def kernel_session() -> KernelSession:
-    """Return this kernel's session where the extension is loaded, else a new one by the defaults of `connect`.
-
-    Nothing is sent before it is used. A new one is the caller's to `close`; the kernel's ends with the kernel.
-    """
-    ipython = sys.modules.get("IPython")  # who has not imported it is in no notebook
-    shell = None
-    if ipython:
-        shell = ipython.get_ipython()
-    if shell is None:
-        return KernelSession()
-    from jupyter_motorlock.notebook import extension
-
-    return extension.session_of(shell) or KernelSession()
-
-
 def motor_history(*names: str, since: datetime | timedelta | str | None = None, last: int | None = None) -> DataFrame:
     """Return what happened to `names`, or to all there is, as a `pandas.DataFrame`, oldest first.
 
@@ -87,7 +71,9 @@ def motor_history(*names: str, since: datetime | timedelta | str | None = None, 
     durations are in seconds, positions in `units`. Raises `UsageProblem` for a name that is not there and where
     pandas is not, `Unreachable` when no authority answers.
     """
-    return kernel_session().history(*names, since=since, last=last)
+    from jupyter_motorlock.extras.history import history  # pandas is loaded when it is needed
+
+    return history(kernel_session(), names, since=since, last=last)
 
 
 def motor_panel(*names: str) -> object:

@@ -110,7 +110,9 @@ class Handle:
 
     def history(self, *, since: datetime | timedelta | str | None = None, last: int | None = None) -> DataFrame:
         """Return what happened to it, as `jupyter_motorlock.motor_history` does."""
-        return self._session.history(self.equipment_id, since=since, last=last)
+        from jupyter_motorlock.extras.history import history  # pandas is loaded when it is needed
+
+        return history(self._session, [self.equipment_id], since=since, last=last)
 
     def bluesky(self, name: str | None = None, *, move: str = "move_to", read: str | None = None) -> MotorDevice:
         """Return it as a bluesky device, the same one each time: `RE(scan([det], stage.bluesky(), 0, 10, 11))`.

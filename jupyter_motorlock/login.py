@@ -115,7 +115,9 @@ class Connection:
         self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
     ) -> DataFrame:
         """Return what happened to `names`, or to all there is, as `jupyter_motorlock.motor_history` does."""
-        return self.session.history(*names, since=since, last=last)
+        from jupyter_motorlock.extras.history import history  # pandas is loaded when it is needed
+
+        return history(self.session, names, since=since, last=last)
 
     def close(self) -> None:
         """End the session: what it holds is released, and it leaves every queue."""

@@ -10,14 +10,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import requests
 
+from jupyter_motorlock.connection.client import Client, Json
 from jupyter_motorlock.errors import MotorlockError, Refused
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.connection.link import Link
 
 log = logging.getLogger("jupyter_motorlock")
 
@@ -55,13 +53,29 @@ class SseParser:
             raise ValueError("a pushed message is longer than any that the authority sends")
 
 
+class FeedReceiver(Protocol):
+    """What a feed needs of the session that it brings news to."""
+
+    session_id: str | None
+    client: Client
+
+    def forget_ended_session(self, session_id: str | None, sentence: str) -> None:
+        """Take note that the authority knows the session no more."""
+
+    def handle_message(self, event: str, data: Json) -> None:
+        """Take over what the authority pushed."""
+
+    def notify_subscribers(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
+        """Tell who subscribed; all None where news began or ended."""
+
+
 class Feed:
     """The thread, which tells the kernel's `link`; it lives until `close`, whatever authority and network do.
 
     `after` is the sequence number of the newest event heard, None before the first snapshot.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: FeedReceiver) -> None:
         self._link = link
         self.after: int | None = None
         self.alive = False

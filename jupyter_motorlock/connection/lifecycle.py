@@ -12,14 +12,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from jupyter_motorlock.connection import keeper
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.connection.link import Link
 
 log = logging.getLogger("jupyter_motorlock")
 
@@ -123,13 +120,29 @@ def _this_process() -> int:
         return -1
 
 
+class EndingSession(Protocol):
+    """What exit hooks need of the session that ends with its process."""
+
+    keeper_config: Mapping[str, str] | None
+    held_changed: Callable[[], None]
+
+    def mark_end_announced(self) -> None:
+        """Take note that the authority was told of the end."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Return what a fork has to close."""
+
+    def disown(self) -> None:
+        """Forget the session in a fork, where it is another process's."""
+
+
 class ExitHooks:
     """Says `gone` when Python exits or SIGTERM comes, and keeps forks from speaking for the kernel.
 
     What it uses of the `link` takes no lock: it is called in a signal handler and after a fork.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: EndingSession) -> None:
         self._link = link
         self._pid = -1
         self._mask: set[int] = set()

@@ -9,8 +9,8 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from jupyter_motorlock.command_lines import Command, command_from_description
 from jupyter_motorlock.connection.client import Client, Json
@@ -25,13 +25,19 @@ from jupyter_motorlock.errors import (
 )
 from jupyter_motorlock.rows import RowList, event_rows, status_rows
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+if Protocol:
+    pass
 
-    from jupyter_motorlock.notebook.panel import Panel, PanelOfMany
 
 CHECKED_AT_ONCE = 100  # commands
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
+
+
+class Closable(Protocol):
+    """What ends with a session."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class KernelSession(Link):
@@ -48,7 +54,7 @@ class KernelSession(Link):
     ) -> None:
         super().__init__(Client(url, token=token, ca_file=ca_file), user or user_name())
         self.known_commands: dict[str, dict[str, Command]] = {}
-        self.panels: dict[tuple[str, ...], Panel | PanelOfMany] = {}  # what is shown by it, and ends with it
+        self.panels: dict[tuple[str, ...], Closable] = {}  # what is shown by it, and ends with it
 
     # Asking
 
@@ -86,14 +92,6 @@ class KernelSession(Link):
         With `ids` the rows have those of sessions, locks, places and commands, too.
         """
         return event_rows(self.newest(equipment_id, last), now=datetime.now().astimezone(), ids=ids)
-
-    def history(
-        self, *names: str, since: datetime | timedelta | str | None = None, last: int | None = None
-    ) -> DataFrame:
-        """Return what `jupyter_motorlock.motor_history` does, asked by this session."""
-        from jupyter_motorlock.extras.history import history  # pandas is loaded when it is needed
-
-        return history(self, names, since=since, last=last)
 
     # Locks
 

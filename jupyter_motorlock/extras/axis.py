@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Protocol
 
 from jupyter_motorlock import status_text, values
 from jupyter_motorlock.command_lines import Command, unknown_command
@@ -23,6 +24,16 @@ class PositionReading:
     position: float
     setpoint: float
     at: float
+
+
+class EquipmentHandle(Protocol):
+    """What other programs' devices need of the handle that makes them."""
+
+    def command(self, name: str, /, *positional: object, **named: object) -> Any:
+        """Run a command and return what it answers."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Return who moves the equipment, under which lock and when."""
 
 
 class Axis:

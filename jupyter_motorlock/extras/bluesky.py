@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bluesky.protocols import (
     Checkable,
@@ -32,11 +32,8 @@ from event_model import DataKey
 from jupyter_motorlock.command_call import PendingCommand
 from jupyter_motorlock.connection.client import CONNECT_S, QUICK_S, Json
 from jupyter_motorlock.errors import CommandStopped, Interrupted, LockRequired
-from jupyter_motorlock.extras.axis import Axis
+from jupyter_motorlock.extras.axis import Axis, EquipmentHandle
 from jupyter_motorlock.interrupt import stop_all
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.handle import Handle
 
 COUNTED_APART_S = 0.15  # bluesky counts interrupts that come 0.1 s apart
 PAUSES_WITHIN_S = 5.0  # a plan that does not pause fails
@@ -174,7 +171,7 @@ class MotorDevice(
     has `NAME_user`, `NAME_note`, `NAME_fence` and what else says under which lock the run was made.
     """
 
-    def __init__(self, handle: Handle, axis: Axis, name: str) -> None:
+    def __init__(self, handle: EquipmentHandle, axis: Axis, name: str) -> None:
         self._handle = handle
         self._axis = axis
         self._name = name
@@ -285,6 +282,6 @@ class MotorDevice(
         stop_all(self._axis.session, [self._axis.equipment_id], "by its plan")
 
 
-def device(handle: Handle, axis: Axis, name: str) -> MotorDevice:
+def device(handle: EquipmentHandle, axis: Axis, name: str) -> MotorDevice:
     """Return the device of `handle`; `name` is what its data are called."""
     return MotorDevice(handle, axis, name)

@@ -15,7 +15,9 @@ from typing import Any, TypeAlias
 
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
+from jupyter_motorlock.extras.history import history as history_of
 from jupyter_motorlock.extras.past import Past, Span, Stop, Stretch
+from jupyter_motorlock.this_kernel import kernel_session
 
 try:
     import numpy
@@ -236,9 +238,7 @@ def _frame(history: History, since: Since, last: int | None) -> pandas.DataFrame
     if isinstance(history, pandas.DataFrame):
         return history
     names = [history] if isinstance(history, str) else history
-    from jupyter_motorlock import motor_history  # the package stands above what it offers
-
-    return motor_history(*names, since=since, last=last)
+    return history_of(kernel_session(), names, since=since, last=last)
 
 
 def _only(past: Past, equipment: str | None) -> str:

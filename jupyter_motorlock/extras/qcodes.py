@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qcodes.parameters import Parameter
 from qcodes.validators import Numbers
 
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.extras.axis import Axis
-
-if TYPE_CHECKING:
-    from jupyter_motorlock.handle import Handle
+from jupyter_motorlock.extras.axis import Axis, EquipmentHandle
 
 _NO_LIMIT = float("inf")
 
@@ -28,7 +25,7 @@ class MotorParameter(Parameter):
     `provenance`, None where this session does not hold it.
     """
 
-    def __init__(self, handle: Handle, axis: Axis, name: str) -> None:
+    def __init__(self, handle: EquipmentHandle, axis: Axis, name: str) -> None:
         self._handle = handle
         self._axis = axis
         low, high = axis.limits()
@@ -59,6 +56,6 @@ class MotorParameter(Parameter):
         return {**super().snapshot_base(update, params_to_skip_update), "provenance": provenance}
 
 
-def device(handle: Handle, axis: Axis, name: str) -> MotorParameter:
+def device(handle: EquipmentHandle, axis: Axis, name: str) -> MotorParameter:
     """Return the parameter of `handle`; QCoDeS wants a `name` that Python could have."""
     return MotorParameter(handle, axis, re.sub(r"\W|^(?=\d)", "_", name))

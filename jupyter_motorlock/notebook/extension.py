@@ -15,8 +15,7 @@ from jupyter_motorlock.interrupt import stop_after_cell
 from jupyter_motorlock.notebook.completion import matcher
 from jupyter_motorlock.notebook.kernel_magics import print_sentence
 from jupyter_motorlock.notebook.magics import MotorMagics
-
-KEPT_AS = "_motorlock_extension"  # on the shell, because a module is made anew by %reload_ext
+from jupyter_motorlock.this_kernel import KEPT_AS
 
 
 class Extension:
@@ -75,14 +74,6 @@ def load(shell: InteractiveShell) -> None:
     """Load the extension into `shell`; a second time changes nothing."""
     if getattr(shell, KEPT_AS, None) is None:
         setattr(shell, KEPT_AS, Extension(shell))
-
-
-def session_of(shell: InteractiveShell) -> KernelSession | None:
-    """Return the session of the shell's kernel; None where the extension is not loaded."""
-    extension: Extension | None = getattr(shell, KEPT_AS, None)
-    if extension is not None:
-        return extension.session
-    return None
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -187,7 +187,9 @@ class MotorMagics(SharingMagics):
         --plot        show who had it when and where it was; the table only where it is kept:
                       history = %motor_history stage_x --since 8h --plot
         """
-        history = self.session.history(*names, since=since, last=last)
+        from jupyter_motorlock.extras.history import history as history_of  # pandas is loaded when it is needed
+
+        history = history_of(self.session, names, since=since, last=last)
         if plot:
             from jupyter_motorlock.extras.plots import picture  # matplotlib is loaded when it is needed
 

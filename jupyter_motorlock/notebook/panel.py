@@ -35,12 +35,15 @@ BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the auth
 def panel_of(session: KernelSession, *names: str) -> Panel | PanelOfMany:
     """Return the session's panel of one equipment, or of several, without a name of all there is; made once."""
     wanted = tuple(dict.fromkeys(names)) or tuple(str(item["id"]) for item in session.equipment_list())
-    if wanted not in session.panels:
-        if len(wanted) == 1:
-            session.panels[wanted] = Panel(session, *wanted)
-        else:
-            session.panels[wanted] = PanelOfMany(session, *wanted)
-    return session.panels[wanted]
+    known = session.panels.get(wanted)
+    if isinstance(known, Panel | PanelOfMany):
+        return known
+    if len(wanted) == 1:
+        panel: Panel | PanelOfMany = Panel(session, *wanted)
+    else:
+        panel = PanelOfMany(session, *wanted)
+    session.panels[wanted] = panel
+    return panel
 
 
 class Pace:
