@@ -210,6 +210,7 @@ def test_an_observer_whose_lock_was_ended_does_not_ask_again_by_itself(
     ended, freed = threading.Event(), threading.Event()
     seen = {"observer_lock_released": ended, "lock_released": freed}
     session.subscribe(lambda _name, _status, event: seen.get((event or {}).get("event", ""), threading.Event()).set())
+    wait_until(lambda: session.feed_alive, "news arrives")  # of what came before, only the state is told
     bob.acquire(equipment_id="scope_123")
     assert ended.wait(PATIENCE_S)
     bob.release(equipment_id="scope_123")
