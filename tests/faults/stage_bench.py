@@ -64,6 +64,7 @@ class Bench:
         self.people = [client.session(name) for name in ("Ann", "Bob")]
         assert client.acquire(self.people[0], X)[0] == 200
         client.close()
+        wait_for(lambda: self.status()["readback"]["connected"])  # before that, what is sent is refused
 
     @property
     def holder(self) -> str:
