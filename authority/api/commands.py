@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -191,9 +191,7 @@ async def _run_control_command(
 ) -> Response:
     with _record_attempt(context, key, session):
         name, digest = _journal_key_and_digest(context, session, body)
-        known = None
-        if digest is not None:
-            known = _known_call(context, context.service.find_call(name), session, digest)
+        known = _known_call(context, context.service.find_call, name, session, digest)
         if known is None:
             parameters = _admit_command(context, key, declared, session, body.fence, body.parameters)
             call = JournalCall(name, body.command_id, key, digest)
@@ -262,9 +260,16 @@ def _driver_unavailable(key: str, error: str | None) -> ProblemResponse:
 
 
 def _known_call(
-    context: RequestContext, known: JournalCall | None, session: SessionId, digest: bytes
+    context: RequestContext,
+    find: Callable[[str], JournalCall | None],
+    name: str,
+    session: SessionId,
+    digest: bytes | None,
 ) -> JournalCall | None:
     """Return the call that bears this key already, where there is one: its session is heard, and nothing runs."""
+    if digest is None:
+        return None
+    known = find(name)
     if known is not None:
         if known.digest != digest:
             detail = "This idempotency key came with another command before; send a new key with a new command."
@@ -300,9 +305,7 @@ async def _run_observe_command(
 ) -> Response:
     with _record_attempt(context, key, session):
         name, digest = _journal_key_and_digest(context, session, body)
-        known = None
-        if digest is not None:
-            known = _known_call(context, context.service.running_call(name), session, digest)
+        known = _known_call(context, context.service.running_call, name, session, digest)
         if known is None:
             parameters = _admit_command(context, key, declared, session, None, body.parameters)
             context.service.apply(_core_request(key, declared, session, None, body.command_id, parameters))
