@@ -16,6 +16,8 @@ import psutil  # type: ignore[import-untyped]  # it has no types, and IPython br
 import pytest
 import requests
 
+from authority.demo.kernels import Ran
+
 PATIENCE_S = 60.0
 LETTERS_BESIDE = 60  # of code, in one of two notebooks side by side in a window of 1,280 pixels
 NOT_INSTALLED = """
@@ -108,6 +110,12 @@ def test_the_notebooks_of_ann_and_bob_play_their_story_in_two_kernels(
     assert re.search(r"^Bob: moves the stage to 12\.5\d* mm in ", said, re.MULTILINE)
     assert said.splitlines()[-1].startswith("Lab: all of it went as it should")
     assert list((place / "temporary").glob("motorlock-demo-*")) == []
+
+
+def test_a_cell_that_ends_before_a_notice_arrives_shows_its_error_alone() -> None:
+    assert Ran("", "CommandStopped: Bob stopped stage_x", 0.1).seen_last == "CommandStopped: Bob stopped stage_x"
+    both = Ran("sweep 1\nstage_x was stopped by Bob", "CommandStopped: Bob", 0.1).seen_last
+    assert both.splitlines() == ["CommandStopped: Bob", "     stage_x was stopped by Bob"]
 
 
 def test_a_story_that_goes_otherwise_ends_with_status_1_and_says_what_was_expected(place: Path) -> None:

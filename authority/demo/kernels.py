@@ -26,6 +26,11 @@ class Ran:
     error: str | None
     took_s: float
 
+    @property
+    def seen_last(self) -> str:
+        """The error, and below it the last line shown; a notice that is late comes with the next cell instead."""
+        return "\n     ".join(line for line in (self.error or "", *self.text.splitlines()[-1:]) if line)
+
 
 class Person:
     """One of the two, with a notebook and a kernel of their own."""

@@ -102,7 +102,7 @@ class Scene:
         _refused(self._ann, "see who stopped her scan", ran, "CommandStopped", "Bob")
         self._rests()
         _say("Bob", f"presses STOP while Ann's cell runs; the stage rests {_ms(moment(rest) - pressed)} later.")
-        _say("Ann", f"reads: {ran.error}\n     {ran.text.splitlines()[-1]}")
+        _say("Ann", f"reads: {ran.seen_last}")
         ran = self._ann.run("scan-on")
         _refused(self._ann, "be refused until she resumes", ran, "StoppedBySomebody", "Bob")
         self._held_by("Ann")
