@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from authority.core.model import Equipment, QueueEntry, Session
+from authority.core.model import Equipment, QueueEntry, Session, queue_order
 
 from .request_body import invalid_request
 
@@ -32,7 +32,7 @@ class SortOrder(Generic[Item]):
 
 
 OLDEST_FIRST = SortOrder[Session](lambda s: (s.created_at, s.id), tuple[float, str])
-NEXT_FIRST = SortOrder[QueueEntry](lambda x: (-x.priority, x.at, x.queue_id), tuple[int, float, str])
+NEXT_FIRST = SortOrder[QueueEntry](lambda x: (*queue_order(x), x.queue_id), tuple[int, float, str])
 BY_ID = SortOrder[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
 
 

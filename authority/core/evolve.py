@@ -20,6 +20,7 @@ from .model import (
     SessionId,
     StoppedBy,
     Table,
+    queue_order,
 )
 
 
@@ -100,7 +101,7 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
             return replace(equipment, drain=drain, stopped_by=None)
         case messages.LockEnded(loss=loss):
             losses = (*equipment.losses, loss)[-LOSSES_KEPT:]
-            queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=lambda x: -x.priority))
+            queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=queue_order))
             holds_s = equipment.holds_s
             if loss.why is not LossCause.UNCLAIMED:
                 holds_s = (*holds_s, event.duration_seconds)
@@ -117,7 +118,7 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
                 heir = equipment.drain.heir
             return replace(
                 equipment,
-                queue=tuple(sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, -x.priority))),
+                queue=tuple(sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, queue_order(x)))),
             )
         case messages.QueueLeft(queue_id=queue_id):
             left = (x for x in equipment.queue if x.queue_id != queue_id)

@@ -164,6 +164,11 @@ class QueueEntry(Owner, frozen=True, kw_only=True, omit_defaults=True):
     ask: HolderAsk | None = None
 
 
+def queue_order(entry: QueueEntry) -> tuple[int, float]:
+    """Return what puts an entry in its place: a higher priority first, then who has waited longest (QUEUE-10)."""
+    return (-entry.priority, entry.at)
+
+
 class Drain(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lock whose right to send has ended, until the equipment is at rest; `heir` is whose entry gets it then."""
 

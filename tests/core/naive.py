@@ -54,6 +54,7 @@ class W:
     timeout: float
     names: tuple[str, ...]
     priority: int = 0
+    at: float = 0.0
     swap_with: W | None = None
     asks: dict[str, A] = field(default_factory=dict)  # by equipment
 
@@ -252,7 +253,7 @@ class Naive:
         self._forget_asks(e)
         e.losers = [*e.losers, e.lock.session][-8:]  # LOCK-11
         e.lock, e.stopped = None, False
-        e.queue.sort(key=lambda w: -w.priority)  # who was to be the heir, too
+        e.queue.sort(key=lambda w: (-w.priority, w.at))  # who was to be the heir, too
 
     def _drop_behind(self, e: E) -> None:
         for command in e.behind:
@@ -463,11 +464,11 @@ class Naive:
         self._refuse_another_entry(name, names)
         if self._entry(self.e[names[0]], name):  # QUEUE-3
             return
-        w = W(name, mode, timeout, tuple(names), priority)
+        w = W(name, mode, timeout, tuple(names), priority, self.now)
         for e in [self.e[x] for x in names]:
             e.queue.append(w)
             heir = e.lock.heir if e.lock and e.lock.draining else None
-            e.queue.sort(key=lambda x, heir=heir: (x is not heir, -x.priority))  # QUEUE-10, QUEUE-12
+            e.queue.sort(key=lambda x, heir=heir: (x is not heir, -x.priority, x.at))  # QUEUE-10, QUEUE-12
         self._refuse_deadlock(name)
 
     def _acquire_observer(
@@ -551,12 +552,12 @@ class Naive:
         queue, heir = list(e.queue), e.lock.heir if e.lock else None
         i, j = queue.index(mine), queue.index(w)
         e.queue[i], e.queue[j] = w, mine
-        mine.priority, w.priority = w.priority, mine.priority
+        (mine.priority, mine.at), (w.priority, w.at) = (w.priority, w.at), (mine.priority, mine.at)
         if heir in (mine, w):
             e.lock.heir = w if heir is mine else mine
         if self._waits_for_itself(name) or self._waits_for_itself(other):
             e.queue = queue
-            mine.priority, w.priority = w.priority, mine.priority
+            (mine.priority, mine.at), (w.priority, w.at) = (w.priority, w.at), (mine.priority, mine.at)
             if e.lock:
                 e.lock.heir = heir
             raise No("would_deadlock")

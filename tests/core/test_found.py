@@ -69,6 +69,18 @@ def test_who_was_named_but_could_not_be_given_the_lock_stands_where_its_priority
     assert lab.waiting == [CEM, BOB]
 
 
+def test_who_was_named_but_could_not_be_given_the_lock_stands_where_its_time_of_waiting_puts_it():
+    """QUEUE-10, QUEUE-12: the motor did not come to rest, and Cem has waited longer than Bob."""
+    lab = given(acquire(ANN), control(ANN), acquire(CEM, wait=True))
+    lab.until(1)
+    lab.do(acquire(BOB, wait=True))
+    lab.do(hand_over(ANN, BOB))
+    assert lab.waiting == [BOB, CEM]
+    lab.until(130, beating=[BOB, CEM], busy=True)
+    assert lab.x.state == "fault"
+    assert lab.waiting == [CEM, BOB]
+
+
 def test_a_refresh_of_one_member_claims_the_whole_group():
     """GROUP-3, CLAIM-2"""
     lab = given(acquire(ANN), group(BOB, X, Y, wait=True), release(ANN))
