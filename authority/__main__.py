@@ -1,9 +1,8 @@
-"""The command line: `motorlock serve`, `check`, `wrap`, `backup`, `demo`; the others are a client's."""
+"""The command line: `motorlock serve`, `check`, `backup`, `demo`; the others are a client's."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from authority.log_format import FORMATS, LEVELS
 
 EXIT_NOT_POSSIBLE = 1
 EXIT_USAGE = 2
-_OF_THE_AUTHORITY = {"serve", "check", "wrap", "demo"}
+_OF_THE_AUTHORITY = {"serve", "check", "demo"}
 _HOW = "pip install 'jupyter-motorlock[{extra}]'"
 
 
@@ -31,8 +30,6 @@ def main(argv: list[str] | None = None) -> int:
                 return _serve(arguments)
             case "check":
                 return _check(arguments)
-            case "wrap":
-                return _wrap(arguments)
             case "backup":
                 return _backup(arguments)
             case "demo":
@@ -83,8 +80,6 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     check.add_argument("config", type=Path, metavar="lab.toml", help="the lab file")
     check.add_argument("--connect", action="store_true", help="also open each device and read it; nothing is moved")
     check.add_argument("--no-token", action="store_true", help="as for serve")
-    wrap = commands.add_parser("wrap", help="draft a lab file entry for a Python class that you have")
-    wrap.add_argument("place", metavar="package.module:Class", help="the class; no object of it is made")
     backup = commands.add_parser("backup", help="copy the data of an authority, also while it serves")
     backup.add_argument("target", type=Path, metavar="DIR", help="a new directory for the copy")
     backup.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file, where it names the data")
@@ -151,18 +146,6 @@ def _check(arguments: argparse.Namespace) -> int:
     if lost:
         print(f"motorlock: {lost} of {len(settings.apparatus)} cannot be reached.", file=sys.stderr)
     return EXIT_NOT_POSSIBLE if lost else 0
-
-
-def _wrap(arguments: argparse.Namespace) -> int:
-    from .wrap import CannotWrap, wrap
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a module says when it is imported is no part of the draft
-            draft = wrap(arguments.place)
-    except CannotWrap as error:
-        return _mistaken([f"{error}."])
-    print(draft, end="")
-    return 0
 
 
 def _backup(arguments: argparse.Namespace) -> int:

@@ -13,13 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "authority", ROOT / "jupyter_motorlock")
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", *DECISIONS]
 PYTHON_FILE = re.compile(r"[\w/]+\.py\b")
 IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 CLASS_NAME = re.compile(r"[A-Z]\w*[a-z]\w*")
 RULE = re.compile(r"^\*\*([A-Z]+-\d+)\*\* (.*)$", re.MULTILINE)
 STILL_LONG = {"RUN-44"}
+STATUS = re.compile(r"Status: (proposed|accepted|superseded by \S+), \d{4}-\d\d-\d\d\.")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*(\"'])")
 MODULE_NAME = re.compile(r"[a-z_]+")
 # A row of the table of what lives where: a folder, and what is said of its modules.
@@ -98,6 +100,11 @@ def test_the_readme_has_at_most_500_words_before_more() -> None:
     before_more, found, _ = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")
     assert found
     assert len(before_more.split()) <= 500
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_each_decision_record_has_its_status_and_date_under_its_title(page: Path) -> None:
+    assert STATUS.fullmatch(page.read_text(encoding="utf-8").splitlines()[2])
 
 
 def test_no_sentence_of_a_rule_has_more_than_30_words() -> None:

@@ -11,9 +11,6 @@ __all__ = [
     "NoSuch",
     "assign",
     "attribute",
-    "called_with",
-    "can_be_read",
-    "can_be_set",
     "imported",
     "near",
     "refuse_missing",
@@ -47,7 +44,7 @@ def imported(place: str) -> Callable[..., object]:
 def refuse_unmakeable(make: Callable[..., object], args: Sequence[object], arguments: Mapping[str, object]) -> None:
     """Raise `NoSuch` where `make` cannot be called so."""
     try:
-        signature = called_with(make)
+        signature = _called_with(make)
     except (TypeError, ValueError):
         return  # it does not say what it takes
     try:
@@ -99,7 +96,7 @@ def refuse_unsettable(made: object, path: str) -> None:
     refuse_missing(made, path)
     owner, last = owner_of(made, path)
     found = _static(type(owner), last)
-    if isinstance(found, property) and not can_be_set(found):
+    if isinstance(found, property) and not _can_be_set(found):
         raise NoSuch(f"{type(owner).__name__}.{last} cannot be set, it can only be read")
     if inspect.isfunction(found):
         raise NoSuch(f'{type(owner).__name__}.{last} is a method: write call = "{path}"')
@@ -116,7 +113,7 @@ def refuse_unfit(made: object, path: str, names: Iterable[str]) -> None:
     if not callable(method):
         raise NoSuch(f"{where} is {type(method).__name__}, no method")
     try:
-        signature = called_with(method)
+        signature = _called_with(method)
     except (TypeError, ValueError):
         return  # such as one written in C: calling it will tell
     try:
@@ -125,7 +122,7 @@ def refuse_unfit(made: object, path: str, names: Iterable[str]) -> None:
         raise NoSuch(f"{where}{signature} cannot be called with ({', '.join(names)}): {wrong}") from wrong
 
 
-def called_with(method: Callable[..., object]) -> inspect.Signature:
+def _called_with(method: Callable[..., object]) -> inspect.Signature:
     """Return what a method takes when it is called.
 
     One that wraps another takes what it says itself, whatever `functools.wraps` says of it, as QCoDeS's `set` does;
@@ -138,22 +135,15 @@ def called_with(method: Callable[..., object]) -> inspect.Signature:
     return own
 
 
-def can_be_set(found: property) -> bool:
+def _can_be_set(found: property) -> bool:
     """Whether a property can be assigned to: PyMeasure's has a function for it also where it has no command."""
-    return found.fset is not None and _has_command(found.fset, "set_command")
-
-
-def can_be_read(found: property) -> bool:
-    """Whether a property can be read, in the same way."""
-    return found.fget is not None and _has_command(found.fget, "get_command")
-
-
-def _has_command(function: Callable[..., object], name: str) -> bool:
+    if found.fset is None:
+        return False
     try:
-        parameter = inspect.signature(function).parameters.get(name)
+        command = inspect.signature(found.fset).parameters.get("set_command")
     except (TypeError, ValueError):
         return True
-    return parameter is None or parameter.default is not None
+    return command is None or command.default is not None
 
 
 def _held(owner: object, name: str) -> object:

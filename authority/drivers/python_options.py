@@ -17,10 +17,7 @@ from authority.drivers.object_paths import (
 )
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, answer_name
 
-__all__ = ["UNDECIDED", "PythonControl", "PythonObserve", "PythonOptions", "PythonReading", "refuse_misnamed"]
-
-
-UNDECIDED = "?"  # what a draft has where a person must say what an object is made with
+__all__ = ["PythonControl", "PythonObserve", "PythonOptions", "PythonReading", "refuse_misnamed"]
 
 
 class PythonReading(ReadingEntry, frozen=True, kw_only=True):
@@ -103,11 +100,6 @@ class PythonOptions(TableOptions, frozen=True, kw_only=True):
 
     def mistakes(self) -> Iterator[Mistake]:
         """Say where the object cannot be made, before it is."""
-        given = {f"args[{place}]": value for place, value in enumerate(self.args)}
-        given |= {f"arguments.{name}": value for name, value in self.arguments.items()}
-        for key, value in given.items():
-            if value == UNDECIDED:
-                yield Mistake(key, f'{key} is "{UNDECIDED}", as a draft has it: write what the object is made with')
         try:
             refuse_unmakeable(imported(self.object_), self.args, self.arguments)
         except NoSuch as wrong:

@@ -215,8 +215,4 @@ class Sample:
     colour: Colour
 
 
-def make_nothing() -> None:
-    """A function that makes no object of use."""
-
-
 stage = Stage("COM9")

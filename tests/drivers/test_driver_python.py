@@ -492,6 +492,8 @@ def test_an_object_whose_call_never_ends_is_not_made_afresh_beside_it(made, othe
         ({"object": "benchh:Stage"}, "there is no module benchh: install it here, or set PYTHONPATH to its folder"),
         ({"object": "bench:Stagge"}, "bench has no 'Stagge', perhaps 'Stage' or 'stage' is meant."),
         ({"object": "bench:stage"}, "bench:stage is Stage, but must be a class or a function that makes the object"),
+        ({"object": "needy:Stage"}, "the module needy needs nowhere_at_all, which is not installed here"),
+        ({"object": "broken:Stage"}, "the module broken cannot be imported: no licence"),
         ({"object": "Stage"}, "'Stage' names no object: write package.module:Class, such as ophyd:EpicsMotor"),
         ({"arguments": {"prot": 1}}, "cannot be made with args and arguments as given: got an unexpected keyword"),
         ({"object": 5}, "object needs a text; you gave 5"),
@@ -506,8 +508,11 @@ def test_an_object_whose_call_never_ends_is_not_made_afresh_beside_it(made, othe
         ),
     ],
 )
-def test_a_mistake_that_the_lab_file_shows_is_told_before_anything_is_made(changes, sentence):
+def test_a_mistake_that_the_lab_file_shows_is_told_before_anything_is_made(changes, sentence, tmp_path, monkeypatch):
     """DRV-31, DRV-45"""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "needy.py").write_text("import nowhere_at_all\n", encoding="utf-8")
+    (tmp_path / "broken.py").write_text("raise RuntimeError('no\\n  licence')\n", encoding="utf-8")
     if "control" in changes:
         changes = {"low": 0.0, **changes, "control": {"move_to": MOVE, **changes["control"]}}
     with pytest.raises(DriverMisconfigured) as told:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from rest_lab import ROOT, ok, refused, running, until
 
-LAB = """
-[equipment.my_stage]
-driver = "my_driver:MyStage"
-[equipment.my_stage.options]
-high = 50.0
-"""
+DRIVERS_PAGE = (ROOT / "docs" / "drivers.md").read_text(encoding="utf-8")
+[LAB] = re.findall(r"```toml\n(.*?)```", DRIVERS_PAGE.partition("\n## A class of your own\n")[2], re.DOTALL)
 
 
 @pytest.fixture
