@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from push_clients import open_websocket
 from rest_lab import ROOT, Authority, ok, running, until
-from socket_stream import opening
 
 FLAKY = """
 [equipment.flaky]
@@ -169,7 +169,7 @@ def test_no_token_is_in_the_log_at_any_level(tmp_path: Path, log_format: str) ->
         made = ok(lab.post("/locks/sessions/create", {"client_name": "ann", "secret": True}, headers=bearer))
         token = {**bearer, "Motorlock-Session": made["session_token"]}
         query = f"role=feed&session_id={made['session_id']}"
-        with opening(lab, query, additional_headers=token) as line:
+        with open_websocket(lab, query, additional_headers=token) as line:
             line.recv()
         ok(lab.post(f"/locks/sessions/{made['session_id']}/heartbeat", {"busy": True}, headers=token))
     assert '"session_created"' in lab.log
@@ -180,7 +180,7 @@ def test_no_token_is_in_the_log_at_any_level(tmp_path: Path, log_format: str) ->
 def test_a_client_that_sends_what_nobody_reads_is_cut_off_in_the_log(tmp_path: Path) -> None:
     """RUN-48"""
     with flaky(tmp_path / "lab", "--log-format", "json") as lab:
-        with opening(lab) as line:
+        with open_websocket(lab) as line:
             line.recv()
             for _ in range(200):
                 try:

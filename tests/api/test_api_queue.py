@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from push_clients import EventStream
 from rest_lab import Authority, Json, Person, ok, refused
-from sse import Stream
 
 People = Callable[..., Person]
 
@@ -69,7 +69,7 @@ def test_a_waiter_asks_and_the_holder_answers_later_then_no_then_yields(
     ann.has(motor)
     waits(cem, motor)
     entry = waits(bob, motor)
-    with Stream(lab) as stream:
+    with EventStream(lab) as stream:
         ok(bob.post(f"/locks/ask/{motor}", {"reason": "five minutes of beam", "seconds": 60}))
         told = stream.change("asked", equipment_id=motor).data
     assert (told["event"]["user"], told["event"]["holder"], told["event"]["seconds"]) == ("bob", "ann", 60)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from push_clients import EventStream
 from rest_lab import ROOT, Authority, ok, refused, running
-from sse import Stream
 
 ENDS = [signal.SIGTERM, signal.SIGKILL]
 
@@ -101,11 +101,11 @@ def test_a_feed_resumes_after_a_restart_without_a_gap_and_numbers_go_on(fresh: A
     """PUSH-3 STORE-6 LIVE-5"""
     ann = fresh.person("ann", keeper=True)
     ann.has("stage_x")
-    with Stream(fresh, f"role=feed&session_id={ann.session_id}") as feed:
+    with EventStream(fresh, f"role=feed&session_id={ann.session_id}") as feed:
         seen = feed.next().data["seq"]
         fresh.restart(how)
     ok(ann.release("stage_x"))
-    with Stream(fresh, f"role=feed&session_id={ann.session_id}&after={seen}") as feed:
+    with EventStream(fresh, f"role=feed&session_id={ann.session_id}&after={seen}") as feed:
         missed = feed.to(lambda m: m.event == "snapshot")
     numbers = [m.data["seq"] for m in missed[:-1]]
     assert numbers == list(range(seen + 1, seen + 1 + len(numbers)))
@@ -123,7 +123,7 @@ def test_a_session_that_ended_before_a_restart_is_not_revived_after_it(fresh: Au
 
 def test_sigterm_ends_all_streams_and_the_process_with_status_0(fresh: Authority) -> None:
     """RUN-7"""
-    with Stream(fresh) as stream:
+    with EventStream(fresh) as stream:
         stream.next()
         assert fresh.end() == 0
         stream.rest()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from push_clients import EventStream
 from rest_lab import Authority, Person, ok, refused, running
-from sse import Stream
 
 from authority.api.session_ids import SessionIds
 
@@ -147,7 +147,7 @@ def test_no_secret_appears_in_any_answer_event_error_or_log(
     assert secret.token
     token = secret.token
     shown: list[str] = []
-    with Stream(lab, "role=watch&after=0") as stream:
+    with EventStream(lab, "role=watch&after=0") as stream:
         secret.has(motor, note="scan")
         shown += [bob.acquire(motor, queue_if_busy=True).text, bob.command("home", motor).text]
         shown += [secret.command("move_to", motor, position=500).text, secret.command("fly", motor).text]

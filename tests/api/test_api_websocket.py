@@ -1,22 +1,15 @@
-"""The WebSocket, the second way to what is pushed: the same messages, the same rules, and nothing to say there."""
+"""What only the WebSocket has: its handshake, what clients send on it, and how it is closed."""
 
 from __future__ import annotations
 
-import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rest_lab import PATIENCE_S, Authority, Person, ok, refused, running, until
-from socket_stream import Socket, opening
-from sse import Message, Stream
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from push_clients import WebSocketStream, changes, is_snapshot
+from rest_lab import PATIENCE_S, Authority, Person, ok, refused, running
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
-from websockets.typing import Origin
-
-People = Callable[..., Person]
 
 MOTORS = 20
 HANDSHAKE = (
@@ -26,142 +19,19 @@ HANDSHAKE = (
 PING = b"\x89\xfd" + b"\x00" * (4 + 125)  # with the longest content it may have
 
 
-def handshake_refused(lab: Authority, status: int, code: str, query: str = "role=watch", **more: Any) -> None:
-    with pytest.raises(InvalidStatus) as no, opening(lab, query, **more):
-        pass
-    assert no.value.response.status_code == status
-    assert no.value.response.headers["content-type"] == "application/problem+json"
-    assert json.loads(no.value.response.body)["code"] == code
-
-
-def is_snapshot(message: Message) -> bool:
-    return message.event == "snapshot"
-
-
-def is_finished(message: Message) -> bool:
-    return message.event == "change" and message.data["event"]["event"] == "command_finished"
-
-
-def use(ann: Person, motor: str) -> None:
-    """Make events of many kinds, and progress."""
-    ann.has(motor, note="scän")
-    ok(ann.command("move_to", motor, position=1))
-    ok(ann.release(motor))
-
-
-def is_release(message: Message) -> bool:
-    return message.event == "change" and message.data["event"]["event"] == "lock_released"
-
-
-def lasting(messages: list[Message]) -> list[tuple[str, dict[str, Any]]]:
-    """Return what has the same form for everybody: a sign of life comes to each in its own quiet."""
-    return [(m.event, m.data) for m in messages if m.event != "ping"]
-
-
-def test_both_doors_tell_the_same_messages_in_the_same_order(lab: Authority, ann: Person, motor: str) -> None:
-    """PUSH-10 PUSH-1 PUSH-2 PUSH-5"""
-    with Stream(lab) as stream, Socket(lab) as line:
-        first, also = stream.to(is_snapshot), line.to(is_snapshot)
-        assert first[-1].data.keys() == also[-1].data.keys()
-        assert first[-1].data["seq"] == also[-1].data["seq"]
-        assert set(also[-1].data["equipment"]) == set(lab.equipment())
-        use(ann, motor)
-        told, told_here = lasting(stream.to(is_release)), lasting(line.to(is_release))
-    assert told_here == told
-    assert {event for event, _ in told} == {"change", "progress"}
-    assert told[0][1]["status"]["holder"]["note"] == "scän"
-
-
-def test_a_quiet_socket_gets_a_ping(lab: Authority) -> None:
-    """PUSH-10 PUSH-4"""
-    with Socket(lab) as line:
-        message = line.to(lambda m: m.event == "ping")[-1]
-    assert message.data.keys() == {"now"}
-
-
-def test_who_comes_back_gets_at_either_door_what_was_missed_at_the_other(
-    lab: Authority, ann: Person, motor: str
-) -> None:
-    """PUSH-10 PUSH-3"""
-    with Socket(lab) as line:
-        seen = line.to(is_snapshot)[-1].data["seq"]
-    use(ann, motor)
-    with Socket(lab, f"after={seen}") as line, Stream(lab, f"after={seen}") as stream:
-        missed = line.to(is_snapshot)
-        assert lasting(missed)[:-1] == lasting(stream.to(is_snapshot))[:-1]
-        ok(ann.acquire(motor))
-        live = line.to(lambda m: m.event == "change")
-    numbers = [m.data["seq"] for m in missed + live if m.event == "change"]
-    assert numbers == list(range(seen + 1, seen + 1 + len(numbers)))
-    assert len(numbers) == 5
-    assert all(m.data["status"] is None for m in missed if m.event == "change")
-
-
-@pytest.mark.parametrize("query", ["after=soon", "after=", "after=" + "9" * 5000, "role=king"])
-def test_an_odd_question_is_refused_at_the_handshake(lab: Authority, query: str) -> None:
-    """PUSH-10 PUSH-12"""
-    handshake_refused(lab, 422, "invalid", query)
-
-
-# -- the two connections of a session
-
-
-@pytest.mark.parametrize("role", ["feed", "keeper"])
-def test_feed_and_keeper_need_a_session_and_its_token(lab: Authority, person: People, role: str) -> None:
-    """PUSH-7 PUSH-10 WHO-7"""
-    ann = person("ann", keeper=True, secret=True)
-    handshake_refused(lab, 404, "unknown_session", f"role={role}")
-    handshake_refused(lab, 404, "unknown_session", f"role={role}&session_id=nobody")
-    query = f"role={role}&session_id={ann.session_id}"
-    handshake_refused(lab, 401, "bad_session_token", query)
-    with Socket(lab, query, **ann.headers) as line:
-        assert line.next().event == {"feed": "snapshot", "keeper": "ping"}[role]
-
-
-def test_a_feed_here_and_a_keeper_there_are_the_two_connections_of_a_session(
-    lab: Authority, person: People, bob: Person, motor: str
-) -> None:
-    """LIVE-3 PUSH-7 PUSH-10"""
-    ann = person("ann", keeper=True)
-    with Socket(lab) as watch:
-        watch.to(is_snapshot)
-        feed = Socket(lab, f"role=feed&session_id={ann.session_id}")
-        keeper = Stream(lab, f"role=keeper&session_id={ann.session_id}")
-        feed.next()
-        keeper.next()
-        ann.has(motor)
-        ok(bob.acquire(motor, queue_if_busy=True))
-        keeper.__exit__()
-        feed.__exit__()
-        over = watch.change("session_expired", session_id=ann.session_id)
-    assert over.data["event"]["why"] == "connections_lost"
-    assert over.data["event"]["duration_seconds"] > 5
-    assert lab.status(motor)["session_id"] == bob.session_id
-
-
-def test_an_open_feed_here_keeps_a_session_without_a_keeper_alive(lab: Authority, person: People, motor: str) -> None:
-    """LIVE-16 PUSH-10"""
-    ann = person("ann", timeout_seconds=1)
-    ann.has(motor)
-    with Socket(lab, f"role=feed&session_id={ann.session_id}") as feed:
-        feed.to(lambda m: m.event == "ping")
-        assert lab.status(motor)["session_id"] == ann.session_id
-    until(lambda: not lab.status(motor)["locked"], "the session expires once its feed is closed")
-
-
 # -- who may open it
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1.evil.example"])
 def test_a_foreign_page_opens_no_socket(lab: Authority, origin: str) -> None:
     """WHO-12 PUSH-12"""
-    handshake_refused(lab, 403, "foreign_origin", origin=Origin(origin))
+    WebSocketStream.assert_refused(lab, 403, "foreign_origin", Origin=origin)
 
 
 def test_a_page_of_the_authority_itself_opens_a_socket(lab: Authority) -> None:
     """WHO-12 PUSH-12"""
-    with opening(lab, origin=Origin(lab.url)) as line:
-        assert json.loads(line.recv(PATIENCE_S))["event"] == "snapshot"
+    with WebSocketStream(lab, Origin=lab.url) as line:
+        assert line.next().event == "snapshot"
 
 
 def raw(lab: Authority, request: str) -> bytes:
@@ -182,10 +52,10 @@ def test_a_foreign_name_of_the_authority_opens_no_socket(lab: Authority) -> None
 def test_where_a_token_is_set_the_socket_asks_for_it(tmp_path: Path) -> None:
     """WHO-5 PUSH-12"""
     with running(tmp_path, env={"MOTORLOCK_TOKEN": "the lab's very own"}) as lab:
-        handshake_refused(lab, 401, "token_required")
-        handshake_refused(lab, 401, "token_required", additional_headers={"Authorization": "Bearer wrong"})
-        handshake_refused(lab, 401, "token_required", "access_token=the%20lab's%20very%20own")
-        with Socket(lab, Authorization="Bearer the lab's very own") as line:
+        WebSocketStream.assert_refused(lab, 401, "token_required")
+        WebSocketStream.assert_refused(lab, 401, "token_required", Authorization="Bearer wrong")
+        WebSocketStream.assert_refused(lab, 401, "token_required", "access_token=the%20lab's%20very%20own")
+        with WebSocketStream(lab, Authorization="Bearer the lab's very own") as line:
             assert line.next().event == "snapshot"
         assert "very own" not in lab.log
 
@@ -232,8 +102,8 @@ def test_a_handshake_that_is_none_is_ended_and_leaves_nothing_in_the_log(lab: Au
 
 def test_what_a_client_says_is_not_listened_to(lab: Authority, ann: Person, motor: str) -> None:
     """PUSH-13"""
-    with Socket(lab) as line:
-        line.to(is_snapshot)
+    with WebSocketStream(lab) as line:
+        line.snapshot()
         line.line.send('{"event":"stop","data":{}}')
         line.line.send(b"\xff\xfe", text=True)
         line.line.send(b"\x00" * 4096)
@@ -246,8 +116,8 @@ def test_what_a_client_says_is_not_listened_to(lab: Authority, ann: Person, moto
 
 def test_a_message_that_is_too_long_closes_the_socket(lab: Authority) -> None:
     """PUSH-13"""
-    with Socket(lab) as line:
-        line.to(is_snapshot)
+    with WebSocketStream(lab) as line:
+        line.snapshot()
         line.line.send("x" * 4097)
         assert line.ended()[1] == 1009
     assert complaints(lab) == []
@@ -256,8 +126,8 @@ def test_a_message_that_is_too_long_closes_the_socket(lab: Authority) -> None:
 @pytest.mark.parametrize("kind", ["messages", "pings", "pieces"])
 def test_a_client_that_floods_is_closed(lab: Authority, kind: str) -> None:
     """PUSH-13"""
-    with Socket(lab) as line:
-        line.to(is_snapshot)
+    with WebSocketStream(lab) as line:
+        line.snapshot()
         with pytest.raises(ConnectionClosed) as closed:
             flood(line.line, kind)
         assert closed.value.rcvd is not None
@@ -306,9 +176,9 @@ def test_an_authority_that_ends_says_so_and_the_socket_resumes(tmp_path: Path) -
     with running(tmp_path) as lab:
         ann = lab.person("ann", keeper=True)
         ann.has()
-        watch = Socket(lab)
-        feed = Socket(lab, f"role=feed&session_id={ann.session_id}")
-        keeper = Socket(lab, f"role=keeper&session_id={ann.session_id}")
+        watch = WebSocketStream(lab)
+        feed = WebSocketStream(lab, f"role=feed&session_id={ann.session_id}")
+        keeper = WebSocketStream(lab, f"role=keeper&session_id={ann.session_id}")
         seen = watch.next().data["seq"]
         lab.restart()
         for line in (watch, feed, keeper):
@@ -316,38 +186,7 @@ def test_an_authority_that_ends_says_so_and_the_socket_resumes(tmp_path: Path) -
             assert (code, reason) == (1001, "The authority is ending; come back with after=SEQ.")
         assert lab.status()["session_id"] == ann.session_id
         ok(ann.release())
-        with Socket(lab, f"after={seen}") as back:
-            numbers = [m.data["seq"] for m in back.to(is_snapshot) if m.event == "change"]
+        with WebSocketStream(lab, f"after={seen}") as back:
+            numbers = changes(back.to(is_snapshot))
         assert numbers == list(range(seen + 1, lab.events()[-1]["seq"] + 1))
         assert complaints(lab) == []
-
-
-@pytest.mark.slow
-def test_a_client_that_does_not_read_is_closed_and_resumes_without_a_gap_while_others_are_served(
-    lab: Authority, person: People, ann: Person, motor: str
-) -> None:
-    """PUSH-6 PUSH-10 PUSH-3 RUN-48"""
-    host, _, port = lab.url.removeprefix("http://").partition(":")
-    ann.has(motor)
-    for n in range(20):
-        # Every change shows the whole queue: what is pushed is more than any buffer of a socket holds.
-        ok(person(f"waiter {n}").acquire(motor, queue_if_busy=True, note="n" * 500))
-    start = lab.events(motor)[-1]["seq"]
-    line = socket.socket()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.connect((host, int(port)))
-    slow = Socket(lab, f"after={start}", line)
-    for _ in range(1280):
-        ok(ann.acquire(motor, note="n" * 500))
-    with Socket(lab) as other:
-        assert other.next().data["seq"] == start + 1280
-    told, code, reason = slow.ended()
-    assert (code, reason) == (1013, "You did not keep up; come back with after=SEQ.")
-    line_of_log = "motorlock INFO a watch stream of 127.0.0.1 is cut off, for it does not read what it is sent"
-    assert [line for line in lab.log.splitlines() if line.endswith(line_of_log)] != []
-    seen = [m.data["seq"] for m in told]
-    assert seen == list(range(start, start + len(seen)))
-    assert 0 < len(seen) < 1280
-    with Socket(lab, f"after={seen[-1]}") as back:
-        missed = [m.data["seq"] for m in back.to(is_snapshot) if m.event == "change"]
-    assert missed == list(range(seen[-1] + 1, start + 1281))

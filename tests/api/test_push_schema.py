@@ -13,10 +13,8 @@ from typing import Any
 
 import jsonschema
 import msgspec
-import pytest
+from push_clients import EventStream, WebSocketStream, is_ping, is_snapshot
 from rest_lab import Authority, Person, ok
-from socket_stream import Socket
-from sse import Stream
 
 from authority.api.push import MESSAGE_TYPES, EventView
 
@@ -66,18 +64,14 @@ def test_the_committed_schema_of_what_is_pushed_is_that_of_the_code() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == rendered(), "run: python tests/api/test_push_schema.py"
 
 
-@pytest.mark.parametrize("way", [Stream, Socket])
-def test_whatever_is_pushed_fits_the_schema(lab: Authority, person: People, motor: str, way: type[Stream]) -> None:
+def test_whatever_is_pushed_fits_the_schema(lab: Authority, person: People, motor: str) -> None:
     """PUSH-14 PUSH-10"""
-    ann, bob, cem = person("Ann", keeper=True), person("Bob"), person("Cem")
-    with way(lab) as stream:
-        seen = [stream.next()]
-        live_through_much(ann, bob, cem, motor)
-        last = lab.events(motor)[-1]["seq"]
-        seen += stream.to(lambda m: m.event == "change" and m.data["seq"] == last)
-        seen += stream.to(lambda m: m.event == "ping")
-    with way(lab, f"after={seen[0].data['seq']}") as stream:
-        seen += stream.to(lambda m: m.event == "snapshot")
+    people = person("Ann", keeper=True), person("Bob"), person("Cem")
+    with EventStream(lab) as stream, WebSocketStream(lab) as websocket:
+        live_through_much(*people, motor)
+        seen = stream.to(is_ping) + websocket.to(is_ping)
+    with EventStream(lab, "after=0") as stream, WebSocketStream(lab, "after=0") as websocket:
+        seen += stream.to(is_snapshot) + websocket.to(is_snapshot)
     fits = exact()
     for message in seen:
         fits.validate({"event": message.event, "data": message.data})
@@ -105,7 +99,7 @@ def live_through_much(ann: Person, bob: Person, cem: Person, motor: str) -> None
 
 def test_a_message_of_another_form_does_not_fit(lab: Authority) -> None:
     """PUSH-14"""
-    with Stream(lab) as stream:
+    with EventStream(lab) as stream:
         first = stream.next()
     fits = exact()
     for event, data in (("change", first.data), ("snapshot", {**first.data, "seq": "1"}), ("hello", {}), ("ping", {})):
