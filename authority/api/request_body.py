@@ -56,10 +56,13 @@ class BodyReader:
         """Return the body as `kind`; refuse one that is too large or cannot be read."""
         _refuse_announced(headers)
         raw = bytearray()
-        if await _receive_body(raw, SMALL_BODY, scope, receive):
+        is_complete = await _receive_body(raw, SMALL_BODY, scope, receive)
+        if len(raw) <= SMALL_BODY:
             return decode_body(kind, headers, bytes(raw))
         async with self._large:
-            if not await _receive_body(raw, BODY_LIMIT, scope, receive):
+            if not is_complete:
+                await _receive_body(raw, BODY_LIMIT, scope, receive)
+            if len(raw) > BODY_LIMIT:
                 raise _body_too_large()
             async with self._decoding:
                 await asyncio.sleep(0)  # a stop that came meanwhile is first
@@ -70,7 +73,8 @@ async def read_small_body(scope: Scope, headers: Mapping[bytes, bytes], receive:
     """Return a body of at most `SMALL_BODY` bytes, or refuse it."""
     _refuse_announced(headers)
     raw = bytearray()
-    if not await _receive_body(raw, SMALL_BODY, scope, receive):
+    await _receive_body(raw, SMALL_BODY, scope, receive)
+    if len(raw) > SMALL_BODY:
         raise ProblemResponse(413, "too_large", "The body is larger than 64 KiB.")
     return bytes(raw)
 
@@ -82,23 +86,21 @@ def _refuse_announced(headers: Mapping[bytes, bytes]) -> None:
 
 
 async def _receive_body(raw: bytearray, limit: int, scope: Scope, receive: Receive) -> bool:
-    """Add to `raw` what comes; return whether that is the whole body, and false once it is more than `limit`."""
+    """Add to `raw` what comes, until it is complete or more than `limit`; return whether it is complete."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ProblemResponse(400, "invalid", "The connection closed before the body was complete.")
         raw += message.get("body", b"")
-        if len(raw) > limit and message.get("more_body", False):
-            return False
         if not message.get("more_body", False):
             break
+        if len(raw) > limit:
+            return False
     fault = scope.get(BODY_FAULT)
     if fault == BODY_IS_TOO_SLOW:
         raise ProblemResponse(408, "too_slow", "The body was not complete in time; send it again.")
     if fault == BODY_IS_MALFORMED:
         raise ProblemResponse(400, "invalid", "The body's chunks cannot be read.")
-    if len(raw) > BODY_LIMIT:
-        raise _body_too_large()
     return True
 
 
@@ -136,7 +138,7 @@ def _with_printable_texts(body: object) -> object:
 def _nesting_problem(raw: bytes) -> str | None:
     """Return what is wrong with lists and objects in one another, for decoding them takes long; None where nothing is.
 
-    What is no well-formed JSON may be told as either.
+    What is no well-formed JSON may be refused as either.
     """
     if raw.count(b"[") + raw.count(b"{") <= DEPTH_LIMIT:
         return None

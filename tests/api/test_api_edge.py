@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,9 +12,18 @@ from pathlib import Path
 import pytest
 from raw_http import answer_of, ask, connect, kept_answer_of
 from rest_lab import ROOT, Authority, Person, ok, refused, running, until
+from starlette.types import Message, Receive
 
 from authority.api.problems import ProblemResponse
-from authority.api.request_body import DEPTH_LIMIT, NESTED_LIMIT, decode_body
+from authority.api.request_body import (
+    DEPTH_LIMIT,
+    LARGE_BODIES,
+    NESTED_LIMIT,
+    SMALL_BODY,
+    BodyReader,
+    decode_body,
+    read_small_body,
+)
 
 
 @pytest.mark.parametrize(
@@ -261,3 +271,48 @@ def test_a_request_with_two_origins_is_refused(lab: Authority) -> None:
     status, answer = ask(lab, head + b"\r\nConnection: close\r\n\r\n")
     assert status == 400
     assert b'"invalid"' in answer
+
+
+def pieces(*bodies: bytes, last_after: asyncio.Event | None = None) -> Receive:
+    """Return a `receive` of ASGI that gives a body in these pieces, the last one after an event."""
+    left = list(bodies)
+
+    async def receive() -> Message:
+        if len(left) == 1 and last_after is not None:
+            await last_after.wait()
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    return receive
+
+
+@pytest.mark.parametrize("body", [[b" " * (SMALL_BODY + 1)], [b" " * SMALL_BODY, b" "]])
+def test_a_body_that_means_nothing_is_bounded_in_however_many_pieces_it_comes(body: list[bytes]) -> None:
+    """WHO-23"""
+    with pytest.raises(ProblemResponse) as refusal:
+        asyncio.run(read_small_body({}, {}, pieces(*body)))
+    assert (refusal.value.status, refusal.value.code) == (413, "too_large")
+    assert asyncio.run(read_small_body({}, {}, pieces(b" " * SMALL_BODY))) == b" " * SMALL_BODY
+
+
+def test_a_large_body_that_comes_whole_waits_for_its_place_among_the_large_ones() -> None:
+    """REST-37"""
+    json_type = {b"content-type": b"application/json"}
+
+    async def read_all() -> None:
+        reader = BodyReader()
+        rest_comes = asyncio.Event()
+        slow = [
+            asyncio.create_task(
+                reader.read(dict, {}, json_type, pieces(b" " * (SMALL_BODY + 1), b"{}", last_after=rest_comes))
+            )
+            for _ in range(LARGE_BODIES)
+        ]
+        await asyncio.sleep(0)
+        whole = asyncio.create_task(reader.read(dict, {}, json_type, pieces(b"{}" + b" " * SMALL_BODY)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not whole.done()
+        rest_comes.set()
+        assert await asyncio.gather(*slow, whole) == [{}] * (LARGE_BODIES + 1)
+
+    asyncio.run(read_all())
