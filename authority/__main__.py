@@ -144,7 +144,7 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"{arguments.config}: ", end="")
     print(*lines, sep="\n", flush=True)
     if lost:
-        print(f"motorlock: {lost} of {len(settings.apparatus)} cannot be reached.", file=sys.stderr)
+        print(f"motorlock: {lost} of {len(settings.equipment)} cannot be reached.", file=sys.stderr)
     return EXIT_NOT_POSSIBLE if lost else 0
 
 

@@ -31,8 +31,8 @@ _SAID = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers 
 def lab_report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
     """Yield the lines: how it would be served, then each piece of equipment with its warnings, and what was read."""
     pieces = "1 piece"
-    if len(settings.apparatus) != 1:
-        pieces = f"{len(settings.apparatus)} pieces"
+    if len(settings.equipment) != 1:
+        pieces = f"{len(settings.equipment)} pieces"
     yield f"no mistake, {pieces} of equipment"
     asks = "asks for no token"
     if settings.token:
@@ -40,14 +40,14 @@ def lab_report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iter
     yield f"serves {settings.host} port {settings.port or 'any that is free'}, {asks}"
     yield f"keeps its data in {settings.data}, events for {settings.history_days:g} days"
     yield from (f"warning: {text}" for text in _warnings(settings))
-    for one in settings.apparatus:
+    for one in settings.equipment:
         yield ""
         yield from _described(one, read.get(one.id))
 
 
 async def connected_lab_report(settings: Settings) -> tuple[list[str], int]:
     """Open every device and return the lines, with what each reads, and how many cannot be reached."""
-    async with read_devices(settings.apparatus) as read:
+    async with read_devices(settings.equipment) as read:
         return list(lab_report(settings, read)), sum(not one.connected for one in read.values())
 
 

@@ -1,6 +1,6 @@
 """Group commit: what was decided while one commit was on its way joins the next, on a thread of its own.
 
-Nobody hears of what a crash could undo: whoever has to tell of a step waits for `settled`, or leaves a callback.
+Nobody hears of what a crash could undo: who tells of a step calls `wait_until_committed` first, or leaves a callback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLOW_COMMIT_S = 2.0
 
 
 class StoreFailed(Exception):
-    """The store could not write: nothing that was decided since may be told to anybody."""
+    """The store could not write: nothing that was decided since may be sent to anybody."""
 
 
 class _Pending:
@@ -96,7 +96,7 @@ class Committer:
 
     def run_in_writer(self, work: Callable[[], None]) -> None:
         """Run housekeeping between two commits, in the writing thread; a store that fails at it has failed."""
-        self._inbox.put(lambda: self._keep_house(work))
+        self._inbox.put(lambda: self._run_housekeeping(work))
 
     async def close(self) -> None:
         """Write what is open, then end the thread."""
@@ -141,7 +141,7 @@ class Committer:
         while (work := self._inbox.get()) is not None:
             work()
 
-    def _keep_house(self, work: Callable[[], None]) -> None:
+    def _run_housekeeping(self, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - without this thread every caller would wait for ever
@@ -172,7 +172,7 @@ class Committer:
                     waiter.set_result(None)
 
     def fail(self, error: BaseException) -> None:
-        """Write nothing more: what is open may hold half a step. What is on its way to the disk may still be told."""
+        """Write nothing more: what is open may hold half a step. What is being written may still be answered."""
         if self.failure is None:
             self.failure = error
             self._give_up(self._open)

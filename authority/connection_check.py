@@ -22,14 +22,14 @@ DEADLINE_S = 10.0
 
 @asynccontextmanager
 async def read_devices(
-    apparatus: tuple[EquipmentSettings, ...], *, deadline_s: float = DEADLINE_S
+    equipment: tuple[EquipmentSettings, ...], *, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[Mapping[EquipmentId, Readback]]:
     """Give what each device says of itself, `connected=False` and why where it says nothing; close them at the end."""
     workers: list[Worker] = []
     with ExitStack() as held:
         try:
-            found = await asyncio.gather(*(_read_device(one, held, workers, deadline_s) for one in apparatus))
-            yield {one.id: readback for one, readback in zip(apparatus, found, strict=True)}
+            found = await asyncio.gather(*(_read_device(one, held, workers, deadline_s) for one in equipment))
+            yield {one.id: readback for one, readback in zip(equipment, found, strict=True)}
         finally:
             await asyncio.gather(*(worker.close() for worker in workers))
 

@@ -65,10 +65,10 @@ class Journal:
         if row is None:
             return None
         if row.reply is not None:
-            told = msgspec.json.decode(row.reply, type=_Reply)
+            reply = msgspec.json.decode(row.reply, type=_Reply)
         else:
-            told = _Reply()
-        call = JournalCall(key, told.command_id, told.equipment_id, row.digest)
+            reply = _Reply()
+        call = JournalCall(key, reply.command_id, reply.equipment_id, row.digest)
         call.reply = row.reply
         call.over.set()
         return call

@@ -73,7 +73,7 @@ def _lock_everything(settings: Settings) -> list[Held]:
     """Make sure that no other authority of this machine has the same data or the same device."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = [lock_file(settings.data / "authority.lock", f"The data directory {settings.data}")]
-    return held + [lock_device(address, a.id) for a in settings.apparatus if (address := a.driver.address) is not None]
+    return held + [lock_device(address, a.id) for a in settings.equipment if (address := a.driver.address) is not None]
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -134,7 +134,7 @@ async def _serve(
         failed.set()
 
     clock = SystemClock(not_before=store.load().wall)
-    workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.apparatus}
+    workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.equipment}
     if settings.dotenv is not None:
         log.info("settings were taken from %s, too", settings.dotenv)
     on_written = None
@@ -144,7 +144,7 @@ async def _serve(
         store,
         clock,
         workers,
-        {a.id: a.policy for a in settings.apparatus},
+        {a.id: a.policy for a in settings.equipment},
         history_days=settings.history_days,
         on_written=on_written,
         on_failure=on_failure,

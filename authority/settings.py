@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_connections: int
     max_connections_per_address: int
     options: Options
-    apparatus: tuple[EquipmentSettings, ...]
+    equipment: tuple[EquipmentSettings, ...]
 
 
 _Connections = Annotated[int, msgspec.Meta(ge=1, le=60_000)]
@@ -131,7 +131,7 @@ def load(
     tables = _tables(name, config, mistakes)
     said = lab_file_keys.read_table(where, (tables or {}).get("authority", {}), mistakes)
     lab = _lablink(lab_file_keys.read_table_as(where, said, _Lab, mistakes), environ, written, mistakes)
-    apparatus = () if tables is None else _apparatus(name, tables.get("equipment"), lab, mistakes)
+    equipment = () if tables is None else _equipment(name, tables.get("equipment"), lab, mistakes)
     environ = written | dict(environ)
     token = _token(where, lab, environ, mistakes)
     address = _host(host or environ.get("MOTORLOCK_HOST") or lab.host, mistakes)
@@ -162,7 +162,7 @@ def load(
             observers=lab.enable_observer_mode,
             log_events=lab.log_lock_events,
         ),
-        apparatus=apparatus,
+        equipment=equipment,
     )
     if mistakes:
         raise Misconfigured(*mistakes)
@@ -336,7 +336,7 @@ def _reason(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
-def _apparatus(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tuple[EquipmentSettings, ...]:
+def _equipment(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tuple[EquipmentSettings, ...]:
     if not isinstance(tables, dict) or not tables:
         mistakes.append(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
         return ()
@@ -344,9 +344,9 @@ def _apparatus(name: str, tables: object, lab: _Lab, mistakes: list[str]) -> tup
         _one_equipment(f"{name}: [equipment.{lab_file_keys.key_in_sentence(key)}]", key, table, lab, mistakes)
         for key, table in tables.items()
     ]
-    apparatus = tuple(one for one in found if one is not None)
-    _refuse_shared_devices(name, apparatus, mistakes)
-    return apparatus
+    equipment = tuple(one for one in found if one is not None)
+    _refuse_shared_devices(name, equipment, mistakes)
+    return equipment
 
 
 def _one_equipment(where: str, key: str, table: object, lab: _Lab, mistakes: list[str]) -> EquipmentSettings | None:
@@ -392,9 +392,9 @@ def _can_park(driver: Driver) -> bool:
     return park is not None and park.kind == "control" and not any(p.required for p in park.parameters)
 
 
-def _refuse_shared_devices(name: str, apparatus: tuple[EquipmentSettings, ...], mistakes: list[str]) -> None:
+def _refuse_shared_devices(name: str, equipment: tuple[EquipmentSettings, ...], mistakes: list[str]) -> None:
     first: dict[str, EquipmentId] = {}
-    for one in apparatus:
+    for one in equipment:
         address = one.driver.address
         if address is not None and first.setdefault(address, one.id) != one.id:
             mistakes.append(

@@ -105,9 +105,9 @@ class Worker:
         self._no_stop.set()
         self._listener: WorkerListener | None = None
 
-    def start(self, told: WorkerListener) -> None:
+    def start(self, listener: WorkerListener) -> None:
         """Connect, and keep the readback fresh from now on."""
-        self._listener = told
+        self._listener = listener
         self._spawn(self._keep_reading())
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class Worker:
     def run(self, ordered: Ordered, stops: int) -> None:
         """Begin a control command, unless a stop came since it was accepted, when `self.stops` was `stops`.
 
-        `Told.finished` hears of its end.
+        `WorkerListener.command_finished` is called at its end.
         """
         self._running = ordered.key
         self._origin = self.readback.position

@@ -56,7 +56,7 @@ def test_the_lab_file_of_the_readme_is_one(tmp_path: Path) -> None:
     lab = tmp_path / "lab.toml"
     lab.write_text(text, encoding="utf-8")
     settings = load(host=None, port=None, config=lab, data=tmp_path, environ={})
-    assert [(one.id, one.driver.kind, one.driver.address) for one in settings.apparatus] == [
+    assert [(one.id, one.driver.kind, one.driver.address) for one in settings.equipment] == [
         ("stage_x", "motor", "IOC:m1")
     ]
 

@@ -61,16 +61,16 @@ def make_app(
             Route("/", partial(_file, _read("page/page.html"), "text/html"), methods=["GET"]),
             *(Route(f"/{name}", partial(_file, _read(f"page/{name}"), kind), methods=["GET"]) for name, kind in PARTS),
             Route("/docs", partial(_docs, _read("docs.html")), methods=["GET"]),
-            # What the switch did not take: another method of a route.
+            # What the router did not take: another method of a route.
             *(Route(route.path, _method_not_allowed, methods=[route.method]) for route in ROUTES),
         ],
         exception_handlers={HTTPException: _not_found},
     )
-    switch = Router(app_context, ROUTES, pages)
+    router = Router(app_context, ROUTES, pages)
 
     sockets = WebSocketEndpoint(streams)
 
-    async def push_or_switch(scope: Scope, receive: Receive, send: Send) -> None:
+    async def push_or_route(scope: Scope, receive: Receive, send: Send) -> None:
         # Not behind Starlette's routes: what is pushed goes to the connection itself, and a stream is long.
         if scope["type"] == "websocket":
             await sockets(scope, receive, send)
@@ -79,9 +79,9 @@ def make_app(
         elif scope["path"] == EVENTS and scope["method"] == "HEAD":
             await Response(headers={name.decode(): value.decode() for name, value in HEADERS})(scope, receive, send)
         else:
-            await switch(scope, receive, send)
+            await router(scope, receive, send)
 
-    return StopFirstScheduler(Guard(push_or_switch, hosts=hosts, token=token))
+    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, token=token))
 
 
 def _index() -> dict[str, object]:

@@ -75,8 +75,8 @@ def _check_command(
         )
     except Refusal as refusal:
         refused = refusal_to_problem(refusal, context.service.views, context.service.clock.now())
-    except ProblemResponse as said:
-        refused = said
+    except ProblemResponse as problem_response:
+        refused = problem_response
     else:
         return bodies.CheckedView(asked.action, True, None, False)
     return bodies.CheckedView(
@@ -210,9 +210,9 @@ async def past_command(context: RequestContext) -> Response:
     assert isinstance(session, str)
     if not 1 <= len(key) <= KEY_LIMIT:
         raise _bad_key()
-    living = context.service.table.session(SessionId(session))
-    if living is not None:
-        context.require_session_token(living)
+    acting = context.service.table.session(SessionId(session))
+    if acting is not None:
+        context.require_session_token(acting)
     known = context.service.find_call(f"{session}\n{key}")
     if known is None or known.equipment != context.equipment_id:
         detail = f"No command of this session on {context.equipment_id} bore that key, or it is older than a day."

@@ -1,7 +1,7 @@
 """How many connections there may be, in all and from one address, and what gives way when there are too many.
 
 A connection on which nothing is being served gives way first, the one that has been so for longest. Where none is left
-of that kind, some more are taken that serve nothing but a stop and health: a full house must not keep a stop out.
+of that kind, some more are taken that serve nothing but a stop and health: a full server must not keep a stop out.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ async def _stop_body(context: RequestContext) -> tuple[bodies.StopBody, list[str
 
 
 def _stopper(context: RequestContext, body: bodies.StopBody) -> tuple[SessionId | None, str]:
-    """Return the session that stops, where it is proved, and the user who is told to have stopped."""
+    """Return the session that stops, where it is proved, and the user who counts as having stopped."""
     session = None
     if body.session_id:
         session = context.service.table.session(SessionId(body.session_id))

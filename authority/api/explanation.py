@@ -10,17 +10,17 @@ from .problems import LOST, duration_in_words, holder_sentence
 
 
 def explain(equipment: Equipment, worker: Worker, views: Views, now: float) -> str:
-    """Return one paragraph on how `e` stands at `now`, in monotonic seconds."""
-    told = [_current_state(equipment, now)]
-    told += [
+    """Return one paragraph on the state of `equipment` at `now`, in monotonic seconds."""
+    sentences = [_current_state(equipment, now)]
+    sentences += [
         *_running(equipment, worker, now),
         *_stopped(equipment, now),
         *_device(worker, now),
         *_next(equipment, views),
     ]
     if not equipment.policy.enforce_locks:
-        told.append("Locks are switched off: everybody may drive it, and nothing arbitrates.")
-    return " ".join(told)
+        sentences.append("Locks are switched off: everybody may drive it, and nothing arbitrates.")
+    return " ".join(sentences)
 
 
 def _current_state(equipment: Equipment, now: float) -> str:
@@ -137,17 +137,17 @@ def _device(worker: Worker, now: float) -> list[str]:
 
 
 def _next(equipment: Equipment, views: Views) -> list[str]:
-    told = []
+    sentences = []
     found = views.ending(equipment)
     if found is not None and equipment.drain is None and found.what != "drain":
         when = ""
         if found.in_seconds is not None:
             when = f"In {duration_in_words(found.in_seconds)} it "
-        told.append(f"{when}{found.text}.")
+        sentences.append(f"{when}{found.text}.")
     if equipment.queue:
         if len(equipment.queue) == 1:
             others = "nobody else waits"
         else:
             others = f"{len(equipment.queue)} wait in all"
-        told.append(f"{equipment.queue[0].user} is next; {others}.")
-    return told
+        sentences.append(f"{equipment.queue[0].user} is next; {others}.")
+    return sentences

@@ -275,7 +275,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(400, "invalid", "What came is no HTTP request.")
 
     def _give_up_body(self, fault: str) -> None:
-        """Let the request be answered without the rest of its body, whose reader is told what is wrong with it."""
+        """Let the request be answered without the rest of its body, whose reader gets the fault."""
         self._reads_no_more = True
         self._unparsed = b""
         if self.cycle is None or self.cycle.response_started:

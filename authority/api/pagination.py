@@ -1,6 +1,6 @@
-"""Long lists in parts: what of one is told at a time, and where the next part begins.
+"""Long lists in parts: what of one is answered at a time, and where the next part begins.
 
-A cursor is the key of the last item that was told, not its place: what has gone since, that item too, moves nothing.
+A cursor is the key of the last item that was answered, not its place: what has gone since moves nothing.
 """
 
 from __future__ import annotations

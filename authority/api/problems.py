@@ -1,4 +1,4 @@
-"""How a refusal is told: the one table of statuses, and one sentence for a person each."""
+"""How a refusal is answered: the one table of statuses, and one sentence for a person each."""
 
 from __future__ import annotations
 
@@ -214,9 +214,9 @@ def _stopped_by_sentence(refusal: refusals.Refusal, now: float) -> str:
 def _deadlock_sentence(cycle: tuple[refusals.WaitEdge, ...], who: Mapping[SessionId, str]) -> str:
     named = {**who, cycle[0].waiter: "you"}
     first, *others = cycle
-    told = [f"you would wait for {first.equipment} behind {named[first.blocker]}"]
-    told += [f"{named[x.waiter]} waits for {x.equipment} behind {named[x.blocker]}" for x in others]
-    return f"That would be a deadlock: {', and '.join(told)}; give one of them back, or leave its queue, first."
+    clauses = [f"you would wait for {first.equipment} behind {named[first.blocker]}"]
+    clauses += [f"{named[x.waiter]} waits for {x.equipment} behind {named[x.blocker]}" for x in others]
+    return f"That would be a deadlock: {', and '.join(clauses)}; give one of them back, or leave its queue, first."
 
 
 def _keep_too_long_sentence(refusal: refusals.Refusal, now: float) -> str:  # noqa: ARG001 - one signature for all

@@ -118,8 +118,8 @@ class Streams:
     """What all streams share; as an ASGI application, it answers a request for server-sent events."""
 
     def __init__(self, app_context: AppContext) -> None:
-        """Serve the events of `house`."""
-        self.house = app_context
+        """Serve the events of the service of `app_context`."""
+        self.app_context = app_context
         self.snapshots = Snapshots(app_context.service)
         self.replays = PeerLimit(REPLAYS_PER_PEER)
 
@@ -128,7 +128,7 @@ class Streams:
         kind = Stream
         if scope["http_version"] == "1.0":
             kind = UnchunkedStream
-        answer = await respond_or_refuse(self.house, self.opened(kind, Request(scope)))
+        answer = await respond_or_refuse(self.app_context, self.opened(kind, Request(scope)))
         await answer(scope, receive, send)
 
     async def opened(self, kind: type[Stream], request: Request) -> Stream:
@@ -141,10 +141,10 @@ class Stream:
 
     def __init__(self, streams: Streams, request: Request) -> None:
         """Take `role`, `session_id` and `after` of the request, or refuse it."""
-        visit = RequestContext(streams.house, request, dict(request.scope["headers"]), None, request.receive)
+        context = RequestContext(streams.app_context, request, dict(request.scope["headers"]), None, request.receive)
         self._streams = streams
-        self._service = streams.house.service
-        self._peer = visit.peer
+        self._service = streams.app_context.service
+        self._peer = context.peer
         if self._service.failure is not None:
             raise StoreFailed
         role = request.query_params.get("role", "watch")
@@ -153,13 +153,13 @@ class Stream:
         self._session: SessionId | None = None
         self._role = role
         if role != "watch":
-            self._session = visit.acting_session(request.query_params.get("session_id", "")).id
-        self._once = visit.query("once", bool, False)
+            self._session = context.acting_session(request.query_params.get("session_id", "")).id
+        self._once = context.query("once", bool, False)
         if self._once and role != "watch":
             raise invalid_request(
                 "once", "it is for the role 'watch' only: the other streams prove that a session lives"
             )
-        after = visit.query("after", int, None)
+        after = context.query("after", int, None)
         if after is None and "last-event-id" in request.headers:
             after = _sequence_number(request.headers["last-event-id"])
         assert after is None or isinstance(after, int)

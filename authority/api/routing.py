@@ -137,7 +137,7 @@ class RequestContext:
         self.app.quotas.begun(self.peer, session.id, metadata_bytes)
 
     def requests_to_begin(self, name: str) -> tuple[messages.OpenSession, ...]:
-        """Return what begins a session for an id that the client chose, nothing where it lives or has ended."""
+        """Return what begins a session for an id that the client chose, nothing where it exists or has ended."""
         if self.service.table.session(SessionId(name)) is not None or self.app.ids.made(name):
             return ()
         now = self.service.clock.now()
@@ -182,37 +182,37 @@ class RouteEndpoint:
     """Serves one route, as an ASGI application of its own."""
 
     def __init__(self, app_context: AppContext, route: Route) -> None:
-        """Serve `route` of `house`."""
-        self._house = app_context
-        self._door = route
+        """Serve `route` with what `app_context` holds."""
+        self._app_context = app_context
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
-        response = await respond_or_refuse(self._house, self._serve(Request(scope), receive))
+        response = await respond_or_refuse(self._app_context, self._serve(Request(scope), receive))
         await response(scope, receive, send)
 
     async def _serve(self, request: Request, receive: Receive) -> Response:
-        route = self._door
-        service = self._house.service
+        route = self._route
+        service = self._app_context.service
         headers = dict(request.scope["headers"])
         body: object = None
         if not route.reads_body_itself:
             if route.body is None:
                 await read_small_body(request.scope, headers, receive)  # it means nothing
             else:
-                body = await self._house.bodies.read(route.body, request.scope, headers, receive)
-        visit = RequestContext(self._house, request, headers, body, receive)
+                body = await self._app_context.bodies.read(route.body, request.scope, headers, receive)
+        context = RequestContext(self._app_context, request, headers, body, receive)
         if service.failure is not None and not route.open_to_all:
             raise StoreFailed
-        settled = False
+        is_committed = False
         try:
-            answer = route.handler(visit)
+            answer = route.handler(context)
             if isinstance(answer, Coroutine):
-                # Who waits sees to it that what it answers is on disk: what others decided since is no matter of its.
+                # A coroutine waits for its own commit: what others decided since does not delay its answer.
                 answer = await answer
-                settled = True
+                is_committed = True
         finally:
-            if not settled and not route.open_to_all:
+            if not is_committed and not route.open_to_all:
                 await service.wait_until_committed()
         if isinstance(answer, Response):
             return answer
@@ -220,13 +220,13 @@ class RouteEndpoint:
 
 
 async def respond_or_refuse(app_context: AppContext, serving: Awaitable[Served]) -> Served | Response:
-    """Return the answer, or the problem that a refusal is told as."""
+    """Return the answer, or the problem that a refusal becomes."""
     try:
         return await serving
     except Refusal as refusal:
         refused = refusal_to_problem(refusal, app_context.service.views, app_context.service.clock.now())
-    except ProblemResponse as said:
-        refused = said
+    except ProblemResponse as problem_response:
+        refused = problem_response
     except RequestFailed:
         detail = "The request could not be carried out, and nothing has changed; the authority's log says why."
         refused = ProblemResponse(500, "request_failed", detail)

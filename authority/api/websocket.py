@@ -63,7 +63,7 @@ class WebSocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the handshake: with a stream, or as the HTTP request that it still is."""
         handshake = Request({**scope, "type": "http", "method": "GET"})
-        answer = await respond_or_refuse(self._streams.house, self._found(handshake))
+        answer = await respond_or_refuse(self._streams.app_context, self._found(handshake))
         await answer(scope, receive, send)
 
     async def _found(self, handshake: Request) -> ASGIApp:

@@ -1,8 +1,8 @@
 """What the rules can say no to. A refusal carries the facts; its sentence and status are made at the edge.
 
 Refusal
-  UnknownEquipment  UnknownSession  SessionIsOver  UnknownEntry  NoLock  NoFault
-  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  TooBusy  StoppedBySomebody
+  UnknownEquipment  UnknownSession  SessionEnded  UnknownEntry  NoLock  NoFault
+  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  TooBusy  StoppedByAnother
   AlreadyWaiting  CannotSwap  CannotHandOver  Ambiguous  UnknownAsk  KeepTooLong  WouldDeadlock
   LockRequired  LockLost  ObserveRequired  NotHolder
 """

@@ -78,7 +78,7 @@ class Deaf(Flaky):
 def test_a_device_that_never_answers_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
     """RUN-19"""
     (tmp_path / "lab.toml").write_text(LAB.format(place=tmp_path), encoding="utf-8")
-    stage, cable = load(host=None, port=0, config=tmp_path / "lab.toml", data=tmp_path, environ={}).apparatus
+    stage, cable = load(host=None, port=0, config=tmp_path / "lab.toml", data=tmp_path, environ={}).equipment
     deaf = EquipmentSettings(cable.id, "deaf", Deaf(str(tmp_path)), None, cable.policy)
 
     async def read() -> dict[str, Readback]:

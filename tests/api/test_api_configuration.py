@@ -125,7 +125,7 @@ def test_parking_needs_a_driver_that_can(tmp_path: Path) -> None:
     assert sentence(f"{MOTOR}park = true\n", tmp_path) == place
     file = tmp_path / "lab.toml"
     file.write_text(f"{MOTOR}park = true\noptions = {{park_position = 1.0}}\n", encoding="utf-8")
-    (motor,) = load(host=None, port=None, config=file, data=None, environ={}).apparatus
+    (motor,) = load(host=None, port=None, config=file, data=None, environ={}).equipment
     assert motor.policy.park
 
 
