@@ -34,7 +34,7 @@ test-anywhere: .venv/.with-test
 	tests/test_python_page.py tests/test_demo.py tests/api/test_api_check.py tests/api/test_api_configuration.py \
 	tests/api/test_api_secrets.py tests/drivers/test_check_a_stage.py tests/drivers/test_check_a_record.py \
 	tests/notebook/test_configuration.py tests/notebook/test_history.py tests/notebook/test_newcomer.py \
-	tests/notebook/test_sharing.py tests/notebook/test_terminal.py
+	tests/notebook/test_sharing.py tests/notebook/test_cli.py
 
 test-changed: .venv/.with-test
 	$(BIN)/python tests/changed.py

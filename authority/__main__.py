@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
             case "demo":
                 return _demo(arguments)
             case _:
-                from jupyter_motorlock import terminal
+                from jupyter_motorlock import cli
 
-                return terminal.run(arguments)
+                return cli.run(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in {"authority", "jupyter_motorlock"}:
             raise
@@ -89,9 +89,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     demo.add_argument("--epics", action="store_true", help="drive a simulated EPICS motor record")
     demo.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
     if command not in _OF_THE_AUTHORITY:
-        from jupyter_motorlock import terminal
+        from jupyter_motorlock import cli
 
-        terminal.add_to(commands)
+        cli.add_to(commands)
     return parser
 
 

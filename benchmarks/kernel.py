@@ -19,7 +19,7 @@ def kernel_side(url: str, rounds: int) -> None:
 
 
 def _imports(rounds: int) -> None:
-    mine = [_import_ms("jupyter_motorlock, jupyter_motorlock.connection.session") for _ in range(rounds)]
+    mine = [_import_ms("jupyter_motorlock, jupyter_motorlock.client.session") for _ in range(rounds)]
     floor = [_import_ms("requests") for _ in range(rounds)]
     extension = [_import_ms("IPython.core.magic", "jupyter_motorlock.notebook.extension") for _ in range(rounds)]
     what = "import of the kernel side, ms (floor: import requests)"

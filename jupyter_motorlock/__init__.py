@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.this_kernel import kernel_session as kernel_session
 from jupyter_motorlock.errors import CommandFailed as CommandFailed
 from jupyter_motorlock.errors import CommandStopped as CommandStopped
 from jupyter_motorlock.errors import DriverUnavailable as DriverUnavailable
@@ -28,9 +29,8 @@ from jupyter_motorlock.errors import UsageProblem as UsageProblem
 from jupyter_motorlock.handle import Handle as Handle
 from jupyter_motorlock.handle import Handles as Handles
 from jupyter_motorlock.login import Connection as Connection
-from jupyter_motorlock.this_kernel import kernel_session as kernel_session
-from jupyter_motorlock.values import Reading as Reading
-from jupyter_motorlock.values import Value as Value
+from jupyter_motorlock.text.values import Reading as Reading
+from jupyter_motorlock.text.values import Value as Value
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -6,17 +6,22 @@ import asyncio
 import math
 import sys
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.command_lines import Command
-from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.session import KernelSession, outcome_of_reply
-from jupyter_motorlock.connection.sigint import listener
+from jupyter_motorlock.client.commands import Command
+from jupyter_motorlock.client.http import Json
+from jupyter_motorlock.client.interrupt import (
+    hear_interrupts,
+    interrupts_limited,
+    stop_after_interrupt,
+    stop_and_describe,
+)
+from jupyter_motorlock.client.session import KernelSession, outcome_of_reply
+from jupyter_motorlock.client.sigint import listener
 from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, Interrupted, StillRuns
-from jupyter_motorlock.interrupt import hear_interrupts, interrupts_limited, stop_after_interrupt, stop_and_describe
+from jupyter_motorlock.text import status as status_text
 
 
 def run_command(
@@ -166,3 +171,60 @@ class PendingCommand:
             ask = self._session.client.past_command
             self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=within_s)
         return self._reply
+
+
+class CommandMethod:
+    """One declared command as a method; shown without being called, it says how it is called."""
+
+    def __init__(self, equipment_id: str, command: Command, call: Callable[..., Any], *, limits: str = "") -> None:
+        self._equipment_id = equipment_id
+        self._command = command
+        self._call = call
+        self.__name__ = self.__qualname__ = command.name
+        self.__doc__ = f"{command.help}\n{limits}".rstrip()
+        self.__signature__ = command.signature
+
+    def __call__(self, *positional: object, **named: object) -> Any:
+        """Run the command."""
+        return self._call(self._command.name, *positional, **named)
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(self._command.parameters)
+        return f"{self._command.name} is a command of {self._equipment_id}: write {self._command.name}({parameters})"
+
+
+class Start:
+    """The commands of a handle as methods that return a `PendingCommand` at once: `await stage.start.move_to(5)`.
+
+    Called itself, it is the declared command `start`, where the equipment has one.
+    """
+
+    def __init__(
+        self,
+        equipment_id: str,
+        commands: Mapping[str, Command],
+        *,
+        send: Callable[..., PendingCommand],
+        run: Callable[..., Any],
+    ):
+        self._equipment_id = equipment_id
+        self._commands = commands
+        self._send = send
+        self._run = run
+
+    def __call__(self, *positional: object, **named: object) -> Any:
+        """Run the declared command `start` to its end."""
+        return self._run("start", *positional, **named)
+
+    def __getattr__(self, name: str) -> Callable[..., PendingCommand]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._commands:
+            return CommandMethod(self._equipment_id, self._commands[name], self._send)
+        return lambda *positional, **named: self._send(name, *positional, **named)  # raises what is wrong with it
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted(self._commands)
+
+    def __repr__(self) -> str:
+        return f"start.COMMAND(...) sends a command and does not wait for it: {', '.join(sorted(self._commands))}"

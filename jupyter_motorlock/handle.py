@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jupyter_motorlock import status_text, values
-from jupyter_motorlock.command_call import PendingCommand, run_command
-from jupyter_motorlock.command_lines import Command, python_name, unknown_command
-from jupyter_motorlock.command_methods import CommandMethod, Start
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.commands import Command, python_name, unknown_command
+from jupyter_motorlock.client.interrupt import interrupts_limited, stop_all
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.command_call import CommandMethod, PendingCommand, Start, run_command
 from jupyter_motorlock.errors import LockRequired, MotorlockError, UsageProblem
-from jupyter_motorlock.interrupt import interrupts_limited, stop_all
-from jupyter_motorlock.options import TIME
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text import values
+from jupyter_motorlock.text.units import A_TIME, read_seconds
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -228,11 +228,9 @@ def _seconds(timeout: object) -> float | None:
     if timeout is None:
         return None
     try:
-        seconds = TIME.read(str(timeout))
-        assert isinstance(seconds, int | float)  # as it reads times
-        return float(seconds)
+        return float(read_seconds(str(timeout)))
     except ValueError:
-        raise UsageProblem(f"timeout must be {TIME.wanted}, not {timeout!r}.") from None
+        raise UsageProblem(f"timeout must be {A_TIME}, not {timeout!r}.") from None
 
 
 class Handles(tuple[Handle, ...]):

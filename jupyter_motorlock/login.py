@@ -7,12 +7,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from jupyter_motorlock import targets
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client import targets
+from jupyter_motorlock.client.interrupt import hear_interrupts, interrupts_limited
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import EquipmentInUse, Interrupted, LockRequired
 from jupyter_motorlock.handle import Handle, Handles
-from jupyter_motorlock.interrupt import hear_interrupts, interrupts_limited
-from jupyter_motorlock.rows import RowList
+from jupyter_motorlock.text.rows import RowList
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -12,7 +12,7 @@ from typing import Any
 from authority.demo.kernels import Person, Ran
 from authority.demo.push import Fields, NothingCame, Push, moment
 from authority.demo.workbench import put_notebooks
-from jupyter_motorlock.connection.client import Client
+from jupyter_motorlock.client.http import Client
 
 STAGE = "stage_x"
 LOW_MM = 5.0

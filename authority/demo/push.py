@@ -11,7 +11,7 @@ from typing import Self, TypeAlias
 
 import requests
 
-from jupyter_motorlock.connection.feed import SseParser
+from jupyter_motorlock.client.feed import SseParser
 
 Fields: TypeAlias = Mapping[str, object]
 PATIENCE_S = 60.0

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from jupyter_motorlock import status_text, values
-from jupyter_motorlock.command_lines import Command, unknown_command
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.commands import Command, unknown_command
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import LockLost, MotorlockError, UsageProblem
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text import values
 
 
 @dataclass(frozen=True, slots=True)

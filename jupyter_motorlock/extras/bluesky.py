@@ -29,11 +29,11 @@ from bluesky.protocols import (
 )
 from event_model import DataKey
 
+from jupyter_motorlock.client.http import CONNECT_S, QUICK_S, Json
+from jupyter_motorlock.client.interrupt import stop_all
 from jupyter_motorlock.command_call import PendingCommand
-from jupyter_motorlock.connection.client import CONNECT_S, QUICK_S, Json
 from jupyter_motorlock.errors import CommandStopped, Interrupted, LockRequired
 from jupyter_motorlock.extras.axis import Axis, EquipmentHandle
-from jupyter_motorlock.interrupt import stop_all
 
 COUNTED_APART_S = 0.15  # bluesky counts interrupts that come 0.1 s apart
 PAUSES_WITHIN_S = 5.0  # a plan that does not pause fails

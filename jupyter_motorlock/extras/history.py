@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jupyter_motorlock import targets
-from jupyter_motorlock.connection.client import Client, Json
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client import targets
+from jupyter_motorlock.client.http import Client, Json
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
-from jupyter_motorlock.options import read_span
-from jupyter_motorlock.rows import IDS, event_row, event_sentence
+from jupyter_motorlock.text.rows import IDS, event_row, event_sentence
+from jupyter_motorlock.text.units import read_span
 
 try:
     import pandas

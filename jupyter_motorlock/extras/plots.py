@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from jupyter_motorlock.client.this_kernel import kernel_session
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
 from jupyter_motorlock.extras.history import history as history_of
 from jupyter_motorlock.extras.past import Past, Span, Stop, Stretch
-from jupyter_motorlock.this_kernel import kernel_session
 
 try:
     import numpy

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from jupyter_motorlock import status_text
+from jupyter_motorlock.client.interrupt import interrupts_limited
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.command_call import PendingCommand, raise_as_stopped, send_command
-from jupyter_motorlock.command_lines import CellMistake, Line
-from jupyter_motorlock.connection.session import KernelSession
 from jupyter_motorlock.errors import DryRunRefused, MotorlockError, SentenceError, error_from_problem
-from jupyter_motorlock.interrupt import interrupts_limited
-from jupyter_motorlock.values import Value
+from jupyter_motorlock.notebook.command_lines import CellMistake, Line
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.values import Value
 
 LONGEST = 60  # characters of a line that are shown
 

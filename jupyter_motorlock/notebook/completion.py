@@ -13,11 +13,11 @@ from typing import TypeAlias
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
-from jupyter_motorlock.command_lines import Command
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.commands import Command
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.targets import logged_in
 from jupyter_motorlock.handle import Handle
-from jupyter_motorlock.options import OPTIONS, split
-from jupyter_motorlock.targets import logged_in
+from jupyter_motorlock.notebook.options import OPTIONS, split
 
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 Found: TypeAlias = Iterable[tuple[str, str]]

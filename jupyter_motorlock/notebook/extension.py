@@ -9,13 +9,13 @@ from typing import Any
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.interrupt import stop_after_cell
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.this_kernel import KEPT_AS
 from jupyter_motorlock.errors import Interrupted
-from jupyter_motorlock.interrupt import stop_after_cell
 from jupyter_motorlock.notebook.completion import matcher
 from jupyter_motorlock.notebook.kernel_magics import print_sentence
 from jupyter_motorlock.notebook.magics import MotorMagics
-from jupyter_motorlock.this_kernel import KEPT_AS
 
 
 class Extension:

@@ -12,12 +12,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, needs_local_scope, no_var_expand, output_can_be_silenced
 from traitlets import Unicode
 
-from jupyter_motorlock.command_lines import fill_names, split_line, without_semicolon
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.stop_line import split_stop
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.notebook.command_lines import fill_names, split_line, without_semicolon
+from jupyter_motorlock.notebook.options import read, unquoted
 from jupyter_motorlock.notebook.restart import RestartNote
-from jupyter_motorlock.options import read, unquoted
-from jupyter_motorlock.stop_line import split_stop
 
 Names = Mapping[str, object]
 

@@ -19,8 +19,13 @@ from IPython.core.magic import (
     output_can_be_silenced,
 )
 
-from jupyter_motorlock import status_text, targets
-from jupyter_motorlock.command_lines import (
+from jupyter_motorlock.client import targets
+from jupyter_motorlock.client.stop_line import read_stop_line, stop_everything, stop_typed
+from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.handle import Handle, Handles
+from jupyter_motorlock.login import login
+from jupyter_motorlock.notebook.cells import Cell
+from jupyter_motorlock.notebook.command_lines import (
     CellMistake,
     Line,
     fill_names,
@@ -29,17 +34,13 @@ from jupyter_motorlock.command_lines import (
     split_line,
     without_semicolon,
 )
-from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.handle import Handle, Handles
-from jupyter_motorlock.login import login
-from jupyter_motorlock.notebook.cells import Cell
 from jupyter_motorlock.notebook.kernel_magics import from_words, now, print_sentence
+from jupyter_motorlock.notebook.options import read
 from jupyter_motorlock.notebook.panel import panel_of
 from jupyter_motorlock.notebook.progress import shown
 from jupyter_motorlock.notebook.sharing_magics import SharingMagics
-from jupyter_motorlock.options import read
-from jupyter_motorlock.rows import RowList
-from jupyter_motorlock.stop_line import read_stop_line, stop_everything, stop_typed
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.rows import RowList
 
 Names = Mapping[str, object]
 

@@ -16,13 +16,13 @@ from datetime import datetime
 
 from IPython import get_ipython
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.interrupt import stop_by_click
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.interrupt import stop_by_click
 from jupyter_motorlock.notebook import panel_actions, panel_html, panel_widgets
 from jupyter_motorlock.notebook.panel_html import PanelContent
-from jupyter_motorlock.rows import event_sentence, is_active_event
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.rows import event_sentence, is_active_event
 
 WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
 WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.options import read_span
-from jupyter_motorlock.status_text import Fields
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.status import Fields
+from jupyter_motorlock.text.units import read_span
 
 MainAction: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]
 OtherAction: TypeAlias = Literal[

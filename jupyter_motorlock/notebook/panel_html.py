@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from jupyter_motorlock import status_text
 from jupyter_motorlock.notebook import panel_actions
-from jupyter_motorlock.rows import event_sentence
-from jupyter_motorlock.status_text import Fields
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.rows import event_sentence
+from jupyter_motorlock.text.status import Fields
 
 COUNT_S = 360_000  # the number that `ml-run` in panel.css counts down from
 LATE_S = 3  # how long after its end a countdown waits for news before it says so

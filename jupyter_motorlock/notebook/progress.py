@@ -15,14 +15,14 @@ from html import escape
 
 from IPython.core.display_functions import DisplayHandle
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.command_lines import Line
-from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.http import Json
+from jupyter_motorlock.client.interrupt import interrupts_limited, stop_by_click
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import MotorlockError
-from jupyter_motorlock.interrupt import interrupts_limited, stop_by_click
 from jupyter_motorlock.notebook import panel_html, panel_widgets
 from jupyter_motorlock.notebook.cells import Cell, shortened
+from jupyter_motorlock.notebook.command_lines import Line
+from jupyter_motorlock.text import status as status_text
 
 LEAST_S = 0.25  # before the first update, and between two
 _NOTHING = {"text/plain": ""}

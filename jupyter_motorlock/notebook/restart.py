@@ -16,14 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.connection.client import Json
+from jupyter_motorlock.client.http import Json
 from jupyter_motorlock.errors import Refused
+from jupyter_motorlock.text import status as status_text
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_motorlock.connection.session import KernelSession
+    from jupyter_motorlock.client.session import KernelSession
 
 SUFFIX = ".motorlock"
 FORGOTTEN_S = 86_400.0  # a kernel that is not back by then was shut down for good

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from IPython.core.magic import magics_class
 
-from jupyter_motorlock import status_text, targets
+from jupyter_motorlock.client import targets
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.notebook.kernel_magics import KernelMagics, from_words, now, print_sentence
-from jupyter_motorlock.options import read_span
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.units import read_span
 
 DAY_S = 86_400
 LONGEST_S = 3 * DAY_S  # of a promise; a longer one is asked for twice

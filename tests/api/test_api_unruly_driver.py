@@ -10,8 +10,8 @@ import pytest
 from rest_lab import Authority, Person, ok, refused, running, until
 from unruly_drivers import RAISES
 
-from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.interrupt import stop_all
+from jupyter_motorlock.client.interrupt import stop_all
+from jupyter_motorlock.client.session import KernelSession
 
 CLASSES = {"blocks": "Unruly", "loops": "UnrulyOnTheLoop"}
 UNREADABLE = ["nothing", "position", "moving", "list", "much", *RAISES]

@@ -22,7 +22,7 @@ velocity = 25.0
 record = "RECORD"
 """
 OPEN = """
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 session = KernelSession()
 """
 LOGIN = 'session.acquire("stage_x")'

@@ -13,7 +13,7 @@ from typing import Any
 
 from real_lab import PATIENCE_S
 
-from jupyter_motorlock.connection import keeper
+from jupyter_motorlock.client import keeper
 
 Heard = tuple[str, dict[str, Any], dict[str, str]]
 FINE = (200, {"success": True})

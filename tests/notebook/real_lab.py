@@ -22,7 +22,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
-from jupyter_motorlock.connection.feed import SseParser
+from jupyter_motorlock.client.feed import SseParser
 
 PATIENCE_S = 30.0  # how long a condition may take before a test gives up; never a measure of speed
 _READY = "listening on "

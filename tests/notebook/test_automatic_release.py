@@ -20,7 +20,7 @@ from typed import wait_until
 
 LOGIN = """
 import os, signal, sys, time
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 session = KernelSession()
 session.acquire("stage_x", note="overnight scan")
 session.session_id

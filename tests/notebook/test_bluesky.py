@@ -47,8 +47,8 @@ from jupyter_motorlock import (
     StoppedBySomebody,
     UsageProblem,
 )
+from jupyter_motorlock.client.interrupt import INTERRUPTED
 from jupyter_motorlock.extras.bluesky import MotorDevice
-from jupyter_motorlock.interrupt import INTERRUPTED
 
 LAB = """
 [equipment.stage_x]

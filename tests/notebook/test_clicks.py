@@ -15,9 +15,7 @@ from typed import wait_until
 
 import jupyter_motorlock
 from jupyter_motorlock import Connection, Handle, Interrupted, MotorlockError
-from jupyter_motorlock.command_call import raise_as_stopped
-from jupyter_motorlock.connection.sigint import SigintListener, listener
-from jupyter_motorlock.interrupt import (
+from jupyter_motorlock.client.interrupt import (
     interrupts_limited,
     stop_after_cell,
     stop_after_interrupt,
@@ -25,6 +23,8 @@ from jupyter_motorlock.interrupt import (
     stop_and_describe,
     stop_by_click,
 )
+from jupyter_motorlock.client.sigint import SigintListener, listener
+from jupyter_motorlock.command_call import raise_as_stopped
 
 LAB = """
 [equipment.stage_x]
@@ -81,7 +81,7 @@ def test_so_many_clicks_raise_and_those_soon_after_only_count() -> None:
 
 def test_in_a_stop_no_click_raises_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """NB-10"""
-    monkeypatch.setattr("jupyter_motorlock.interrupt.SWALLOWED_S", 0.0)
+    monkeypatch.setattr("jupyter_motorlock.client.interrupt.SWALLOWED_S", 0.0)
     with interrupts_limited(0) as raise_if_clicked:
         click()
         click()
@@ -93,7 +93,7 @@ def test_a_click_later_raises_again_where_python_swallowed_the_first(monkeypatch
     with interrupts_limited(1):
         with pytest.raises(KeyboardInterrupt):
             click()
-        monkeypatch.setattr("jupyter_motorlock.interrupt.SWALLOWED_S", -1.0)
+        monkeypatch.setattr("jupyter_motorlock.client.interrupt.SWALLOWED_S", -1.0)
         with pytest.raises(KeyboardInterrupt):
             click()
 
@@ -170,7 +170,7 @@ def test_one_who_fails_keeps_nobody_from_hearing() -> None:
 
 FORK = """
 import os, signal, sys, time
-from jupyter_motorlock.connection.sigint import listener
+from jupyter_motorlock.client.sigint import listener
 listener().subscribe(lambda: print("heard", flush=True))
 child = os.fork()
 if child == 0:

@@ -13,9 +13,9 @@ import pytest
 from real_lab import PATIENCE_S, Authority, Person, Wire
 from typed import wait_until
 
-from jupyter_motorlock.connection.client import Client
-from jupyter_motorlock.connection.session import KernelSession, outcome_of_reply
-from jupyter_motorlock.connection.state_mirror import StateMirror
+from jupyter_motorlock.client.http import Client
+from jupyter_motorlock.client.session import KernelSession, outcome_of_reply
+from jupyter_motorlock.client.state_mirror import StateMirror
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,

@@ -6,17 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from jupyter_motorlock.command_lines import (
-    CellMistake,
-    Line,
-    command_from_description,
-    fill_names,
-    read_cell,
-    read_line,
-    split_line,
-)
+from jupyter_motorlock.client.commands import command_from_description
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.options import read
+from jupyter_motorlock.notebook.command_lines import CellMistake, Line, fill_names, read_cell, read_line, split_line
+from jupyter_motorlock.notebook.options import read
 
 
 def parameter(name: str, kind: str = "number", **more: object) -> dict[str, object]:

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jupyter_motorlock import status_text
-
 # Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
 from jupyter_motorlock.notebook import panel_html
+from jupyter_motorlock.text import status as status_text
 
 # Europe/Berlin by its rule, which needs no table of zones: on 2026-10-25 at 01:00 UTC 03:00 becomes 02:00.
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_lab import PATIENCE_S, Authority, Person, Wire
 
-from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.feed import LONGEST_MESSAGE, Feed, Message, SseParser
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.feed import LONGEST_MESSAGE, Feed, Message, SseParser
+from jupyter_motorlock.client.http import Json
+from jupyter_motorlock.client.session import KernelSession
 
 STREAM = (
     ": a comment\n\n"

@@ -17,7 +17,7 @@ from typed import Notebook, wait_until
 
 import jupyter_motorlock
 from jupyter_motorlock import Untrusted, UsageProblem
-from jupyter_motorlock.connection import keeper
+from jupyter_motorlock.client import keeper
 
 CERTIFICATE = Path(__file__).parent / "lab_certificate.pem"
 KEY = Path(__file__).parent / "lab_key.pem"

@@ -11,7 +11,7 @@ import pytest
 from keeper_bench import BROKEN, FINE, OVER, Child, Listener
 from real_lab import PATIENCE_S
 
-from jupyter_motorlock.connection import keeper
+from jupyter_motorlock.client import keeper
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from keeper_bench import FINE, OVER, Listener
 from real_lab import PATIENCE_S
 from typed import wait_until
 
-from jupyter_motorlock.connection.lifecycle import KeeperProcess
+from jupyter_motorlock.client.lifecycle import KeeperProcess
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def _empty(pipe: int) -> bool:
 
 SCRIPT = """
 import os, signal, sys, threading, time
-from jupyter_motorlock.connection.lifecycle import ExitHooks
+from jupyter_motorlock.client.lifecycle import ExitHooks
 
 class Link:
     keeper_config = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}

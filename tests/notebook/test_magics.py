@@ -13,10 +13,11 @@ import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
-from jupyter_motorlock.command_lines import Command, Line
-from jupyter_motorlock.interrupt import SWALLOWED_S
+from jupyter_motorlock.client.commands import Command
+from jupyter_motorlock.client.interrupt import SWALLOWED_S
+from jupyter_motorlock.notebook.command_lines import Line
+from jupyter_motorlock.notebook.options import OPTIONS
 from jupyter_motorlock.notebook.progress import bar_of
-from jupyter_motorlock.options import OPTIONS
 
 ALL = (
     "motor",

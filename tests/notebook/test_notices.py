@@ -7,7 +7,7 @@ from real_lab import Kernel, Person
 from statuses import BOB, held, waiting
 from typed import Notebook
 
-from jupyter_motorlock.connection.state_mirror import StateMirror
+from jupyter_motorlock.client.state_mirror import StateMirror
 
 ASKING = BOB | {"ask": {"answer": None, "reason": "beam", "promised_at": None, "note": None}}
 FOUR_STOPS = [{"user": "Bob", "session_id": "s-bob", "at": f"2026-11-21T14:0{minute}:00+00:00"} for minute in range(4)]

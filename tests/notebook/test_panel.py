@@ -10,7 +10,7 @@ import pytest
 from front import Front
 from real_lab import Authority, Kernel
 
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.notebook.panel import Panel
 
 # A session that does nothing but tell: what the panel sends can then be counted.

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 from statuses import ANN, AT_REST, BOB, IDLE, NOW, a_status, held, waiting
 
-from jupyter_motorlock import status_text
 from jupyter_motorlock.notebook import panel_html
+from jupyter_motorlock.text import status as status_text
 
 
 def test_an_end_without_a_clock_has_no_time() -> None:

@@ -17,7 +17,7 @@ from real_lab import PATIENCE_S, Authority, Kernel
 
 import jupyter_motorlock
 from jupyter_motorlock import Connection, LockRequired, Value, handle
-from jupyter_motorlock.connection import authority_clock
+from jupyter_motorlock.client import authority_clock
 from jupyter_motorlock.extras import history as extras_history
 
 

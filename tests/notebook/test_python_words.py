@@ -10,8 +10,8 @@ from real_lab import Authority
 
 import jupyter_motorlock
 from jupyter_motorlock import UsageProblem
-from jupyter_motorlock.command_lines import read_line
 from jupyter_motorlock.handle import Handle
+from jupyter_motorlock.notebook.command_lines import read_line
 
 LAB = """
 [equipment.mono]

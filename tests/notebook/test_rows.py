@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pandas  # type: ignore[import-untyped]
 import pytest
 
-from jupyter_motorlock.rows import event_rows, event_sentence, status_rows
+from jupyter_motorlock.text.rows import event_rows, event_sentence, status_rows
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 FREE: dict[str, object] = {

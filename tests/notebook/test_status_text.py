@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from statuses import ANN, AT_REST, BOB, CARL, IDLE, NOW, a_status, held, waiting
 
-from jupyter_motorlock import status_text
+from jupyter_motorlock.text import status as status_text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typed import Notebook, wait_until
 
 import jupyter_motorlock
 from jupyter_motorlock import Connection, UsageProblem
-from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.stop_line import read_stop_line, split_stop, stop_everything, stop_typed
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.stop_line import read_stop_line, split_stop, stop_everything, stop_typed
 
 LAB = """
 [equipment.stage_x]

@@ -15,7 +15,7 @@ import pytest
 from real_lab import PATIENCE_S, Authority, Kernel, Person, Wire, Witness
 
 LOGIN = """
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 session = KernelSession()
 session.acquire("stage_x")
 session.session_id

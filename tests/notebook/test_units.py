@@ -10,10 +10,11 @@ import pint
 import pytest
 import xarray
 
-from jupyter_motorlock.command_lines import command_from_description, read_line, split_line
+from jupyter_motorlock.client.commands import command_from_description
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.units import WrongUnit, number_in
-from jupyter_motorlock.values import Value
+from jupyter_motorlock.notebook.command_lines import read_line, split_line
+from jupyter_motorlock.text.units import WrongUnit, number_in
+from jupyter_motorlock.text.values import Value
 
 REGISTRY = pint.UnitRegistry()
 

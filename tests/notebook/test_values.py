@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jupyter_motorlock.command_lines import command_from_description
+from jupyter_motorlock.client.commands import command_from_description
 from jupyter_motorlock.notebook.cells import text_of
-from jupyter_motorlock.values import Value, provenance, reading
+from jupyter_motorlock.text.values import Value, provenance, reading
 
 HERE = Value(12.5, "mm")
 

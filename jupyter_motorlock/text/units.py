@@ -1,4 +1,4 @@
-"""Numbers that know their unit, brought into the unit that a parameter is declared in. Pure.
+"""Numbers that know their unit, brought into the unit that a parameter is declared in, and lengths of time. Pure.
 
 Takes our own `Value`, the quantities of pint, astropy and their like (by what they can do: none of them is needed),
 and typed text such as `3 mm`. What cannot be converted is refused with both units named: 12.5 mm is never 12.5 um.
@@ -17,6 +17,9 @@ _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _PLAIN = re.compile(rf"\s*({_NUMBER})\s*")
 _WITH_UNIT = re.compile(rf"\s*({_NUMBER})\s*([^\s\d.+-]\S*)\s*")
 
+A_TIME = "a time such as 30s or 2min"
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
 _PREFIXES: Mapping[str, Fraction] = {
     "": Fraction(1), "G": Fraction(10**9), "M": Fraction(10**6), "k": Fraction(10**3), "d": Fraction(1, 10),
     "c": Fraction(1, 100), "m": Fraction(1, 10**3), "u": Fraction(1, 10**6), "µ": Fraction(1, 10**6),
@@ -141,3 +144,21 @@ def _known(unit: str) -> tuple[str, Fraction] | None:
         if unit.endswith(base) and unit.removesuffix(base) in _PREFIXES:
             return base, _PREFIXES[unit.removesuffix(base)]
     return None
+
+
+def read_span(text: str) -> float | None:
+    """Return a length of time such as `3h`, `1h30min` or `45s` in seconds; None for what is none."""
+    parts = _SPAN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum((float(number) * _SECONDS[unit] for number, unit in parts), 0.0)
+
+
+def read_seconds(text: str) -> float:
+    """Return a length of time in seconds, where a number alone is seconds; raises `ValueError` for what is none."""
+    span = read_span(text if text[-1:].isalpha() else f"{text}s")
+    if span is None:
+        raise ValueError
+    if span.is_integer():
+        return int(span)
+    return span

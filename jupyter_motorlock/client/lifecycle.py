@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Protocol
 
-from jupyter_motorlock.connection import keeper
+from jupyter_motorlock.client import keeper
 
 log = logging.getLogger("jupyter_motorlock")
 

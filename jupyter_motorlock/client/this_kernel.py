@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.session import KernelSession
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -20,7 +20,7 @@ from real_lab import PATIENCE_S, Authority, Wire
 from typed import wait_until
 
 from authority.__main__ import main
-from jupyter_motorlock.terminal import print_line
+from jupyter_motorlock.cli import print_line
 
 ROOT = Path(__file__).parents[2]
 NOT_LIGHT = ("msgspec", "starlette", "uvicorn", "dotenv", "httptools", "websockets", "uvloop")

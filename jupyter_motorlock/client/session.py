@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from jupyter_motorlock.command_lines import Command, command_from_description
-from jupyter_motorlock.connection.client import Client, Json
-from jupyter_motorlock.connection.link import Link
+from jupyter_motorlock.client.commands import Command, command_from_description
+from jupyter_motorlock.client.http import Client, Json
+from jupyter_motorlock.client.link import Link
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -23,7 +23,7 @@ from jupyter_motorlock.errors import (
     SessionEnded,
     Unreachable,
 )
-from jupyter_motorlock.rows import RowList, event_rows, status_rows
+from jupyter_motorlock.text.rows import RowList, event_rows, status_rows
 
 if Protocol:
     pass
@@ -44,7 +44,7 @@ class KernelSession(Link):
     """The session; every method may be called from any thread.
 
     `url`, `user`, `token` and `ca_file` default to MOTORLOCK_URL, MOTORLOCK_USER, MOTORLOCK_TOKEN and
-    MOTORLOCK_CA_FILE (see `connection.address`). Raises `UsageProblem` for what cannot be used. The methods raise
+    MOTORLOCK_CA_FILE (see `client.address`). Raises `UsageProblem` for what cannot be used. The methods raise
     `Refused` when a rule says no, `Unreachable` within 3 s when nobody answers, and `MotorlockError` in a fork of
     the process that made the session.
     """

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
-from jupyter_motorlock.connection.client import Json
-from jupyter_motorlock.connection.session import KernelSession
-from jupyter_motorlock.connection.sigint import listener
+from jupyter_motorlock.client.http import Json
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.sigint import listener
 from jupyter_motorlock.errors import InvalidRequest, MotorlockError
 
 SWALLOWED_S = 0.5  # one that is heard begins a stop sooner, which then hears no click

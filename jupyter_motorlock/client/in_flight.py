@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from jupyter_motorlock.connection.sigint import listener
+from jupyter_motorlock.client.sigint import listener
 
 
 class CallInFlight:

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 
-from jupyter_motorlock.connection.client import Client, Json
-from jupyter_motorlock.connection.feed import Feed
-from jupyter_motorlock.connection.in_flight import CallsInFlight
-from jupyter_motorlock.connection.lifecycle import ExitHooks, KeeperProcess
-from jupyter_motorlock.connection.state_mirror import Callback, StateMirror
+from jupyter_motorlock.client.feed import Feed
+from jupyter_motorlock.client.http import Client, Json
+from jupyter_motorlock.client.in_flight import CallsInFlight
+from jupyter_motorlock.client.lifecycle import ExitHooks, KeeperProcess
+from jupyter_motorlock.client.state_mirror import Callback, StateMirror
 from jupyter_motorlock.errors import MotorlockError, Refused, Unreachable, UsageProblem
 
 DEFAULT_LEASE_S = 60.0

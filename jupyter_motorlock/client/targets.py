@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from jupyter_motorlock.command_lines import Command
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client.commands import Command
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.connection.client import Json
+from jupyter_motorlock.client.http import Json
+from jupyter_motorlock.text import status as status_text
 
 Callback: TypeAlias = Callable[[str | None, Json | None, Json | None], None]
 

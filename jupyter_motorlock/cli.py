@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from jupyter_motorlock import status_text, targets
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client import targets
+from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.stop_line import stop_everything, stop_typed
 from jupyter_motorlock.errors import MotorlockError, UnknownName, UsageProblem
-from jupyter_motorlock.rows import event_rows, status_rows
-from jupyter_motorlock.stop_line import stop_everything, stop_typed
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.rows import event_rows, status_rows
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from jupyter_motorlock import targets
-from jupyter_motorlock.connection.session import KernelSession
+from jupyter_motorlock.client import targets
+from jupyter_motorlock.client.interrupt import StopReport, interrupts_limited
+from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
-from jupyter_motorlock.interrupt import StopReport, interrupts_limited
 
 _STOP_BEHIND = re.compile(r"[;\s]\s*%motor_stop\b")
 _REASON_FOLLOWS = frozenset({"because", "reason", "reason:", "since"})

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from jupyter_motorlock.status_text import number_text as shown_digits
+from jupyter_motorlock.text.status import number_text as shown_digits
 
 if TYPE_CHECKING:
-    from jupyter_motorlock.status_text import Fields
+    from jupyter_motorlock.text.status import Fields
 
 Plain: TypeAlias = float | int | bool | str | None
 

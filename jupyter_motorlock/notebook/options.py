@@ -10,27 +10,9 @@ from itertools import takewhile
 from typing import Any
 
 from jupyter_motorlock.errors import UsageProblem
+from jupyter_motorlock.text.units import A_TIME, read_seconds
 
 _OPTION = re.compile(r"--?[A-Za-z]")  # -3 is a number
-_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
-
-
-def read_span(text: str) -> float | None:
-    """Return a length of time such as `3h`, `1h30min` or `45s` in seconds; None for what is none."""
-    parts = _SPAN.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return sum((float(number) * _SECONDS[unit] for number, unit in parts), 0.0)
-
-
-def _seconds(text: str) -> float:
-    span = read_span(text if text[-1:].isalpha() else f"{text}s")
-    if span is None:
-        raise ValueError
-    if span.is_integer():
-        return int(span)
-    return span
 
 
 def _variable(text: str) -> str:
@@ -50,7 +32,7 @@ class OptionValue:
 TEXT = OptionValue("a text", str)
 REASON = OptionValue("a reason, which its holder is shown", str)
 NUMBER = OptionValue("a whole number", int)
-TIME = OptionValue("a time such as 30s or 2min", _seconds)
+TIME = OptionValue(A_TIME, read_seconds)
 VARIABLE = OptionValue("the name of a variable", _variable)
 
 

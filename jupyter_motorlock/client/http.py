@@ -17,8 +17,8 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from jupyter_motorlock.connection import address
-from jupyter_motorlock.connection.authority_clock import AuthorityClock
+from jupyter_motorlock.client import address
+from jupyter_motorlock.client.authority_clock import AuthorityClock
 from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
 
 T = TypeVar("T")

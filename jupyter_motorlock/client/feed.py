@@ -14,7 +14,7 @@ from typing import Protocol
 
 import requests
 
-from jupyter_motorlock.connection.client import Client, Json
+from jupyter_motorlock.client.http import Client, Json
 from jupyter_motorlock.errors import MotorlockError, Refused
 
 log = logging.getLogger("jupyter_motorlock")

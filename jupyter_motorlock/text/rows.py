@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from jupyter_motorlock import status_text
-from jupyter_motorlock.status_text import Fields
+from jupyter_motorlock.text import status as status_text
+from jupyter_motorlock.text.status import Fields
 
 _WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a reason or a note follows by itself
     "lock_acquired": "{user} has {equipment_id}",

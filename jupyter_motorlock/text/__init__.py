@@ -1,0 +1,1 @@
+"""What people read: status sentences, rows, values and numbers with their units. Pure."""
