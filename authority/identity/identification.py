@@ -1,0 +1,68 @@
+"""Asks the sources of identity that the lab file names, in their order, who makes a request."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from .directory import UserDirectory
+from .peer import Peer
+from .principal import UNPROVED, Principal, Source
+
+NAME_WITHIN_S = 2.0
+
+
+class Unidentified(Exception):
+    """Nobody can tell who makes a request; `needs_token` says whether the lab's token would have been enough."""
+
+    def __init__(self, *, needs_token: bool) -> None:
+        super().__init__()
+        self.needs_token = needs_token
+
+
+class Evidence(Struct, frozen=True):
+    """What a request shows: the other end of its connection, its bearer token, and whether it comes by a proxy."""
+
+    peer: Peer | None
+    token: bytes | None
+    proxied: bool = False
+
+
+class Identification:
+    """Says who makes a request."""
+
+    def __init__(self, sources: Sequence[Source] = (), *, shared_token: str | None = None) -> None:
+        """Ask `sources`; without any, everybody is let in and calls themselves as they like (the trusted network).
+
+        With a `shared_token` nobody is let in who does not bear it.
+        """
+        self._sources = tuple(sources)
+        self._shared_token = None
+        if shared_token is not None:
+            self._shared_token = shared_token.encode()
+        self._directory = UserDirectory()
+
+    async def identify(self, evidence: Evidence, *, within_s: float = NAME_WITHIN_S) -> Principal:
+        """Return who makes a request, or raise `Unidentified`; a name that takes longer than `within_s` is a number."""
+        has_token = self._has_shared_token(evidence.token)
+        if self._shared_token is not None and not has_token:
+            raise Unidentified(needs_token=True)
+        if "os" in self._sources and not evidence.proxied and evidence.peer is not None:
+            user_id = evidence.peer.user_id
+            if user_id is not None:
+                return await self._system_principal(user_id, within_s)
+        if self._sources and not has_token:
+            raise Unidentified(needs_token=False)
+        return UNPROVED
+
+    def _has_shared_token(self, token: bytes | None) -> bool:
+        if self._shared_token is None or token is None:
+            return False
+        return hmac.compare_digest(token, self._shared_token)
+
+    async def _system_principal(self, user_id: int, within_s: float) -> Principal:
+        user = await self._directory.user(user_id, within_s=within_s)
+        return Principal(user.name, "os", user.groups, owns_authority=user_id == os.getuid())
