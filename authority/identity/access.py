@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -57,8 +57,16 @@ class Grant(Struct, frozen=True):
 class Access:
     """Says what somebody may do, as the lab decided it."""
 
-    def __init__(self, grants: Iterable[Grant] | None = None, *, is_trusted: bool = False) -> None:
+    def __init__(
+        self,
+        grants: Iterable[Grant] | None = None,
+        *,
+        is_trusted: bool = False,
+        token_grant: Callable[[str], Grant | None] = lambda _: None,
+    ) -> None:
         """Give rights by `grants`; None is a lab that decided nothing: whoever is let in is an operator.
+
+        Who bears a token has what `token_grant` says of it, and no more.
 
         In a trusted network (`is_trusted`) everybody has all rights. So has whoever the authority runs as, always:
         they can read its data and change the lab file.
@@ -67,10 +75,16 @@ class Access:
         if grants is not None:
             self._grants = tuple(grants)
         self._is_trusted = is_trusted
+        self._token_grant = token_grant
         self._rights: dict[tuple[Principal, str], frozenset[Right]] = {}
 
     def rights(self, principal: Principal, equipment_id: str) -> frozenset[Right]:
         """Return what somebody may do with equipment."""
+        if principal.token is not None:  # it may be revoked at any time
+            grant = self._token_grant(principal.token)
+            if grant is None or not grant.covers(equipment_id):
+                return NO_RIGHTS
+            return grant.rights
         key = (principal, equipment_id)
         found = self._rights.get(key)
         if found is None:

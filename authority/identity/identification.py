@@ -11,6 +11,7 @@ from msgspec import Struct
 from .directory import UserDirectory
 from .peer import Peer
 from .principal import UNPROVED, Principal, Source
+from .tokens import Tokens
 
 NAME_WITHIN_S = 2.0
 
@@ -34,12 +35,15 @@ class Evidence(Struct, frozen=True):
 class Identification:
     """Says who makes a request."""
 
-    def __init__(self, sources: Sequence[Source] = (), *, shared_token: str | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Source] = (), *, shared_token: str | None = None, tokens: Tokens | None = None
+    ) -> None:
         """Ask `sources`; without any, everybody is let in and calls themselves as they like (the trusted network).
 
-        With a `shared_token` nobody is let in who does not bear it.
+        With a `shared_token` nobody is let in who bears neither it nor one of the `tokens`.
         """
         self._sources = tuple(sources)
+        self._tokens = tokens
         self._shared_token = None
         if shared_token is not None:
             self._shared_token = shared_token.encode()
@@ -47,6 +51,10 @@ class Identification:
 
     async def identify(self, evidence: Evidence, *, within_s: float = NAME_WITHIN_S) -> Principal:
         """Return who makes a request, or raise `Unidentified`; a name that takes longer than `within_s` is a number."""
+        if evidence.token is not None and self._tokens is not None and "token" in self._sources:
+            record = self._tokens.bearer(evidence.token)
+            if record is not None:
+                return record.principal
         has_token = self._has_shared_token(evidence.token)
         if self._shared_token is not None and not has_token:
             raise Unidentified(needs_token=True)
@@ -57,6 +65,10 @@ class Identification:
         if self._sources and not has_token:
             raise Unidentified(needs_token=False)
         return UNPROVED
+
+    def is_good(self, principal: Principal) -> bool:
+        """Whether what proved somebody still does: a token may have expired, or been revoked."""
+        return principal.token is None or (self._tokens is not None and self._tokens.is_good(principal.token))
 
     def _has_shared_token(self, token: bytes | None) -> bool:
         if self._shared_token is None or token is None:
