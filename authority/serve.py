@@ -24,6 +24,7 @@ from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
+from .identity.identification import Identification
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -150,7 +151,8 @@ async def _serve(
         on_failure=on_failure,
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
-    app = make_app(service, ids, hosts=settings.hosts, token=settings.token, options=settings.options)
+    identification = Identification(shared_token=settings.token)
+    app = make_app(service, ids, hosts=settings.hosts, identification=identification, options=settings.options)
     limits = ConnectionLimits(
         in_all=settings.max_connections,
         per_address=settings.max_connections_per_address,

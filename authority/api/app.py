@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from authority.identity.identification import Identification
 from authority.options import Options
 from authority.service import Service
 
@@ -46,10 +47,10 @@ def make_app(
     ids: SessionIds,
     *,
     hosts: frozenset[str] = frozenset(),
-    token: str | None,
+    identification: Identification,
     options: Options = _DEFAULTS,
 ) -> ASGIApp:
-    """Return the ASGI app that serves `service`."""
+    """Return the ASGI app that serves `service` to those whom `identification` lets in."""
     app_context = AppContext(service, ids, options)
     streams = Streams(app_context)
     pages = Starlette(
@@ -81,7 +82,7 @@ def make_app(
         else:
             await router(scope, receive, send)
 
-    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, token=token))
+    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, identification=identification))
 
 
 def _index() -> dict[str, object]:

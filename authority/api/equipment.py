@@ -18,7 +18,6 @@ from authority.service import RequestFailed
 from authority.worker import StopResult
 
 from . import bodies
-from .claimed_names import claimed_user
 from .explanation import explain
 from .problems import ProblemResponse
 from .request_body import read_small_body, usable_fields
@@ -124,7 +123,7 @@ async def stop(context: RequestContext) -> bodies.StopAnswer:
     if reading.done():
         user = _stopper(context, reading.result()[0])[1]
     else:
-        user = f"somebody at {context.peer}"
+        user = context.user_called() or f"somebody at {context.peer}"
     result = await context.service.deliver_stop(equipment_id, user)
     body, ignored = await reading
     session_id, user = _stopper(context, body)
@@ -160,7 +159,7 @@ def _stopper(context: RequestContext, body: bodies.StopBody) -> tuple[SessionId 
         except ProblemResponse:
             session = None
     if session is None:
-        return None, claimed_user(body.user) or f"somebody at {context.peer}"
+        return None, context.user_called(body.user) or f"somebody at {context.peer}"
     return session.id, session.user
 
 
@@ -194,7 +193,7 @@ def clear_fault(context: RequestContext) -> bodies.DoneAnswer:
     """Declare equipment fit for use again."""
     body = context.body_as(bodies.ClearFaultBody)
     key = context.equipment_id
-    by = claimed_user(body.user) or "somebody"
+    by = context.user_called(body.user) or "somebody"
     if body.session_id is not None:
         by = context.acting_session(body.session_id).user
     context.service.apply(messages.ClearFault(equipment=key, by=by, reason=body.reason))

@@ -1,29 +1,37 @@
-"""The gate before every route: foreign hosts and origins, the lab's token, and what no route answers."""
+"""The gate before every route: foreign hosts and origins are refused, and it is settled who makes a request."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .problems import problem
+from authority.identity.identification import NAME_WITHIN_S, Evidence, Identification, Unidentified
 
+from .problems import problem
+from .stop_first import is_stop
+
+# What a request's `state` has of who makes it: the other end of its connection, and who that is.
+PEER = "peer"
+PRINCIPAL = "principal"
+STOP_NAME_WITHIN_S = 0.25
+_LEFT_BY_A_PROXY = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 REMEMBERED_HOSTS = 64
 
 
 class Guard:
-    """Refuses requests that a page of somebody else's made, and those without the token where one is asked for."""
+    """Refuses requests that a page of somebody else's made, and those of whom nobody can tell who makes them."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], token: str | None) -> None:
-        """Let through requests for `hosts`, this machine's names and plain addresses, with `token` if there is one."""
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], identification: Identification) -> None:
+        """Let through requests for `hosts`, this machine's names and plain addresses, that `identification` knows."""
         self._app = app
         self._hosts = hosts | _LOOPBACK | {socket.gethostname().lower()}
-        self._token = token
+        self._identification = identification
         self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,9 +44,8 @@ class Guard:
         elif not self._is_ours(headers):
             detail = "This request came by way of another site or under another name; use the authority's own address."
             refused = problem(403, "foreign_origin", detail)
-        elif self._token is not None and scope["path"].startswith("/api/") and not self._has_token(headers):
-            detail = "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."
-            refused = problem(401, "token_required", detail)
+        elif scope["path"].startswith("/api/"):
+            refused = await self._identify(scope, headers)
         await (refused or self._app)(scope, receive, send)
 
     def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
@@ -61,10 +68,28 @@ class Guard:
             return False
         return True
 
-    def _has_token(self, headers: dict[bytes, bytes]) -> bool:
-        assert self._token is not None
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token.encode())
+    async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+        state = scope.setdefault("state", {})
+        evidence = Evidence(state.get(PEER), _bearer_token(headers), proxied=not _LEFT_BY_A_PROXY.isdisjoint(headers))
+        within_s = NAME_WITHIN_S
+        if is_stop(scope):
+            within_s = STOP_NAME_WITHIN_S
+        try:
+            state[PRINCIPAL] = await self._identification.identify(evidence, within_s=within_s)
+        except Unidentified as unidentified:
+            if unidentified.needs_token:
+                detail = "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."
+                return problem(401, "token_required", detail)
+            detail = "This authority cannot tell who you are; use it on its own machine, or show a token of yours."
+            return problem(401, "not_identified", detail)
+        return None
+
+
+def _bearer_token(headers: dict[bytes, bytes]) -> bytes | None:
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        return given.strip()
+    return None
 
 
 def _are_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:

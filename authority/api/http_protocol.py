@@ -16,7 +16,10 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from authority.identity.peer import Peer
+
 from .connection_limits import Admission, ConnectionLimits
+from .guard import PEER
 from .lingering import LingeringTransport
 from .older_http import close_delimited_send
 from .problems import problem
@@ -67,7 +70,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow = _Flow(self)
         if self.client is not None:
             self._address = str(self.client[0])
-        descriptor = transport.get_extra_info("socket").fileno()
+        connection = transport.get_extra_info("socket")
+        self.app_state = {**self.app_state, PEER: Peer(connection)}  # of each request, and of a WebSocket
+        descriptor = connection.fileno()
         self._admission = self.limits.admit(self, self._address, self.loop.time(), descriptor)
         if self._admission is Admission.NONE:
             self._refuse(503, "too_busy", "Too many connections are open; close some, or try again later.")

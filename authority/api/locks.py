@@ -12,7 +12,6 @@ from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies, pagination
-from .claimed_names import claimed_user
 from .problems import ProblemResponse, holder_sentence, refusal_to_problem
 from .request_body import invalid_request
 from .routing import RequestContext, Route
@@ -164,7 +163,7 @@ def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceR
     if known is not None:
         by = known.user
     else:
-        by = f"{body.session_id} at {context.peer}"
+        by = context.user_called() or f"{body.session_id} at {context.peer}"
     reason = body.reason or "no reason given"
     key = context.known_equipment_id(body.equipment_id)
     return messages.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
@@ -276,10 +275,12 @@ def create_session(context: RequestContext) -> NewSessionView:
     if body.metadata and len(msgspec.json.encode(body.metadata)) > METADATA_LIMIT:
         raise invalid_request("metadata", f"it has at most {METADATA_LIMIT // 1024} KiB")
     metadata = body.metadata or {}
-    user = claimed_user(body.user, metadata.get("user"), body.client_name)
+    user = context.user_called(body.user, metadata.get("user"), body.client_name)
     session = Session(
         id=context.app.ids.new(),
         user=user or f"a program at {context.peer}",
+        user_verified=context.principal.user is not None,
+        identity=context.principal.user,
         client_name=body.client_name,
         client_ip=ip,
         metadata=metadata,

@@ -17,10 +17,13 @@ from authority.committer import StoreFailed
 from authority.core import messages
 from authority.core.model import Equipment, EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionEnded, UnknownEquipment, UnknownSession
+from authority.identity.principal import UNPROVED, Principal
 from authority.options import Options
 from authority.service import RequestFailed, Service
 from authority.worker import Worker
 
+from .claimed_names import claimed_user
+from .guard import PRINCIPAL
 from .problems import ProblemResponse, problem, refusal_to_problem
 from .quotas import Quotas
 from .request_body import BodyReader, invalid_request, read_small_body
@@ -143,13 +146,25 @@ class RequestContext:
         now = self.service.clock.now()
         session = Session(
             id=SessionId(name),
-            user=f"a program at {self.peer}",
+            user=self.user_called() or f"a program at {self.peer}",
+            user_verified=self.principal.user is not None,
+            identity=self.principal.user,
             client_ip=self.peer,
             created_at=now,
             last_seen=now,
             timeout_s=self.app.options.session_timeout_s,
         )
         return (messages.OpenSession(session=session),)
+
+    @property
+    def principal(self) -> Principal:
+        """Who makes the request, as far as that is proved."""
+        found: Principal = self.request.scope.get("state", {}).get(PRINCIPAL, UNPROVED)
+        return found
+
+    def user_called(self, *labels: object) -> str | None:
+        """Return the name that is shown of who makes the request: the proved one, or the first usable label."""
+        return self.principal.named(claimed_user(*labels))
 
     @property
     def peer(self) -> str:
@@ -159,8 +174,12 @@ class RequestContext:
         return "unknown"
 
     def require_session_token(self, session: Session) -> None:
-        """Refuse unless the request bears the token of `session`, where it has one."""
+        """Refuse unless the request bears the token of `session`, or is by its user where it has no token."""
         if session.secret_sha256 is None:
+            if session.identity not in (None, self.principal.user):
+                raise ProblemResponse(
+                    401, "not_your_session", f"This session is of {session.user}; begin one of your own."
+                )
             return
         given = hashlib.sha256(self.headers.get(b"motorlock-session", b"")).hexdigest()
         if not hmac.compare_digest(given, session.secret_sha256):

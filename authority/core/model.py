@@ -295,6 +295,7 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: SessionId
     user: str
     user_verified: bool = False
+    identity: str | None = None  # the name that is proved, without what they call themselves
     client_name: str | None = None
     client_ip: str | None = None
     metadata: dict[str, object] = {}

@@ -7,6 +7,7 @@ import asyncio
 from starlette.types import Message, Receive, Scope, Send
 
 from authority.api.guard import REMEMBERED_HOSTS, Guard
+from authority.identity.identification import Identification
 
 
 class Served:
@@ -21,7 +22,7 @@ class Served:
 def test_hosts_that_were_let_in_are_remembered_up_to_a_bound_and_others_are_let_in_all_the_same() -> None:
     """WHO-12"""
     served = Served()
-    guard = Guard(served, hosts=frozenset(), token=None)
+    guard = Guard(served, hosts=frozenset(), identification=Identification())
 
     async def receive() -> Message:
         raise AssertionError

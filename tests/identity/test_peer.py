@@ -59,6 +59,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_the_owner_of_a_loopback_connection_is_told(listening: socket.socket) -> None:
+    """WHO-24"""
     with socket.create_connection(listening.getsockname()[:2]), closing(listening.accept()[0]) as connection:
         assert Peer(connection).user_id == os.getuid()
 

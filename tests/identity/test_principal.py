@@ -14,6 +14,7 @@ ANN = Principal("ann", "os")
     [(None, "ann"), ("ann", "ann"), ("Ann@bench", "ann"), ("Bob", "ann (Bob)"), ("anna", "ann (anna)")],
 )
 def test_the_proved_name_comes_first_and_a_claimed_one_stands_beside_it(label: str | None, shown: str) -> None:
+    """WHO-25"""
     assert ANN.named(label) == shown
 
 
