@@ -33,7 +33,7 @@ from .ports import Batch, Clock, CommandRow, EventRow, Store
 from .recorder import Recorder
 from .recovery import Recovery, load_state
 from .retention import Retention
-from .wire import Ping, StatusView
+from .wire import Ping, Progress, StatusView
 from .worker import StopResult, Worker
 
 log = logging.getLogger("motorlock")
@@ -208,13 +208,6 @@ class Service:
         if self.table.session(session) is not None:
             self.apply(messages.SignOfLife(session=session))
 
-    async def apply_and_wait(self, request: messages.Request) -> tuple[messages.Event, ...]:
-        """Decide `request` and return its events once they are on disk; a refusal too may rest on what is not yet."""
-        try:
-            return self.apply(request)
-        finally:
-            await self.committer.wait_until_committed()
-
     async def wait_until_committed(self) -> None:
         """Return once everything decided so far may be told."""
         await self.committer.wait_until_committed()
@@ -315,8 +308,8 @@ class Service:
                 self.apply(messages.MotionReport(equipment=equipment, moving=moves, outside=outside))
         self._recovery.readback_changed(equipment, moving=moving)
         if self.hub:
-            view = {"equipment_id": equipment, "readback": self.views.readback(self.workers[equipment])}
-            self.hub.publish(Message("progress", msgspec.json.encode(view)))
+            progress = Progress(equipment, self.views.readback(self.workers[equipment]))
+            self.hub.publish(Message("progress", msgspec.json.encode(progress)))
 
     # stop
 

@@ -197,6 +197,13 @@ class StatusView(Struct, kw_only=True):
     last_lost: LossView | None
 
 
+class Progress(Struct):
+    """What equipment says of itself."""
+
+    equipment_id: str
+    readback: ReadbackView
+
+
 class Ping(Struct):
     """A sign of life."""
 

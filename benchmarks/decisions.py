@@ -95,7 +95,7 @@ async def _commits(data: Path) -> tuple[int, int]:
 
 async def _in_and_out(service: Service, key: EquipmentId) -> None:
     for i in range(20):
-        await service.apply_and_wait(
-            messages.Acquire(equipment=key, session=SessionId(key), lock_id=f"l{i}", queue_id="q")
-        )
-        await service.apply_and_wait(messages.Release(equipment=key, session=SessionId(key)))
+        service.apply(messages.Acquire(equipment=key, session=SessionId(key), lock_id=f"l{i}", queue_id="q"))
+        await service.wait_until_committed()
+        service.apply(messages.Release(equipment=key, session=SessionId(key)))
+        await service.wait_until_committed()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -200,17 +199,6 @@ def clear_fault(context: RequestContext) -> bodies.DoneAnswer:
     return bodies.DoneAnswer(True, key)
 
 
-def _refuse_lab_file_decides(name: str) -> Callable[[RequestContext], bodies.DoneAnswer]:
-    """Return a handler that refuses what LabLink connects over its interface: here the lab file decides it."""
-
-    def handler(context: RequestContext) -> bodies.DoneAnswer:  # noqa: ARG001 - a handler's signature
-        detail = "What is connected here is decided by the lab file; change it there and restart the authority."
-        raise ProblemResponse(501, "lab_file_decides", detail)
-
-    handler.__name__ = name
-    return handler
-
-
 def health(context: RequestContext) -> bodies.HealthAnswer:
     """Tell whether the authority can do its work."""
     service = context.service
@@ -224,29 +212,9 @@ def health(context: RequestContext) -> bodies.HealthAnswer:
 
 
 _PATH = "/api/equipment/{equipment_id}"
-_DECIDED = "Not over the interface: the lab file decides what is connected"
 ROUTES = (
     Route("GET", "/health", health, bodies.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
     Route("GET", "/api/equipment/list", listing, list[bodies.ListedEquipment], "The equipment of this lab"),
-    Route(
-        "POST", "/api/equipment/connect", _refuse_lab_file_decides("connect"), bodies.DoneAnswer, _DECIDED, codes=(501,)
-    ),
-    Route(
-        "POST",
-        "/api/equipment/discover",
-        _refuse_lab_file_decides("discover"),
-        bodies.DoneAnswer,
-        _DECIDED,
-        codes=(501,),
-    ),
-    Route(
-        "POST",
-        "/api/equipment/disconnect/{equipment_id}",
-        _refuse_lab_file_decides("disconnect"),
-        bodies.DoneAnswer,
-        _DECIDED,
-        codes=(501,),
-    ),
     Route("GET", _PATH, describe, bodies.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
     Route(
         "GET", _PATH + "/why", why, bodies.WhyAnswer, "Why it stands as it does, and who can change that", codes=(404,)

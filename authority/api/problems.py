@@ -26,7 +26,6 @@ TITLES = {
     429: "Too many",
     431: "Headers too large",
     500: "Failed",
-    501: "Not here",
     503: "Unavailable",
 }
 

@@ -22,7 +22,7 @@ from authority.core.model import EquipmentId, Role, SessionId
 from authority.hub import Batch, Message, Subscriber
 from authority.ports import EventRow
 from authority.service import Service
-from authority.wire import Ping, ReadbackView, StatusView
+from authority.wire import StatusView
 
 from .peer_limit import PeerLimit
 from .request_body import invalid_request
@@ -69,16 +69,6 @@ class Snapshot(Struct):
     instance: str
     now: str
     equipment: dict[EquipmentId, StatusView]
-
-
-class Progress(Struct):
-    """What equipment says of itself."""
-
-    equipment_id: str
-    readback: ReadbackView
-
-
-MESSAGE_TYPES = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
 
 
 class Snapshots:

@@ -48,7 +48,6 @@ class LossCause(StrEnum):
     DOWNGRADED = "downgraded"
     UPGRADED = "upgraded"
     EXCLUSIVE_GRANT = "exclusive_grant"
-    FAULT = "fault"
 
 
 class RestMethod(StrEnum):

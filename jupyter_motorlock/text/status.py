@@ -21,7 +21,6 @@ _WHY: Mapping[str, str] = {
     "silence": "this kernel was silent for too long and somebody else asked for it",
     "unclaimed": "it was granted from the queue and not used in time",
     "turn": "its time was over and others were waiting",
-    "fault": "the equipment went into fault",
 }
 
 _ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to the holder

@@ -1,8 +1,7 @@
-"""LabLink's remaining rows: cleanup, and what the lab file decides here."""
+"""LabLink's remaining row: cleanup."""
 
 from __future__ import annotations
 
-import pytest
 import requests
 
 
@@ -16,16 +15,6 @@ def test_cleanup_ends_the_sessions_whose_time_is_over_and_says_which(lab):
         "expired_sessions": 0,
         "session_ids": [],
     }
-
-
-@pytest.mark.parametrize("path", ["connect", "discover", "disconnect/stage_x"])
-def test_connecting_over_the_interface_is_answered_with_a_sentence(lab, path):
-    """REST-20"""
-    answer = requests.post(f"{lab.url}/api/equipment/{path}", timeout=30)
-    assert answer.status_code == 501
-    assert answer.json()["detail"] == (
-        "What is connected here is decided by the lab file; change it there and restart the authority."
-    )
 
 
 def test_cleanup_tells_a_session_that_expired(lab):

@@ -21,13 +21,7 @@ MOTORS = 1
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
-# An endless stream, and what is not here on purpose: 501 counts as a failure of the server.
-NOT_ASKED = (
-    "/api/events",
-    "/api/equipment/connect",
-    "/api/equipment/discover",
-    "/api/equipment/disconnect/{equipment_id}",
-)
+ENDLESS_STREAM = "/api/events"
 
 
 def rendered() -> str:
@@ -65,7 +59,7 @@ def test_whatever_is_sent_the_authority_answers_as_its_document_says(tmp_path: P
         )
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{authority.url}/openapi.json"]
         command += ["--checks", CHECKS, "--max-examples", "15"]
-        command += [word for path in NOT_ASKED for word in ("--exclude-path", path)]
+        command += ["--exclude-path", ENDLESS_STREAM]
         command += ["--generation-deterministic", "--no-color", "--continue-on-failure"]
         found = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=tmp_path)
         assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]

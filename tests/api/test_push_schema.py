@@ -16,11 +16,13 @@ import msgspec
 from push_clients import EventStream, WebSocketStream, is_ping, is_snapshot
 from rest_lab import Authority, Person, ok
 
-from authority.api.push import MESSAGE_TYPES, EventView
+from authority.api.push import Change, EventView, Snapshot
+from authority.wire import Ping, Progress, StatusView
 
 People = Callable[..., Person]
 
 MOTORS = 8
+MESSAGE_TYPES = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "push-schema.json"
 
 

@@ -17,7 +17,7 @@ def test_the_diagram_of_the_model_is_the_one_the_code_draws():
     assert f"```mermaid\n{drawn}\n```" in PAGE.read_text(encoding="utf-8"), f"docs/model.md must hold:\n{drawn}"
 
 
-OF_A_LOCK = [why for why in LossCause if why not in (LossCause.UPGRADED, LossCause.EXCLUSIVE_GRANT, LossCause.FAULT)]
+OF_A_LOCK = [why for why in LossCause if why not in (LossCause.UPGRADED, LossCause.EXCLUSIVE_GRANT)]
 
 
 def how(why: LossCause, **policy: RestMethod) -> RestMethod:

@@ -41,6 +41,14 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def apply_and_wait(service: Service, request: messages.Request) -> tuple[messages.Event, ...]:
+    """Decide `request`, and return its events or its refusal once both may be told."""
+    try:
+        return service.apply(request)
+    finally:
+        await service.wait_until_committed()
+
+
 class VirtualClock:
     """Implements `ports.Clock`: time passes when a test says so."""
 

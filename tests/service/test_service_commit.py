@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from ear import Ear
-from fakes import Disk, Lab, Slide, VirtualClock, X, Y, lab, reply, until
+from fakes import Disk, Lab, Slide, VirtualClock, X, Y, apply_and_wait, lab, reply, until
 
 from authority.committer import Committer, StoreFailed
 from authority.core import messages
@@ -32,7 +32,7 @@ def test_requests_that_arrive_together_share_a_commit_and_keep_their_order(path:
     async def run() -> tuple[int, list[str]]:
         async with lab(path) as here:
             before, now = here.service.committer.commits, here.service.clock.now()
-            await asyncio.gather(*(here.service.apply_and_wait(opening(f"s{n:03}", now)) for n in range(300)))
+            await asyncio.gather(*(apply_and_wait(here.service, opening(f"s{n:03}", now)) for n in range(300)))
             rows = here.service.events(limit=1000)
             assert [r.seq for r in rows] == list(range(1, 301))
             return here.service.committer.commits - before, [str(r.session) for r in rows]
@@ -51,9 +51,9 @@ def test_what_is_decided_while_a_commit_is_on_its_way_joins_the_next(path: Path)
             now = here.service.clock.now()
             here.disk.wrote.clear()
             here.disk.hold()
-            first = asyncio.ensure_future(here.service.apply_and_wait(opening("first", now)))
+            first = asyncio.ensure_future(apply_and_wait(here.service, opening("first", now)))
             await until(here.disk.held.is_set)
-            rest = [asyncio.ensure_future(here.service.apply_and_wait(opening(f"s{n}", now))) for n in range(50)]
+            rest = [asyncio.ensure_future(apply_and_wait(here.service, opening(f"s{n}", now))) for n in range(50)]
             await until(lambda: here.service.seq == 51)
             assert not first.done()
             here.disk.let.set()
@@ -135,9 +135,9 @@ def test_signs_of_life_and_use_are_not_written(path: Path) -> None:
             await here.service.wait_until_committed()
             writes, seq = here.disk.writes, here.service.seq
             for busy in (True, False, None):
-                await here.service.apply_and_wait(messages.SignOfLife(session=ann, busy=busy))
-            await here.service.apply_and_wait(messages.NoteActivity(session=ann, equipment=X))
-            await here.service.apply_and_wait(messages.Observe(session=ann, equipment=X))
+                await apply_and_wait(here.service, messages.SignOfLife(session=ann, busy=busy))
+            await apply_and_wait(here.service, messages.NoteActivity(session=ann, equipment=X))
+            await apply_and_wait(here.service, messages.Observe(session=ann, equipment=X))
             assert (here.disk.writes, here.service.seq) == (writes, seq)
 
     asyncio.run(run())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ear import Ear
-from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, lab, until
+from fakes import PATIENCE_S, Disk, Press, Slide, X, Y, apply_and_wait, lab, until
 
 import authority.service
 from authority.committer import Committer, StoreFailed
@@ -37,7 +37,7 @@ def test_a_store_that_fails_stops_what_moves_and_releases_everybody_who_waits(pa
             await here.service.wait_until_committed()
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
+                await apply_and_wait(here.service, messages.Release(session=ann, equipment=X))
             await until(lambda: not slide.moving and not press.moving)
             assert slide.driven()[-1] == press.driven()[-1] == "stop"
             assert len(here.failures) == 1
@@ -81,7 +81,7 @@ def test_after_the_store_has_failed_only_stop_is_served(path: Path) -> None:
             await here.service.wait_until_committed()
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
+                await apply_and_wait(here.service, messages.Release(session=ann, equipment=X))
             seq, stops = here.service.seq, slide.calls.count("stop")
             with pytest.raises(StoreFailed):
                 here.login(ann)
@@ -104,7 +104,7 @@ def test_all_who_wait_for_the_failed_commit_and_for_the_next_are_refused(path: P
             await here.service.wait_until_committed()
             here.disk.dies_at = 0
             here.disk.hold()
-            first = asyncio.ensure_future(here.service.apply_and_wait(messages.SignOfLife(session=ann)))
+            first = asyncio.ensure_future(apply_and_wait(here.service, messages.SignOfLife(session=ann)))
             here.login(ann)
             asked = [asyncio.ensure_future(here.service.wait_until_committed()) for _ in range(3)]
             await until(here.disk.held.is_set)
@@ -238,7 +238,7 @@ def test_after_a_failure_it_serves_until_nothing_moves_but_not_for_ever(
             await until(lambda: here.workers[X].readback.moving)
             here.disk.dies_at = 0
             with pytest.raises(StoreFailed):
-                await here.service.apply_and_wait(messages.Release(session=ann, equipment=X))
+                await apply_and_wait(here.service, messages.Release(session=ann, equipment=X))
             await here.service.rest_after_failure()
             moves = here.workers[X].readback.moving is True
             slide.deaf = False
