@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Protocol
+from functools import cache, lru_cache
+from typing import Protocol, TypeVar, get_args
 
 import msgspec
+from msgspec import Struct
 
 from .core import clocks, messages, waiting
 from .core.model import (
-    Drain,
     Equipment,
-    HolderAsk,
     Lock,
     LockLoss,
     LossCause,
@@ -25,6 +24,7 @@ from .core.model import (
 from .ports import Clock, Readback
 from .wire import (
     AskView,
+    Copied,
     DrainView,
     EndingView,
     EntryView,
@@ -37,7 +37,10 @@ from .wire import (
     SessionView,
     StatusView,
     StopView,
+    Time,
 )
+
+CopiedView = TypeVar("CopiedView", bound=Copied)
 
 _NAMES: dict[type[messages.Event], str] = {
     messages.SessionCreated: "session_created",
@@ -89,6 +92,7 @@ class ReadbackSource(Protocol):
         """How much of the way the running command has gone."""
 
 
+@lru_cache(maxsize=4096)  # most of a status is as it was in the last one
 def iso(wall: float) -> str:
     """Return UTC wall seconds as people and programs read them."""
     minute, rest = divmod(int(wall * 1e6), 60_000_000)
@@ -199,6 +203,11 @@ class Views:
         """Return a monotonic time as UTC wall time."""
         return iso(self._clock.wall(at))
 
+    def _time_if_known(self, at: float | None) -> str | None:
+        if at is None:
+            return None
+        return self.time(at)
+
     def lock(self, equipment: Equipment, lock: Lock) -> LockView:
         """Render an exclusive lock."""
         return LockView(
@@ -217,9 +226,6 @@ class Views:
     def entry(self, equipment: Equipment, entry: QueueEntry) -> EntryView:
         """Render a place in the queue."""
         session = self._table.session(entry.session)
-        ask = None
-        if entry.ask is not None:
-            ask = self._ask(entry.ask)
         return EntryView(
             queue_id=entry.queue_id,
             equipment_id=equipment.id,
@@ -233,21 +239,8 @@ class Views:
             suspect=session is not None and session.suspect,
             equipment_ids=[str(x) for x in entry.group or (equipment.id,)],
             swap_with=entry.swap_with,
-            ask=ask,
+            ask=self._copy(AskView, entry.ask),
             expected_wait_seconds=waiting.expected_wait_s(equipment, entry, self._clock.now()),
-        )
-
-    def _ask(self, ask: HolderAsk) -> AskView:
-        promised_at = None
-        if ask.promised_at is not None:
-            promised_at = self.time(ask.promised_at)
-        return AskView(
-            at=self.time(ask.at),
-            due=self.time(ask.due),
-            reason=ask.reason,
-            answer=ask.answer,
-            promised_at=promised_at,
-            note=ask.note,
         )
 
     def user(self, session: SessionId) -> str:
@@ -335,14 +328,11 @@ class Views:
         if lock is not None:
             session_id = lock.session
             lock_id = lock.lock_id
-            acquired_at = self.time(lock.since)
             holder = self.holder(lock)
-        fault_at = None
-        if equipment.fault_at is not None:
-            fault_at = self.time(equipment.fault_at)
-        draining = None
-        if equipment.drain is not None:
-            draining = self._drain(equipment.drain)
+            acquired_at = holder.since
+        last_lost = None
+        if equipment.losses:
+            last_lost = self.loss(equipment.losses[-1])
         return StatusView(
             equipment_id=equipment.id,
             locked=lock is not None,
@@ -364,13 +354,13 @@ class Views:
             queue=self.queue(equipment),
             ending=ending,
             kept=self._kept(lock),
-            running=self._running(equipment),
+            running=self._copy(RunningView, equipment.running),
             readback=self.readback(known),
-            stopped_by=self._stop(equipment),
+            stopped_by=self._copy(StopView, equipment.stopped_by),
             fault=equipment.fault,
-            fault_at=fault_at,
-            draining=draining,
-            last_lost=self._loss(equipment),
+            fault_at=self._time_if_known(equipment.fault_at),
+            draining=self._copy(DrainView, equipment.drain),
+            last_lost=last_lost,
         )
 
     def ending(self, equipment: Equipment) -> EndingView | None:
@@ -381,73 +371,37 @@ class Views:
         left = None
         if found.at is not None:
             left = max(0.0, found.at - self._clock.now())
-        at = None
-        if found.at is not None:
-            at = self.time(found.at)
         return EndingView(
             what=found.what,
-            at=at,
+            at=self._time_if_known(found.at),
             in_seconds=left,
             text=_ENDING[found.what].format(user=equipment.lock.user, equipment=equipment.id),
         )
 
     def _kept(self, lock: Lock | None) -> KeptView | None:
-        kept = None
-        if lock is not None:
-            kept = lock.kept
-        if kept is None or kept.until <= self._clock.now():
+        if lock is None or lock.kept is None or lock.kept.until <= self._clock.now():
             return None
-        return KeptView(until=self.time(kept.until), note=kept.note)
-
-    def _running(self, equipment: Equipment) -> RunningView | None:
-        command = equipment.running
-        if command is None or command.started_at is None:
-            return None
-        return RunningView(
-            action=command.action,
-            parameters=command.parameters,
-            command_id=command.command_id,
-            session_id=command.session,
-            user=command.user,
-            started_at=self.time(command.started_at),
-        )
-
-    def _stop(self, equipment: Equipment) -> StopView | None:
-        stopped_by = equipment.stopped_by
-        if stopped_by is None:
-            return None
-        return StopView(
-            user=stopped_by.user, session_id=stopped_by.session, at=self.time(stopped_by.at), reason=stopped_by.reason
-        )
-
-    def _drain(self, drain: Drain) -> DrainView:
-        return DrainView(
-            since=self.time(drain.since),
-            why=drain.why,
-            how=drain.how.value,
-            parking=drain.parking,
-            stop_owed=drain.stop_owed,
-            deadline=self.time(drain.deadline),
-            by=drain.by,
-            reason=drain.reason,
-        )
-
-    def _loss(self, equipment: Equipment) -> LossView | None:
-        if equipment.losses:
-            return self.loss(equipment.losses[-1])
-        return None
+        return self._copy(KeptView, lock.kept)
 
     def loss(self, loss: LockLoss) -> LossView:
         """Render a lock that was lost."""
-        return LossView(
-            session_id=loss.session,
-            user=loss.user,
-            fence=loss.fence,
-            why=loss.why,
-            by=loss.by,
-            reason=loss.reason,
-            at=self.time(loss.at),
-        )
+        view = self._copy(LossView, loss)
+        assert view is not None
+        return view
+
+    def _copy(self, kind: type[CopiedView], source: Struct | None) -> CopiedView | None:
+        """Make a view of what `source` has under the same names, with wall times."""
+        if source is None:
+            return None
+        values = {name: getattr(source, name) for name in kind.__struct_fields__}
+        for name in _time_fields(kind):
+            values[name] = self._time_if_known(values[name])
+        return kind(**values)
+
+
+@cache
+def _time_fields(kind: type[Copied]) -> tuple[str, ...]:
+    return tuple(x.name for x in msgspec.structs.fields(kind) if x.type is Time or Time in get_args(x.type))
 
 
 _ENDING: dict[str, str] = {

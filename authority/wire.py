@@ -1,10 +1,20 @@
-"""What goes over the wire and into the store, as types: the OpenAPI document is made from them."""
+"""What goes over the wire and into the store, as types: the OpenAPI document is made from them.
+
+A `Copied` view has the field names of the model, and `name` is what the wire calls them, where that differs.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NewType
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
+
+Time = NewType("Time", str)
+"""Wall time for people and programs; monotonic seconds in the model."""
+
+
+class Copied(Struct, kw_only=True):
+    """A view that has nothing of its own: its fields are copied by their names (decision record 18)."""
 
 
 class LockView(Struct, kw_only=True):
@@ -23,14 +33,14 @@ class LockView(Struct, kw_only=True):
     user: str
 
 
-class AskView(Struct, kw_only=True):
+class AskView(Copied, kw_only=True):
     """What a waiter asked of the holder, until when an answer is due, and the answer."""
 
-    at: str
-    due: str
+    at: Time
+    due: Time
     reason: str | None
     answer: Literal["later", "no", "unanswered"] | None
-    promised_at: str | None
+    promised_at: Time | None
     note: str | None
 
 
@@ -113,54 +123,54 @@ class EndingView(Struct, kw_only=True):
     text: str
 
 
-class RunningView(Struct, kw_only=True):
+class RunningView(Copied, kw_only=True):
     """The control command in flight."""
 
     action: str
     parameters: dict[str, object]
     command_id: str
-    session_id: str
+    session: str = field(name="session_id")
     user: str
-    started_at: str
+    started_at: Time
 
 
-class KeptView(Struct, kw_only=True):
+class KeptView(Copied, kw_only=True):
     """The holder's promise: until then idling does not run."""
 
-    until: str
+    until: Time
     note: str | None
 
 
-class StopView(Struct, kw_only=True):
+class StopView(Copied, kw_only=True):
     """Who stopped the holder's work."""
 
     user: str
-    session_id: str | None
-    at: str
+    session: str | None = field(name="session_id")
+    at: Time
     reason: str | None
 
 
-class LossView(Struct, kw_only=True):
+class LossView(Copied, kw_only=True):
     """The lock that was lost last."""
 
-    session_id: str
+    session: str = field(name="session_id")
     user: str
     fence: int
     why: str
     by: str | None
     reason: str | None
-    at: str
+    at: Time
 
 
-class DrainView(Struct, kw_only=True):
+class DrainView(Copied, kw_only=True):
     """What keeps a lock that has ended from passing on: how rest is reached, until when, and who is to have it."""
 
-    since: str
+    since: Time
     why: str
     how: Literal["stop", "finish"]
     parking: bool
     stop_owed: bool
-    deadline: str
+    deadline: Time
     by: str | None
     reason: str | None
 
