@@ -20,7 +20,7 @@ from authority.service import Service
 from . import commands, equipment, locks, queue
 from .guard import Guard
 from .openapi import openapi_document
-from .problems import problem
+from .problems import ProblemResponse
 from .push import HEADERS, Streams
 from .push import PATH as EVENTS
 from .router import Router
@@ -115,8 +115,7 @@ async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - 
 
 
 async def _upgrade_required(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
-    detail = "This door is for WebSockets; what comes between may have taken the upgrade out of the request."
-    answer = problem(426, "upgrade_required", detail)
+    answer = ProblemResponse("upgrade_required").response()
     answer.headers["upgrade"] = "websocket"
     return answer
 
@@ -128,9 +127,7 @@ async def _method_not_allowed(request: Request) -> Response:  # noqa: ARG001 - S
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        detail = f"{request.method} is not possible at {request.url.path}."
-        answer = problem(405, "method_not_allowed", detail)
+        answer = ProblemResponse("method_not_allowed", method=request.method, path=request.url.path).response()
         answer.headers.update(error.headers or {})
         return answer
-    detail = f"There is nothing at {request.url.path}; /docs lists what there is."
-    return problem(error.status_code, "not_found", detail)
+    return ProblemResponse("not_found", path=request.url.path).response()

@@ -23,7 +23,8 @@ from authority.journal import JournalCall
 from authority.ports import DriverUnavailable, OutsideLimits
 
 from . import bodies
-from .problems import ProblemResponse, problem_fields, refusal_to_problem
+from .problems import ProblemResponse, refusal_to_problem
+from .refusal_table import in_parentheses
 from .request_body import invalid_request
 from .routing import RequestContext, Route
 
@@ -79,9 +80,7 @@ def _check_command(
         refused = problem_response
     else:
         return bodies.CheckedView(asked.action, True, None, False)
-    return bodies.CheckedView(
-        asked.action, False, problem_fields(refused), refused.always and refused.code not in _MAY_CHANGE
-    )
+    return bodies.CheckedView(asked.action, False, refused.fields(), refused.always and refused.code not in _MAY_CHANGE)
 
 
 _MAY_CHANGE = frozenset({"driver_unavailable", "too_busy"})
@@ -94,7 +93,7 @@ def _declared_command(context: RequestContext, key: EquipmentId, action: str) ->
     declared = context.worker(key).commands.get(action)
     if declared is None:
         names = ", ".join(context.worker(key).commands)
-        raise ProblemResponse(404, "unknown_command", f"{key} has no command {action!r}; it has: {names}.")
+        raise ProblemResponse("unknown_command", equipment=key, action=action, names=names)
     return declared
 
 
@@ -111,8 +110,7 @@ def _session_of_command(
     elif equipment.policy.enforce_locks and declared.kind == "observe":
         raise ObserveRequired(equipment)
     elif equipment.policy.enforce_locks and not name:
-        detail = f"A control command needs session_id: log in to {key} first."
-        raise ProblemResponse(401, "session_required", detail)
+        raise ProblemResponse("session_required", equipment=key)
     elif equipment.policy.enforce_locks:
         loss = equipment.loss(SessionId(name or ""))
         if loss is None and not context.app.ids.made(name or ""):
@@ -145,15 +143,13 @@ def _admit_command(
         parameters: dict[str, object] = dict(bind(declared, given, key))
         worker.check(declared.name, parameters)
     except InvalidParameters as error:
-        raise ProblemResponse(422, "invalid", str(error), errors=error.errors) from None
+        raise ProblemResponse("invalid.parameters", {"errors": error.errors}, message=str(error)) from None
     except OutsideLimits as error:
-        detail = f"{key}: {error}".rstrip(".") + "; it has not moved."
-        refused = ProblemResponse(422, "outside_limits", detail)
+        refused = ProblemResponse("outside_limits.parameters", equipment=key, problem=str(error).rstrip("."))
         refused.always = error.always
         raise refused from None
     except (DriverFailed, DriverUnavailable) as failed:
-        detail = f"{key}: the driver cannot say whether {declared.name} is allowed ({failed}); it has not moved."
-        raise ProblemResponse(503, "driver_unavailable", detail) from None
+        raise ProblemResponse("driver_unavailable.check", equipment=key, action=declared.name, why=failed) from None
     if not worker.readback.connected:
         raise _driver_unavailable(key, worker.readback.error)
     return parameters
@@ -215,8 +211,7 @@ async def past_command(context: RequestContext) -> Response:
         context.require_session_token(acting)
     known = context.service.find_call(f"{session}\n{key}")
     if known is None or known.equipment != context.equipment_id:
-        detail = f"No command of this session on {context.equipment_id} bore that key, or it is older than a day."
-        raise ProblemResponse(404, "unknown_key", detail)
+        raise ProblemResponse("unknown_key", equipment=context.equipment_id)
     wait_s = context.query("wait_seconds", bodies.Wait, 30.0)
     assert isinstance(wait_s, float)
     return await _wait_for_known_reply(context, known, wait_s)
@@ -253,10 +248,7 @@ def _journal_key_and_digest(
 
 
 def _driver_unavailable(key: str, error: str | None) -> ProblemResponse:
-    why = ""
-    if error:
-        why = f" ({error.rstrip('.')})"
-    return ProblemResponse(503, "driver_unavailable", f"{key} cannot be reached now{why}; locks are kept, try again.")
+    return ProblemResponse("driver_unavailable", equipment=key, why=in_parentheses((error or "").rstrip(".")))
 
 
 def _known_call(
@@ -272,8 +264,7 @@ def _known_call(
     known = find(name)
     if known is not None:
         if known.digest != digest:
-            detail = "This idempotency key came with another command before; send a new key with a new command."
-            raise ProblemResponse(422, "idempotency_mismatch", detail)
+            raise ProblemResponse("idempotency_mismatch")
         context.service.apply(messages.SignOfLife(session=session))
     return known
 

@@ -6,7 +6,7 @@ from authority.codec import Views
 from authority.core.model import Drain, Equipment, RestMethod
 from authority.worker import Worker
 
-from .problems import LOST, duration_in_words, holder_sentence
+from .refusal_table import duration_in_words, holder_sentence, in_parentheses, lock_end_in_words
 
 
 def explain(equipment: Equipment, worker: Worker, views: Views, now: float) -> str:
@@ -46,19 +46,12 @@ def _events_before(equipment: Equipment, now: float) -> str:
     if not equipment.losses:
         return ""
     last = equipment.losses[-1]
-    reason = ""
-    if last.reason:
-        reason = f" ({last.reason})"
-    how = LOST.get(last.why, "ended").format(by=last.by or "the next", reason=reason)
-    return f"{last.user} had it last; that lock {how} {duration_in_words(now - last.at)} ago."
+    ago = duration_in_words(now - last.at)
+    return f"{last.user} had it last; that lock {lock_end_in_words(last)} {ago} ago."
 
 
 def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
     assert equipment.lock is not None
-    reason = ""
-    if drain.reason:
-        reason = f" ({drain.reason})"
-    how = LOST.get(drain.why, "ended").format(by=drain.by or "the next", reason=reason)
     left = duration_in_words(drain.deadline - now)
     if drain.parking:
         waits = f"it is parked first, and stopped if that takes longer than {left} more"
@@ -70,7 +63,7 @@ def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
         waits = f"it was stopped and does not rest yet; in {left} it counts as at fault"
     return (
         f"{equipment.id} passes on as soon as it is at rest: "
-        f"the lock of {equipment.lock.user} {how} {duration_in_words(now - drain.since)} ago, and "
+        f"the lock of {equipment.lock.user} {lock_end_in_words(drain)} {duration_in_words(now - drain.since)} ago, and "
         f"{waits}. Nobody needs to do anything; everybody may stop it."
     )
 
@@ -109,24 +102,15 @@ def _stopped(equipment: Equipment, now: float) -> list[str]:
     stop = equipment.stopped_by
     if stop is None or equipment.lock is None:
         return []
-    reason = ""
-    if stop.reason:
-        reason = f" ({stop.reason})"
-    holder = equipment.lock.user
-    return [
-        f"{stop.user} stopped it "
-        f"{duration_in_words(now - stop.at)} ago{reason}: nothing moves it until {holder} resumes or logs in "
-        "again."
-    ]
+    stopped = f"{stop.user} stopped it {duration_in_words(now - stop.at)} ago{in_parentheses(stop.reason)}"
+    return [f"{stopped}: nothing moves it until {equipment.lock.user} resumes or logs in again."]
 
 
 def _device(worker: Worker, now: float) -> list[str]:
     readback = worker.readback
     if readback.connected:
         return []
-    why = ""
-    if readback.error:
-        why = f" ({readback.error.rstrip('.')})"
+    why = in_parentheses((readback.error or "").rstrip("."))
     moving = ""
     if readback.moving:
         moving = "; it moved when it was last heard of"

@@ -7,12 +7,11 @@ import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authority.identity.identification import NAME_WITHIN_S, Evidence, Identification, Unidentified
 
-from .problems import problem
+from .problems import ProblemResponse
 from .stop_first import is_stop
 
 # What a request's `state` has of who makes it: the other end of its connection, and who that is.
@@ -39,14 +38,15 @@ class Guard:
         headers = dict(scope["headers"])
         refused = None
         if len(headers) < len(scope["headers"]) and _are_ambiguous(scope["headers"]):
-            detail = "This request bears two Host or Origin headers, of which one would be taken on trust; send one."
-            refused = problem(400, "invalid", detail)
+            refused = ProblemResponse("invalid.two_hosts")
         elif not self._is_ours(headers):
-            detail = "This request came by way of another site or under another name; use the authority's own address."
-            refused = problem(403, "foreign_origin", detail)
+            refused = ProblemResponse("foreign_origin")
         elif scope["path"].startswith("/api/"):
             refused = await self._identify(scope, headers)
-        await (refused or self._app)(scope, receive, send)
+        app = self._app
+        if refused is not None:
+            app = refused.response()
+        await app(scope, receive, send)
 
     def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
         host = headers.get(b"host", b"").lower()
@@ -68,7 +68,7 @@ class Guard:
             return False
         return True
 
-    async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+    async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> ProblemResponse | None:
         state = scope.setdefault("state", {})
         evidence = Evidence(state.get(PEER), _bearer_token(headers), proxied=not _LEFT_BY_A_PROXY.isdisjoint(headers))
         within_s = NAME_WITHIN_S
@@ -78,10 +78,8 @@ class Guard:
             state[PRINCIPAL] = await self._identification.identify(evidence, within_s=within_s)
         except Unidentified as unidentified:
             if unidentified.needs_token:
-                detail = "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."
-                return problem(401, "token_required", detail)
-            detail = "This authority cannot tell who you are; use it on its own machine, or show a token of yours."
-            return problem(401, "not_identified", detail)
+                return ProblemResponse("token_required")
+            return ProblemResponse("not_identified")
         return None
 
 

@@ -22,7 +22,7 @@ from .connection_limits import Admission, ConnectionLimits
 from .guard import PEER
 from .lingering import LingeringTransport
 from .older_http import close_delimited_send
-from .problems import problem
+from .problems import ProblemResponse
 from .request_body import BODY_FAULT, BODY_IS_MALFORMED, BODY_IS_TOO_SLOW
 from .stop_first import is_stop
 from .websocket import WebSocketProtocol
@@ -75,7 +75,7 @@ class HttpProtocol(HttpToolsProtocol):
         descriptor = connection.fileno()
         self._admission = self.limits.admit(self, self._address, self.loop.time(), descriptor)
         if self._admission is Admission.NONE:
-            self._refuse(503, "too_busy", "Too many connections are open; close some, or try again later.")
+            self._refuse(ProblemResponse("too_busy.connections"))
             return
         if self._admission is Admission.STOP_ONLY:
             self.app = _StopOnly(self.app)
@@ -167,8 +167,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_size += len(piece)
             self._set_timer(HEAD_TIMEOUT_S)
         if self._has_too_many_headers or self._head_size >= HEAD_LIMIT:
-            detail = f"The head of a request has at most {HEADERS_LIMIT} headers and {HEAD_LIMIT // 1024} KiB."
-            self._refuse(431, "headers_too_large", detail)
+            self._refuse(ProblemResponse("headers_too_large", headers=HEADERS_LIMIT, kib=HEAD_LIMIT // 1024))
 
     # What the parser finds
 
@@ -269,7 +268,7 @@ class HttpProtocol(HttpToolsProtocol):
             case _Part.BODY:
                 self._give_up_body(BODY_IS_TOO_SLOW)
             case _Part.HEAD:
-                self._refuse(408, "too_slow", f"The head of the request was not complete after {HEAD_TIMEOUT_S:g} s.")
+                self._refuse(ProblemResponse("too_slow.head", seconds=HEAD_TIMEOUT_S))
             case _Part.NONE:
                 self.transport.abort()
 
@@ -277,7 +276,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._part is _Part.BODY:
             self._give_up_body(BODY_IS_MALFORMED)
         else:
-            self._refuse(400, "invalid", "What came is no HTTP request.")
+            self._refuse(ProblemResponse("invalid.no_http"))
 
     def _give_up_body(self, fault: str) -> None:
         """Let the request be answered without the rest of its body, whose reader gets the fault."""
@@ -291,13 +290,13 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.more_body = False
         self.cycle.message_event.set()
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
+    def _refuse(self, refused: ProblemResponse) -> None:
         """Answer without any request being served, and close."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()  # it would be taken for the answer to an earlier request
             return
-        response = problem(status, code, detail)
-        head = [b"HTTP/1.1 %d Refused\r\nconnection: close\r\n" % status]
+        response = refused.response()
+        head = [b"HTTP/1.1 %d Refused\r\nconnection: close\r\n" % refused.status]
         head += [b"%s: %s\r\n" % header for header in response.raw_headers]
         self.transport.write(b"".join([*head, b"\r\n", bytes(response.body)]))
         self.transport.close()
@@ -328,8 +327,7 @@ class _StopOnly:
         if scope["type"] == "http" and (is_stop(scope) or scope["path"] == "/health"):
             await self._app(scope, receive, send)
             return
-        detail = "Too many connections are open; only a stop is served on this one."
-        await problem(503, "too_busy", detail)(scope, receive, send)
+        await ProblemResponse("too_busy.stop_only").response()(scope, receive, send)
 
 
 def protocol_within(limits: ConnectionLimits) -> type[HttpProtocol]:

@@ -12,7 +12,8 @@ from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies, pagination
-from .problems import ProblemResponse, holder_sentence, refusal_to_problem
+from .problems import ProblemResponse, refusal_to_problem
+from .refusal_table import holder_sentence
 from .request_body import invalid_request
 from .routing import RequestContext, Route
 from .session_ids import new_session_token
@@ -26,8 +27,7 @@ def acquire(context: RequestContext) -> bodies.AcquireAnswer:
     keys = _acquire_request(context, body)
     mode = _mode(body.lock_mode)
     if mode is LockMode.OBSERVER and not context.app.options.observers:
-        detail = "Observing is switched off in this lab; everybody sees the state and readings without a lock."
-        raise ProblemResponse(409, "observing_disabled", detail)
+        raise ProblemResponse("observing_disabled")
     session = context.session_or_new(body.session_id)
     if body.queue_if_busy:
         for key in keys:
@@ -53,9 +53,8 @@ def acquire(context: RequestContext) -> bodies.AcquireAnswer:
     except EquipmentInUse as busy:
         if not body.queue_if_busy or context.app.options.queue:
             raise
-        sentence = refusal_to_problem(busy, context.service.views, context.service.clock.now())
-        detail = "Queueing is switched off in this lab; try again when it is free."
-        raise ProblemResponse(409, "queue_disabled", detail, **sentence.data) from None
+        in_use = refusal_to_problem(busy, context.service.views, context.service.clock.now())
+        raise ProblemResponse("queue_disabled", in_use.data) from None
     return _acquire_answer(context, request, [_equipment(context, key) for key in keys], events)
 
 

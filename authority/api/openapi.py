@@ -10,7 +10,7 @@ import msgspec
 from authority import __version__
 
 from .bodies import Problem
-from .problems import TITLES
+from .refusal_table import TITLES
 from .routing import Route
 
 _REF = "#/components/schemas/{name}"

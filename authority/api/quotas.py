@@ -55,12 +55,11 @@ class Quotas:
         if full or peer.metadata_bytes + metadata_bytes > quota.metadata_bytes:
             self._count_anew(peer, table)
         if len(peer.sessions) >= quota.sessions:
-            raise _too_many(f"This address has {quota.sessions} sessions")
+            raise ProblemResponse("too_many_sessions", limit=quota.sessions)
         if peer.begun >= quota.unused:
-            raise _too_many(f"This address has {quota.unused} sessions that were never used")
+            raise ProblemResponse("too_many_sessions.unused", limit=quota.unused)
         if peer.metadata_bytes + metadata_bytes > quota.metadata_bytes:
-            kept = quota.metadata_bytes // KIB // KIB
-            raise _too_many(f"The sessions of this address have {kept} MiB of metadata")
+            raise ProblemResponse("too_many_sessions.metadata", mib=quota.metadata_bytes // KIB // KIB)
 
     def begun(self, address: str, session: SessionId, metadata_bytes: int) -> None:
         """Take note of a session that has begun."""
@@ -77,21 +76,13 @@ class Quotas:
             return
         waiting = [entry.session for entry in equipment.queue]
         if session not in waiting and sum(1 for one in waiting if one in peer.sessions) >= quota.places:
-            detail = (
-                f"{quota.places} clients of this address wait for {equipment.id} already; "
-                "leave some of these places, or try again later."
-            )
-            raise ProblemResponse(429, "too_many_waiting", detail)
+            raise ProblemResponse("too_many_waiting", limit=quota.places, equipment=equipment.id)
 
     def _count_anew(self, peer: _Peer, table: Table) -> None:
         peer.sessions = {key: size for key, size in peer.sessions.items() if table.session(key) is not None}
         living = [session for key in peer.sessions if (session := table.session(key)) is not None]
         peer.begun = sum(1 for s in living if s.last_seen == s.created_at and not s.equipment)
         peer.metadata_bytes = sum(peer.sessions.values())
-
-
-def _too_many(what: str) -> ProblemResponse:
-    return ProblemResponse(429, "too_many_sessions", f"{what}; end some that are not needed, or try again later.")
 
 
 def _quota(address: str) -> Quota:

@@ -38,11 +38,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 def invalid_request(where: str, message: str) -> ProblemResponse:
     """Return a 422: one sentence, and the list for programs."""
-    if where:
-        detail = f"The request is not valid: {where}: {message}."
-    else:
-        detail = f"The request is not valid: {message}."
-    return ProblemResponse(422, "invalid", detail, errors=[{"loc": where, "msg": message, "type": "value_error"}])
+    errors = [{"loc": where, "msg": message, "type": "value_error"}]
+    return ProblemResponse("invalid", {"errors": errors}, where=where, message=message)
 
 
 class BodyReader:
@@ -63,7 +60,7 @@ class BodyReader:
             if not is_complete:
                 await _receive_body(raw, BODY_LIMIT, scope, receive)
             if len(raw) > BODY_LIMIT:
-                raise _body_too_large()
+                raise ProblemResponse("too_large", limit="1 MiB")
             async with self._decoding:
                 await asyncio.sleep(0)  # a stop that came meanwhile is first
                 return decode_body(kind, headers, bytes(raw))
@@ -75,14 +72,14 @@ async def read_small_body(scope: Scope, headers: Mapping[bytes, bytes], receive:
     raw = bytearray()
     await _receive_body(raw, SMALL_BODY, scope, receive)
     if len(raw) > SMALL_BODY:
-        raise ProblemResponse(413, "too_large", "The body is larger than 64 KiB.")
+        raise ProblemResponse("too_large", limit="64 KiB")
     return bytes(raw)
 
 
 def _refuse_announced(headers: Mapping[bytes, bytes]) -> None:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > BODY_LIMIT:
-        raise _body_too_large()
+        raise ProblemResponse("too_large", limit="1 MiB")
 
 
 async def _receive_body(raw: bytearray, limit: int, scope: Scope, receive: Receive) -> bool:
@@ -90,7 +87,7 @@ async def _receive_body(raw: bytearray, limit: int, scope: Scope, receive: Recei
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ProblemResponse(400, "invalid", "The connection closed before the body was complete.")
+            raise ProblemResponse("invalid.cut_short")
         raw += message.get("body", b"")
         if not message.get("more_body", False):
             break
@@ -98,20 +95,16 @@ async def _receive_body(raw: bytearray, limit: int, scope: Scope, receive: Recei
             return False
     fault = scope.get(BODY_FAULT)
     if fault == BODY_IS_TOO_SLOW:
-        raise ProblemResponse(408, "too_slow", "The body was not complete in time; send it again.")
+        raise ProblemResponse("too_slow")
     if fault == BODY_IS_MALFORMED:
-        raise ProblemResponse(400, "invalid", "The body's chunks cannot be read.")
+        raise ProblemResponse("invalid.chunks")
     return True
-
-
-def _body_too_large() -> ProblemResponse:
-    return ProblemResponse(413, "too_large", "The body is larger than 1 MiB.")
 
 
 def decode_body(kind: type, headers: Mapping[bytes, bytes], raw: bytes) -> object:
     """Return the body as `kind`; refuse what is no JSON, nested too deep, or not of that shape."""
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-        raise ProblemResponse(415, "not_json", "The body must be JSON, with the content type application/json.")
+        raise ProblemResponse("not_json")
     refused = _nesting_problem(raw)
     if refused is not None:
         raise invalid_request("body", refused)

@@ -24,7 +24,7 @@ from authority.worker import Worker
 
 from .claimed_names import claimed_user
 from .guard import PRINCIPAL
-from .problems import ProblemResponse, problem, refusal_to_problem
+from .problems import ProblemResponse, refusal_to_problem
 from .quotas import Quotas
 from .request_body import BodyReader, invalid_request, read_small_body
 from .session_ids import SessionIds
@@ -177,14 +177,11 @@ class RequestContext:
         """Refuse unless the request bears the token of `session`, or is by its user where it has no token."""
         if session.secret_sha256 is None:
             if session.identity not in (None, self.principal.user):
-                raise ProblemResponse(
-                    401, "not_your_session", f"This session is of {session.user}; begin one of your own."
-                )
+                raise ProblemResponse("not_your_session", user=session.user)
             return
         given = hashlib.sha256(self.headers.get(b"motorlock-session", b"")).hexdigest()
         if not hmac.compare_digest(given, session.secret_sha256):
-            detail = "This session acts only with its own token; log in again from the notebook that began it."
-            raise ProblemResponse(401, "bad_session_token", detail)
+            raise ProblemResponse("bad_session_token")
 
     def query(self, name: str, kind: type, default: object) -> object:
         """Return a query parameter, converted and checked."""
@@ -247,12 +244,10 @@ async def respond_or_refuse(app_context: AppContext, serving: Awaitable[Served])
     except ProblemResponse as problem_response:
         refused = problem_response
     except RequestFailed:
-        detail = "The request could not be carried out, and nothing has changed; the authority's log says why."
-        refused = ProblemResponse(500, "request_failed", detail)
+        refused = ProblemResponse("request_failed")
     except StoreFailed:
-        detail = "The authority cannot write its journal; only stop is served until it is restarted."
-        refused = ProblemResponse(503, "store_unavailable", detail)
-    response = problem(refused.status, refused.code, refused.detail, refused.data)
+        refused = ProblemResponse("store_unavailable")
+    response = refused.response()
     if refused.status in _BODY_LEFT_UNREAD:
         response.headers["connection"] = "close"
     return response

@@ -68,9 +68,7 @@ class WebSocketEndpoint:
 
     async def _found(self, handshake: Request) -> ASGIApp:
         if handshake.scope["path"] != PATH:
-            raise ProblemResponse(
-                404, "not_found", f"There is no WebSocket at {handshake.scope['path']}, only at {PATH}."
-            )
+            raise ProblemResponse("not_found.websocket", path=handshake.scope["path"], only=PATH)
         return await self._streams.opened(WebSocketStream, handshake)
 
 

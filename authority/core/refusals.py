@@ -1,11 +1,4 @@
-"""What the rules can say no to. A refusal carries the facts; its sentence and status are made at the edge.
-
-Refusal
-  UnknownEquipment  UnknownSession  SessionEnded  UnknownEntry  NoLock  NoFault
-  EquipmentInUse  EquipmentAtFault  WaitersPresent  NotAtRest  QueueFull  TooBusy  StoppedByAnother
-  AlreadyWaiting  CannotSwap  CannotHandOver  Ambiguous  UnknownAsk  KeepTooLong  WouldDeadlock
-  LockRequired  LockLost  ObserveRequired  NotHolder
-"""
+"""What the rules can say no to. A refusal carries the facts; its sentence and status are made at the edge."""
 
 from __future__ import annotations
 
