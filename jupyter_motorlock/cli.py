@@ -110,7 +110,7 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
     while arguments.follow:
         event = news.get()
         if event is None:
-            lost = _say_of_the_line(lost, alive=session.feed_alive)
+            lost = _say_of_the_line(lost, alive=session.link.feed_alive)
         elif event["seq"] > seen and arguments.name in (None, event["equipment_id"]):
             seen = event["seq"]
             show([event])

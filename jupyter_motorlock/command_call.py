@@ -120,7 +120,7 @@ class PendingCommand:
         self._equipment_id = equipment_id
         self._command = command
         self._key = str(uuid.uuid4())
-        self._session_id = session.session()
+        self._session_id = session.link.session()
         self._typed = f"{command.name}({status_text.arguments_text({'parameters': parameters})}) of {equipment_id}"
         with interrupts_limited(1), raise_as_stopped(session, equipment_id, command):
             self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=0.0)

@@ -147,7 +147,7 @@ class Handle:
         return sorted({*super().__dir__(), *(python_name(name, self._commands) for name in self._commands)})
 
     def __repr__(self) -> str:
-        known = self._session.statuses.get(self.equipment_id)
+        known = self._session.mirror.statuses.get(self.equipment_id)
         now = datetime.now().astimezone()
         if known:
             return status_text.headline(known, self._session.session_id, now=now)
@@ -187,7 +187,7 @@ class Handle:
 
     def _limits_of(self, command: Command) -> str:
         """Return the limits that the equipment has told of, for the help of a command that moves in their unit."""
-        readback = self._session.statuses.get(self.equipment_id, {}).get("readback", {})
+        readback = self._session.mirror.statuses.get(self.equipment_id, {}).get("readback", {})
         low, high = (readback.get("values", {}).get(end) for end in ("low", "high"))
         units = readback.get("units")
         is_moved = any(p["type"] in ("number", "integer") and p["units"] == units for p in command.parameters.values())

@@ -36,7 +36,7 @@ def login(
     Raises `EquipmentInUse` when somebody else has one of them and `wait` is false.
     """
     names = [targets.resolve_name(session, name) for name in names]
-    new = [name for name in names if name not in session.held()]
+    new = [name for name in names if name not in session.mirror.held()]
     mode = "exclusive"
     if watch:
         mode = "observer"

@@ -8,13 +8,13 @@ import logging
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import requests
 
 from jupyter_motorlock.client.http import Client, Json
+from jupyter_motorlock.client.state_mirror import StateMirror
 from jupyter_motorlock.errors import MotorlockError, Refused
 
 log = logging.getLogger("jupyter_motorlock")
@@ -53,30 +53,25 @@ class SseParser:
             raise ValueError("a pushed message is longer than any that the authority sends")
 
 
-class FeedReceiver(Protocol):
-    """What a feed needs of the session that it brings news to."""
-
-    session_id: str | None
-    client: Client
-
-    def forget_ended_session(self, session_id: str | None, sentence: str) -> None:
-        """Take note that the authority knows the session no more."""
-
-    def handle_message(self, event: str, data: Json) -> None:
-        """Take over what the authority pushed."""
-
-    def notify_subscribers(self, equipment_id: str | None, status: Json | None, event: Json | None) -> None:
-        """Tell who subscribed; all None where news began or ended."""
-
-
 class Feed:
-    """The thread, which tells the kernel's `link`; it lives until `close`, whatever authority and network do.
+    """The thread, which lives until `close`, whatever authority and network do.
 
-    `after` is the sequence number of the newest event heard, None before the first snapshot.
+    `on_message` is called with each pushed message, `on_ended` with a session that the authority knows no more, and
+    why. `after` is the sequence number of the newest event heard, None before the first snapshot.
     """
 
-    def __init__(self, link: FeedReceiver) -> None:
-        self._link = link
+    def __init__(
+        self,
+        client: Client,
+        mirror: StateMirror,
+        *,
+        on_message: Callable[[str, Json], None],
+        on_ended: Callable[[str | None, str], None],
+    ) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._on_message = on_message
+        self._on_ended = on_ended
         self.after: int | None = None
         self.alive = False
         self.fd = -1
@@ -124,13 +119,13 @@ class Feed:
 
     def _listen_once(self) -> bool:
         """Follow one connection to its end; True when the next one is to be made without waiting."""
-        session_id = self.session_id = self._link.session_id
+        session_id = self.session_id = self._mirror.session_id
         try:
-            with self._link.client.open_stream(self._params(session_id)) as response:
+            with self._client.open_stream(self._params(session_id)) as response:
                 self._follow(response)
         except Refused as refused:
             if refused.code in ("session_ended", "unknown_session", "bad_session_token"):
-                self._link.forget_ended_session(session_id, str(refused))
+                self._on_ended(session_id, str(refused))
                 return refused.code != "bad_session_token"
         except (MotorlockError, requests.RequestException, OSError, ValueError, LookupError):
             pass  # a lost connection, or something that is no stream of the authority: again after a while
@@ -161,7 +156,7 @@ class Feed:
         data = json.loads(message.data)
         if not isinstance(data, dict):
             return
-        self._link.handle_message(message.event, data)
+        self._on_message(message.event, data)
         if message.event in ("change", "snapshot"):
             self.after = int(data["seq"])
         self._heard = True
@@ -171,8 +166,8 @@ class Feed:
     def _set_alive(self, alive: bool) -> None:
         if alive != self.alive:
             if alive:
-                log.info("news comes from the authority at %s", self._link.client.url)
+                log.info("news comes from the authority at %s", self._client.url)
             elif not self._closed:
-                log.warning("no news comes from the authority at %s; it is tried again", self._link.client.url)
+                log.warning("no news comes from the authority at %s; it is tried again", self._client.url)
             self.alive = alive
-            self._link.notify_subscribers(None, None, None)
+            self._mirror.notify_subscribers(None, None, None)

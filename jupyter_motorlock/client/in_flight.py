@@ -52,6 +52,10 @@ class CallsInFlight:
         if unsubscribe is not None:
             unsubscribe()
 
+    def forget_in_fork(self) -> None:
+        """Have nothing in flight: what was is the parent's."""
+        CallsInFlight.__init__(self)
+
     def begin_cell(self) -> None:
         """A cell begins: what was interrupted or stopped was that of an earlier one."""
         self._is_cell_interrupted = False

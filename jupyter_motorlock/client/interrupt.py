@@ -146,13 +146,13 @@ def stop_by_click(session: KernelSession, equipment_id: str) -> Json:
 
     What the running cell, or a thread, does with it ends as after an interrupt, and begins nothing more in this cell.
     """
-    if session.is_busy:
+    if session.link.busy:
         session.in_flight.hold_back([equipment_id])
     return session.stop(equipment_id)
 
 
 def _moving(session: KernelSession) -> list[str]:
-    known = [(name, session.statuses[name]) for name in session.held() if name in session.statuses]
+    known = [(name, session.mirror.statuses[name]) for name in session.mirror.held() if name in session.mirror.statuses]
     return [name for name, status in known if status["running"] or status["readback"]["moving"]]
 
 

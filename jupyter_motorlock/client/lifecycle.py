@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Protocol
 
 from jupyter_motorlock.client import keeper
 
@@ -87,6 +86,21 @@ class KeeperProcess:
             self._closed = True
             self._write({"gone": gone} if gone else {"bye": True})
 
+    def say_gone(self, reason: str) -> None:
+        """Say once, with a short timeout, that the kernel ends; where that fails, the keeper goes on trying.
+
+        Uses a plain connection of its own: a signal may have come while this thread was inside `requests`.
+        """
+        if self._closed:
+            return
+        try:
+            keeper.post(self._config, "gone", {"reason": reason}, LAST_WORD_S)
+        except OSError:
+            return
+        except keeper.SessionOver:
+            pass
+        self.end()
+
     def wait(self, timeout_s: float) -> None:
         """Wait for the process to end, so that no zombie is left; give up after `timeout_s`."""
         with self._lock:
@@ -120,30 +134,15 @@ def _this_process() -> int:
         return -1
 
 
-class EndingSession(Protocol):
-    """What exit hooks need of the session that ends with its process."""
-
-    keeper_config: Mapping[str, str] | None
-    held_changed: Callable[[], None]
-
-    def mark_end_announced(self) -> None:
-        """Take note that the authority was told of the end."""
-
-    def descriptors(self) -> Iterable[int]:
-        """Return what a fork has to close."""
-
-    def disown(self) -> None:
-        """Forget the session in a fork, where it is another process's."""
-
-
 class ExitHooks:
-    """Says `gone` when Python exits or SIGTERM comes, and keeps forks from speaking for the kernel.
+    """Calls `say_gone` when Python exits or SIGTERM comes, and `disown` in a fork, which must not speak for the kernel.
 
-    What it uses of the `link` takes no lock: it is called in a signal handler and after a fork.
+    Both are called in a signal handler or after a fork, and must take no lock.
     """
 
-    def __init__(self, link: EndingSession) -> None:
-        self._link = link
+    def __init__(self, say_gone: Callable[[str], None], disown: Callable[[], None]) -> None:
+        self._say_gone = say_gone
+        self._disown = disown
         self._pid = -1
         self._mask: set[int] = set()
 
@@ -167,29 +166,16 @@ class ExitHooks:
         _exchange(self._at_sigterm, signal.SIG_DFL)
 
     def _at_exit(self) -> None:
-        self._say_gone("the kernel was shut down or restarted")
+        self._end("the kernel was shut down or restarted")
 
     def _at_sigterm(self, signum: int, _frame: FrameType | None) -> None:
-        self._say_gone("the kernel was terminated (SIGTERM)")
+        self._end("the kernel was terminated (SIGTERM)")
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)
 
-    def _say_gone(self, reason: str) -> None:
-        """Say it once with a short timeout; where that fails, the keeper sees the end and goes on trying.
-
-        Uses the keeper's own plain connection: a signal may have come while this thread was inside `requests`.
-        """
-        config = self._link.keeper_config
-        if os.getpid() != self._pid or config is None:
-            return
-        self._link.held_changed = lambda: None  # what ends now, the kernel after a restart is told of
-        try:
-            keeper.post(config, "gone", {"reason": reason}, LAST_WORD_S)
-        except OSError:
-            return
-        except keeper.SessionOver:
-            pass
-        self._link.mark_end_announced()
+    def _end(self, reason: str) -> None:
+        if os.getpid() == self._pid:
+            self._say_gone(reason)
 
     def _before_fork(self) -> None:
         """Hold SIGTERM back: Python forgets one that reaches a fork before it has its own signals in order."""
@@ -199,19 +185,23 @@ class ExitHooks:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _in_fork(self) -> None:
-        """Let go of the kernel's session and connections, so that the kernel's death closes them.
-
-        The descriptors are replaced, not closed: whatever still refers to them would later close one of somebody
-        else's under the same number. Nothing is shut down: that would end the kernel's own connection.
-        """
+        """Let go of the kernel's session and connections, so that the kernel's death closes them."""
         _exchange(self._at_sigterm, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for fd in self._link.descriptors():
-            if fd >= 0:
-                os.dup2(nowhere, fd, inheritable=False)
-        os.close(nowhere)
-        self._link.disown()
+        self._disown()
+
+
+def replace_descriptors(descriptors: Iterable[int]) -> None:
+    """Let descriptors (-1 is none) lead nowhere.
+
+    They are replaced, not closed: whatever still refers to them would later close one of somebody else's under the
+    same number. Nothing is shut down: that would end the kernel's own connection.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.dup2(nowhere, descriptor, inheritable=False)
+    os.close(nowhere)
 
 
 def _exchange(present: object, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 from jupyter_motorlock.client.commands import Command, command_from_description
 from jupyter_motorlock.client.http import Client, Json
+from jupyter_motorlock.client.in_flight import CallsInFlight
 from jupyter_motorlock.client.link import Link
+from jupyter_motorlock.client.state_mirror import Callback, StateMirror
 from jupyter_motorlock.errors import (
     CommandFailed,
     CommandStopped,
@@ -24,10 +26,6 @@ from jupyter_motorlock.errors import (
     Unreachable,
 )
 from jupyter_motorlock.text.rows import RowList, event_rows, status_rows
-
-if Protocol:
-    pass
-
 
 CHECKED_AT_ONCE = 100  # commands
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
@@ -40,7 +38,7 @@ class Closable(Protocol):
         """End it."""
 
 
-class KernelSession(Link):
+class KernelSession:
     """The session; every method may be called from any thread.
 
     `url`, `user`, `token` and `ca_file` default to MOTORLOCK_URL, MOTORLOCK_USER, MOTORLOCK_TOKEN and
@@ -52,9 +50,33 @@ class KernelSession(Link):
     def __init__(
         self, url: str | None = None, *, user: str | None = None, token: str | None = None, ca_file: str | None = None
     ) -> None:
-        super().__init__(Client(url, token=token, ca_file=ca_file), user or user_name())
+        self.client = Client(url, token=token, ca_file=ca_file)
+        self.user = user or user_name()
+        self._pid = os.getpid()
+        self.mirror = StateMirror()
+        self.in_flight = CallsInFlight()
+        self.link = Link(self.client, self.user, self.mirror, self.in_flight)
         self.known_commands: dict[str, dict[str, Command]] = {}
         self.panels: dict[tuple[str, ...], Closable] = {}  # what is shown by it, and ends with it
+
+    @property
+    def session_id(self) -> str | None:
+        """The id of the session; None before the first login and after its end."""
+        return self.mirror.session_id
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Subscribe to the mirror, and listen from now on; returns what ends it."""
+        unsubscribe = self.mirror.subscribe(callback)
+        self.link.listen()
+        return unsubscribe
+
+    def close(self) -> None:
+        """End the session for good, with its panels; does not raise when the authority is not there."""
+        if os.getpid() == self._pid:
+            for panel in self.panels.values():
+                panel.close()
+            self.panels.clear()
+        self.link.close()
 
     # Asking
 
@@ -115,13 +137,13 @@ class KernelSession(Link):
         try:
             reply = self._as_me("locks", "acquire", **asked)
         except SessionEnded as ended:  # we have not heard of it yet: a login makes a new one
-            self.forget_ended_session(self.session_id, str(ended))
+            self.link.forget_ended_session(self.session_id, str(ended))
             reply = self._as_me("locks", "acquire", **asked)
         if reply["status"] == "observer":
             for name in names:
-                self.remove_lock(name)
+                self.mirror.remove_lock(name)
         for lock in reply.get("locks") or filter(None, [reply.get("lock")]):
-            self.add_lock(lock)
+            self.mirror.add_lock(lock)
         return reply
 
     def wait_for(self, *names: str, go_on: Callable[[], None] = lambda: None) -> None:
@@ -130,8 +152,8 @@ class KernelSession(Link):
         Raises `LockLost` when the place is gone, and what `go_on` raises, which is asked again and again.
         """
         news = threading.Event()
-        hear = self.subscribe(lambda name, _, event: news.set() if name is None or event else None)
-        self._awaited.update(names)
+        unsubscribe = self.subscribe(lambda name, _, event: news.set() if name is None or event else None)
+        self.mirror.awaited.update(names)
         try:
             while not self._are_granted(names):
                 news.wait(LOOK_AGAIN_S)
@@ -140,8 +162,8 @@ class KernelSession(Link):
             for name in names:
                 self.claim(name)
         finally:
-            self._awaited.difference_update(names)
-            hear()
+            self.mirror.awaited.difference_update(names)
+            unsubscribe()
 
     def _are_granted(self, names: Sequence[str]) -> bool:
         try:
@@ -161,7 +183,7 @@ class KernelSession(Link):
     def claim(self, equipment_id: str) -> Json:
         """Claim a lock that the queue granted, with all that was granted with it, and return it."""
         lock: Json = self._as_me("locks", "claim", equipment_id)["lock"]
-        self.add_lock(lock)
+        self.mirror.add_lock(lock)
         return lock
 
     def keep(self, equipment_id: str, seconds: float, note: str | None = None) -> Json:
@@ -175,7 +197,7 @@ class KernelSession(Link):
             return {"success": True, "status": "not_locked", "was_forced": False, "draining": False}
         asked: Json = {"equipment_id": equipment_id, "force": force, "stop": stop, "reason": reason}
         reply = self._as_me("locks", "release", **asked)
-        self.remove_lock(equipment_id)
+        self.mirror.remove_lock(equipment_id)
         return reply
 
     def leave(self, equipment_id: str) -> bool:
@@ -185,7 +207,7 @@ class KernelSession(Link):
             mine = self._entry(self.status(equipment_id))
         if mine is None:
             return False
-        asked = {"session_id": self.session()}
+        asked = {"session_id": self.link.session()}
         try:
             self.client.call("DELETE", "locks", "queue", equipment_id, mine["queue_id"], params=asked)
         except InvalidRequest:
@@ -195,7 +217,7 @@ class KernelSession(Link):
     def hand_over(self, equipment_id: str, to: str) -> Json:
         """Give the lock to one who waits: their user, session or `queue_id`; returns the status after it."""
         status: Json = self._as_me("locks", "handover", equipment_id, to=to)["status"]
-        self.remove_lock(equipment_id)
+        self.mirror.remove_lock(equipment_id)
         return status
 
     # Waiting
@@ -214,7 +236,7 @@ class KernelSession(Link):
             told |= {"seconds": seconds}
         status: Json = self._as_me("locks", "answer", equipment_id, **told)["status"]
         if answer == "yield":
-            self.remove_lock(equipment_id)
+            self.mirror.remove_lock(equipment_id)
         return status
 
     def swap(self, equipment_id: str, queue_id: str | None) -> Json:
@@ -255,8 +277,8 @@ class KernelSession(Link):
 
     def _under(self, equipment_id: str) -> Json:
         """Return for whom a command is sent and, where this kernel holds the equipment, under which fence."""
-        lock = self.held().get(equipment_id)
-        return {"session_id": self.session()} | ({"fence": lock["fence"]} if lock else {})
+        lock = self.mirror.held().get(equipment_id)
+        return {"session_id": self.link.session()} | ({"fence": lock["fence"]} if lock else {})
 
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""
@@ -273,21 +295,13 @@ class KernelSession(Link):
             "POST", "equipment", equipment_id, "clear-fault", body={**self._speaker(), "reason": reason}
         )
 
-    def close(self) -> None:
-        """End the session for good, with its panels; does not raise when the authority is not there."""
-        if os.getpid() == self._pid:
-            for panel in self.panels.values():
-                panel.close()
-            self.panels.clear()
-        super().close()
-
     def _speaker(self) -> Json:
         if self.session_id:
             return {"session_id": self.session_id}
         return {"user": self.user}
 
     def _as_me(self, *path: str, **fields: object) -> Json:
-        return self.client.call("POST", *path, body={**fields, "session_id": self.session()})
+        return self.client.call("POST", *path, body={**fields, "session_id": self.link.session()})
 
 
 def outcome_of_reply(reply: Json) -> Any:

@@ -35,8 +35,9 @@ class StateMirror:
     """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
 
     `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
-    each equipment, `last_callback_error` what the newest failing `subscribe` callback raised. `held_changed` is called
-    after every login, and whenever what the kernel holds is something else than before; it must not raise.
+    each equipment, `awaited` the names that a call waits for, `last_callback_error` what the newest failing
+    `subscribe` callback raised. `held_changed` is called after every login, and whenever what the kernel holds is
+    something else than before; it must not raise.
     """
 
     def __init__(self) -> None:
@@ -44,12 +45,16 @@ class StateMirror:
         self.session_id: str | None = None
         self.last_callback_error: BaseException | None = None
         self.held_changed: Callable[[], None] = lambda: None
-        self._awaited: set[str] = set()
+        self.awaited: set[str] = set()
         self._locks: dict[str, Json] = {}
         self._notices: list[Notice] = []
         self._told = ""
         self._watchers: list[Callback] = []
         self._knowing = threading.RLock()
+
+    def forget_in_fork(self) -> None:
+        """Know nothing, in a fork: what was known was the parent's, and another thread may have held the lock."""
+        StateMirror.__init__(self)
 
     # Read
 
@@ -165,7 +170,7 @@ class StateMirror:
             return  # older than the reply that gave us the lock
         if status["state"] == "held" and status["session_id"] == me:
             is_new = ours is None or ours["fence"] < status["fence"]
-            if is_new and not status["claimed"] and equipment_id not in self._awaited:
+            if is_new and not status["claimed"] and equipment_id not in self.awaited:
                 self._notice("turn", equipment_id, status_text.headline(status, me, now=now))
             self._hold(self._locks | {equipment_id: status})  # it has what a lock has
             if status["stopped_by"] != self.statuses.get(equipment_id, {}).get("stopped_by"):

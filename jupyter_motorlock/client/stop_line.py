@@ -46,7 +46,7 @@ def stop_typed(session: KernelSession, words: Sequence[str], *, how_all: str, re
     Words that follow a name and name nothing are the reason. Raises `UnknownName` where a word names nothing and is
     no reason, when all others were stopped, and `MotorlockError` where a stop was not delivered.
     """
-    names, typed_reason = _split(words, session.statuses)
+    names, typed_reason = _split(words, session.mirror.statuses)
     report = StopReport(session, reason or typed_reason)
     unknown: list[str] = []
     with interrupts_limited(0):

@@ -88,7 +88,7 @@ def did_you_mean(typed: str, offered: Sequence[Mapping[str, object]]) -> str:
 
 def split_target(session: KernelSession, words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """Split `[NAME] ...` into the name, where the first word is one, and the rest."""
-    known = words and (words[0] in session.statuses or words[0] in logged_in(session))
+    known = words and (words[0] in session.mirror.statuses or words[0] in logged_in(session))
     if known:
         return (words[0], words[1:])
     return (None, words)
@@ -98,7 +98,7 @@ def find_ask(session: KernelSession, name: str | None, user: str | None) -> tupl
     """Return which equipment of ours somebody asks for, and their place in its queue."""
     asks = [
         (name, entry)
-        for name in ([name] if name else sorted(session.held()))
+        for name in ([name] if name else sorted(session.mirror.held()))
         for entry in session.status(name)["queue"]
         if entry["ask"] and entry["ask"]["answer"] != "no" and user in (None, entry["user"])
     ]
@@ -125,8 +125,10 @@ def only_motor(session: KernelSession) -> str:
 
 def logged_in(session: KernelSession) -> list[str]:
     """Return what this kernel is logged in to, as holder or observer, as far as it knows."""
-    watched = (name for name, status in session.statuses.items() if session.session_id in status["observer_sessions"])
-    return sorted({*session.held(), *watched})
+    watched = (
+        name for name, status in session.mirror.statuses.items() if session.session_id in status["observer_sessions"]
+    )
+    return sorted({*session.mirror.held(), *watched})
 
 
 def equipment_list_text(found: Sequence[Mapping[str, object]]) -> str:
@@ -136,7 +138,7 @@ def equipment_list_text(found: Sequence[Mapping[str, object]]) -> str:
 
 def _is_name(session: KernelSession, first: str, second: str = "") -> bool:
     here = logged_in(session)
-    if first in session.statuses or first in here:
+    if first in session.mirror.statuses or first in here:
         return True
     if len(here) == 1:  # a misspelt command, unless what follows is a command of it
         known = commands_of(session, here[0])

@@ -273,10 +273,10 @@ class MotorDevice(
         """Whether it moves under our lock, or may do so."""
         session = self._axis.session
         equipment_id = self._axis.equipment_id
-        if equipment_id not in session.held():
+        if equipment_id not in session.mirror.held():
             return False
-        known = session.statuses.get(equipment_id)
-        return known is None or not session.feed_alive or bool(known["running"] or known["readback"]["moving"])
+        known = session.mirror.statuses.get(equipment_id)
+        return known is None or not session.link.feed_alive or bool(known["running"] or known["readback"]["moving"])
 
     def _stop_now(self) -> None:
         stop_all(self._axis.session, [self._axis.equipment_id], "by its plan")

@@ -80,7 +80,7 @@ def _suggestions(magic: str, text: str, session: KernelSession | None, *, whole_
     if magic == "motor" and not whole_cell:
         yield from _line([], text if not before else " ".join([*given, text.rpartition(" ")[2]]), session, names=True)
     elif session is not None and (not given or magic in _TAKE_SEVERAL):
-        yield from ((name, "equipment") for name in sorted(session.statuses) if name not in given)
+        yield from ((name, "equipment") for name in sorted(session.mirror.statuses) if name not in given)
     yield from ((option.typed, "option") for option in OPTIONS.get(magic, ()) if option.typed not in before)
 
 
@@ -90,7 +90,7 @@ def _line(named: Sequence[str], line: str, session: KernelSession | None, *, nam
         return
     *before, begun = f"{line}|".split()
     if names:
-        known = sorted(session.statuses)
+        known = sorted(session.mirror.statuses)
     else:
         known = []
     if before[:1] and before[0] in known:

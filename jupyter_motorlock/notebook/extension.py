@@ -53,20 +53,20 @@ class Extension:
     def _before_cell(self, info: ExecutionInfo) -> None:
         session = self._magics.current
         if session is not None and _in_main_thread():
-            session.set_busy(True)
+            session.link.set_busy(True)
             if "%motor_status" not in (info.raw_cell or ""):  # which says it itself, else it is told below
-                print_sentence(*session.take_notices())
+                print_sentence(*session.mirror.take_notices())
 
     def _after_cell(self, result: ExecutionResult) -> None:
         """Say that the kernel is idle; what moves here is stopped when the user's own code was interrupted."""
         session = self._magics.current
         if session is None or not _in_main_thread():
             return
-        session.set_busy(False)
+        session.link.set_busy(False)
         said = []
         if _is_interrupt(result.error_in_exec) and (stopped := stop_after_cell(session)):
             said = [f"You interrupted the cell; {stopped}."]
-        said += session.take_notices()
+        said += session.mirror.take_notices()
         print_sentence(*([""] if said and not result.success else []), *said)  # an error need not end its line
 
 

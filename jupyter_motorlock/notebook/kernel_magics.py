@@ -49,7 +49,7 @@ class KernelMagics(Magics):
         """Return the session; a changed address or user makes a new one, and is refused while something is held."""
         wanted = (self.authority_url, self.user, self.token, self.ca_file)
         if self.current is not None and wanted != self._made_for:
-            if held := sorted(self.current.held()):
+            if held := sorted(self.current.mirror.held()):
                 self.authority_url, self.user, self.token, self.ca_file = self._made_for
                 raise UsageProblem(
                     f"This kernel holds {' and '.join(held)} as {self.current.user}; "
@@ -59,7 +59,7 @@ class KernelMagics(Magics):
         if self.current is None:
             url, user, token, ca_file = self._made_for = wanted
             self.current = KernelSession(url or None, user=user or None, token=token or None, ca_file=ca_file or None)
-            self.current.held_changed = partial(self._memory.keep, self.current)
+            self.current.mirror.held_changed = partial(self._memory.keep, self.current)
         return self.current
 
     def refuse_words_without_quotes(self, option: str, words: Sequence[str]) -> None:

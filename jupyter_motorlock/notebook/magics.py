@@ -78,7 +78,7 @@ class MotorMagics(SharingMagics):
         if not no_panel:
             on_answer = partial(self._show, *names)
         handles = login(session, names, on_answer=on_answer, **given)
-        session.set_busy(True)  # the session may be younger than the cell
+        session.link.set_busy(True)  # the session may be younger than the cell
         named = " and ".join(names)
         if given["watch"]:
             print_sentence(f"You are watching {named}.")
@@ -159,7 +159,7 @@ class MotorMagics(SharingMagics):
         """
         rows = self.session.rows(*targets.resolve_names(self.session, words))
         if words:  # then all is said that is known
-            self.session.forget_notices(repr(rows))
+            self.session.mirror.forget_notices(repr(rows))
         return _shown(rows)
 
     @from_words
@@ -215,7 +215,7 @@ class MotorMagics(SharingMagics):
         if everything:
             print_sentence(f"{stop_everything(session)}.")
             return
-        names = words or sorted(session.held())
+        names = words or sorted(session.mirror.held())
         if not names:
             offered = targets.equipment_list_text(session.equipment_list())
             raise UsageProblem(f"This kernel holds nothing; say what to stop with %motor_stop NAME: {offered}.")

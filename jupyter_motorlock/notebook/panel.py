@@ -95,11 +95,11 @@ class Panel:
             self._remember(*session.newest(equipment_id, LOOK_BACK))
         self.face = _face(self, row=pace is not None)
         self.widget: object = self.face.box if self.face else self
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unsubscribe: Callable[[], None] = lambda: None
         if self.face:
             self._show()
             self._check_at_end()
-            self._unwatch = session.subscribe(self._on_change)
+            self._unsubscribe = session.subscribe(self._on_change)
 
     def __repr__(self) -> str:
         """Return the panel as text."""
@@ -107,7 +107,7 @@ class Panel:
 
     def close(self) -> None:
         """Stop listening and take the panel off the page."""
-        self._unwatch()
+        self._unsubscribe()
         with self._lock:
             for timer in filter(None, (self._later, self._looking)):
                 timer.cancel()
@@ -174,7 +174,7 @@ class Panel:
     ) -> None:
         with self._lock:
             if equipment_id is None:  # the feed was lost or is back
-                self._alive = self._session.feed_alive
+                self._alive = self._session.link.feed_alive
             elif equipment_id == self.equipment_id and status is not None:
                 self._status = status
                 self._received = time.monotonic()

@@ -37,12 +37,12 @@ _BAR = "width:16em;max-width:40%;accent-color:var(--jp-brand-color1);vertical-al
 def shown(session: KernelSession, cell: Cell) -> Iterator[None]:
     """Show the bar while the block runs the cell."""
     bar = Bar(session, cell)
-    unwatch = session.subscribe(bar.on_progress)
+    unsubscribe = session.subscribe(bar.on_progress)
     try:
         yield
     finally:
         with interrupts_limited(0):
-            unwatch()
+            unsubscribe()
             bar.end()
 
 

@@ -42,7 +42,7 @@ class RestartNote:
         """Write down what `session` holds now; what cannot be written is not remembered."""
         if self._file is None:
             return
-        held = {name: (lock.get("holder") or lock).get("note") for name, lock in session.held().items()}
+        held = {name: (lock.get("holder") or lock).get("note") for name, lock in session.mirror.held().items()}
         kept = {"url": session.client.url, "user": session.user, "session_id": session.session_id, "held": held}
         with suppress(OSError):
             if held:

@@ -37,7 +37,7 @@ A_LIBRARYS_FORK = FORK.format(fork="__import__('ctypes').PyDLL(None).fork()")  #
 KEEPER = "the kernel's process ended"
 ATEXIT = "the kernel was shut down or restarted"
 SIGTERM = "the kernel was terminated (SIGTERM)"
-STILL_OURS = 'session.command("stage_x", "position", {}); session.held()["stage_x"]["fence"]'
+STILL_OURS = 'session.command("stage_x", "position", {}); session.mirror.held()["stage_x"]["fence"]'
 SHORT_LEASE = {"MOTORLOCK_LEASE_SECONDS": "1.5"}
 
 
@@ -338,7 +338,7 @@ def test_a_silent_kernel_loses_its_lock_to_one_who_waits_and_is_told(
     with pytest.raises(KernelError, match="LockLost"):
         kernel.run('session.command("stage_x", "move_to", {"position": 1.0})')
     assert "silent for too long" in kernel.run("""
-while not (notices := session.take_notices()):
+while not (notices := session.mirror.take_notices()):
     time.sleep(0.05)
 notices[0]
 """)

@@ -233,12 +233,12 @@ def test_a_read_that_is_interrupted_stops_what_moves_here(stages: tuple[Handle, 
     x, y = stages
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
     wait_until(
-        lambda: (x._session.statuses.get("stage_y") or {"readback": {}})["readback"].get("moving"), "it is heard"
+        lambda: (x._session.mirror.statuses.get("stage_y") or {"readback": {}})["readback"].get("moving"), "it is heard"
     )
     assert stop_after_interrupt(x._session) == "stage_y was stopped"
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()
-    wait_until(lambda: not x._session.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
+    wait_until(lambda: not x._session.mirror.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
     assert stop_after_interrupt(x._session) == ""
 
 
@@ -277,15 +277,15 @@ def test_stop_in_the_panel_holds_back_a_cell_that_runs_and_no_later_one(stages: 
     x, y = stages
     stop_by_click(x._session, "stage_x")
     x.move_by(0)  # no cell ran
-    x._session.set_busy(True)
+    x._session.link.set_busy(True)
     stop_by_click(x._session, "stage_x")
     with pytest.raises(Interrupted, match="You pressed STOP for stage_x while this cell ran"):
         x.move_by(0)
     y.move_by(0)
-    x._session.set_busy(False)
-    x._session.set_busy(True)
+    x._session.link.set_busy(False)
+    x._session.link.set_busy(True)
     x.move_by(0)
-    x._session.set_busy(False)
+    x._session.link.set_busy(False)
 
 
 def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
@@ -295,17 +295,17 @@ def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
     x, y = stages
     session = x._session
     before = stops(authority, "stage_y")
-    session.set_busy(True)
+    session.link.set_busy(True)
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
-    wait_until(lambda: "stage_y" in session.statuses, "news has come")
-    wait_until(lambda: session.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
+    wait_until(lambda: "stage_y" in session.mirror.statuses, "news has come")
+    wait_until(lambda: session.mirror.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
     with pytest.raises(KeyboardInterrupt):
         click()
     assert stop_after_cell(session) == "stage_y was stopped"
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()
     assert stops(authority, "stage_y") == before + 1
-    session.set_busy(False)
+    session.link.set_busy(False)
 
 
 def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
@@ -315,8 +315,8 @@ def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
     x, y = stages
     session = x._session
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
-    wait_until(lambda: "stage_y" in session.statuses, "news has come")
-    wait_until(lambda: session.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
+    wait_until(lambda: "stage_y" in session.mirror.statuses, "news has come")
+    wait_until(lambda: session.mirror.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
     assert stop_after_cell(session) == "stage_y was stopped"
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()

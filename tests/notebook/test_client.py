@@ -186,7 +186,7 @@ def _answer_like_a_web_page(listener: socket.socket) -> None:
 
 def test_nothing_is_sent_before_the_first_login(session: KernelSession, authority: Authority) -> None:
     session.equipment_list()
-    session.set_busy(True)
+    session.link.set_busy(True)
     assert authority.call("GET", "/locks/sessions")["count"] == 0
     assert session.session_id is None
 
@@ -210,13 +210,13 @@ def test_an_observer_whose_lock_was_ended_does_not_ask_again_by_itself(
     ended, freed = threading.Event(), threading.Event()
     seen = {"observer_lock_released": ended, "lock_released": freed}
     session.subscribe(lambda _name, _status, event: seen.get((event or {}).get("event", ""), threading.Event()).set())
-    wait_until(lambda: session.feed_alive, "news arrives")  # of what came before, only the state is told
+    wait_until(lambda: session.link.feed_alive, "news arrives")  # of what came before, only the state is told
     bob.acquire(equipment_id="scope_123")
     assert ended.wait(PATIENCE_S)
     bob.release(equipment_id="scope_123")
     assert freed.wait(PATIENCE_S)
     assert authority.call("GET", "/locks/status/scope_123")["observer_sessions"] == []
-    assert "lock on scope_123 ended" in session.take_notices()[0]
+    assert "lock on scope_123 ended" in session.mirror.take_notices()[0]
 
 
 # Commands
@@ -254,7 +254,7 @@ def test_a_stop_ends_the_running_command_with_an_error_of_its_own(session: Kerne
     stopper.join(PATIENCE_S)
     with pytest.raises(StoppedBySomebody):
         session.command("stage_x", "move_to", {"position": 0.0})
-    wait_until(lambda: "hand in the way" in "".join(session.take_notices()), "the news of the stop")
+    wait_until(lambda: "hand in the way" in "".join(session.mirror.take_notices()), "the news of the stop")
     session.resume("stage_x")
 
 
@@ -309,7 +309,7 @@ def test_a_login_on_equipment_in_use_is_refused_with_who_has_it(session: KernelS
     bob.acquire()
     with pytest.raises(EquipmentInUse, match="bob"):
         session.acquire("stage_x")
-    assert session.held() == {}
+    assert session.mirror.held() == {}
 
 
 def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
@@ -321,17 +321,17 @@ def test_one_who_waits_gets_the_lock_when_it_is_given_back_and_has_claimed_it(
     letting_go = _once_it_waits(session, bob.release)
     session.wait_for("stage_x")
     letting_go.join(PATIENCE_S)
-    assert session.held()["stage_x"]["claimed"]
-    assert session.held()["stage_x"]["fence"] == 2
-    assert session.take_notices() == []
+    assert session.mirror.held()["stage_x"]["claimed"]
+    assert session.mirror.held()["stage_x"]["fence"] == 2
+    assert session.mirror.take_notices() == []
 
 
 def test_one_who_does_not_wait_in_the_call_is_told_at_the_next_cell_that_it_is_his_turn(
     session: KernelSession, bob: Person
 ) -> None:
     _granted_from_the_queue(session, bob)
-    assert ["your turn on stage_x" in notice for notice in session.take_notices()] == [True]
-    assert session.take_notices() == []
+    assert ["your turn on stage_x" in notice for notice in session.mirror.take_notices()] == [True]
+    assert session.mirror.take_notices() == []
 
 
 def test_a_turn_that_came_before_the_wait_began_is_no_news_once_it_is_taken_up(
@@ -339,14 +339,14 @@ def test_a_turn_that_came_before_the_wait_began_is_no_news_once_it_is_taken_up(
 ) -> None:
     _granted_from_the_queue(session, bob)
     session.wait_for("stage_x")
-    assert session.take_notices() == []
+    assert session.mirror.take_notices() == []
 
 
 def _once_it_waits(session: KernelSession, act: Callable[[], object]) -> threading.Thread:
     """Do `act` in a thread of its own when the session waits for its turn."""
 
     def follow() -> None:
-        wait_until(lambda: "stage_x" in session._awaited, "the session waits")
+        wait_until(lambda: "stage_x" in session.mirror.awaited, "the session waits")
         act()
 
     thread = threading.Thread(target=follow)
@@ -359,7 +359,7 @@ def _granted_from_the_queue(session: KernelSession, bob: Person) -> None:
     bob.acquire()
     session.acquire("stage_x", queue=True)
     heard = threading.Event()
-    session.subscribe(lambda equipment_id, status, event: heard.set() if session.held() else None)
+    session.subscribe(lambda equipment_id, status, event: heard.set() if session.mirror.held() else None)
     bob.release()
     assert heard.wait(PATIENCE_S)
 
@@ -386,10 +386,10 @@ def test_an_interrupt_while_waiting_leaves_the_queue(session: KernelSession, aut
 def test_one_whose_lock_was_taken_by_force_is_told_who_and_why(session: KernelSession, bob: Person) -> None:
     session.acquire("stage_x")
     heard = threading.Event()
-    session.subscribe(lambda equipment_id, status, event: None if session.held() else heard.set())
+    session.subscribe(lambda equipment_id, status, event: None if session.mirror.held() else heard.set())
     bob.release(force=True, reason="beam time")
     assert heard.wait(PATIENCE_S)
-    (notice,) = session.take_notices()
+    (notice,) = session.mirror.take_notices()
     assert "bob took it by force (beam time)" in notice
     with pytest.raises(LockLost, match="bob"):
         session.command("stage_x", "move_to", {"position": 1.0})

@@ -16,6 +16,7 @@ from real_lab import PATIENCE_S, Authority, Person, Wire
 from jupyter_motorlock.client.feed import LONGEST_MESSAGE, Feed, Message, SseParser
 from jupyter_motorlock.client.http import Json
 from jupyter_motorlock.client.session import KernelSession
+from jupyter_motorlock.client.state_mirror import StateMirror
 
 STREAM = (
     ": a comment\n\n"
@@ -59,7 +60,7 @@ class Told:
         with self._more:
             self.calls.append((equipment_id, status, event))
             if equipment_id is None:
-                self.alive.append(self._session.feed_alive)
+                self.alive.append(self._session.link.feed_alive)
             self._more.notify_all()
 
     def events(self) -> list[str]:
@@ -92,7 +93,7 @@ def test_a_watcher_hears_what_others_do_before_any_login(session: KernelSession,
     assert session.session_id is None
     bob.acquire()
     told.wait_for_event("lock_acquired")
-    assert session.statuses["stage_x"]["holder"]["user"] == "bob"
+    assert session.mirror.statuses["stage_x"]["holder"]["user"] == "bob"
 
 
 def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: KernelSession, bob: Person) -> None:
@@ -104,7 +105,7 @@ def test_a_watcher_that_fails_hurts_nobody_and_what_it_raised_is_kept(session: K
     told = Told(session)
     bob.acquire()
     told.wait_for_event("lock_acquired")
-    assert isinstance(session.last_callback_error, ZeroDivisionError)
+    assert isinstance(session.mirror.last_callback_error, ZeroDivisionError)
 
 
 def test_loss_and_return_of_the_feed_are_told_once_each(
@@ -151,7 +152,7 @@ def test_after_a_restart_of_the_authority_the_feed_resumes_and_the_lock_is_still
     bob.acquire(equipment_id="stage_y")
     told.wait_for_event("lock_acquired", times=2)
     assert told.events().count("lock_acquired") == 2
-    assert session.held()["stage_x"]["fence"] == fence
+    assert session.mirror.held()["stage_x"]["fence"] == fence
     assert session.command("stage_x", "position", {}) == 0.0
 
 
@@ -223,11 +224,9 @@ class OneStream:
 
 
 class OneStreamAfterAnother:
-    """A link whose client is sent one stream after another, and what it asks for each of them."""
+    """A client that is sent one stream after another, and what it asks for each of them."""
 
     def __init__(self, *streams: bytes) -> None:
-        self.session_id = None
-        self.client = self
         self.url = "http://authority"
         self.asked: list[Json] = []
         self.over = threading.Event()
@@ -240,12 +239,6 @@ class OneStreamAfterAnother:
             self.over.set()
             raise OSError("nothing follows")
         return OneStream(stream)
-
-    def handle_message(self, event: str, data: Json) -> None:
-        """Take it."""
-
-    def notify_subscribers(self, *_: object) -> None:
-        """Take it."""
 
 
 def pushed(event: str, seq: int | None) -> bytes:
@@ -267,9 +260,9 @@ def test_the_feed_resumes_from_the_newest_number_that_it_heard_whatever_said_it(
     heard: list[tuple[str, int | None]], after: str | None
 ) -> None:
     """PUSH-3"""
-    link = OneStreamAfterAnother(b"".join(pushed(event, seq) for event, seq in heard))
-    feed = Feed(link)  # type: ignore[arg-type]
+    client = OneStreamAfterAnother(b"".join(pushed(event, seq) for event, seq in heard))
+    feed = Feed(client, StateMirror(), on_message=lambda *_: None, on_ended=lambda *_: None)  # type: ignore[arg-type]
     feed.start()
-    assert link.over.wait(PATIENCE_S)
+    assert client.over.wait(PATIENCE_S)
     feed.close()
-    assert link.asked[:2] == [{"role": "watch"}, {"role": "watch"} | ({} if after is None else {"after": after})]
+    assert client.asked[:2] == [{"role": "watch"}, {"role": "watch"} | ({} if after is None else {"after": after})]

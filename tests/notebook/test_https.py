@@ -95,7 +95,7 @@ def test_the_labs_own_certificate_is_taken_from_an_argument_or_the_environment(
     given = None if variable else str(CERTIFICATE)
     with jupyter_motorlock.connect(relay.url, user="ann", ca_file=given) as lab, lab.lock("stage_x") as stage:
         assert stage.move_to(0.1) == 0.1
-        wait_until(lambda: lab.session.feed_alive, "news comes")
+        wait_until(lambda: lab.session.link.feed_alive, "news comes")
 
 
 def test_a_kernel_and_its_keeper_trust_it_too(

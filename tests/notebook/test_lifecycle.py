@@ -194,23 +194,17 @@ def _empty(pipe: int) -> bool:
 
 SCRIPT = """
 import os, signal, sys, threading, time
-from jupyter_motorlock.client.lifecycle import ExitHooks
+from jupyter_motorlock.client.lifecycle import ExitHooks, KeeperProcess, replace_descriptors
 
-class Link:
-    keeper_config = {{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}
+class Kept(KeeperProcess):
     said = 0
-    held_changed = staticmethod(lambda: None)
-    open_here = ()
-    def mark_end_announced(self):
+    def end(self, gone=None):
         self.said += 1
-        self.keeper_config = None
-    def descriptors(self):
-        return (-1, *self.open_here)
-    def disown(self):
-        self.keeper_config = None
+        super().end(gone)
 
-link = Link()
-hooks = ExitHooks(link)
+open_here = []
+kept = Kept({{"url": {url!r}, "session_id": "ann", "session_token": "secret"}}, busy=False)
+hooks = ExitHooks(kept.say_gone, lambda: replace_descriptors([-1, *open_here]))
 hooks.install()
 {code}
 """
@@ -233,7 +227,7 @@ TERM = "os.kill(os.getpid(), signal.SIGTERM)"
     [
         ("", 0, [SHUT]),
         ("hooks.install()", 0, [SHUT]),
-        ("link.keeper_config = None", 0, []),
+        ("kept.end()", 0, []),
         ("hooks.remove()", 0, []),
         ("hooks.remove(); hooks.install()", 0, [SHUT]),
         (TERM, -signal.SIGTERM, [TERMINATED]),
@@ -241,12 +235,12 @@ TERM = "os.kill(os.getpid(), signal.SIGTERM)"
         (f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); hooks.install(); {TERM}", 7, [SHUT]),
         ("if os.fork() == 0: sys.exit()\nos.wait()", 0, [SHUT]),
         (f"if os.fork() == 0: {TERM}\nos.wait()", 0, [SHUT]),
-        ("hooks._say_gone('first'); assert link.said == 1; hooks._say_gone('second')", 0, ["first"]),
-        ("pid = os.fork()\nif pid == 0: hooks._say_gone('fork'); os._exit(0)\nos.wait()", 0, [SHUT]),
+        ("kept.say_gone('first'); assert kept.said == 1; kept.say_gone('second')", 0, ["first"]),
+        ("if os.fork() == 0: hooks._at_exit(); os._exit(0)\nos.wait()", 0, [SHUT]),
         ("hooks.remove(); t = threading.Thread(target=hooks.install); t.start(); t.join(); "
          "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL", 0, [SHUT]),
-        ("link.open_here = os.pipe()\n"
-         "if os.fork() == 0: os._exit(9 * any(os.fstat(fd).st_rdev == 0 for fd in link.open_here))\n"
+        ("open_here += os.pipe()\n"
+         "if os.fork() == 0: os._exit(9 * any(os.fstat(fd).st_rdev == 0 for fd in open_here))\n"
          "assert os.wait()[1] == 0", 0, [SHUT]),
         ("hooks.remove(); del hooks\nif os.fork() == 0: os._exit(0)\nos.wait()", 0, []),
     ],
@@ -264,5 +258,5 @@ def test_what_the_authority_does_not_take_is_left_to_the_keeper(
 ) -> None:
     """NB-17"""
     listener.answers["gone"] = lambda: answer
-    code = f"hooks._say_gone('why'); assert link.said == {said}, link.said; link.keeper_config = None"
+    code = f"kept.say_gone('why'); assert kept.said == {said}, kept.said; kept.end()"
     assert run(listener, code) == (0, ["why"])

@@ -15,12 +15,13 @@ from jupyter_motorlock.notebook.panel import Panel
 
 # A session that does nothing but tell: what the panel sends can then be counted.
 TELLING = """
+from types import SimpleNamespace
 from IPython.display import display
 from jupyter_motorlock.notebook.panel import Panel
 
 class Telling:
-    session_id, feed_alive, done, error, delivered, seq = "s-ann", True, [], None, True, 100
-    is_busy = False
+    session_id, done, error, delivered, seq = "s-ann", [], None, True, 100
+    link = SimpleNamespace(feed_alive=True, busy=False)
     now = {"equipment_id": "stage_x", "state": "held", "claimed": True, "queue": [], "queue_length": 0,
            "holder": {"session_id": "s-ann", "user": "Ann"},
            "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},
@@ -185,11 +186,11 @@ def test_what_is_no_motion_is_sent_at_once_while_positions_stream(front: Front) 
 def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) -> None:
     """NB-15"""
     front.forget()
-    front.run("session.feed_alive = False\nfor _ in range(5): session.tell(None, None, None)")
+    front.run("session.link.feed_alive = False\nfor _ in range(5): session.tell(None, None, None)")
     front.settle()
     assert len(front.updates) == 1
     assert "No word from the authority" in front.panel
-    front.run("session.feed_alive = True\nfor _ in range(5): session.tell(None, None, None)")
+    front.run("session.link.feed_alive = True\nfor _ in range(5): session.tell(None, None, None)")
     front.settle()
     assert len(front.updates) == 2
     assert "No word from the authority" not in front.panel
@@ -429,7 +430,7 @@ def test_without_a_front_end_the_panel_is_its_text(authority: Authority) -> None
     panel = Panel(session, "stage_x")
     assert repr(panel.widget).startswith("stage_x is free.")
     panel.close()
-    assert not session.feed_alive
+    assert not session.link.feed_alive
 
 
 def test_no_token_is_in_any_widget(authority: Authority, start_kernel: Callable[..., Kernel]) -> None:

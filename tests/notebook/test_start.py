@@ -113,7 +113,7 @@ def test_what_a_beginner_tries_is_answered_by_how_it_is_done(ann: Connection) ->
             x.home = True  # type: ignore[assignment]
         assert repr(x.position) == "position is a command of stage_x: write position()"
         assert repr(x.move_to) == "move_to is a command of stage_x: write move_to(position)"
-        wait_until(lambda: "stage_x" in ann.session.statuses, "news has come")
+        wait_until(lambda: "stage_x" in ann.session.mirror.statuses, "news has come")
         assert "position: a number in mm\n" in str(x.move_to.__doc__)
         assert "stage_x has the limits 0 to 100 mm." in str(x.move_to.__doc__)
         assert "limits" not in str(x.home.__doc__)

@@ -47,7 +47,7 @@ def ann(authority: Authority) -> Iterator[Connection]:
 def session(ann: Connection, request: pytest.FixtureRequest) -> KernelSession:
     if request.param == "where news is heard":
         ann.lock("theta")
-        wait_until(lambda: len(ann.session.statuses) == 4, "the first snapshot")
+        wait_until(lambda: len(ann.session.mirror.statuses) == 4, "the first snapshot")
     return ann.session
 
 
@@ -83,7 +83,7 @@ def test_what_is_plainly_meant_is_stopped(
 def test_words_that_name_nothing_near_are_the_reason(ann: Connection, authority: Authority) -> None:
     """STOP-26"""
     ann.lock("theta")
-    wait_until(lambda: len(ann.session.statuses) == 4, "the first snapshot")
+    wait_until(lambda: len(ann.session.mirror.statuses) == 4, "the first snapshot")
     assert stop_typed(ann.session, ["stage_x", "cable", "breaks"], how_all=ALL) == "stage_x was stopped"
     assert reasons(authority, "stage_x")[-1] == "cable breaks"
 

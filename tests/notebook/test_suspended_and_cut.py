@@ -20,7 +20,7 @@ session = KernelSession()
 session.acquire("stage_x")
 session.session_id
 """
-STILL_OURS = 'session.command("stage_x", "position", {}); session.held()["stage_x"]["fence"]'
+STILL_OURS = 'session.command("stage_x", "position", {}); session.mirror.held()["stage_x"]["fence"]'
 
 
 def heard_for(authority: Authority, session_id: str, seconds: float) -> None:
