@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Protocol, TypeVar, get_args
@@ -9,6 +10,7 @@ from typing import Protocol, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
+from . import sentences
 from .core import clocks, messages, waiting
 from .core.model import (
     Equipment,
@@ -41,6 +43,7 @@ from .wire import (
 )
 
 CopiedView = TypeVar("CopiedView", bound=Copied)
+Source = TypeVar("Source", bound=Struct)
 
 _NAMES: dict[type[messages.Event], str] = {
     messages.SessionCreated: "session_created",
@@ -131,6 +134,7 @@ def encode_event(event: messages.Event, seq: int, timestamp: str, readback: Read
         head["equipment_id"] = None
     head["session_id"] = getattr(event, "session", None)
     head["user"] = getattr(event, "user", None)
+    head["text"] = sentences.event_sentence(event, readback.units if readback is not None else None)
     if readback is not None and isinstance(event, _PLACED):
         head |= {"position": readback.position, "units": readback.units}
     return msgspec.json.encode(head | _details(event))
@@ -239,7 +243,7 @@ class Views:
             suspect=session is not None and session.suspect,
             equipment_ids=[str(x) for x in entry.group or (equipment.id,)],
             swap_with=entry.swap_with,
-            ask=self._copy(AskView, entry.ask),
+            ask=self._copy(AskView, entry.ask, lambda ask: sentences.ask_clause(ask, self.time)),
             expected_wait_seconds=waiting.expected_wait_s(equipment, entry, self._clock.now()),
         )
 
@@ -330,6 +334,7 @@ class Views:
             lock_id = lock.lock_id
             holder = self.holder(lock)
             acquired_at = holder.since
+        kept = self._kept(lock)
         last_lost = None
         if equipment.losses:
             last_lost = self.loss(equipment.losses[-1])
@@ -353,14 +358,19 @@ class Views:
             observers=[self.holder(o) for o in equipment.observers],
             queue=self.queue(equipment),
             ending=ending,
-            kept=self._kept(lock),
+            kept=kept,
             running=self._copy(RunningView, equipment.running),
             readback=self.readback(known),
-            stopped_by=self._copy(StopView, equipment.stopped_by),
+            stopped_by=self._copy(
+                StopView, equipment.stopped_by, lambda stop: sentences.stop_sentence(equipment, stop, self.time)
+            ),
             fault=equipment.fault,
             fault_at=self._time_if_known(equipment.fault_at),
-            draining=self._copy(DrainView, equipment.drain),
+            draining=self._copy(DrainView, equipment.drain, sentences.end_clause),
             last_lost=last_lost,
+            text=sentences.status_sentence(
+                equipment, is_silent=holder is not None and holder.suspect, is_kept=kept is not None, time=self.time
+            ),
         )
 
     def ending(self, equipment: Equipment) -> EndingView | None:
@@ -385,15 +395,19 @@ class Views:
 
     def loss(self, loss: LockLoss) -> LossView:
         """Render a lock that was lost."""
-        view = self._copy(LossView, loss)
+        view = self._copy(LossView, loss, sentences.end_clause)
         assert view is not None
         return view
 
-    def _copy(self, kind: type[CopiedView], source: Struct | None) -> CopiedView | None:
-        """Make a view of what `source` has under the same names, with wall times."""
+    def _copy(
+        self, kind: type[CopiedView], source: Source | None, say: Callable[[Source], str] | None = None
+    ) -> CopiedView | None:
+        """Make a view of what `source` has under the same names, with wall times; `say` makes its `text`."""
         if source is None:
             return None
-        values = {name: getattr(source, name) for name in kind.__struct_fields__}
+        values = {name: getattr(source, name) for name in kind.__struct_fields__ if name != "text"}
+        if say is not None:
+            values["text"] = say(source)
         for name in _time_fields(kind):
             values[name] = self._time_if_known(values[name])
         return kind(**values)

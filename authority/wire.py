@@ -34,7 +34,7 @@ class LockView(Struct, kw_only=True):
 
 
 class AskView(Copied, kw_only=True):
-    """What a waiter asked of the holder, until when an answer is due, and the answer."""
+    """What a waiter asked of the holder, until when an answer is due, and the answer; `text` says it after a name."""
 
     at: Time
     due: Time
@@ -42,6 +42,7 @@ class AskView(Copied, kw_only=True):
     answer: Literal["later", "no", "unanswered"] | None
     promised_at: Time | None
     note: str | None
+    text: str
 
 
 class EntryView(Struct, kw_only=True):
@@ -148,10 +149,11 @@ class StopView(Copied, kw_only=True):
     session: str | None = field(name="session_id")
     at: Time
     reason: str | None
+    text: str
 
 
 class LossView(Copied, kw_only=True):
-    """The lock that was lost last."""
+    """The lock that was lost last; `text` is why, as what follows "because"."""
 
     session: str = field(name="session_id")
     user: str
@@ -160,10 +162,11 @@ class LossView(Copied, kw_only=True):
     by: str | None
     reason: str | None
     at: Time
+    text: str
 
 
 class DrainView(Copied, kw_only=True):
-    """What keeps a lock that has ended from passing on: how rest is reached, until when, and who is to have it."""
+    """What keeps a lock that has ended from passing on: how rest is reached, until when, and why (`text`)."""
 
     since: Time
     why: str
@@ -173,10 +176,11 @@ class DrainView(Copied, kw_only=True):
     deadline: Time
     by: str | None
     reason: str | None
+    text: str
 
 
 class StatusView(Struct, kw_only=True):
-    """One piece of equipment as everybody may see it: LabLink's ten fields and ours."""
+    """One piece of equipment as everybody may see it: LabLink's ten fields and ours; `text` is one sentence."""
 
     equipment_id: str
     locked: bool
@@ -205,6 +209,7 @@ class StatusView(Struct, kw_only=True):
     fault_at: str | None
     draining: DrainView | None
     last_lost: LossView | None
+    text: str
 
 
 class Progress(Struct):

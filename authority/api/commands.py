@@ -21,10 +21,10 @@ from authority.driver_calls import DriverFailed
 from authority.drivers.declare import Command, InvalidParameters, bind
 from authority.journal import JournalCall
 from authority.ports import DriverUnavailable, OutsideLimits
+from authority.sentences import in_parentheses
 
 from . import bodies
 from .problems import ProblemResponse, refusal_to_problem
-from .refusal_table import in_parentheses
 from .request_body import invalid_request
 from .routing import RequestContext, Route
 
@@ -248,7 +248,7 @@ def _journal_key_and_digest(
 
 
 def _driver_unavailable(key: str, error: str | None) -> ProblemResponse:
-    return ProblemResponse("driver_unavailable", equipment=key, why=in_parentheses((error or "").rstrip(".")))
+    return ProblemResponse("driver_unavailable", equipment=key, why=in_parentheses(error))
 
 
 def _known_call(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from authority.codec import Views
 from authority.core.model import Drain, Equipment, RestMethod
+from authority.sentences import duration_text, end_clause, in_parentheses
 from authority.worker import Worker
 
-from .refusal_table import duration_in_words, holder_sentence, in_parentheses, lock_end_in_words
+from .refusal_table import holder_sentence
 
 
 def explain(equipment: Equipment, worker: Worker, views: Views, now: float) -> str:
@@ -26,7 +27,7 @@ def explain(equipment: Equipment, worker: Worker, views: Views, now: float) -> s
 def _current_state(equipment: Equipment, now: float) -> str:
     if equipment.fault is not None:
         return (
-            f"{equipment.id} has been at fault for {duration_in_words(now - (equipment.fault_at or now))}: "
+            f"{equipment.id} has been at fault for {duration_text(now - (equipment.fault_at or now))}: "
             f"{equipment.fault}. It is given to nobody to drive "
             "until a person has looked at it and clears the fault with a reason; anybody in the trusted network may "
             f"(motorlock clear-fault {equipment.id} --reason ...). {_events_before(equipment, now)}"
@@ -46,13 +47,13 @@ def _events_before(equipment: Equipment, now: float) -> str:
     if not equipment.losses:
         return ""
     last = equipment.losses[-1]
-    ago = duration_in_words(now - last.at)
-    return f"{last.user} had it last; that lock {lock_end_in_words(last)} {ago} ago."
+    ago = duration_text(now - last.at)
+    return f"{last.user} had it last; that lock ended {ago} ago because {end_clause(last)}."
 
 
 def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
     assert equipment.lock is not None
-    left = duration_in_words(drain.deadline - now)
+    left = duration_text(drain.deadline - now)
     if drain.parking:
         waits = f"it is parked first, and stopped if that takes longer than {left} more"
     elif drain.how is RestMethod.FINISH:
@@ -63,7 +64,8 @@ def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
         waits = f"it was stopped and does not rest yet; in {left} it counts as at fault"
     return (
         f"{equipment.id} passes on as soon as it is at rest: "
-        f"the lock of {equipment.lock.user} {lock_end_in_words(drain)} {duration_in_words(now - drain.since)} ago, and "
+        f"the lock of {equipment.lock.user} ended {duration_text(now - drain.since)} ago because "
+        f"{end_clause(drain)}, and "
         f"{waits}. Nobody needs to do anything; everybody may stop it."
     )
 
@@ -80,7 +82,7 @@ def _running(equipment: Equipment, worker: Worker, now: float) -> list[str]:
     command = equipment.running
     return [
         f"{command.user}'s {command.action} has run for "
-        f"{duration_in_words(now - equipment.running.started_at)}{_place(worker)}{behind}."
+        f"{duration_text(now - equipment.running.started_at)}{_place(worker)}{behind}."
     ]
 
 
@@ -102,7 +104,7 @@ def _stopped(equipment: Equipment, now: float) -> list[str]:
     stop = equipment.stopped_by
     if stop is None or equipment.lock is None:
         return []
-    stopped = f"{stop.user} stopped it {duration_in_words(now - stop.at)} ago{in_parentheses(stop.reason)}"
+    stopped = f"{stop.user} stopped it {duration_text(now - stop.at)} ago{in_parentheses(stop.reason)}"
     return [f"{stopped}: nothing moves it until {equipment.lock.user} resumes or logs in again."]
 
 
@@ -110,13 +112,13 @@ def _device(worker: Worker, now: float) -> list[str]:
     readback = worker.readback
     if readback.connected:
         return []
-    why = in_parentheses((readback.error or "").rstrip("."))
+    why = in_parentheses(readback.error)
     moving = ""
     if readback.moving:
         moving = "; it moved when it was last heard of"
     return [
         f"Its driver cannot reach it{why}{moving}; it is tried again and again, and locks are kept. "
-        f"Last tried {duration_in_words(now - worker.read_at)} ago."
+        f"Last tried {duration_text(now - worker.read_at)} ago."
     ]
 
 
@@ -126,7 +128,7 @@ def _next(equipment: Equipment, views: Views) -> list[str]:
     if found is not None and equipment.drain is None and found.what != "drain":
         when = ""
         if found.in_seconds is not None:
-            when = f"In {duration_in_words(found.in_seconds)} it "
+            when = f"In {duration_text(found.in_seconds)} it "
         sentences.append(f"{when}{found.text}.")
     if equipment.queue:
         if len(equipment.queue) == 1:

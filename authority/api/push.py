@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -44,7 +44,10 @@ HEADERS = [
 
 
 class EventView(Struct):
-    """A stored event; each has further fields of its own, and there may be events that a client does not know."""
+    """A stored event; each has further fields of its own, and there may be events that a client does not know.
+
+    `text` is what happened, in plain words; an event that an older version stored has none.
+    """
 
     seq: int
     event: str
@@ -52,6 +55,7 @@ class EventView(Struct):
     equipment_id: str | None
     session_id: str | None
     user: str | None
+    text: str | UnsetType = UNSET
 
 
 class Change(Struct):

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from authority.core import refusals
-from authority.core.model import Drain, Equipment, Lock, LockLoss
+from authority.core.model import Equipment, Lock
+from authority.sentences import duration_text, end_clause, in_parentheses
 
 TITLES = {
     400: "Bad request",
@@ -26,51 +27,8 @@ TITLES = {
     503: "Unavailable",
 }
 
-_LOCK_ENDS = {
-    "logout": "was released",
-    "forced": "was taken away by {by}{reason}",
-    "idle": "was released after idling",
-    "offered": "passed to {by}, who asked while it was idle",
-    "silence": "passed on to {by} while nothing was heard from you",
-    "unclaimed": "passed on because it was not taken up in time",
-    "turn": "passed on to {by} because your turn was over",
-    "handed_over": "was handed over{reason}",
-    "session_ended": "ended with its session",
-    "session_expired": "ended because its session was silent for too long",
-    "gone": "ended because its process ended",
-    "connections_lost": "ended because both connections of its process closed",
-    "downgraded": "was changed to observing",
-}
-
-
 # A template, or a function of what a rule refused and of the time.
 Sentence = str | Callable[[Any, float], str]
-
-
-# Pieces of sentences
-
-
-def duration_in_words(seconds: float) -> str:
-    """Return a length of time as people say it."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return f"{max(0, int(seconds))} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h"
-
-
-def in_parentheses(text: str | None) -> str:
-    """Return what a sentence has in parentheses after a space; nothing where there is no text."""
-    if text:
-        return f" ({text})"
-    return ""
-
-
-def lock_end_in_words(end: LockLoss | Drain) -> str:
-    """Return how a lock ended, as what follows its name: "was taken away by Bob (beam time)"."""
-    how = _LOCK_ENDS.get(end.why, "ended")
-    return how.format(by=end.by or "the next", reason=in_parentheses(end.reason))
 
 
 def holder_sentence(equipment: Equipment, lock: Lock, now: float) -> str:
@@ -78,7 +36,7 @@ def holder_sentence(equipment: Equipment, lock: Lock, now: float) -> str:
     note = ""
     if lock.note:
         note = f' ("{lock.note}")'
-    return f"{lock.user}{note} has had {equipment.id} for {duration_in_words(now - lock.since)}"
+    return f"{lock.user}{note} has had {equipment.id} for {duration_text(now - lock.since)}"
 
 
 # Sentences that depend on more than a name
@@ -114,18 +72,18 @@ def _lock_lost(refusal: refusals.LockLost, now: float) -> str:
     loss = refusal.loss
     if loss is None:
         return f"Your lock on {name} has ended; log in again to go on."
-    ago = duration_in_words(now - loss.at)
-    return f"Your lock on {name} {lock_end_in_words(loss)} {ago} ago; log in again to go on."
+    ago = duration_text(now - loss.at)
+    return f"Your lock on {name} ended {ago} ago because {end_clause(loss)}; log in again to go on."
 
 
 def _stopped_by(refusal: refusals.StoppedByAnother, now: float) -> str:
     stop = refusal.stop
-    stopped = f"{stop.user} stopped {refusal.equipment.id} {duration_in_words(now - stop.at)} ago"
+    stopped = f"{stop.user} stopped {refusal.equipment.id} {duration_text(now - stop.at)} ago"
     return f"{stopped}{in_parentheses(stop.reason)}; resume it, or log in again."
 
 
 def _keep_too_long(refusal: refusals.KeepTooLong, now: float) -> str:  # noqa: ARG001 - one signature for all
-    longest = duration_in_words(refusal.equipment.policy.max_keep_seconds or 0.0)
+    longest = duration_text(refusal.equipment.policy.max_keep_seconds or 0.0)
     return f"{refusal.equipment.id} may be kept for at most {longest} at a time; nothing has changed."
 
 

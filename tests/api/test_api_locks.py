@@ -295,7 +295,7 @@ def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reaso
     body = refused(ann.command("home", motor), 403, "lock_lost")
     assert (body["by"], body["why"], body["reason"]) == ("bob", "forced", "no reason given")
     assert body["detail"] == (
-        f"Your lock on {motor} was taken away by bob (no reason given) 0 s ago; log in again to go on."
+        f"Your lock on {motor} ended 0 s ago because bob took it by force (no reason given); log in again to go on."
     )
 
 

@@ -52,15 +52,18 @@ def test_each_state_is_explained_in_one_paragraph(lab: Authority, ann: Person, b
     ann.order({"action": "move_to", "parameters": {"position": 90}, "wait_seconds": 0})
     ann.release()
     assert re.match(
-        r"stage_x passes on as soon as it is at rest: the lock of ann was released T ago, and its motion may end by "
-        r"itself, and is stopped in T. Nobody needs to do anything; everybody may stop it. ann's move_to has run",
+        r"stage_x passes on as soon as it is at rest: the lock of ann ended T ago because it was given back, and its "
+        r"motion may end by itself, and is stopped in T. Nobody needs to do anything; everybody may stop it. ann's "
+        r"move_to has run",
         why(lab),
     )
     ok(lab.post("/equipment/stage_x/stop", {}))
     until(lambda: lab.status()["holder"]["user"] == "bob", "bob's turn comes")
     assert f"bob has had stage_x for T, fence {fence + 1}, and has still to take it up." in why(lab)
     bob.release()
-    assert why(lab) == ("stage_x is free: whoever asks first gets it. bob had it last; that lock was released T ago.")
+    assert why(lab) == (
+        "stage_x is free: whoever asks first gets it. bob had it last; that lock ended T ago because it was given back."
+    )
 
 
 def test_a_fault_says_what_happened_who_had_it_and_who_can_clear_it(lab: Authority, ann: Person, place: Path) -> None:
@@ -74,7 +77,7 @@ def test_a_fault_says_what_happened_who_had_it_and_who_can_clear_it(lab: Authori
     assert why(lab, "jammed").startswith(
         "jammed has been at fault for T: jammed did not come to rest within T of a stop. It is given to nobody to "
         "drive until a person has looked at it and clears the fault with a reason; anybody in the trusted network may "
-        "(motorlock clear-fault jammed --reason ...). ann had it last; that lock was taken away by "
+        "(motorlock clear-fault jammed --reason ...). ann had it last; that lock ended T ago because "
     )
     assert lab.status("jammed")["fault_at"] is not None
     (place / "jammed").unlink()

@@ -156,7 +156,7 @@ def test_equipment_that_comes_to_rest_says_whose_it_was_and_what_it_waits_for(
     move(ann, 90.0)
     ann.release()
     says(page, "stage_x", "coming to rest")
-    says(page, "stage_x", "the lock of Ann was released")
+    says(page, "stage_x", "because it was given back")
     for name, shown in (("page-draining", page), ("page-draining-telephone", telephone)):
         card(shown, "stage_x").get_by_role("button", name="why?").click()
         card(shown, "stage_x").locator(".story.whole").wait_for()

@@ -302,8 +302,8 @@ def test_the_error_of_a_line_in_a_cell_keeps_its_class_its_data_and_its_hint(ann
     )
     refused = ann.run("%%motor\nposition\nmove_to 5\nmove_to 1\nposition")
     assert re.sub(r"\d+ s ago", "5 s ago", refused.error) == (
-        "LockLost: Line 4 (move_to 1): Your lock on stage_x was released 5 s ago; log in again to go on "
-        "(%motor_login stage_x); lines 2 and 3 ran, line 5 did not."
+        "LockLost: Line 4 (move_to 1): Your lock on stage_x ended 5 s ago because it was given back; log in again "
+        "to go on (%motor_login stage_x); lines 2 and 3 ran, line 5 did not."
     )
     assert ann.value("import sys; (sys.last_value.code, sys.last_value.data['equipment_id'])") == (
         "('lock_lost', 'stage_x')"
