@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from jupyter_motorlock.errors import UsageProblem
 
 DEFAULT_URL = "http://127.0.0.1:8790"
+UNIX_SCHEME = "unix:"
 BYTE_ORDER_MARK = "\ufeff"
 CA_VARIABLES = ("MOTORLOCK_CA_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -35,6 +36,8 @@ def address(given: str | None) -> Address:
     if given:
         how_to_correct = "give its address"
     text = (given or variable or DEFAULT_URL).strip()
+    if text.startswith(UNIX_SCHEME):
+        return _unix_address(text, how_to_correct)
     if "://" in text:
         with_scheme = text
     else:
@@ -54,6 +57,20 @@ def address(given: str | None) -> Address:
         raise UsageProblem(f"{shown!r}{where} is no address of an authority: it reads http://HOST:PORT, or https://.")
     # User and password would be sent in place of the token.
     return Address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", how_to_correct)
+
+
+def socket_path(url: str) -> str | None:
+    """Return the path of the Unix socket that a `url` names, None where it names a host."""
+    if url.startswith(UNIX_SCHEME):
+        return url.removeprefix(UNIX_SCHEME)
+    return None
+
+
+def _unix_address(text: str, how_to_correct: str) -> Address:
+    path = Path(text.removeprefix(UNIX_SCHEME)).expanduser()
+    if not path.is_absolute():
+        raise UsageProblem(f"{text!r} is no address of an authority: after unix: comes the whole path of its socket.")
+    return Address(f"{UNIX_SCHEME}{path}", how_to_correct)
 
 
 def token(given: str | None) -> str | None:

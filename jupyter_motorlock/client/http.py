@@ -19,6 +19,7 @@ import requests
 
 from jupyter_motorlock.client import address
 from jupyter_motorlock.client.authority_clock import AuthorityClock
+from jupyter_motorlock.client.unix_socket import UnixSocketAdapter
 from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Client:
     def __init__(self, url: str | None = None, *, token: str | None = None, ca_file: str | None = None) -> None:
         there = address.address(url)
         self.url = there.url
+        self._socket_path = address.socket_path(there.url)
         self._how_to_correct = there.how_to_correct
         self.session_token: str | None = None
         self.token = address.token(token)
@@ -137,7 +139,7 @@ class Client:
         try:
             response = self._http().request(
                 method,
-                "/".join([f"{self.url}/api", *(quote(part, safe="") for part in path)]),
+                "/".join([f"{self._base}/api", *(quote(part, safe="") for part in path)]),
                 headers=headers,  # requests leaves out what is None
                 timeout=(CONNECT_S, patience_s),
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
@@ -149,6 +151,12 @@ class Client:
             raise self._unreachable(_connection_stage(error), _unknown_host(error, self.url)) from None
         self.clock.set_from_header(response.headers.get("Date"))
         return response
+
+    @property
+    def _base(self) -> str:
+        if self._socket_path is not None:
+            return "http://localhost"
+        return self.url
 
     def _unreachable(self, kind: Kind, outcome: str = "") -> Unreachable:
         return Unreachable(self.url, kind, outcome=outcome, how_to_correct=self._how_to_correct)
@@ -173,6 +181,8 @@ class Client:
             http = requests.Session()
             http.trust_env = False  # ~/.netrc would replace our token, a proxy take our LAN calls
             http.verify = self.ca_file or True
+            if self._socket_path is not None:
+                http.mount("http://", UnixSocketAdapter(self._socket_path))
             self._per_thread.http = http
             self._per_thread.pid = os.getpid()
         kept: requests.Session = self._per_thread.http

@@ -14,6 +14,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -43,8 +44,23 @@ class SessionOver(Exception):
     """The authority says that the session is over."""
 
 
+class _UnixSocketConnection(http.client.HTTPConnection):
+    """A connection to the Unix socket at `path`."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 def connection(config: Mapping[str, str], timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
     """Return an unopened connection to the authority and the path before `/api`."""
+    if config["url"].startswith("unix:"):
+        return _UnixSocketConnection(config["url"].removeprefix("unix:"), timeout_s), ""
     parts = urllib.parse.urlsplit(config["url"])
     host = parts.hostname or ""
     if parts.scheme != "https":
