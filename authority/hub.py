@@ -22,9 +22,10 @@ KEEPALIVE_CHECK_INTERVAL_S = 0.5
 class Message:
     """One message as each route sends it; each form is made when its first listener takes it, and only once."""
 
-    def __init__(self, event: str, data: bytes, seq: int | None = None) -> None:
-        """Take what is told; `data` is JSON, so it has no line break."""
+    def __init__(self, event: str, data: bytes, seq: int | None = None, *, equipment: str | None = None) -> None:
+        """Take what is told; `data` is JSON, so it has no line break. None is of no equipment alone."""
         self.seq = seq
+        self.equipment = equipment
         self._event = event
         self._data = data
 
@@ -44,6 +45,7 @@ class Message:
 
 
 Encode = Callable[[Sequence[Message]], bytes]
+Sees = Callable[[str | None], bool]
 
 
 class Batch:
@@ -67,6 +69,10 @@ class Batch:
             return self
         return Batch([message for message in self.messages if message.seq is None or message.seq > seq])
 
+    def seen_by(self, sees: Sees) -> Batch:
+        """Return what of it somebody may see."""
+        return Batch([message for message in self.messages if sees(message.equipment)])
+
 
 class Connection(Protocol):
     """What a listener's bytes are written to: a transport of asyncio."""
@@ -85,13 +91,23 @@ class Subscriber:
     """Somebody who listens: first to what `begin` gives, then to what happened after the number `after`."""
 
     def __init__(
-        self, connection: Connection, encode: Encode, on_close: Callable[[], object], *, hears_events: bool = True
+        self,
+        connection: Connection,
+        encode: Encode,
+        on_close: Callable[[], object],
+        *,
+        hears_events: bool = True,
+        sees: Sees | None = None,
+        is_allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         """Write to `connection` what `encode` makes of messages; `on_close` is called once, when the hub closes it.
 
-        One that `hears_events` not gets signs of life only.
+        One that `hears_events` not gets signs of life only. One that `sees` not everything hears of what it sees. It is
+        closed once it `is_allowed` no more.
         """
         self.hears_events = hears_events
+        self.sees = sees
+        self._is_allowed = is_allowed
         self.closed = False
         self.last_write_at = 0.0
         self._connection = connection
@@ -124,7 +140,11 @@ class Subscriber:
 
     def deliver(self, batch: Batch, now: float) -> None:
         """Write a batch, or keep it until the listener begins; one that is too far behind is closed."""
+        if not self._is_allowed():
+            self.close()
         wanted = batch.after(self._after)
+        if self.sees is not None:
+            wanted = wanted.seen_by(self.sees)
         if self.closed or not wanted.messages:
             return
         if self._held is None:

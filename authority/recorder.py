@@ -119,7 +119,7 @@ class Recorder:
             ):
                 session = self._table.session(event.session)
                 for key in session.equipment if session is not None else ():
-                    self._push(Message("status", msgspec.json.encode(self._status(key))))
+                    self._push(Message("status", msgspec.json.encode(self._status(key)), equipment=key))
 
     def _push_change(self, row: EventRow) -> None:
         if row.equipment is None:
@@ -127,7 +127,7 @@ class Recorder:
         else:
             status = msgspec.json.encode(self._status(EquipmentId(row.equipment)))
         data = b'{"seq":%d,"event":%s,"status":%s}' % (row.seq, row.body, status)
-        self._push(Message("change", data, row.seq))
+        self._push(Message("change", data, row.seq, equipment=row.equipment))
 
     def _push(self, message: Message) -> None:
         self._committer.call_when_committed(partial(self._hub.publish, message))

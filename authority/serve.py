@@ -24,6 +24,7 @@ from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
+from .identity.access import Access
 from .identity.identification import Identification
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
@@ -152,7 +153,10 @@ async def _serve(
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
     identification = Identification(shared_token=settings.token)
-    app = make_app(service, ids, hosts=settings.hosts, identification=identification, options=settings.options)
+    access = Access(is_trusted=True)
+    app = make_app(
+        service, ids, hosts=settings.hosts, identification=identification, access=access, options=settings.options
+    )
     limits = ConnectionLimits(
         in_all=settings.max_connections,
         per_address=settings.max_connections_per_address,

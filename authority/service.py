@@ -309,7 +309,7 @@ class Service:
         self._recovery.readback_changed(equipment, moving=moving)
         if self.hub:
             progress = Progress(equipment, self.views.readback(self.workers[equipment]))
-            self.hub.publish(Message("progress", msgspec.json.encode(progress)))
+            self.hub.publish(Message("progress", msgspec.json.encode(progress), equipment=equipment))
 
     # stop
 

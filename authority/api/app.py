@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from authority.identity.access import Access
 from authority.identity.identification import Identification
 from authority.options import Options
 from authority.service import Service
@@ -48,10 +49,11 @@ def make_app(
     *,
     hosts: frozenset[str] = frozenset(),
     identification: Identification,
+    access: Access,
     options: Options = _DEFAULTS,
 ) -> ASGIApp:
-    """Return the ASGI app that serves `service` to those whom `identification` lets in."""
-    app_context = AppContext(service, ids, options)
+    """Return the ASGI app that serves `service` to those whom `identification` lets in, as far as `access` says."""
+    app_context = AppContext(service, ids, options, identification, access)
     streams = Streams(app_context)
     pages = Starlette(
         routes=[

@@ -19,6 +19,7 @@ from authority.core.model import EquipmentId, Session, SessionId
 from authority.core.refusals import LockLost, LockRequired, ObserveRequired, Refusal
 from authority.driver_calls import DriverFailed
 from authority.drivers.declare import Command, InvalidParameters, bind
+from authority.identity.access import Right
 from authority.journal import JournalCall
 from authority.ports import DriverUnavailable, OutsideLimits
 from authority.sentences import in_parentheses
@@ -31,6 +32,7 @@ from .routing import RequestContext, Route
 _REPLAYED = {"Idempotency-Replayed": "true"}
 _JSON = {"content-type": "application/json"}
 KEY_LIMIT = 128
+RIGHT_TO_RUN = {"control": Right.CONTROL, "observe": Right.OBSERVE}
 
 
 async def command(context: RequestContext) -> Response:
@@ -94,6 +96,7 @@ def _declared_command(context: RequestContext, key: EquipmentId, action: str) ->
     if declared is None:
         names = ", ".join(context.worker(key).commands)
         raise ProblemResponse("unknown_command", equipment=key, action=action, names=names)
+    context.require(RIGHT_TO_RUN[declared.kind], key)
     return declared
 
 

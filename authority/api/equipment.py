@@ -13,6 +13,7 @@ from authority.committer import StoreFailed
 from authority.core import messages
 from authority.core.model import Equipment, SessionId
 from authority.core.refusals import Refusal
+from authority.identity.access import Right
 from authority.service import RequestFailed
 from authority.worker import StopResult
 
@@ -30,7 +31,8 @@ _LABLINK_TYPES = frozenset(
 def listing(context: RequestContext) -> Response:
     """List the equipment of this lab."""
     return Response(
-        msgspec.json.encode([_list_item(context, e) for e in context.service.table.all_equipment()]), headers=_JSON
+        msgspec.json.encode([_list_item(context, equipment) for equipment in context.visible_equipment()]),
+        headers=_JSON,
     )
 
 
@@ -232,6 +234,7 @@ ROUTES = (
         codes=(404,),
         open_to_all=True,
         reads_body_itself=True,
+        right=Right.STOP,
     ),
     Route(
         "POST",
@@ -241,6 +244,7 @@ ROUTES = (
         "Go on after somebody's stop",
         bodies.StrictActingBody,
         codes=(401, 403, 404),
+        right=Right.CONTROL,
     ),
     Route(
         "POST",
@@ -249,6 +253,7 @@ ROUTES = (
         bodies.DoneAnswer,
         "Declare equipment fit again",
         bodies.ClearFaultBody,
-        codes=(401, 404, 409),
+        codes=(401, 403, 404, 409),
+        right=Right.CLEAR_FAULT,
     ),
 )

@@ -9,6 +9,7 @@ import msgspec
 from authority.core import messages
 from authority.core.model import Equipment, EquipmentId, LockMode, LossCause, Session, SessionId
 from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
+from authority.identity.access import Right
 from authority.wire import EntryView, LockView, NewSessionView, SessionView, StatusView
 
 from . import bodies, pagination
@@ -19,6 +20,7 @@ from .routing import RequestContext, Route
 from .session_ids import new_session_token
 
 METADATA_LIMIT = 16 * 1024
+RIGHT_TO_LOCK = {LockMode.EXCLUSIVE: Right.CONTROL, LockMode.OBSERVER: Right.OBSERVE}
 
 
 def acquire(context: RequestContext) -> bodies.AcquireAnswer:
@@ -26,6 +28,10 @@ def acquire(context: RequestContext) -> bodies.AcquireAnswer:
     body = context.body_as(bodies.AcquireBody)
     keys = _acquire_request(context, body)
     mode = _mode(body.lock_mode)
+    for key in keys:
+        context.require(RIGHT_TO_LOCK[mode], key)
+        if body.priority > 0:
+            context.require(Right.PRIORITY, key)
     if mode is LockMode.OBSERVER and not context.app.options.observers:
         raise ProblemResponse("observing_disabled")
     session = context.session_or_new(body.session_id)
@@ -156,6 +162,8 @@ def _release(context: RequestContext, key: EquipmentId, body: bodies.ReleaseBody
 
 
 def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceRelease:
+    key = context.known_equipment_id(body.equipment_id)
+    context.require(Right.FORCE, key)
     known = context.service.table.session(SessionId(body.session_id))
     if known is not None:
         context.require_session_token(known)
@@ -163,8 +171,9 @@ def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceR
         by = known.user
     else:
         by = context.user_called() or f"{body.session_id} at {context.peer}"
+    if not body.reason and not context.app.access.is_trusted:
+        raise invalid_request("reason", "whoever takes a lock by force says why")
     reason = body.reason or "no reason given"
-    key = context.known_equipment_id(body.equipment_id)
     return messages.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
 
 
@@ -208,7 +217,7 @@ def queue(context: RequestContext) -> bodies.QueueAnswer:
 def everything(context: RequestContext) -> bodies.AllAnswer:
     """Show every lock and queue."""
     views = context.service.views
-    used = (e for e in context.service.table.all_equipment() if e.lock is not None or e.observers or e.queue)
+    used = (e for e in context.visible_equipment() if e.lock is not None or e.observers or e.queue)
     found, more = pagination.page_of(used, pagination.BY_ID, *_wanted_locks(context))
     answer = bodies.AllAnswer({}, {}, {}, more)
     for equipment in found:
@@ -255,10 +264,10 @@ def _events(
     if after is not None:
         most += 1  # one more than asked for tells whether others follow; the newest are followed by none
     rows = context.service.events(equipment=equipment, session=session, after=after, limit=most)
-    found = rows[:limit]
+    found = [row for row in rows[:limit] if row.equipment is None or context.may(Right.READ, row.equipment)]
     more = None
     if len(rows) > limit:
-        more = found[-1].seq
+        more = rows[limit - 1].seq
     return [msgspec.Raw(x.body) for x in found], more
 
 
@@ -298,9 +307,17 @@ def create_session(context: RequestContext) -> NewSessionView:
 
 def end_session(context: RequestContext) -> bodies.SessionEndAnswer:
     """End a session with its locks."""
-    session = context.acting_session(context.request.path_params["session_id"])
+    name = context.request.path_params["session_id"]
+    if context.app.access.is_trusted or not context.may_anywhere(Right.SESSIONS):
+        session = context.acting_session(name)
+        reason = None
+    else:
+        session = context.session(name)
+        reason = None
+        if session.identity != context.principal.user:
+            reason = f"ended by {context.user_called()}"
     return bodies.SessionEndAnswer(
-        True, "Session ended", session.id, _end(context, session, LossCause.SESSION_ENDED, None)
+        True, "Session ended", session.id, _end(context, session, LossCause.SESSION_ENDED, reason)
     )
 
 
@@ -364,7 +381,8 @@ def heartbeat(context: RequestContext) -> bodies.SessionAnswer:
 def session_locks(context: RequestContext) -> bodies.SessionLocksAnswer:
     """List what a session has a lock on."""
     found = context.session(context.request.path_params["session_id"])
-    held = [str(key) for key in found.equipment if _has_lock(_equipment(context, key), found.id)]
+    seen = [key for key in found.equipment if context.may(Right.READ, key)]
+    held = [str(key) for key in seen if _has_lock(_equipment(context, key), found.id)]
     return bodies.SessionLocksAnswer(found.id, held, len(held))
 
 
@@ -391,7 +409,7 @@ ROUTES = (
         bodies.AcquireAnswer,
         "Ask for a lock",
         bodies.AcquireBody,
-        codes=(401, 404, 409, 429),
+        codes=(401, 403, 404, 409, 429),
     ),
     Route(
         "POST",
@@ -419,6 +437,7 @@ ROUTES = (
         "Promise until when idling does not run",
         bodies.KeepBody,
         codes=(401, 403, 404),
+        right=Right.CONTROL,
     ),
     Route(
         "POST",

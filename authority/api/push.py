@@ -19,7 +19,8 @@ from authority.codec import iso
 from authority.committer import StoreFailed
 from authority.core import messages as core_messages
 from authority.core.model import EquipmentId, Role, SessionId
-from authority.hub import Batch, Message, Subscriber
+from authority.hub import Batch, Message, Sees, Subscriber
+from authority.identity.access import Right
 from authority.ports import EventRow
 from authority.service import Service
 from authority.wire import StatusView
@@ -99,11 +100,18 @@ class Snapshots:
         self._waiting = []
         equipment = {e.id: service.status(e.id) for e in service.table.all_equipment()}
         now = iso(service.clock.wall(service.clock.now()))
-        snapshot = Snapshot(seq=service.seq, instance=service.instance, now=now, equipment=equipment)
-        batch = Batch([Message("snapshot", msgspec.json.encode(snapshot), service.seq)])
+
+        def snapshot_of(found: dict[EquipmentId, StatusView]) -> Batch:
+            snapshot = Snapshot(seq=service.seq, instance=service.instance, now=now, equipment=found)
+            return Batch([Message("snapshot", msgspec.json.encode(snapshot), service.seq)])
+
+        whole = snapshot_of(equipment)
         for listener, let_in in waiting:
             if not let_in.done():  # who hung up is cancelled
-                let_in.set_result((service.seq, batch))
+                snapshot = whole
+                if listener.sees is not None:
+                    snapshot = snapshot_of({key: status for key, status in equipment.items() if listener.sees(key)})
+                let_in.set_result((service.seq, snapshot))
                 service.hub.add(listener, service.seq)
         self._next_at = asyncio.get_running_loop().time() + SNAPSHOT_INTERVAL_S
 
@@ -139,6 +147,10 @@ class Stream:
         self._streams = streams
         self._service = streams.app_context.service
         self._peer = context.peer
+        self._principal = context.principal
+        self._sees: Sees | None = None
+        if not streams.app_context.access.sees_all(context.principal, self._service.workers):
+            self._sees = self._may_see
         if self._service.failure is not None:
             raise StoreFailed
         role = request.query_params.get("role", "watch")
@@ -164,7 +176,14 @@ class Stream:
         task = asyncio.current_task()
         assert task is not None
         connection = transport_of(send)
-        listener = Subscriber(connection, self.encode, task.cancel, hears_events=self._role != "keeper")
+        listener = Subscriber(
+            connection,
+            self.encode,
+            task.cancel,
+            hears_events=self._role != "keeper",
+            sees=self._sees,
+            is_allowed=self._is_allowed,
+        )
         if self._session is not None:
             self._service.apply(core_messages.AttachConnection(session=self._session, role=Role(self._role)))
         ours = False
@@ -231,7 +250,8 @@ class Stream:
                 rows = await self._service.replay(heard, limit)
                 if rows:
                     heard = rows[-1].seq
-                    await self.send_messages(send, [_replayed_message(row) for row in rows])
+                    seen = [row for row in rows if self._sees is None or self._sees(row.equipment)]
+                    await self.send_messages(send, [_replayed_message(row) for row in seen])
                 if len(rows) < limit or transport_of(send).is_closing():
                     break
         return heard
@@ -243,6 +263,12 @@ class Stream:
                 await self.send_end(send)
         except TimeoutError:
             connection.abort()
+
+    def _may_see(self, equipment_id: str | None) -> bool:
+        return equipment_id is None or self._streams.app_context.access.may(self._principal, Right.READ, equipment_id)
+
+    def _is_allowed(self) -> bool:
+        return self._streams.app_context.identification.is_good(self._principal)
 
     @property
     def _authority_ends(self) -> bool:

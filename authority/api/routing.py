@@ -17,6 +17,8 @@ from authority.committer import StoreFailed
 from authority.core import messages
 from authority.core.model import Equipment, EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionEnded, UnknownEquipment, UnknownSession
+from authority.identity.access import Access, Right
+from authority.identity.identification import Identification
 from authority.identity.principal import UNPROVED, Principal
 from authority.options import Options
 from authority.service import RequestFailed, Service
@@ -55,6 +57,7 @@ class Route:
     statuses: tuple[int, ...] = field(default=(200,))
     open_to_all: bool = False
     reads_body_itself: bool = False
+    right: Right = Right.READ
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class AppContext:
     service: Service
     ids: SessionIds
     options: Options
+    identification: Identification = field(default_factory=Identification)
+    access: Access = field(default_factory=lambda: Access(is_trusted=True))
     quotas: Quotas = field(default_factory=Quotas)
     bodies: BodyReader = field(default_factory=BodyReader)
 
@@ -72,9 +77,17 @@ class RequestContext:
     """One request at a route: its parts, parsed and checked in the order of the specification."""
 
     def __init__(
-        self, app_context: AppContext, request: Request, headers: Mapping[bytes, bytes], body: object, receive: Receive
+        self,
+        app_context: AppContext,
+        request: Request,
+        headers: Mapping[bytes, bytes],
+        body: object,
+        receive: Receive,
+        *,
+        right: Right = Right.READ,
     ) -> None:
-        """Keep the request and its body; with `receive` a handler reads the body itself."""
+        """Keep the request and its body; with `receive` a handler reads the body itself, and `right` is its route's."""
+        self.right = right
         self.headers = headers
         self.app = app_context
         self.service = app_context.service
@@ -93,16 +106,42 @@ class RequestContext:
         return self.known_equipment_id(self.request.path_params["equipment_id"])
 
     def known_equipment_id(self, name: str) -> EquipmentId:
-        """Return `name` as an id of this lab, or refuse."""
-        if name not in self.service.workers:
+        """Return `name` as an id of equipment for which the route's right is there, or refuse.
+
+        What somebody may not see is not there for them.
+        """
+        if name not in self.service.workers or not self.may(Right.READ, name):
             raise UnknownEquipment(EquipmentId(name))
+        self.require(self.right, name)
         return EquipmentId(name)
+
+    def may(self, right: Right, equipment_id: str) -> bool:
+        """Whether who makes the request may do something with equipment."""
+        return self.app.access.may(self.principal, right, equipment_id)
+
+    def require(self, right: Right, equipment_id: str) -> None:
+        """Refuse unless who makes the request has a right to equipment."""
+        if not self.may(right, equipment_id):
+            raise not_allowed(right, equipment_id, self.user_called())
+
+    def may_anywhere(self, right: Right) -> bool:
+        """Whether who makes the request has a right to some equipment of the lab."""
+        return self.app.access.may_anywhere(self.principal, right, self.service.workers)
+
+    def require_anywhere(self, right: Right) -> None:
+        """Refuse unless who makes the request has a right to some equipment of the lab."""
+        if not self.may_anywhere(right):
+            raise not_allowed(right, None, self.user_called())
 
     def equipment(self, key: EquipmentId) -> Equipment:
         """Return how equipment of this lab stands."""
         found = self.service.table.equipment(key)
         assert found is not None
         return found
+
+    def visible_equipment(self) -> list[Equipment]:
+        """Return how everything stands that may be seen."""
+        return [equipment for equipment in self.service.table.all_equipment() if self.may(Right.READ, equipment.id)]
 
     def worker(self, key: EquipmentId) -> Worker:
         """Return who calls the driver."""
@@ -194,6 +233,15 @@ class RequestContext:
             raise invalid_request(name, str(error)) from None
 
 
+def not_allowed(right: Right, equipment_id: str | None, user: str | None) -> ProblemResponse:
+    """Return the refusal of somebody who lacks a right: which one it is, and who can give it."""
+    where = ""
+    if equipment_id is not None:
+        where = f" to {equipment_id}"
+    detail = f"{user or 'Whoever is not known'} lacks the right {right}{where}; who looks after the lab can give it."
+    return ProblemResponse(403, "not_allowed", detail, right=right, equipment_id=equipment_id)
+
+
 class RouteEndpoint:
     """Serves one route, as an ASGI application of its own."""
 
@@ -217,7 +265,7 @@ class RouteEndpoint:
                 await read_small_body(request.scope, headers, receive)  # it means nothing
             else:
                 body = await self._app_context.bodies.read(route.body, request.scope, headers, receive)
-        context = RequestContext(self._app_context, request, headers, body, receive)
+        context = RequestContext(self._app_context, request, headers, body, receive, right=route.right)
         if service.failure is not None and not route.open_to_all:
             raise StoreFailed
         is_committed = False

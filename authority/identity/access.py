@@ -74,7 +74,7 @@ class Access:
         self._grants = None
         if grants is not None:
             self._grants = tuple(grants)
-        self._is_trusted = is_trusted
+        self.is_trusted = is_trusted
         self._token_grant = token_grant
         self._rights: dict[tuple[Principal, str], frozenset[Right]] = {}
 
@@ -96,18 +96,18 @@ class Access:
 
     def may(self, principal: Principal, right: Right, equipment_id: str) -> bool:
         """Whether somebody may do something with equipment."""
-        return self._is_trusted or right in self.rights(principal, equipment_id)
+        return self.is_trusted or right in self.rights(principal, equipment_id)
 
     def may_anywhere(self, principal: Principal, right: Right, equipment_ids: Iterable[str]) -> bool:
         """Whether somebody has a right to any equipment of the lab."""
-        return self._is_trusted or any(right in self.rights(principal, name) for name in equipment_ids)
+        return self.is_trusted or any(right in self.rights(principal, name) for name in equipment_ids)
 
     def sees_all(self, principal: Principal, equipment_ids: Iterable[str]) -> bool:
         """Whether nothing of the lab is hidden from somebody."""
         return all(self.may(principal, Right.READ, name) for name in equipment_ids)
 
     def _decide(self, principal: Principal, equipment_id: str) -> frozenset[Right]:
-        if self._is_trusted or principal.owns_authority:
+        if self.is_trusted or principal.owns_authority:
             return ALL_RIGHTS
         if self._grants is None:
             return _OPERATOR

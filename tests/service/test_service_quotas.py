@@ -18,6 +18,7 @@ from authority.api.quotas import Quota, Quotas
 from authority.api.session_ids import SessionIds
 from authority.core import messages
 from authority.core.model import Equipment, LossCause, SessionId
+from authority.identity.access import Access
 from authority.identity.identification import Identification
 
 HERE, THERE, ELSEWHERE = "127.0.0.1", "192.0.2.1", "192.0.2.2"
@@ -156,7 +157,9 @@ def test_who_begins_too_many_sessions_in_either_way_or_waits_in_too_many_places_
 
     async def run() -> None:
         async with lab(tmp_path / "data") as here:
-            app = make_app(here.service, SessionIds("key"), identification=Identification())
+            app = make_app(
+                here.service, SessionIds("key"), identification=Identification(), access=Access(is_trusted=True)
+            )
             create, acquire = "/api/locks/sessions/create", "/api/locks/acquire"
             heavy = {"client_name": "h", "client_ip": "198.51.100.7", "metadata": {"text": "x" * 100}}
             assert (await post(app, create, {"client_name": "a", "metadata": {"text": "x" * 60}}))[0] == 200
