@@ -123,6 +123,7 @@ REFUSALS: dict[str, tuple[int, Sentence]] = {
         "This authority cannot tell who you are; use it on its own machine, or show a token of yours.",
     ),
     "not_your_session": (401, "This session is of {user}; begin one of your own."),
+    "not_allowed": (403, "{user} lacks the right `{right}`{where}; whoever looks after the lab can give it."),
     "bad_session_token": (
         401,
         "This session acts only with its own token; log in again from the notebook that began it.",

@@ -238,8 +238,8 @@ def not_allowed(right: Right, equipment_id: str | None, user: str | None) -> Pro
     where = ""
     if equipment_id is not None:
         where = f" to {equipment_id}"
-    detail = f"{user or 'Whoever is not known'} lacks the right {right}{where}; who looks after the lab can give it."
-    return ProblemResponse(403, "not_allowed", detail, right=right, equipment_id=equipment_id)
+    data = {"right": right, "equipment_id": equipment_id}
+    return ProblemResponse("not_allowed", data, user=user or "Somebody without a name", right=right, where=where)
 
 
 class RouteEndpoint:
