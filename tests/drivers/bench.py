@@ -9,8 +9,10 @@ import enum
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 WAIT_S = 30  # how long a condition is waited for: a bound for a broken run, not a time that is measured
+made: list[Any] = []  # every object of this module, in the order in which they were made
 
 
 class Stage:
@@ -19,17 +21,19 @@ class Stage:
     def __init__(self, port: str = "COM1", *, start: float = 0.0) -> None:
         self.port = port
         self.connected = True
-        self.field = 1.5
+        self.field: object = 1.5
         self.beside: list[str] = []
         self.stops = 0
         self.closed = 0
         self._inside: list[str] = []
         self._x = start
         self._velocity = 5.0
-        self._halted = threading.Event()
+        self.halted = threading.Event()
         self.moving_now = threading.Event()
+        self.called = threading.Event()  # somebody is in `move` or `look`
         self.may_send = threading.Event()
         self.may_send.set()
+        made.append(self)
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -68,10 +72,11 @@ class Stage:
     def move(self, position: float, wait: bool = True) -> str:
         """Move there and return when it is there; 1000 is so far that only a stop ends it."""
         with self._alone("move"):
+            self.called.set()
             self.may_send.wait(WAIT_S)
-            self._halted.clear()
+            self.halted.clear()
             self.moving_now.set()
-            if position >= 1000 and not self._halted.wait(WAIT_S):
+            if position >= 1000 and not self.halted.wait(WAIT_S):
                 raise AssertionError("nobody stopped it")
             self._x = self._x + 1 if position >= 1000 else position
             self.moving_now.clear()
@@ -82,16 +87,29 @@ class Stage:
         if not self.connected:
             raise ConnectionResetError(f"{self.port} is gone")
         self.stops += 1
-        self._halted.set()
+        self.halted.set()
 
     def look(self, seconds: float, gate: str = "open") -> dict[str, object]:
         """Look at something for a while."""
         with self._alone("look"):
+            self.called.set()
+            self.may_send.wait(WAIT_S)
             return {"seconds": seconds, "gate": gate}
+
+    async def nap(self) -> None:
+        """Do what needs an event loop, which this stage has not."""
 
     def shut(self) -> None:
         """Give the port back."""
         self.closed += 1
+
+
+class Broken(Stage):
+    """One that is there but without power."""
+
+    def connect(self) -> None:
+        """Fail to connect."""
+        raise RuntimeError("no power")
 
 
 class Choosy(Stage):
@@ -112,14 +130,14 @@ class Status:
     def __init__(self) -> None:
         self._done = threading.Event()
         self._error: Exception | None = None
-        self._callbacks: list[object] = []
+        self.callbacks: list[object] = []
 
     @property
     def done(self) -> bool:
         return self._done.is_set()
 
     def add_callback(self, callback) -> None:
-        self._callbacks.append(callback)
+        self.callbacks.append(callback)
 
     def exception(self) -> Exception | None:
         return self._error
@@ -127,7 +145,7 @@ class Status:
     def finish(self, error: Exception | None = None) -> None:
         self._error = error
         self._done.set()
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             callback(self)
 
 
@@ -160,6 +178,7 @@ class Loopy:
         self.cancelled = False
         self.moving = threading.Event()
         self.stubborn = False
+        made.append(self)
 
     def _in_loop(self) -> None:
         assert asyncio.get_running_loop() is self._loop
@@ -167,7 +186,7 @@ class Loopy:
     async def connect(self) -> None:
         """Connect."""
         self._in_loop()
-        self._halted = asyncio.Event()
+        self.halted = asyncio.Event()
 
     async def get_position(self) -> float:
         """Where it is."""
@@ -181,10 +200,10 @@ class Loopy:
         if position < 1000:
             self._x = position
             return
-        self._halted.clear()
+        self.halted.clear()
         self.moving.set()
         try:
-            await self._halted.wait()
+            await self.halted.wait()
             if self.stubborn:
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -197,7 +216,7 @@ class Loopy:
         """Stop."""
         self._in_loop()
         self.stops += 1
-        self._halted.set()
+        self.halted.set()
 
 
 class Colour(enum.Enum):

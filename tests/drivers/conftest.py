@@ -10,9 +10,12 @@ from pathlib import Path
 import epics_server
 import pytest
 from epics_motors import FAST, SLOW, Outsider, motors
+from python_lab import lab
 from virtual_time import VirtualTime
 
+from authority.drivers import build
 from authority.drivers.epics import EpicsMotor
+from authority.drivers.python_object import PythonObject
 
 for neighbour in ("api", "faults", "service"):  # an authority in a process, the checker of records, a lab in one loop
     sys.path.append(str(Path(__file__).parents[1] / neighbour))
@@ -59,6 +62,23 @@ def motor_of(outsider: Outsider, closing: ThreadPoolExecutor) -> Iterator[Callab
     """What makes and opens a motor of the motor records, by default of `FAST`."""
     with motors(FAST, closing) as make:
         yield make
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., PythonObject]]:
+    """What makes and opens a driver of a stage of `bench`, with changes of its lab file."""
+    opened: list[PythonObject] = []
+
+    def make(**changes: object) -> PythonObject:
+        driver = build("python", lab(**changes))
+        assert isinstance(driver, PythonObject)
+        opened.append(driver)
+        driver.open()
+        return driver
+
+    yield make
+    for driver in opened:
+        driver.close()
 
 
 @pytest.fixture
