@@ -77,7 +77,7 @@ class Record:
         self._watched = tuple(watched)
         self._commanded = tuple(commanded)
         self._on_value = on_value
-        self._start_afresh_s = start_afresh_s
+        self.start_afresh_s = start_afresh_s
         self._new_context, self._errors = _client()
         self.changed = threading.Condition()
         self._values: dict[str, float | str] = {}
@@ -112,7 +112,7 @@ class Record:
         """
         with self._connecting:
             now = time.monotonic()
-            if self._context is None or now - self._lost_at > self._start_afresh_s:
+            if self._context is None or now - self._lost_at > self.start_afresh_s:
                 self._lost_at = self._asked_at = now
                 self._connect()
             elif now - self._asked_at > _ASK_AGAIN_S:
@@ -126,7 +126,7 @@ class Record:
             self._context = None
             self._channels = {}
         if context is not None:
-            _end(context)
+            end_context(context)
 
     def number(self, field: str) -> float | None:
         """Return the cached value of a field, None while it is not known or no finite number."""
@@ -190,7 +190,7 @@ class Record:
 
     def _connect(self) -> None:
         if self._context is not None:
-            _end(self._context)
+            end_context(self._context)
         with self.changed:
             self._values.clear()
         self._context = self._new_context()
@@ -219,7 +219,7 @@ class Record:
             self.changed.notify_all()
 
 
-def _end(context: _Context) -> None:
+def end_context(context: _Context) -> None:
     """End a context; its search thread would else sleep on for seconds before it sees that it is over.
 
     It is woken only when its socket is gone: before, it might search on a socket that closes in that moment.

@@ -76,10 +76,10 @@ class EpicsMotor:
         commanded: tuple[str, ...] = _COMMANDED
         if home_with:
             commanded = (*commanded, home_with)
-        self._record = Record(prefix, WATCHED, commanded, self._motion.on_value)
-        self._state = MotorState(self._record, prefix, low, high, max_velocity)
+        self.record = Record(prefix, WATCHED, commanded, self._motion.on_value)
+        self._state = MotorState(self.record, prefix, low, high, max_velocity)
         self._state.units = units
-        self._motion.attach(self._record, self._state)
+        self._motion.attach(self.record, self._state)
 
     @property
     def address(self) -> str | None:
@@ -94,7 +94,7 @@ class EpicsMotor:
     @property
     def units(self) -> str | None:
         """The unit of the position: the lab file's, else the record's `EGU` once it is connected."""
-        return self._units or self._record.text("EGU")
+        return self._units or self.record.text("EGU")
 
     @property
     def tolerance(self) -> float:
@@ -110,15 +110,15 @@ class EpicsMotor:
 
     def open(self) -> None:
         """Connect; raises `DriverUnavailable` when the record does not answer in time."""
-        self._record.open(self._connect_timeout_s)
+        self.record.open(self._connect_timeout_s)
 
     def close(self) -> None:
         """Disconnect; a move that runs goes on in the record."""
-        self._record.close()
+        self.record.close()
 
     def readback(self) -> Readback:
         """Return what the record told last; `connected=False` while it is lost, and look for it."""
-        record = self._record
+        record = self.record
         state = self._state
         if not record.connected:
             record.seek()
@@ -154,7 +154,7 @@ class EpicsMotor:
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
         """Refuse a move or a velocity beyond the limits, as far as they are known now."""
-        connected = self._record.connected
+        connected = self.record.connected
         match action, parameters:
             case "move_to", {"position": float() | int() as position}:
                 self._refuse(position, always=True)
@@ -195,7 +195,7 @@ class EpicsMotor:
         target = self._tweaked(direction, step)
         self._prepare(target)
         # Always: what was checked is what is sent, also when somebody changes the record's step in between.
-        self._record.put("TWV", step or self._state.known("TWV"), confirmed=True)
+        self.record.put("TWV", step or self._state.known("TWV"), confirmed=True)
         return self._arrive("TWF" if direction == "forward" else "TWR", 1, target, stops)
 
     @control
@@ -210,7 +210,7 @@ class EpicsMotor:
         self._state.refuse_start(direction)
         self._state.refuse_jog(direction)
         self._motion.jog(direction, seconds, stops)
-        return self._record.fetch("RBV")
+        return self.record.fetch("RBV")
 
     @control
     def home(self) -> Annotated[float, UnitOf("units")]:
@@ -224,16 +224,16 @@ class EpicsMotor:
         self._state.refuse_start(direction)
         self._state.refuse_faster("home", "HVEL")
         moved = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
-        at = self._state.shown(self._record.fetch("RBV"))
+        at = self._state.shown(self.record.fetch("RBV"))
         if not moved and (self._state.switched_off() or not self._state.stands_at_home()):
-            self._record.put(field, 0)  # left pressed, it would begin whenever the record lets it
+            self.record.put(field, 0)  # left pressed, it would begin whenever the record lets it
             why = self._state.why_not_there(direction, target_kept=False)
             raise MoveFailed(f"{self._prefix} did not begin to home and rests at {at}: {why}")
         if trouble := self._state.controller_trouble():
             raise MoveFailed(f"{self._prefix} rests at {at} and has not found its home: {trouble}")
         if (switch := self._state.switch_hit(direction)) and not self._state.found_home():
             raise MoveFailed(f"{self._prefix} ran onto its {switch} at {at} and has not found its home switch")
-        return self._record.fetch("RBV")
+        return self.record.fetch("RBV")
 
     @control
     def park(self) -> Annotated[float, UnitOf("units")]:
@@ -276,16 +276,16 @@ class EpicsMotor:
         """Refuse what must not be sent, then see to the velocity."""
         self._refuse(target)
         self._state.refuse_start(self._direction(target))
-        if self._velocity is not None and self._velocity != self._record.number("VELO"):
+        if self._velocity is not None and self._velocity != self.record.number("VELO"):
             self._take(self._velocity)
 
     def _arrive(self, field: str, value: float, target: float, stops: int) -> float:
         """Start a move to `target`, wait for its end, and return where it is; `MoveFailed` where that is elsewhere."""
         direction = self._direction(target) or "forward"
         origin = self._state.known("RBV")
-        target_before = self._record.number("VAL")
+        target_before = self.record.number("VAL")
         self._motion.run(field, value, self._time_for(target), stops)
-        final = self._record.fetch("RBV")
+        final = self.record.fetch("RBV")
         has_way = not self._state.is_at(target, origin, _LEAST_WAY * self._state.resolution)
         spoilt = None
         if has_way:
@@ -293,7 +293,7 @@ class EpicsMotor:
         at = self._state.shown(final)
         fell_short = has_way and abs(final - origin) < _LEAST_PART * abs(target - origin)
         if fell_short or not self._state.is_at(target, final, self._within()):
-            kept = self._record.fetch("VAL") == target_before
+            kept = self.record.fetch("VAL") == target_before
             why = self._state.why_not_there(direction, target_kept=kept)
             raise MoveFailed(f"{self._prefix} rests at {at}, not at {self._state.shown(target)}: {why}")
         if spoilt is not None:
@@ -308,8 +308,8 @@ class EpicsMotor:
 
     def _take(self, velocity: float) -> None:
         """Write a velocity and see that the record took it: it forces one between VBAS and VMAX without a word."""
-        self._record.put("VELO", velocity, confirmed=True)
-        taken = self._record.fetch("VELO")
+        self.record.put("VELO", velocity, confirmed=True)
+        taken = self.record.fetch("VELO")
         if not math.isclose(taken, velocity, rel_tol=1e-6):
             asked = self._state.shown(velocity, "/s")
             kept = self._state.shown(taken, "/s")
@@ -346,7 +346,7 @@ class EpicsMotor:
         return self._state.known("VAL") - way
 
     def _time_for(self, target: float) -> float:
-        velocity = self._velocity or self._record.number("VELO")
+        velocity = self._velocity or self.record.number("VELO")
         if self._deadline is not None:
             return self._deadline
         if velocity is None or velocity <= 0:

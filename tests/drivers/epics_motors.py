@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from authority.drivers.channel_access import _end
+from authority.drivers.channel_access import end_context
 from authority.drivers.epics import EpicsMotor
 from authority.ports import Readback
 
@@ -46,7 +46,7 @@ class Outsider:
         self._context = Context()
 
     def close(self) -> None:
-        _end(self._context)
+        end_context(self._context)
 
     def write(self, name: str, value: float) -> None:
         """Write a PV and return when the server has it."""
@@ -66,7 +66,7 @@ class Outsider:
 
 def until(motor: EpicsMotor, holds: Callable[[Readback], bool]) -> Readback:
     """Wait for a condition on the readback, as the authority does: by looking again after each change."""
-    condition = motor._record.changed
+    condition = motor.record.changed
     with condition:
         for _ in range(WAIT_S * 10):
             seen = motor.readback()

@@ -12,6 +12,8 @@ from epics_server import CAPROTOS, EpicsServer, serving
 
 pytest.importorskip("caproto")
 
+from caproto.threading.client import Context
+
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import commands_of
 from authority.drivers.epics import EpicsMotor, MoveFailed
@@ -92,7 +94,7 @@ def test_a_target_outside_the_tighter_limits_never_reaches_the_record(motor_of, 
     with pytest.raises(OutsideLimits) as refused:
         motor.check("move_by", {"distance": 100.0})
     assert not refused.value.always
-    assert motor._record.fetch("VAL") == target
+    assert motor.record.fetch("VAL") == target
 
 
 def test_a_stop_from_another_thread_ends_the_waiting_move_short_of_its_target(motor_of, other_thread):
@@ -175,7 +177,7 @@ def test_a_record_that_does_not_begin_to_home_is_told_and_its_button_is_not_left
     motor = motor_of(home_with="HOMF")
     with pytest.raises(MoveFailed, match=r"^sim:mtr3 did not begin to home and rests at .*: nobody stopped it here"):
         motor.home()  # this record does nothing about HOMF
-    assert motor._record.fetch("HOMF") == 0
+    assert motor.record.fetch("HOMF") == 0
 
 
 def test_a_record_without_a_jog_velocity_is_not_jogged(motor_of):
@@ -234,21 +236,29 @@ def test_a_server_that_hangs_cannot_be_told_to_stop_and_that_is_said(motor_of, s
 
 
 @pytest.mark.slow
-def test_a_record_lost_for_long_is_searched_afresh_and_found(server):
+def test_a_record_lost_for_long_is_searched_afresh_and_found(server, monkeypatch):
+    contexts = []
+
+    class CountedContext(Context):
+        def __init__(self) -> None:
+            contexts.append(self)
+            super().__init__()
+
+    monkeypatch.setattr("caproto.threading.client.Context", CountedContext)
     record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=1.0)
     try:
         record.open(WAIT_S)
-        first = record._context
+        before = len(contexts)
         server.kill()
         for _ in range(WAIT_S * 10):
             with record.changed:
                 record.changed.wait(0.1)
             if not record.connected:
                 record.seek()
-            if record._context is not first:
+            if len(contexts) > before:
                 break
-        assert record._context is not first
-        record._start_afresh_s = WAIT_S
+        assert len(contexts) > before
+        record.start_afresh_s = WAIT_S
         server.start()
         record.open(WAIT_S)
         assert record.fetch("RBV") == 0.0

@@ -39,7 +39,7 @@ def test_a_record_that_goes_by_its_encoder_shows_no_less_than_the_encoders_step(
     """DRV-60"""
     outsider.write(f"{FAST}.ERES", -0.02)
     motor = motor_of()
-    assert until(motor, lambda _: motor._record.number("ERES") == -0.02).tolerance == RDBD
+    assert until(motor, lambda _: motor.record.number("ERES") == -0.02).tolerance == RDBD
     outsider.write(f"{FAST}.UEIP", 1)
     until(motor, lambda seen: seen.tolerance == 0.02)
     outsider.write(f"{FAST}.UEIP", 0)
@@ -150,7 +150,7 @@ def test_homing_goes_by_the_dial_whose_direction_the_record_says(motor_of, outsi
     outsider.write(f"{FAST}.DIR", direction)
     try:
         motor = motor_of(home_with=home_with)
-        until(motor, lambda seen: seen.values[f"at_{switch}_limit"] and motor._record.number("DIR") == direction)
+        until(motor, lambda seen: seen.values[f"at_{switch}_limit"] and motor.record.number("DIR") == direction)
         with pytest.raises(MoveFailed, match=rf"^sim:m1 stands on its {switch} limit switch at 5 mm"):
             motor.home()
         with pytest.raises(MoveFailed, match="limit switch"):
