@@ -61,6 +61,11 @@ class Committer:
         self.failure: BaseException | None = None
 
     @property
+    def is_writing(self) -> bool:
+        """Whether a commit is on its way to the disk."""
+        return self._writing is not None
+
+    @property
     def is_slow(self) -> bool:
         """Whether the commit that is on its way to the disk takes longer than `SLOW_COMMIT_S`."""
         return self._writing is not None and self._loop.time() - self._writing_since >= SLOW_COMMIT_S

@@ -28,7 +28,11 @@ class DeadlineScheduler(Generic[Key]):
         self._planned: dict[Key, float] = {}
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self.next_at: float | None = None  # when the timer rings, None while there is nothing to look at
+
+    def __len__(self) -> int:
+        """How many entries are kept."""
+        return len(self._heap)
 
     def schedule(self, key: Key) -> None:
         """Take note that the deadline of `key` may have changed."""
@@ -53,27 +57,27 @@ class DeadlineScheduler(Generic[Key]):
             self._timer.cancel()
         self._heap = []
         self._timer = None
-        self._timer_at = -math.inf  # nothing is due before that
+        self.next_at = -math.inf  # nothing is due before that
 
     def _push(self, due: float, key: Key) -> None:
         self._planned[key] = due
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, key))
-        if self._timer_at is None or due < self._timer_at:
+        if self.next_at is None or due < self.next_at:
             self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._timer_at = None
+        self._timer = self.next_at = None
         if self._heap:
-            self._timer_at = self._heap[0][0]
-            delay = max(0.0, self._timer_at - self._clock.now())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
+            self.next_at = self._heap[0][0]
+            delay = max(0.0, self.next_at - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self.ring)
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         """Look at what may be due, a bounded number at a time so that nobody else waits."""
-        self._timer = self._timer_at = None
+        self._timer = self.next_at = None
         now = self._clock.now()
         looked = 0
         while self._heap and self._heap[0][0] <= now and looked < CHECKS_PER_LOOP_TURN:

@@ -104,7 +104,7 @@ class Service:
         self._retention = Retention(
             store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
         )
-        self._agenda: DeadlineScheduler[Key] = DeadlineScheduler(clock, self._due_at, self._check_deadline)
+        self.deadlines: DeadlineScheduler[Key] = DeadlineScheduler(clock, self._due_at, self._check_deadline)
 
     @property
     def seq(self) -> int:
@@ -121,7 +121,7 @@ class Service:
             worker.start(self)
         self._recovery.begin()
         for session in list(self.table.all_sessions()):
-            self._agenda.schedule(("session", session.id))
+            self.deadlines.schedule(("session", session.id))
         self._spawn(self._retention.run())
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Service:
             await asyncio.gather(*(w.wait_until_command_ended() for w in self.workers.values()))
             await self.wait_until_committed()
         self.hub.close()
-        self._agenda.close()
+        self.deadlines.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,17 +231,17 @@ class Service:
             if isinstance(event, messages.LockUsed) or (isinstance(event, messages.SessionSeen) and event.busy is None):
                 continue  # they only put deadlines off
             if isinstance(event, messages.EquipmentEvent):
-                self._agenda.schedule(("equipment", event.equipment))
+                self.deadlines.schedule(("equipment", event.equipment))
                 if event.session is not None:
-                    self._agenda.schedule(("session", event.session))
+                    self.deadlines.schedule(("session", event.session))
             elif isinstance(event, messages.SessionEvent):
                 session = self.table.session(event.session)
                 if session is None:
-                    self._agenda.cancel(("session", event.session))
+                    self.deadlines.cancel(("session", event.session))
                 else:
-                    self._agenda.schedule(("session", event.session))
+                    self.deadlines.schedule(("session", event.session))
                 for key in session.equipment if session is not None else ():
-                    self._agenda.schedule(("equipment", key))
+                    self.deadlines.schedule(("equipment", key))
 
     def _due_at(self, key: Key) -> float | None:
         kind, name = key

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -110,18 +112,26 @@ def test_another_machine_has_its_share_and_this_one_all(here: str) -> None:
         busy(limits, here)
 
 
-def test_an_address_whose_connections_have_closed_has_its_share_again() -> None:
+class Address(str):
+    """An address that can be seen to be forgotten."""
+
+
+def test_an_address_whose_connections_have_closed_has_its_share_again(caplog: pytest.LogCaptureFixture) -> None:
     """REST-35"""
+    caplog.set_level(logging.ERROR, "motorlock")  # a line that is kept would keep the address
     limits = ConnectionLimits(in_all=9, per_address=2)
-    first = busy(limits, THERE)
+    there = Address(THERE)
+    remembered = weakref.ref(there)
+    first = busy(limits, there)
     for _ in range(3):
-        limits.release(busy(limits, THERE), THERE)
-    second = busy(limits, THERE)
+        limits.release(busy(limits, there), there)
+    second = busy(limits, there)
     beyond = Line()
-    assert limits.admit(beyond, THERE, 0.0) is Admission.STOP_ONLY
+    assert limits.admit(beyond, there, 0.0) is Admission.STOP_ONLY
     for line in (first, second, beyond):
-        limits.release(line, THERE)
-    assert (limits._idle_of_address, limits._of_address) == ({}, {}), "no address is remembered that has none"
+        limits.release(line, there)
+    del there
+    assert remembered() is None, "no address is remembered that has no connection"
 
 
 @pytest.mark.parametrize(("descriptors", "equipment_count", "last"), [(1000, 9, 900), (1000, 500, 500), (100, 0, 50)])

@@ -57,7 +57,7 @@ def test_a_stop_is_begun_before_a_crowd_that_came_first() -> None:
 def test_who_comes_alone_is_begun_at_once_and_nothing_turns_when_nobody_waits() -> None:
     """SAFE-7"""
 
-    async def run() -> tuple[list[str], bool]:
+    async def run() -> tuple[list[str], list[object]]:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         begun = Begun()
         scheduler = StopFirstScheduler(begun)
@@ -67,10 +67,22 @@ def test_who_comes_alone_is_begun_at_once_and_nothing_turns_when_nobody_waits() 
         await alone
         await asyncio.gather(*(asked(scheduler, "/api/locks/all") for _ in range(CROWD)))
         await asyncio.sleep(0)
-        return at_once, scheduler._turning
+        turns: list[object] = []
+        loop = asyncio.get_running_loop()
+        call_soon = loop.call_soon
+
+        def note_turns(callback, *rest, **more):
+            if getattr(callback, "__self__", None) is scheduler:
+                turns.append(callback)
+            return call_soon(callback, *rest, **more)
+
+        loop.call_soon = note_turns
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return at_once, turns
 
     errors: list[object] = []
-    assert asyncio.run(run()) == (["/api/equipment/list"], False)
+    assert asyncio.run(run()) == (["/api/equipment/list"], [])
     assert errors == []
 
 

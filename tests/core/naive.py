@@ -348,7 +348,7 @@ class Naive:
                 found |= {(w.session, ahead.session) for ahead in self._ahead(e, w)}
         return found
 
-    def _waits_for_itself(self, session: str) -> bool:
+    def waits_for_itself(self, session: str) -> bool:
         edges, reached = self._edges(), {session}
         while True:
             further = {b for a, b in edges if a in reached}
@@ -359,7 +359,7 @@ class Naive:
             reached |= further
 
     def has_cycle(self) -> bool:
-        return any(self._waits_for_itself(name) for name in self.s)
+        return any(self.waits_for_itself(name) for name in self.s)
 
     def would_wait_for_itself(self, w: W) -> bool:
         """Whether giving `w` what it waits for would close a cycle, tried on a copy."""
@@ -370,7 +370,7 @@ class Naive:
             e = trial.e[name]
             del e.queue[self.e[name].queue.index(w)]
             e.lock = L(w.session, 0.0, 0.0, 0)
-        return trial._waits_for_itself(w.session)
+        return trial.waits_for_itself(w.session)
 
     def _end(self, name: str, *, dead: bool) -> bool:  # LIVE-17
         for e in self.e.values():
@@ -457,7 +457,7 @@ class Naive:
             raise No("already_waiting")
 
     def _refuse_deadlock(self, name: str) -> None:
-        if self._waits_for_itself(name):
+        if self.waits_for_itself(name):
             raise No("would_deadlock")
 
     def _wait(self, name: str, names: list[str], mode: str, timeout: float, priority: int) -> None:
@@ -555,7 +555,7 @@ class Naive:
         (mine.priority, mine.at), (w.priority, w.at) = (w.priority, w.at), (mine.priority, mine.at)
         if heir in (mine, w):
             e.lock.heir = w if heir is mine else mine
-        if self._waits_for_itself(name) or self._waits_for_itself(other):
+        if self.waits_for_itself(name) or self.waits_for_itself(other):
             e.queue = queue
             (mine.priority, mine.at), (w.priority, w.at) = (w.priority, w.at), (mine.priority, mine.at)
             if e.lock:

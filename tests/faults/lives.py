@@ -94,7 +94,7 @@ class Life:
         self.line = Line(run.metal, run.dice, self.kill, run.met)
         self.here = Lab(self.disk, self.time, {X: self.line}, {X: run.policy})
         self.service = self.here.service
-        self.time.busy = lambda: self.service.committer._writing is not None
+        self.time.busy = lambda: self.service.committer.is_writing
         self.silent: set[SessionId] = set()
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -112,9 +112,10 @@ class Life:
     async def begin(self) -> None:
         """Start on what the last one left, and see what has become of it."""
         before = self.here.at()
-        self.service.start()
         worker = self.here.workers[X]
-        worker._listener = _Twice(self.service, self.dice)
+        start = worker.start
+        worker.start = lambda _: start(_Twice(self.service, self.dice))
+        self.service.start()
         after = self.here.at()
         assert after.running is None
         if before.lock is not None and before.drain is None:

@@ -181,7 +181,14 @@ def test_keys_are_never_kept_longer_than_history(tmp_path: Path) -> None:
     store.write(Batch([EventRow(1, BEGUN, "x", None, b"{}")], {}, {}, []))
     clock = VirtualClock(BEGUN + 3 * DAY_S)
     store.set_meta("commands_believed_until", str(BEGUN - YEAR_S))
-    Retention(store, clock, lambda work: work(), history_days=90.0, last_event_at=BEGUN)._forget_a_piece()
+    retention = Retention(store, clock, lambda work: work(), history_days=90.0, last_event_at=BEGUN)
+
+    async def run_until_it_sleeps() -> None:
+        running = asyncio.ensure_future(retention.run())
+        await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(run_until_it_sleeps())
     assert store.events_before == BEGUN + 3 * DAY_S - 90 * DAY_S
     assert store.commands_before == store.events_before
     store.close()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sqlite3
+import weakref
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,7 +109,8 @@ def test_a_replay_of_what_is_no_longer_kept_is_a_snapshot_and_the_oldest_that_is
     async def run() -> None:
         async with lab(tmp_path / "data") as here:
             await nine_events(here)
-            here.disk._writer.execute("DELETE FROM events WHERE seq < 5")
+            with closing(sqlite3.connect(tmp_path / "data")) as outside, outside:
+                outside.execute("DELETE FROM events WHERE seq < 5")
             client = Client(here, streams_of(here), f"after={after}")
             await client.begun()
             assert client.numbers == [*missed, 9]
@@ -240,7 +245,12 @@ def test_replays_of_one_peer_wait_for_one_another_and_for_nobody_elses() -> None
                 going.append(peer)
                 await go_on.wait()
 
-        asked = [asyncio.ensure_future(replay(peer)) for peer in ("a", "a", "a", "b", "a")]
+        class Peer(str):
+            """An address that can be seen to be forgotten."""
+
+        peers = [Peer(name) for name in ("a", "a", "a", "b", "a")]
+        remembered = weakref.WeakSet(peers)
+        asked = [asyncio.ensure_future(replay(peer)) for peer in peers]
         for _ in range(5):
             await asyncio.sleep(0)
         assert going == ["a", "a", "b"]
@@ -248,7 +258,10 @@ def test_replays_of_one_peer_wait_for_one_another_and_for_nobody_elses() -> None
         go_on.set()
         await asyncio.gather(*asked, return_exceptions=True)
         assert going == ["a", "a", "b", "a"]
-        assert not limit._places
+        del peers, asked
+        going.clear()
+        gc.collect()
+        assert not remembered, "no address is remembered of which nothing is asked"
 
     asyncio.run(run())
 

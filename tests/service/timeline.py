@@ -49,10 +49,10 @@ class Timeline:
 
     def to(self, at: float) -> None:
         """Let time pass until `at`; whatever is due by then happens when it is due."""
-        agenda = self._here.service._agenda
-        while (due := agenda._timer_at) is not None and due - self._origin <= at + _ROUNDING_S:
+        deadlines = self._here.service.deadlines
+        while (due := deadlines.next_at) is not None and due - self._origin <= at + _ROUNDING_S:
             self._advance(due - self._clock.now())
-            agenda._ring()
+            deadlines.ring()
             self.note()
         self._advance(self._origin + at - self._clock.now())
 

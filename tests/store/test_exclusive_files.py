@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -79,16 +80,16 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(
     """STORE-5, RUN-36"""
     path = shared / "a.lock"
     path.touch()
-    lock_descriptor = authority.exclusive_files._lock
+    flock = fcntl.flock
     removed: list[bool] = []
 
-    def lock_what_is_removed_first(descriptor: int) -> None:
+    def lock_what_is_removed_first(descriptor: int, how: int) -> None:
         if not removed:
             removed.append(True)
             path.unlink()  # as its holder does, between our opening it and our locking it
-        lock_descriptor(descriptor)
+        flock(descriptor, how)
 
-    monkeypatch.setattr(authority.exclusive_files, "_lock", lock_what_is_removed_first)
+    monkeypatch.setattr(fcntl, "flock", lock_what_is_removed_first)
     with lock_file(path, "It"):
         assert path.exists()
         with pytest.raises(AlreadyInUse):

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,11 +165,30 @@ def test_a_reader_sees_a_commit_whole_and_never_what_is_not_committed(store: Sql
     assert [e.seq for e in store.events(limit=10)] == [1, 2]
 
 
-def test_the_disk_has_a_commit_before_write_returns(store: SqliteStore) -> None:
+@pytest.fixture
+def writer(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """The connection with which a store writes."""
+    connections: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connect_and_remember(*where: Any, **how: Any) -> sqlite3.Connection:
+        connections.append(connect(*where, **how))
+        return connections[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_and_remember)
+    with closing(SqliteStore(path)):
+        yield connections[0]
+
+
+def test_the_disk_has_a_commit_before_write_returns(writer: sqlite3.Connection) -> None:
     """STORE-1"""
-    writer = store._writer
     assert writer.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert writer.execute("PRAGMA synchronous").fetchone()[0] == 2, "2 is FULL: the log is flushed at each commit"
+
+
+def test_a_commit_waits_a_minute_for_a_program_that_has_locked_the_database(writer: sqlite3.Connection) -> None:
+    """STORE-13"""
+    assert writer.execute("PRAGMA busy_timeout").fetchone()[0] == 60_000
 
 
 def test_a_store_written_by_a_newer_motorlock_is_refused_and_left_as_it_is(path: Path) -> None:
@@ -269,7 +290,6 @@ def test_the_log_beside_the_database_becomes_small_again(store: SqliteStore, pat
 
 def test_a_commit_waits_for_a_program_that_has_locked_the_database(store: SqliteStore, path: Path) -> None:
     """STORE-13"""
-    assert store._writer.execute("PRAGMA busy_timeout").fetchone()[0] == 60_000
     outside = sqlite3.connect(path, isolation_level=None)
     outside.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(1) as pool:
