@@ -14,14 +14,14 @@ from functools import partial
 
 from msgspec import structs
 
-from . import lab_file_keys
 from .connection_check import read_devices
 from .core.model import EquipmentId, Policy, RestMethod
 from .driver_calls import call_concurrent
-from .drivers.declare import Command, Parameter, declared_by
-from .drivers.parameters import Returns, described
+from .drivers.declare import declared_by
+from .equipment_settings import EquipmentSettings
+from .parameters import Command, Parameter, Returns, described, value_in_sentence
 from .ports import Driver, OutsideLimits, Readback
-from .settings import LOOPBACK, EquipmentSettings, Settings
+from .settings import LOOPBACK, Settings
 
 _FAR_AWAY = 1e300  # no axis goes there
 _CONTROL = "control"
@@ -89,7 +89,7 @@ def _reading(read: Readback) -> str:
 def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return lab_file_keys.value_in_sentence(value)
+    return value_in_sentence(value)
 
 
 def _at(driver: Driver) -> str:
@@ -177,11 +177,7 @@ def _warnings_of(driver: Driver) -> Iterable[str]:
 def _set(policy: Policy) -> dict[str, str]:
     """Return the keys of a policy that are not as they are by default."""
     pairs = ((f, getattr(policy, f.name)) for f in structs.fields(policy))
-    return {
-        f.name: lab_file_keys.value_in_sentence(getattr(value, "value", value))
-        for f, value in pairs
-        if value != f.default
-    }
+    return {f.name: value_in_sentence(getattr(value, "value", value)) for f, value in pairs if value != f.default}
 
 
 def _risks(policy: Policy) -> Iterator[str]:

@@ -12,9 +12,9 @@ from contextlib import ExitStack, asynccontextmanager
 
 from .clock import SystemClock
 from .core.model import EquipmentId, Outcome
+from .equipment_settings import EquipmentSettings
 from .exclusive_files import AlreadyInUse, lock_device
 from .ports import Readback
-from .settings import EquipmentSettings
 from .worker import Worker
 
 DEADLINE_S = 10.0

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from .driver_values import plain_value, sentence_of
-from .drivers.parameters import InvalidParameters
+from .parameters import InvalidParameters
 from .ports import DriverUnavailable, MotionStopped, OutsideLimits
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from authority.drivers.declare import Command
+from authority.parameters import Command
 from authority.wire import EntryView, LockView, SessionView, StatusView
 
 Name = Annotated[str, Meta(min_length=1, max_length=128)]

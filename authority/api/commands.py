@@ -18,9 +18,9 @@ from authority.core.control import permit_control, permit_observe
 from authority.core.model import EquipmentId, Session, SessionId
 from authority.core.refusals import LockLost, LockRequired, ObserveRequired, Refusal
 from authority.driver_calls import DriverFailed
-from authority.drivers.declare import Command, InvalidParameters, bind
 from authority.identity.access import Right
 from authority.journal import JournalCall
+from authority.parameters import Command, InvalidParameters, bind
 from authority.ports import DriverUnavailable, OutsideLimits
 from authority.sentences import in_parentheses
 

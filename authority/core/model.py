@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Literal, NewType
+from typing import Annotated, Literal, NewType
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 EquipmentId = NewType("EquipmentId", str)
 SessionId = NewType("SessionId", str)
+DurationS = Annotated[float, Meta(gt=0)]
 
 QUEUE_LIMIT = 100
 COMMANDS_LIMIT = 100
@@ -83,12 +84,12 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     on_idle: Literal["release", "offer", "keep"] | None = None
     on_loss: RestMethod = RestMethod.STOP
     on_silence: RestMethod = RestMethod.FINISH
-    claim_seconds: float = 120.0
-    max_hold_seconds: float | None = None
-    max_keep_seconds: float | None = None
+    claim_seconds: DurationS = 120.0
+    max_hold_seconds: DurationS | None = None
+    max_keep_seconds: DurationS | None = None
     park: bool = False
-    finish_seconds: float = 60.0
-    stop_seconds: float = 5.0
+    finish_seconds: DurationS = 60.0
+    stop_seconds: DurationS = 5.0
 
 
 class Owner(Struct, frozen=True, kw_only=True, omit_defaults=True):

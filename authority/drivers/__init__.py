@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import MappingProxyType, NoneType, UnionType
-from typing import TypeGuard, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import TypeGuard, get_type_hints
 
 from msgspec import Struct
 
-from authority.drivers.convert import convert, is_table, table_value
-from authority.drivers.declare import DeclarationError, declared_by, parameter_of
-from authority.drivers.parameters import BadOptions, Parameter, described, fit
+from authority import lab_file
+from authority.drivers.declare import BadOptions, DeclarationError, declared_by
 from authority.drivers.table import TableOptions, table_mistakes
-from authority.lab_file_keys import did_you_mean, value_in_sentence
+from authority.lab_file import did_you_mean
+from authority.parameters import value_in_sentence
 from authority.ports import Driver
 
 __all__ = ["DriverMisconfigured", "build", "known_drivers", "resolve"]
@@ -74,7 +73,9 @@ def resolve(name: str) -> type[Driver]:
 def build(driver_name: str, options: Mapping[str, object]) -> Driver:
     """Return a driver, not opened yet, made with a lab file's `options`; raises `DriverMisconfigured`."""
     driver_class = resolve(driver_name)
-    arguments = _arguments(driver_class, driver_name, options)
+    arguments, mistakes = _arguments(driver_class, options)
+    if mistakes:
+        raise DriverMisconfigured(*(f"Driver {driver_name!r}: {mistake.clause}." for mistake in mistakes))
     make: Callable[..., Driver] = driver_class
     try:
         driver = make(**arguments)
@@ -119,87 +120,23 @@ def _missing(found: object) -> list[str]:
     return missing
 
 
-def _arguments(driver_class: type[Driver], driver_name: str, options: Mapping[str, object]) -> dict[str, object]:
-    given, mistakes = _given_options(driver_class, driver_name, options)
-    if mistakes:
-        raise DriverMisconfigured(*mistakes)
-    return given
-
-
-def _given_options(
-    driver_class: type[Driver], driver_name: str, options: Mapping[str, object]
-) -> tuple[dict[str, object], list[str]]:
-    """Return the constructor's arguments, and a sentence for each mistake."""
-    hints = _hints(driver_class)
-    tables = {name: hint for name, hint in hints.items() if name != "return" and is_table(hint)}
-    whole = tables.get("options")
-    if isinstance(whole, type) and issubclass(whole, Struct):
-        made, found = convert(whole, options)
-        if isinstance(made, TableOptions):
-            found += table_mistakes(made, list(found))
-        return {"options": made}, [f"Driver {driver_name!r}: {mistake.clause}." for mistake in found]
-    declared = _options(driver_class)
-    takes = ", ".join([*(f"{one.name} ({described(one)})" for one in declared.values()), *map(_table_named, tables)])
-    mistakes = [
-        f"Driver {driver_name!r} has no option {name!r}{did_you_mean(name, [*declared, *tables])}: "
-        f"its options are {takes or 'none'}."
-        for name in sorted(options.keys() - declared.keys() - tables.keys())
-    ]
-    required = {one.name: described(one) for one in declared.values() if one.required}
-    parameters = inspect.signature(driver_class).parameters
-    required |= {name: "a table" for name in tables if parameters[name].default is inspect.Parameter.empty}
-    mistakes += [
-        f"Driver {driver_name!r} needs the option {name!r}, {what}."
-        for name, what in required.items()
-        if name not in options
-    ]
-    arguments: dict[str, object] = {}
-    for name in [name for name in options if name in declared]:
-        try:
-            arguments[name] = fit(declared[name], options[name])
-        except ValueError as wrong:
-            mistakes.append(f"Driver {driver_name!r}: option {name!r} {wrong}.")
-    for name in [name for name in options if name in tables]:
-        arguments[name], found = table_value(tables[name], options[name], name)
-        mistakes += [f"Driver {driver_name!r}: {mistake.clause}." for mistake in found]
-    return arguments, mistakes
-
-
-def _table_named(name: str) -> str:
-    return f"{name} (a table)"
-
-
-def _options(driver_class: type[Driver]) -> dict[str, Parameter]:
-    """Return what a lab file may set by a value: the constructor's parameters of a type that a lab file can hold."""
-    hints = _hints(driver_class)
-    options: dict[str, Parameter] = {}
-    for name, given in inspect.signature(driver_class).parameters.items():
-        required = given.default is given.empty
-        if is_table(hints.get(name)):
-            continue
-        try:
-            option = parameter_of(name, _without_none(hints.get(name)), required=required)
-        except ValueError as wrong:
-            if required and given.kind not in (given.VAR_POSITIONAL, given.VAR_KEYWORD):
-                text = f"{driver_class.__qualname__} cannot be made from a lab file: {name} {wrong}."
-                raise DriverMisconfigured(text) from wrong
-            continue  # such as a clock that only tests pass in
-        options[name] = option
-    return options
-
-
-def _hints(driver_class: type[Driver]) -> dict[str, object]:
+def _arguments(
+    driver_class: type[Driver], options: Mapping[str, object]
+) -> tuple[dict[str, object], list[lab_file.Mistake]]:
+    """Return what the class is called with, and what is wrong; one that takes `options` gets them as a whole."""
+    cannot = f"{driver_class.__qualname__} cannot be made from a lab file:"
     try:
-        return get_type_hints(driver_class.__init__, include_extras=True)
+        hints = get_type_hints(driver_class.__init__, include_extras=True)
     except (NameError, TypeError) as wrong:
-        text = f"{driver_class.__qualname__} cannot be made from a lab file: its annotations cannot be read ({wrong})."
-        raise DriverMisconfigured(text) from wrong
-
-
-def _without_none(hint: object) -> object:
-    if get_origin(hint) not in (Union, UnionType):
-        return hint
-    kept = [one for one in get_args(hint) if one is not NoneType]
-    if len(kept) == 1:
-        return kept[0]
-    return hint
+        raise DriverMisconfigured(f"{cannot} its annotations cannot be read ({wrong}).") from wrong
+    whole = hints.get("options")
+    if isinstance(whole, type) and issubclass(whole, Struct):
+        made, mistakes = lab_file.read_table(whole, options)
+        if isinstance(made, TableOptions):
+            mistakes += table_mistakes(made, list(mistakes))
+        return {"options": made}, mistakes
+    try:
+        keys = lab_file.keys_of_call(driver_class, hints)
+    except ValueError as wrong:
+        raise DriverMisconfigured(f"{cannot} {wrong}.") from wrong
+    return lab_file.read_keys(keys, options)

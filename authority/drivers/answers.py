@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from authority.driver_values import PlainValue, UnusableAnswer, plain_value, value_in_sentence
-from authority.drivers.parameters import Scalar
 from authority.drivers.table import answer_name
+from authority.parameters import Scalar
 
 __all__ = ["as_scalar", "as_type"]
 

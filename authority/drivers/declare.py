@@ -8,26 +8,30 @@ A driver whose commands are written in the lab file has them, made, in its attri
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType, NoneType
-from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import FunctionType
+from typing import Literal, TypeVar, get_type_hints
 
 from msgspec.structs import replace
 
-from authority.drivers.parameters import (
+from authority.parameters import (
     Command,
     InvalidParameters,
     Parameter,
+    Range,
     Returns,
-    Scalar,
+    Unit,
+    UnitOf,
     bind,
     fit,
-    type_name,
+    parameter_of,
+    returns_of,
 )
 
 __all__ = [
     "OF_EVERY_DRIVER",
+    "BadOptions",
     "Command",
     "DeclarationError",
     "Declared",
@@ -42,7 +46,7 @@ __all__ = [
     "control",
     "declared_by",
     "observe",
-    "parameter_of",
+    "refuse_options",
 ]
 
 _Method = TypeVar("_Method", bound=Callable[..., object])
@@ -56,26 +60,18 @@ class DeclarationError(Exception):
     """A driver's class declares a command wrongly; the text says which and how to put it right."""
 
 
-@dataclass(frozen=True)
-class Unit:
-    """The unit of a number, such as `Unit("mm")`."""
+class BadOptions(ValueError):
+    """A driver cannot be made with these options; each of `clauses` says one thing that is wrong, for a person."""
 
-    symbol: str
-
-
-@dataclass(frozen=True)
-class UnitOf:
-    """The unit is the text in this attribute of the driver, for one that knows it only when it runs."""
-
-    attribute: str
+    def __init__(self, *clauses: str) -> None:
+        super().__init__("; ".join(clauses))
+        self.clauses = clauses
 
 
-@dataclass(frozen=True)
-class Range:
-    """The numbers that are allowed, both ends included, in the parameter's unit; None is no bound."""
-
-    low: float | None = None
-    high: float | None = None
+def refuse_options(wrong: Iterable[str]) -> None:
+    """Raise `BadOptions` where anything is wrong."""
+    if clauses := tuple(wrong):
+        raise BadOptions(*clauses)
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ def _command(driver: object, driver_class: type, name: str, kind: _Kind) -> Comm
         kind=kind,
         doc=inspect.getdoc(method) or "",
         parameters=tuple(_parameter(driver, one, hints, where) for one in given),
-        returns=_returns(driver, hints["return"]),
+        returns=returns_of(hints["return"], driver),
     )
 
 
@@ -173,78 +169,3 @@ def _parameter(driver: object, one: inspect.Parameter, hints: Mapping[str, objec
         return replace(parameter, required=False, default=fit(parameter, one.default))
     except ValueError as wrong:
         raise DeclarationError(f"{where}: parameter {one.name} {wrong}.") from wrong
-
-
-def parameter_of(name: str, hint: object, driver: object = None, *, required: bool = True) -> Parameter:
-    """Return the schema of one annotated parameter; `ValueError` says what is wrong with the annotation."""
-    base, marks = _unwrapped(hint)
-    bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
-    choices: tuple[Scalar, ...] | None = None
-    if get_origin(base) is Literal:
-        choices = get_args(base)
-    if choices is None:
-        kind = _type_name(base)
-    else:
-        kind = _type_of_choices(choices)
-    if bounds != Range() and kind not in ("number", "integer"):
-        raise ValueError("has a Range, which only a float or an int can have")
-    return Parameter(
-        name=name,
-        type=kind,
-        units=_units(marks, driver),
-        required=required,
-        low=bounds.low,
-        high=bounds.high,
-        choices=choices,
-        doc=next((mark for mark in marks if isinstance(mark, str)), None),
-    )
-
-
-def _type_of_choices(choices: Sequence[object]) -> type_name:
-    kinds = {type(choice) for choice in choices}
-    if len(kinds) != 1:
-        raise ValueError("mixes types in its Literal")
-    return _type_name(kinds.pop())
-
-
-def _type_name(base: object) -> type_name:
-    if base is float:
-        return "number"
-    if base is int:
-        return "integer"
-    if base is bool:
-        return "boolean"
-    if base is str:
-        return "text"
-    raise ValueError(f"is {base}, but can be only float, int, bool, str or Literal")
-
-
-def _returns(driver: object, hint: object) -> Returns:
-    base, marks = _unwrapped(hint)
-    base = get_origin(base) or base
-    if base in (float, int, bool, str):
-        return Returns(type=_type_name(base), units=_units(marks, driver))
-    if base in (None, NoneType):
-        return Returns(type="nothing")
-    if isinstance(base, type) and issubclass(base, Sequence):
-        return Returns(type="list", units=_units(marks, driver))
-    return Returns(type="object")
-
-
-def _unwrapped(hint: object) -> tuple[object, tuple[object, ...]]:
-    if get_origin(hint) is not Annotated:
-        return hint, ()
-    base, *marks = get_args(hint)
-    return base, tuple(marks)
-
-
-def _units(marks: Sequence[object], driver: object) -> str | None:
-    for mark in marks:
-        if isinstance(mark, Unit):
-            return mark.symbol
-        if isinstance(mark, UnitOf):
-            symbol = getattr(driver, mark.attribute, None)
-            if isinstance(symbol, str):
-                return symbol
-            return None
-    return None

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from authority.drivers.channel_access import Record
-from authority.drivers.declare import Range, Unit, UnitOf, control, observe
+from authority.drivers.declare import Range, Unit, UnitOf, control, observe, refuse_options
 from authority.drivers.motion import Motion
 from authority.drivers.motor_state import WATCHED, Direction, MotorState, MoveFailed
-from authority.drivers.parameters import refuse_options
 from authority.ports import Readback
 
 __all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]

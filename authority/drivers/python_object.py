@@ -20,10 +20,10 @@ from authority.driver_values import UnusableAnswer
 from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.event_loop import EventLoop
 from authority.drivers.object_paths import NoSuch, assign, attribute, imported
-from authority.drivers.parameters import Scalar
 from authority.drivers.pending import pending_of
 from authority.drivers.python_options import PythonControl, PythonObserve, PythonOptions, PythonReading, refuse_misnamed
 from authority.drivers.table_driver import MoveFailed, TableDriver
+from authority.parameters import Scalar
 from authority.ports import DriverUnavailable, MotionStopped, Readback
 
 __all__ = ["CallFailed", "PythonObject"]

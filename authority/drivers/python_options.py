@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import field
 
-from authority.drivers.convert import Mistake
 from authority.drivers.object_paths import (
     NoSuch,
     imported,
@@ -16,6 +15,7 @@ from authority.drivers.object_paths import (
     refuse_unsettable,
 )
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, answer_name
+from authority.lab_file import Mistake
 
 __all__ = ["PythonControl", "PythonObserve", "PythonOptions", "PythonReading", "refuse_misnamed"]
 

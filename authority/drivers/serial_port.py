@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Annotated, Literal, Protocol
 
-from authority.drivers.convert import Mistake
 from authority.drivers.declare import Range
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
 from authority.drivers.text_table import TextOptions, termination_mistakes
+from authority.lab_file import Mistake
 
 if sys.platform != "win32":
     import fcntl

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
-from authority.drivers.declare import Range, UnitOf, control, observe
-from authority.drivers.parameters import refuse_options
+from authority.drivers.declare import Range, UnitOf, control, observe, refuse_options
 from authority.drivers.record import How, MotorRecord
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
 

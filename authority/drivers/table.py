@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from authority.drivers.convert import Mistake
-from authority.drivers.declare import OF_EVERY_DRIVER, Command, Parameter, Range, Returns
-from authority.drivers.parameters import Scalar, fit, type_name
+from authority.drivers.declare import OF_EVERY_DRIVER
+from authority.lab_file import Mistake
+from authority.parameters import Command, Parameter, Range, Returns, Scalar, fit, type_name
 
 answer_name = Literal["number", "integer", "boolean", "text", "object", "list", "nothing"]
 
@@ -47,7 +47,7 @@ class ParameterEntry(Struct, frozen=True, kw_only=True):
                 if one is not None:
                     fit(self.declared("", None), one)
             except ValueError as wrong:
-                yield f"has the {word} {one!r}, but {wrong}"
+                yield f"{word} {wrong}"
 
     def declared(self, name: str, units: str | None) -> Parameter:
         """Return the schema under `name`, in `units` where the table says none."""

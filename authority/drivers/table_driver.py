@@ -14,9 +14,9 @@ from functools import partial
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from authority.drivers.declare import Declared
-from authority.drivers.parameters import Scalar
 from authority.drivers.settling import Settling
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of, table_warnings
+from authority.parameters import Scalar
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback, overtaken
 
 _POLL_S = 0.05

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from string import Formatter
 
-from authority.drivers.parameters import InvalidParameters, Scalar, type_name
+from authority.parameters import InvalidParameters, Scalar, type_name
 
 _SAMPLES: Mapping[type_name, Scalar] = {"number": 1.5, "integer": 1, "boolean": 1, "text": "x"}
 

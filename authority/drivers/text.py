@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from authority.drivers.parameters import Scalar
 from authority.drivers.table_driver import TableDriver
 from authority.drivers.template import filled, refuse_more_than_values
 from authority.drivers.text_table import (
@@ -25,6 +24,7 @@ from authority.drivers.text_table import (
     TextReading,
     read_answer,
 )
+from authority.parameters import Scalar
 from authority.ports import DriverUnavailable, fence_of_command
 
 _MOST_ERRORS = 20

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from authority.drivers.convert import Mistake
 from authority.drivers.declare import Range
-from authority.drivers.parameters import type_name
 from authority.drivers.table import (
     ControlEntry,
     ObserveEntry,
@@ -18,6 +16,8 @@ from authority.drivers.table import (
     answer_name,
 )
 from authority.drivers.template import forbidden, template_mistakes
+from authority.lab_file import Mistake
+from authority.parameters import type_name
 
 Answer = float | int | bool | str | None | list[float | None]
 text_answer = Literal["number", "integer", "boolean", "text", "list"]

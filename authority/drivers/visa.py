@@ -9,9 +9,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal, Protocol
 
-from authority.drivers.convert import Mistake
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
 from authority.drivers.text_table import TextOptions, termination_mistakes
+from authority.lab_file import Mistake
 
 _MISSING = "visa needs the package {name}: install it with pip install 'jupyter-motorlock[visa]'"
 _MOST_UNASKED = 1000  # lines or pieces

@@ -132,9 +132,9 @@ def test_every_mistake_is_a_line_and_nothing_was_opened(tmp_path: Path, command:
     assert (found.returncode, found.stdout) == (2, "")
     lab = f"motorlock: {tmp_path / 'lab.toml'}: "
     port, observers, low, shared = found.stderr.splitlines()
-    assert port.startswith(f"{lab}[authority] has no key prot, perhaps port is meant; allowed keys are host, port, ")
-    assert observers == f"{lab}[equipment.stage_x] observers must be one of alongside, apart, not 'aside'."
-    assert low.startswith(f"{lab}[equipment.stage_x]: Driver 'simulated-motor': option 'low' needs a number; ")
+    assert port.startswith(f"{lab}[authority] prot is no key here, perhaps port is meant; allowed are host, port, ")
+    assert observers == f"{lab}[equipment.stage_x] observers must be one of 'apart', 'alongside', not 'aside'."
+    assert low.startswith(f"{lab}[equipment.stage_x]: Driver 'simulated-motor': low must be a number, not true.")
     assert shared == (
         f"{lab}[equipment.twin] has the device COM1, which is that of [equipment.cable]; "
         "one device is one piece of equipment."

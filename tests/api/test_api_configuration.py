@@ -19,39 +19,41 @@ KEYS = (
 )
 
 BAD = {
-    "an authority that is no table": (f"authority = 3\n{MOTOR}", "{file}: [authority] must be a table, not 3."),
+    "an authority that is no table": (f"authority = 3\n{MOTOR}", "{file}: authority must be a table, not 3."),
     "hosts that are a text": (
         f'[authority]\nallowed_hosts = "a"\n{MOTOR}',
-        "{file}: [authority] allowed_hosts must be a list of texts, not 'a'.",
+        "{file}: [authority] allowed_hosts must be a list, not 'a'.",
     ),
     "a port that is true": (
-        f"[authority]\nport = true\n{MOTOR}", "{file}: [authority] port must be a whole number, not true.",
+        f"[authority]\nport = true\n{MOTOR}",
+        "{file}: [authority] port must be a whole number from 0 to 65535, not true; 0 takes any free one.",
     ),
     "no TOML": ("[equipment", "{file} is not valid TOML: "),
     "no equipment": ("", "{file} describes no equipment: add a table [equipment.NAME] with a driver."),
     "equipment that is no table": (
-        "equipment = 3", "{file} describes no equipment: add a table [equipment.NAME] with a driver.",
+        "equipment = 3", "{file}: equipment must be a table, not 3.",
     ),
     "an unknown table": (
-        f"[motors]\n{MOTOR}", "{file}: there is no table [motors]; allowed are [authority] and [equipment.NAME].",
+        f"[motors]\n{MOTOR}", "{file}: motors is no key here; allowed are authority, equipment.",
     ),
     "an unknown key of the authority": (
         f"[authority]\nprot = 1\n{MOTOR}",
-        "{file}: [authority] has no key prot, perhaps port is meant; allowed keys are host, port, data, "
+        "{file}: [authority] prot is no key here, perhaps port is meant; allowed are host, port, data, "
         "token_file, allowed_hosts, history_days, max_connections, max_connections_per_address, "
         "enable_equipment_locks, lock_timeout_sec, session_timeout_sec, enable_lock_queue, enable_observer_mode, "
         "auto_release_on_disconnect, log_lock_events.",
     ),
     "a port that is a text": (
-        f'[authority]\nport = "high"\n{MOTOR}', "{file}: [authority] port must be a whole number, not 'high'.",
+        f'[authority]\nport = "high"\n{MOTOR}',
+        "{file}: [authority] port must be a whole number from 0 to 65535, not 'high'; 0 takes any free one.",
     ),
     "a port that is too high": (
         f"[authority]\nport = 70000\n{MOTOR}",
-        "{file}: [authority] port must be a number from 0 to 65535, where 0 takes any free one, not 70000.",
+        "{file}: [authority] port must be a whole number from 0 to 65535, not 70000; 0 takes any free one.",
     ),
     "history without end": (
         f"[authority]\nhistory_days = -1\n{MOTOR}",
-        "{file}: [authority] history_days must be a finite number above 0, not -1.",
+        "{file}: [authority] history_days must be more than 0, not -1.",
     ),
     "a name with a blank": (
         '[equipment."stage x"]\ndriver = "simulated-motor"',
@@ -60,36 +62,38 @@ BAD = {
     "no driver": (
         "[equipment.m]", '{file}: [equipment.m] needs a driver, such as driver = "simulated-motor".',
     ),
-    "equipment of one word": ('[equipment]\nm = "motor"', "{file}: [equipment.m] must be a table, not 'motor'."),
+    "equipment of one word": ('[equipment]\nm = "motor"', "{file}: equipment.m must be a table, not 'motor'."),
     "a label that is a number": (f"{MOTOR}label = 3", "{file}: [equipment.m] label must be a text, not 3."),
     "options that are no table": (
         f"{MOTOR}options = 3", "{file}: [equipment.m] options must be a table, not 3.",
     ),
     "an unknown key of equipment": (
-        f"{MOTOR}colour = 1", "{file}: [equipment.m] has no key colour; allowed keys are " + KEYS + ".",
+        f"{MOTOR}colour = 1", "{file}: [equipment.m] colour is no key here; allowed are " + KEYS + ".",
     ),
     "a policy that does not exist": (
         f'{MOTOR}observers = "maybe"',
-        "{file}: [equipment.m] observers must be one of alongside, apart, not 'maybe'.",
+        "{file}: [equipment.m] observers must be one of 'apart', 'alongside', not 'maybe'.",
     ),
     "another one": (
-        f'{MOTOR}on_idle = "sleep"', "{file}: [equipment.m] on_idle must be one of keep, offer, release, not 'sleep'.",
+        f'{MOTOR}on_idle = "sleep"',
+        "{file}: [equipment.m] on_idle must be one of 'release', 'offer', 'keep', not 'sleep'.",
     ),
     "and another one": (
-        f'{MOTOR}on_loss = "park"', "{file}: [equipment.m] on_loss must be one of stop, finish, not 'park'.",
+        f'{MOTOR}on_loss = "park"', "{file}: [equipment.m] on_loss must be one of 'stop', 'finish', not 'park'.",
     ),
     "seconds that are a text": (
-        f'{MOTOR}claim_seconds = "5"', "{file}: [equipment.m] claim_seconds must be a finite number above 0, not '5'.",
+        f'{MOTOR}claim_seconds = "5"',
+        "{file}: [equipment.m] claim_seconds must be a number, not '5' (a number is written without quotes).",
     ),
     "seconds below zero": (
-        f"{MOTOR}stop_seconds = -5", "{file}: [equipment.m] stop_seconds must be a finite number above 0, not -5.",
+        f"{MOTOR}stop_seconds = -5", "{file}: [equipment.m] stop_seconds must be more than 0, not -5.",
     ),
     "a turn of no time": (
         f"{MOTOR}max_hold_seconds = 0",
-        "{file}: [equipment.m] max_hold_seconds must be a finite number above 0, not 0.",
+        "{file}: [equipment.m] max_hold_seconds must be more than 0, not 0.",
     ),
     "seconds that never pass": (
-        f"{MOTOR}claim_seconds = inf", "{file}: [equipment.m] claim_seconds must be a finite number above 0, not inf.",
+        f"{MOTOR}claim_seconds = inf", "{file}: [equipment.m] claim_seconds must be a number, not inf.",
     ),
 }  # fmt: skip
 
@@ -156,18 +160,18 @@ def test_a_lab_file_that_is_not_there_or_is_no_text_is_named(tmp_path: Path) -> 
         assert str(refused.value).startswith(f"{file} cannot be read: {why}")
 
 
-@pytest.mark.parametrize("text", ["high", "-1", "70000", "1.5"])
-def test_a_bad_port_in_the_environment_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "shown"), [("high", "'high'"), ("-1", "-1"), ("70000", "70000"), ("1.5", "1.5")])
+def test_a_bad_port_in_the_environment_is_named(text: str, shown: str, tmp_path: Path) -> None:
     """RUN-5"""
     found = sentence(MOTOR, tmp_path, MOTORLOCK_PORT=text)
-    assert found == f"MOTORLOCK_PORT must be a number from 0 to 65535, where 0 takes any free one, not {text}."
+    assert found == f"MOTORLOCK_PORT must be a whole number from 0 to 65535, not {shown}; 0 takes any free one."
 
 
 def test_a_bad_port_flag_is_named(tmp_path: Path) -> None:
     """RUN-5"""
     with pytest.raises(Misconfigured) as refused:
         load(host=None, port=-1, config=None, data=None, environ={})
-    assert str(refused.value) == "--port must be a number from 0 to 65535, where 0 takes any free one, not -1."
+    assert str(refused.value) == "--port must be a whole number from 0 to 65535, not -1; 0 takes any free one."
 
 
 def test_a_token_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ def test_the_data_is_kept_below_the_users_state_directory_when_nobody_says_where
     [
         (["--config", "{place}/lab.toml"], {}, "motorlock: {place}/lab.toml cannot be read: No such file or dir"),
         (["--host", "0.0.0.0"], {}, "motorlock: Binding to 0.0.0.0 lets other machines in: "),
-        (["--port", "70000"], {}, "motorlock: --port must be a number from 0 to 65535, "),
+        (["--port", "70000"], {}, "motorlock: --port must be a whole number from 0 to 65535, "),
         (["--host", "192.0.2.1"], {"MOTORLOCK_TOKEN": "x"}, "motorlock: Cannot listen on 192.0.2.1 port 0: "),
         (["--host", "no.such.host.invalid"], {"MOTORLOCK_TOKEN": "x"},
          "motorlock: Cannot listen on no.such.host.invalid port 0: "),

@@ -166,11 +166,11 @@ def test_a_byte_order_mark_at_the_beginning_of_a_file_is_none_of_it(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("LABLINK_ENABLE_LOCK_QUEUE", "maybe", "LABLINK_ENABLE_LOCK_QUEUE must be true or false, not maybe."),
+        ("LABLINK_ENABLE_LOCK_QUEUE", "maybe", "LABLINK_ENABLE_LOCK_QUEUE must be true or false, not 'maybe'."),
         (
             "LABLINK_LOCK_TIMEOUT_SEC",
             "-1",
-            "LABLINK_LOCK_TIMEOUT_SEC must be a whole number of seconds from 0 (never) to 31536000, not -1.",
+            "LABLINK_LOCK_TIMEOUT_SEC must be a whole number from 0 to 31536000, not -1; 0 is never.",
         ),
     ],
 )

@@ -257,7 +257,7 @@ class Unmarked(Stage):
         (NoType, "parameter far has no type"),
         (NoReturn, "NoReturn.go does not say what it returns"),
         (WrongType, "parameter far is list\\[float\\], but can be only float, int, bool, str or Literal"),
-        (WrongDefault, "parameter far needs a number from 0 to 1; you gave 2.0"),
+        (WrongDefault, "parameter far must be a number from 0 to 1, not 2.0"),
         (RangeOfText, "parameter far has a Range"),
         (MixedChoices, "parameter far mixes types"),
         (Variadic, "\\*far: .*cannot be given by name"),

@@ -182,7 +182,7 @@ def test_an_object_whose_call_never_ends_is_not_made_afresh_beside_it(made, othe
         ({"object": "broken:Stage"}, "the module broken cannot be imported: no licence"),
         ({"object": "Stage"}, "'Stage' names no object: write package.module:Class, such as ophyd:EpicsMotor"),
         ({"arguments": {"prot": 1}}, "cannot be made with args and arguments as given: got an unexpected keyword"),
-        ({"object": 5}, "object needs a text; you gave 5"),
+        ({"object": 5}, "object must be a text, not 5"),
         ({"control": {"m": {}}}, "control.m needs one of call, set, get, and has none"),
         ({"control": {"m": {"call": "a", "get": "b"}}}, "control.m needs one of call, set, get, and has call, get"),
         ({"control": {"m": {"set": "velocity"}}}, "control.m has set, which needs exactly one parameter, not 0"),

@@ -18,7 +18,7 @@ def own_module(tmp_path, monkeypatch):
     """A module of the lab's own beside the lab file, as `package.module:Class` names it."""
     (tmp_path / "our_lab.py").write_text(
         "from authority.drivers.declare import control\n"
-        "from authority.drivers.parameters import BadOptions\n"
+        "from authority.drivers.declare import BadOptions\n"
         "from authority.drivers.simulated_instruments import SimulatedPowerSupply\n"
         "class Heater(SimulatedPowerSupply):\n"
         "    def __init__(self, port: str, *, baud: int = 9600, log=None, factor: float | None = None) -> None:\n"
@@ -29,8 +29,8 @@ def own_module(tmp_path, monkeypatch):
         "class Wrong(SimulatedPowerSupply):\n"
         "    @control\n"
         "    def heat(self): pass\n"
-        "class NeedsAList(SimulatedPowerSupply):\n"
-        "    def __init__(self, ports: list[str]) -> None: pass\n"
+        "class NeedsBytes(SimulatedPowerSupply):\n"
+        "    def __init__(self, ports: bytes) -> None: pass\n"
         "class Greedy(Heater):\n"
         "    address = property(lambda self: self.given)\n"
         "class Picky(SimulatedPowerSupply):\n"
@@ -115,31 +115,29 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
         ),
         ("our_lab:Motor", {}, "Driver 'our_lab:Motor': the module our_lab has no 'Motor'."),
         ("our_lab:NoStop", {}, "Driver 'our_lab:NoStop': NoStop is no driver, it lacks stop()."),
-        ("our_lab:Heater", {}, "Driver 'our_lab:Heater' needs the option 'port', a text."),
+        ("our_lab:Heater", {}, "Driver 'our_lab:Heater': port is missing; it must be a text."),
         (
             "our_lab:Heater",
             {"port": "a", "boud": 1},
-            "Driver 'our_lab:Heater' has no option 'boud', perhaps baud is meant: its options are port (a text), "
-            "baud (a whole number), factor (a number).",
+            "Driver 'our_lab:Heater': boud is no key here, perhaps baud is meant; allowed are port, baud, factor.",
         ),
         (
             "our_lab:Heater",
             {"port": "a", "log": "x"},
-            "Driver 'our_lab:Heater' has no option 'log': its options are port (a text), baud (a whole number), "
-            "factor (a number).",
+            "Driver 'our_lab:Heater': log is no key here; allowed are port, baud, factor.",
         ),
         (
             "our_lab:Greedy",
             {"port": "a"},
             "Driver 'our_lab:Greedy': its address must be a text or None, not ('a', 9600, None).",
         ),
-        ("our_lab:Heater", {"port": 3}, "Driver 'our_lab:Heater': option 'port' needs a text; you gave 3."),
+        ("our_lab:Heater", {"port": 3}, "Driver 'our_lab:Heater': port must be a text, not 3."),
         ("our_lab:Heater", {"port": "gone"}, "Driver 'our_lab:Heater' refuses its options: no such port."),
         (
-            "our_lab:NeedsAList",
+            "our_lab:NeedsBytes",
             {},
-            "NeedsAList cannot be made from a lab file: ports is list[str], but can be only float, int, bool, str "
-            "or Literal.",
+            "NeedsBytes cannot be made from a lab file: ports is <class 'bytes'>, but can be only float, int, bool, "
+            "str or Literal.",
         ),
         (
             "our_lab:Wrong",
@@ -149,7 +147,7 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
         (
             "simulated-motor",
             {"low": "0"},
-            "Driver 'simulated-motor': option 'low' needs a number; you gave '0' (a number is written without quotes).",
+            "Driver 'simulated-motor': low must be a number, not '0' (a number is written without quotes).",
         ),
         (
             "simulated-motor",
@@ -159,12 +157,12 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
         (
             "simulated-motor",
             {"velocity": True},
-            "Driver 'simulated-motor': option 'velocity' needs a number; you gave True.",
+            "Driver 'simulated-motor': velocity must be a number, not true.",
         ),
         (
             "simulated-power-supply",
             {"port": 1},
-            "Driver 'simulated-power-supply' has no option 'port': its options are none.",
+            "Driver 'simulated-power-supply': port is no key here; allowed are none.",
         ),
     ],
 )
@@ -225,9 +223,9 @@ def test_all_that_is_wrong_with_a_motors_options_is_said_at_once(name, options, 
 @pytest.mark.epics
 def test_the_epics_motor_needs_its_record_and_says_so():
     pytest.importorskip("caproto")
-    assert sentence("epics-motor") == "Driver 'epics-motor' needs the option 'prefix', a text."
+    assert sentence("epics-motor") == "Driver 'epics-motor': prefix is missing; it must be a text."
     assert sentence("epics-motor", prefix="sim:mtr1", home_with="HOME") == (
-        "Driver 'epics-motor': option 'home_with' needs one of 'HOMF', 'HOMR'; you gave 'HOME'."
+        "Driver 'epics-motor': home_with must be one of 'HOMF', 'HOMR', not 'HOME'."
     )
 
 

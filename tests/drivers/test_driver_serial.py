@@ -111,9 +111,9 @@ def test_a_mistake_in_the_options_of_serial_is_one_sentence(monkeypatch):
         return [one.removeprefix("Driver 'serial': ") for one in wrong.value.mistakes]
 
     assert mistakes(baud_rate=9600.5, data_bits=9) == [
-        "port is missing; it needs a text.",
-        "baud_rate needs a whole number from 50 to 12000000; you gave 9600.5.",
-        "data_bits needs one of 5, 6, 7, 8; you gave 9.",
+        "port is missing; it must be a text.",
+        "baud_rate must be a whole number from 50 to 12000000, not 9600.5.",
+        "data_bits must be one of 5, 6, 7, 8, not 9.",
     ]
     assert mistakes(port=" ") == ["port is empty, but must be a port such as /dev/ttyUSB0 or COM3."]
     assert mistakes(port="socket://127.0.0.1:4001") == [

@@ -194,8 +194,8 @@ def mistakes(**options: object) -> tuple[str, ...]:
         ({"baud_rate": 9600}, "baud_rate is for a serial resource, such as ASRL/dev/ttyUSB0::INSTR."),
         ({"read_termination": ""}, "read_termination is '', but must be one or two control characters, such as "),
         ({"write_termination": "x"}, "write_termination is 'x', but must be one or two control characters, such as "),
-        ({"parity": "some"}, "parity needs one of 'none', 'odd', 'even', 'mark', 'space'; you gave 'some'."),
-        ({"timeout_s": 0}, "timeout_s needs a number from 0.01 to 60; you gave 0."),
+        ({"parity": "some"}, "parity must be one of 'none', 'odd', 'even', 'mark', 'space', not 'some'."),
+        ({"timeout_s": 0}, "timeout_s must be a number from 0.01 to 60, not 0."),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_options_of_visa_is_one_sentence(options, sentence):

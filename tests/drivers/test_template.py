@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authority.drivers.parameters import InvalidParameters
 from authority.drivers.template import filled, forbidden, refuse_more_than_values
+from authority.parameters import InvalidParameters
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from authority.drivers.convert import convert
 from authority.drivers.text import DeviceError, LineLost, NoAnswer, TextDriver
 from authority.drivers.text_table import TextOptions
+from authority.lab_file import read_table
 from authority.ports import DriverUnavailable, MotionStopped, fence_of_command
 
 TIMEOUT_S = 0.5
@@ -87,7 +87,7 @@ COMMANDS = {
 
 def driver_on(line: MemoryLine, **more: object) -> LineDriver:
     table = {"timeout_s": TIMEOUT_S, "stop": "STOP", "readings": READINGS, "control": COMMANDS, **more}
-    options, wrong = convert(TextOptions, table)
+    options, wrong = read_table(TextOptions, table)
     assert not wrong
     driver = LineDriver(options, line)
     driver.open()

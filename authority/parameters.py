@@ -1,15 +1,24 @@
-"""What a command takes and answers, and the check of what a caller gave: `Command`, `Parameter`, `bind`."""
+"""What a command takes and answers, and the check of what was given: `Command`, `Parameter`, `bind`, `fit`.
+
+An annotation of Python becomes such a schema: `Annotated[float, Unit("mm"), Range(0, 100), "the target"]`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeGuard, assert_never
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from types import NoneType
+from typing import Annotated, Literal, TypeGuard, assert_never, get_args, get_origin
 
 import msgspec
 
 type_name = Literal["number", "integer", "boolean", "text"]
 Scalar = float | int | bool | str
+
+_TYPE_NAMES: Mapping[object, type_name] = {float: "number", int: "integer", bool: "boolean", str: "text"}
+_LONGEST = 60
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -43,26 +52,34 @@ class Command(msgspec.Struct, frozen=True):
     returns: Returns
 
 
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a number, such as `Unit("mm")`."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class UnitOf:
+    """The unit is the text in this attribute of the driver, for one that knows it only when it runs."""
+
+    attribute: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that are allowed, both ends included, in the parameter's unit; None is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+
+
 class InvalidParameters(Exception):
     """The parameters do not fit the command; `errors` has one `{loc, msg, type}` for each that is wrong."""
 
     def __init__(self, errors: Sequence[Mapping[str, object]]) -> None:
         self.errors = list(errors)
         super().__init__("; ".join(str(error["msg"]) for error in self.errors) + ".")
-
-
-class BadOptions(ValueError):
-    """A driver cannot be made with these options; each of `clauses` says one thing that is wrong, for a person."""
-
-    def __init__(self, *clauses: str) -> None:
-        super().__init__("; ".join(clauses))
-        self.clauses = clauses
-
-
-def refuse_options(wrong: Iterable[str]) -> None:
-    """Raise `BadOptions` where anything is wrong."""
-    if clauses := tuple(wrong):
-        raise BadOptions(*clauses)
 
 
 class _Wrong(Exception):
@@ -96,11 +113,12 @@ def bind(command: Command, parameters: Mapping[str, object], equipment_id: str) 
 
 
 def fit(parameter: Parameter, value: object) -> Scalar:
-    """Return `value` as the type of `parameter`, or raise `ValueError` with a clause for a person."""
+    """Return a value that was written down as the type of `parameter`; `ValueError` has a clause for a person."""
     try:
         return _fitting(parameter, value)
-    except _Wrong as wrong:
-        raise ValueError(f"needs {described(parameter)}; {wrong}") from None
+    except _Wrong:
+        text = f"must be {described(parameter)}, not {value_in_sentence(value)}{_quotes_hint(value)}"
+        raise ValueError(text) from None
 
 
 def described(parameter: Parameter) -> str:
@@ -122,6 +140,88 @@ def described(parameter: Parameter) -> str:
     if parameter.units:
         units = f" in {parameter.units}"
     return words + units + _span(parameter)
+
+
+def parameter_of(name: str, hint: object, driver: object = None, *, required: bool = True) -> Parameter:
+    """Return the schema of one annotated parameter; `ValueError` says what is wrong with the annotation."""
+    base, marks = _without_marks(hint)
+    bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
+    choices: tuple[Scalar, ...] | None = None
+    kinds = {base}
+    if get_origin(base) is Literal:
+        choices = get_args(base)
+        kinds = {type(choice) for choice in choices}
+    if len(kinds) != 1:
+        raise ValueError("mixes types in its Literal")
+    kind = _TYPE_NAMES.get(kinds.pop())
+    if kind is None:
+        raise ValueError(f"is {base}, but can be only float, int, bool, str or Literal")
+    if bounds != Range() and kind not in ("number", "integer"):
+        raise ValueError("has a Range, which only a float or an int can have")
+    return Parameter(
+        name=name,
+        type=kind,
+        units=_units(marks, driver),
+        required=required,
+        low=bounds.low,
+        high=bounds.high,
+        choices=choices,
+        doc=next((mark for mark in marks if isinstance(mark, str)), None),
+    )
+
+
+def returns_of(hint: object, driver: object) -> Returns:
+    """Return the schema of what an annotated method answers."""
+    base, marks = _without_marks(hint)
+    base = get_origin(base) or base
+    if base in _TYPE_NAMES:
+        return Returns(type=_TYPE_NAMES[base], units=_units(marks, driver))
+    if base in (None, NoneType):
+        return Returns(type="nothing")
+    if isinstance(base, type) and issubclass(base, Sequence):
+        return Returns(type="list", units=_units(marks, driver))
+    return Returns(type="object")
+
+
+def value_in_sentence(value: object) -> str:
+    """Return a value as it stands in a lab file, short and in one line."""
+    match value:
+        case bool():
+            text = str(value).lower()
+        case dict():
+            text = "a table"
+        case list():
+            text = f"[{', '.join(value_in_sentence(one) for one in value[:8])}]"
+        case date() | time():
+            text = value.isoformat()
+        case int() if not -(10**_LONGEST) < value < 10**_LONGEST:
+            text = "a number too large"
+        case str():
+            text = repr(value[: _LONGEST + 1])
+        case _:
+            text = repr(value)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 3]}..."
+
+
+def _without_marks(hint: object) -> tuple[object, tuple[object, ...]]:
+    if get_origin(hint) is not Annotated:
+        return hint, ()
+    base, *marks = get_args(hint)
+    return base, tuple(marks)
+
+
+def _units(marks: Sequence[object], driver: object) -> str | None:
+    for mark in marks:
+        if isinstance(mark, Unit):
+            return mark.symbol
+        if isinstance(mark, UnitOf):
+            symbol = getattr(driver, mark.attribute, None)
+            if isinstance(symbol, str):
+                return symbol
+            return None
+    return None
 
 
 def _argument(parameter: Parameter, parameters: Mapping[str, object]) -> Scalar:
@@ -182,17 +282,16 @@ def _span(parameter: Parameter) -> str:
 
 
 def _given(value: object) -> str:
-    hint = ""
-    if _is_numeric_text(value):
-        hint = " (a number is written without quotes)"
-    return f"you gave {_shown(value)}{hint}"
+    return f"you gave {_shown(value)}{_quotes_hint(value)}"
 
 
-def _is_numeric_text(value: object) -> bool:
+def _quotes_hint(value: object) -> str:
     try:
-        return isinstance(value, str) and math.isfinite(float(value))
+        if isinstance(value, str) and math.isfinite(float(value)):
+            return " (a number is written without quotes)"
     except ValueError:
-        return False
+        pass
+    return ""
 
 
 def _shown(value: object) -> str:
