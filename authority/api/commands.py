@@ -35,9 +35,8 @@ KEY_LIMIT = 128
 RIGHT_TO_RUN = {"control": Right.CONTROL, "observe": Right.OBSERVE}
 
 
-async def command(context: RequestContext) -> Response:
+async def command(context: RequestContext, body: bodies.CommandBody) -> Response:
     """Run a command, after the checks in their order: body, equipment, command, session, lock, parameters, driver."""
-    body = context.body_as(bodies.CommandBody)
     if body.equipment_id != context.request.path_params["equipment_id"]:
         raise invalid_request("equipment_id", "it is not the equipment of the path")
     key = context.equipment_id
@@ -52,9 +51,8 @@ async def command(context: RequestContext) -> Response:
     return await _run_control_command(context, key, declared, session.id, body)
 
 
-def check(context: RequestContext) -> bodies.CheckAnswer:
+def check(context: RequestContext, body: bodies.CheckBody) -> bodies.CheckAnswer:
     """Tell of each command whether it would be accepted now, by the checks of `command`; it changes nothing."""
-    body = context.body_as(bodies.CheckBody)
     key = context.equipment_id
     return bodies.CheckAnswer(key, [_check_command(context, key, asked, body) for asked in body.commands])
 
@@ -205,19 +203,16 @@ async def _run_control_command(
 async def past_command(context: RequestContext) -> Response:
     """Answer what became of a command, by the key that it bore; it runs nothing."""
     key = context.headers.get(b"idempotency-key", b"").decode("latin-1")
-    session = context.query("session_id", str, "")
-    assert isinstance(session, str)
+    session = SessionId(context.query("session_id"))
     if not 1 <= len(key) <= KEY_LIMIT:
         raise _bad_key()
-    acting = context.service.table.session(SessionId(session))
+    acting = context.service.table.session(session)
     if acting is not None:
         context.require_session_token(acting)
     known = context.service.find_call(f"{session}\n{key}")
     if known is None or known.equipment != context.equipment_id:
         raise ProblemResponse("unknown_key", equipment=context.equipment_id)
-    wait_s = context.query("wait_seconds", bodies.Wait, 30.0)
-    assert isinstance(wait_s, float)
-    return await _wait_for_known_reply(context, known, wait_s)
+    return await _wait_for_known_reply(context, known, context.query("wait_seconds"))
 
 
 def _bad_key() -> ProblemResponse:
@@ -357,11 +352,24 @@ def _command_answer(
 
 _COMMAND = "/api/equipment/{equipment_id}/command"
 ROUTES = (
-    Route("POST", _COMMAND, command, bodies.CommandAnswer, "Run a command", bodies.CommandBody,
-         codes=(401, 403, 404, 409, 503), statuses=(200, 202)),
-    Route("GET", _COMMAND, past_command, bodies.CommandAnswer, "What became of a command, by its key",
-         query=(("session_id", str, ""), ("wait_seconds", bodies.Wait, 30.0)), codes=(401, 404, 422),
-         statuses=(200, 202)),
-    Route("POST", "/api/equipment/{equipment_id}/check", check, bodies.CheckAnswer,
-         "Whether commands would be accepted now", bodies.CheckBody, codes=(404,)),
-)  # fmt: skip
+    Route(
+        "POST",
+        _COMMAND,
+        command,
+        "Run a command",
+        answer=bodies.CommandAnswer,
+        codes=(401, 403, 404, 409, 503),
+        statuses=(200, 202),
+    ),
+    Route(
+        "GET",
+        _COMMAND,
+        past_command,
+        "What became of a command, by its key",
+        answer=bodies.CommandAnswer,
+        query={"session_id": (str, ""), "wait_seconds": (bodies.Wait, 30.0)},
+        codes=(401, 404, 422),
+        statuses=(200, 202),
+    ),
+    Route("POST", "/api/equipment/{equipment_id}/check", check, "Whether commands would be accepted now", codes=(404,)),
+)

@@ -141,7 +141,7 @@ async def _stop_body(context: RequestContext) -> tuple[bodies.StopBody, list[str
     """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
     try:
         async with asyncio.timeout(_STOP_BODY_S):
-            raw = await read_small_body(context.request.scope, context.headers, context.receive)
+            raw = await read_small_body(context.request.scope, context.headers, context.request.receive)
     except TimeoutError:
         return bodies.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
     except ProblemResponse as refused:
@@ -182,17 +182,16 @@ def _stop_outcome(result: StopResult) -> bodies.StopOutcome:
     return "nothing_to_stop"
 
 
-def resume(context: RequestContext) -> bodies.DoneAnswer:
+def resume(context: RequestContext, body: bodies.StrictActingBody) -> bodies.DoneAnswer:
     """Allow control again after somebody else's stop."""
     key = context.equipment_id
-    session = context.acting_session(context.body_as(bodies.StrictActingBody).session_id)
+    session = context.acting_session(body.session_id)
     context.service.apply(messages.Resume(equipment=key, session=session.id))
     return bodies.DoneAnswer(True, key)
 
 
-def clear_fault(context: RequestContext) -> bodies.DoneAnswer:
+def clear_fault(context: RequestContext, body: bodies.ClearFaultBody) -> bodies.DoneAnswer:
     """Declare equipment fit for use again."""
-    body = context.body_as(bodies.ClearFaultBody)
     key = context.equipment_id
     by = context.user_called(body.user) or "somebody"
     if body.session_id is not None:
@@ -215,44 +214,28 @@ def health(context: RequestContext) -> bodies.HealthAnswer:
 
 _PATH = "/api/equipment/{equipment_id}"
 ROUTES = (
-    Route("GET", "/health", health, bodies.HealthAnswer, "Whether the authority can do its work", open_to_all=True),
-    Route("GET", "/api/equipment/list", listing, list[bodies.ListedEquipment], "The equipment of this lab"),
-    Route("GET", _PATH, describe, bodies.EquipmentAnswer, "What one piece of equipment can do", codes=(404,)),
-    Route(
-        "GET", _PATH + "/why", why, bodies.WhyAnswer, "Why it stands as it does, and who can change that", codes=(404,)
-    ),
-    Route("GET", _PATH + "/status", device_status, bodies.DeviceStatusAnswer, "Whether a device answers", codes=(404,)),
-    Route("GET", _PATH + "/readings", readings, bodies.ReadingsAnswer, "The last readback", codes=(404,)),
+    Route("GET", "/health", health, "Whether the authority can do its work", open_to_all=True),
+    Route("GET", "/api/equipment/list", listing, "The equipment of this lab", answer=list[bodies.ListedEquipment]),
+    Route("GET", _PATH, describe, "What one piece of equipment can do", codes=(404,)),
+    Route("GET", _PATH + "/why", why, "Why it stands as it does, and who can change that", codes=(404,)),
+    Route("GET", _PATH + "/status", device_status, "Whether a device answers", codes=(404,)),
+    Route("GET", _PATH + "/readings", readings, "The last readback", answer=bodies.ReadingsAnswer, codes=(404,)),
     Route(
         "POST",
         _PATH + "/stop",
         stop,
-        bodies.StopAnswer,
         "Stop: everybody may, always",
-        bodies.StopBody,
-        body_optional=True,
+        own_body=bodies.StopBody,
         codes=(404,),
         open_to_all=True,
-        reads_body_itself=True,
         right=Right.STOP,
     ),
-    Route(
-        "POST",
-        _PATH + "/resume",
-        resume,
-        bodies.DoneAnswer,
-        "Go on after somebody's stop",
-        bodies.StrictActingBody,
-        codes=(401, 403, 404),
-        right=Right.CONTROL,
-    ),
+    Route("POST", _PATH + "/resume", resume, "Go on after somebody's stop", codes=(401, 403, 404), right=Right.CONTROL),
     Route(
         "POST",
         _PATH + "/clear-fault",
         clear_fault,
-        bodies.DoneAnswer,
         "Declare equipment fit again",
-        bodies.ClearFaultBody,
         codes=(401, 403, 404, 409),
         right=Right.CLEAR_FAULT,
     ),

@@ -16,16 +16,15 @@ from . import bodies, pagination
 from .problems import ProblemResponse, refusal_to_problem
 from .refusal_table import holder_sentence
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .routing import Query, RequestContext, Route
 from .session_ids import new_session_token
 
 METADATA_LIMIT = 16 * 1024
 RIGHT_TO_LOCK = {LockMode.EXCLUSIVE: Right.CONTROL, LockMode.OBSERVER: Right.OBSERVE}
 
 
-def acquire(context: RequestContext) -> bodies.AcquireAnswer:
+def acquire(context: RequestContext, body: bodies.AcquireBody) -> bodies.AcquireAnswer:
     """Grant, refresh, queue or refuse: one piece of equipment, or all of several."""
-    body = context.body_as(bodies.AcquireBody)
     keys = _acquire_request(context, body)
     mode = _mode(body.lock_mode)
     for key in keys:
@@ -127,9 +126,8 @@ def _mode(text: str) -> LockMode:
         raise invalid_request("lock_mode", f"it is 'exclusive' or 'observer', not {text!r}") from None
 
 
-def release(context: RequestContext) -> bodies.ReleaseAnswer:
+def release(context: RequestContext, body: bodies.ReleaseBody) -> bodies.ReleaseAnswer:
     """Give a lock back; with `force` take it from its holder."""
-    body = context.body_as(bodies.ReleaseBody)
     key = context.known_equipment_id(body.equipment_id)
     watching = False
     try:
@@ -177,27 +175,26 @@ def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceR
     return messages.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
 
 
-def claim(context: RequestContext) -> bodies.LockAnswer:
+def claim(context: RequestContext, body: bodies.StrictActingBody) -> bodies.LockAnswer:
     """Take up a grant from the queue."""
     key = context.equipment_id
-    session = context.acting_session(context.body_as(bodies.StrictActingBody).session_id)
+    session = context.acting_session(body.session_id)
     context.service.apply(messages.Claim(equipment=key, session=session.id))
     return bodies.LockAnswer(True, _lock(context, _equipment(context, key)))
 
 
-def keep(context: RequestContext) -> bodies.StandingAnswer:
+def keep(context: RequestContext, body: bodies.KeepBody) -> bodies.StandingAnswer:
     """Promise a time until which idling does not run."""
     key = context.equipment_id
-    body = context.body_as(bodies.KeepBody)
     session = context.acting_session(body.session_id)
     context.service.apply(messages.Keep(equipment=key, session=session.id, seconds=body.seconds, note=body.note))
     return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def activity(context: RequestContext) -> bodies.ActivityAnswer:
+def activity(context: RequestContext, body: bodies.ActingBody) -> bodies.ActivityAnswer:
     """Restart the idle clock of a lock."""
     key = context.equipment_id
-    session = context.acting_session(context.body_as(bodies.ActingBody).session_id)
+    session = context.acting_session(body.session_id)
     context.service.apply(messages.NoteActivity(equipment=key, session=session.id))
     return bodies.ActivityAnswer(True, "Activity updated", key, session.id)
 
@@ -232,11 +229,7 @@ def everything(context: RequestContext) -> bodies.AllAnswer:
 
 def _wanted_locks(context: RequestContext) -> tuple[str | None, int]:
     """Return after what a list is to go on, and how much of it is asked for."""
-    after = context.query("after", str, None)
-    limit = context.query("limit", bodies.Limit, 1000)
-    assert after is None or isinstance(after, str)
-    assert isinstance(limit, int)
-    return after, limit
+    return context.query("after"), context.query("limit")
 
 
 def equipment_events(context: RequestContext) -> bodies.EquipmentEventsAnswer:
@@ -256,10 +249,8 @@ def session_events(context: RequestContext) -> bodies.SessionEventsAnswer:
 def _events(
     context: RequestContext, equipment: str | None = None, session: str | None = None
 ) -> tuple[list[msgspec.Raw], int | None]:
-    after = context.query("after", bodies.Seq, None)
-    limit = context.query("limit", bodies.Limit, 50)
-    assert after is None or isinstance(after, int)
-    assert isinstance(limit, int)
+    after: int | None = context.query("after")
+    limit: int = context.query("limit")
     most = limit
     if after is not None:
         most += 1  # one more than asked for tells whether others follow; the newest are followed by none
@@ -271,9 +262,8 @@ def _events(
     return [msgspec.Raw(x.body) for x in found], more
 
 
-def create_session(context: RequestContext) -> NewSessionView:
+def create_session(context: RequestContext, body: bodies.SessionBody) -> NewSessionView:
     """Begin a session."""
-    body = context.body_as(bodies.SessionBody)
     now = context.service.clock.now()
     if body.secret:
         token, digest = new_session_token()
@@ -321,10 +311,10 @@ def end_session(context: RequestContext) -> bodies.SessionEndAnswer:
     )
 
 
-def gone(context: RequestContext) -> bodies.SessionEndAnswer:
+def gone(context: RequestContext, body: bodies.GoneBody) -> bodies.SessionEndAnswer:
     """Take the keeper's word that the session's process is dead."""
     session = context.acting_session(context.request.path_params["session_id"])
-    reason = context.body_as(bodies.GoneBody).reason
+    reason = body.reason
     return bodies.SessionEndAnswer(True, "Session ended", session.id, _end(context, session, LossCause.GONE, reason))
 
 
@@ -371,10 +361,10 @@ def session_activity(context: RequestContext) -> bodies.SessionAnswer:
     return bodies.SessionAnswer(True, "Session activity updated", found.id)
 
 
-def heartbeat(context: RequestContext) -> bodies.SessionAnswer:
+def heartbeat(context: RequestContext, body: bodies.HeartbeatBody) -> bodies.SessionAnswer:
     """Take a keeper's sign of life."""
     found = context.acting_session(context.request.path_params["session_id"])
-    context.service.apply(messages.SignOfLife(session=found.id, busy=context.body_as(bodies.HeartbeatBody).busy))
+    context.service.apply(messages.SignOfLife(session=found.id, busy=body.busy))
     return bodies.SessionAnswer(True, "alive", found.id)
 
 
@@ -397,129 +387,42 @@ def _lock(context: RequestContext, equipment: Equipment) -> LockView:
     return context.service.views.lock(equipment, equipment.lock)
 
 
-_PAGE = (("limit", bodies.Limit, 1000), ("after", str, None))
-_EVENTS = (("limit", bodies.Limit, 50), ("after", bodies.Seq, None))
+_PAGE: Query = {"limit": (bodies.Limit, 1000), "after": (str, None)}
+_EVENTS: Query = {"limit": (bodies.Limit, 50), "after": (bodies.Seq, None)}
 _SESSION = "/api/locks/sessions/{session_id}"
 
 ROUTES = (
-    Route(
-        "POST",
-        "/api/locks/acquire",
-        acquire,
-        bodies.AcquireAnswer,
-        "Ask for a lock",
-        bodies.AcquireBody,
-        codes=(401, 403, 404, 409, 429),
-    ),
-    Route(
-        "POST",
-        "/api/locks/release",
-        release,
-        bodies.ReleaseAnswer,
-        "Give a lock back",
-        bodies.ReleaseBody,
-        codes=(401, 403, 404),
-    ),
-    Route(
-        "POST",
-        "/api/locks/claim/{equipment_id}",
-        claim,
-        bodies.LockAnswer,
-        "Take up a grant from the queue",
-        bodies.StrictActingBody,
-        codes=(401, 403, 404),
-    ),
+    Route("POST", "/api/locks/acquire", acquire, "Ask for a lock", codes=(401, 403, 404, 409, 429)),
+    Route("POST", "/api/locks/release", release, "Give a lock back", codes=(401, 403, 404)),
+    Route("POST", "/api/locks/claim/{equipment_id}", claim, "Take up a grant from the queue", codes=(401, 403, 404)),
     Route(
         "POST",
         "/api/locks/keep/{equipment_id}",
         keep,
-        bodies.StandingAnswer,
         "Promise until when idling does not run",
-        bodies.KeepBody,
         codes=(401, 403, 404),
         right=Right.CONTROL,
     ),
-    Route(
-        "POST",
-        "/api/locks/activity/{equipment_id}",
-        activity,
-        bodies.ActivityAnswer,
-        "Restart a lock's idle clock",
-        bodies.ActingBody,
-        codes=(401, 404),
-    ),
-    Route(
-        "GET", "/api/locks/status/{equipment_id}", status, StatusView, "How one piece of equipment stands", codes=(404,)
-    ),
-    Route(
-        "GET", "/api/locks/queue/{equipment_id}", queue, bodies.QueueAnswer, "Who waits", query=_PAGE, codes=(404, 422)
-    ),
-    Route("GET", "/api/locks/all", everything, bodies.AllAnswer, "Every lock and queue", query=_PAGE, codes=(422,)),
+    Route("POST", "/api/locks/activity/{equipment_id}", activity, "Restart a lock's idle clock", codes=(401, 404)),
+    Route("GET", "/api/locks/status/{equipment_id}", status, "How one piece of equipment stands", codes=(404,)),
+    Route("GET", "/api/locks/queue/{equipment_id}", queue, "Who waits", query=_PAGE, codes=(404, 422)),
+    Route("GET", "/api/locks/all", everything, "Every lock and queue", query=_PAGE, codes=(422,)),
     Route(
         "GET",
         "/api/locks/events/{equipment_id}",
         equipment_events,
-        bodies.EquipmentEventsAnswer,
         "Events of one piece of equipment",
         query=_EVENTS,
         codes=(404, 422),
     ),
-    Route(
-        "POST",
-        "/api/locks/sessions/create",
-        create_session,
-        NewSessionView,
-        "Begin a session",
-        bodies.SessionBody,
-        codes=(429,),
-    ),
-    Route("POST", "/api/locks/cleanup", cleanup, bodies.CleanupAnswer, "Let expired sessions end now"),
-    Route(
-        "GET", "/api/locks/sessions", sessions, bodies.SessionsAnswer, "The living sessions", query=_PAGE, codes=(422,)
-    ),
-    Route("GET", _SESSION, session, SessionView, "One session", codes=(404,)),
-    Route("DELETE", _SESSION, end_session, bodies.SessionEndAnswer, "End a session with its locks", codes=(401, 404)),
-    Route(
-        "POST",
-        _SESSION + "/activity",
-        session_activity,
-        bodies.SessionAnswer,
-        "Restart a session's timeout",
-        codes=(401, 404),
-    ),
-    Route(
-        "POST",
-        _SESSION + "/heartbeat",
-        heartbeat,
-        bodies.SessionAnswer,
-        "A keeper's sign of life",
-        bodies.HeartbeatBody,
-        codes=(401, 404),
-    ),
-    Route(
-        "POST",
-        _SESSION + "/gone",
-        gone,
-        bodies.SessionEndAnswer,
-        "The session's process is dead",
-        bodies.GoneBody,
-        codes=(401, 404),
-    ),
-    Route(
-        "GET",
-        _SESSION + "/locks",
-        session_locks,
-        bodies.SessionLocksAnswer,
-        "What a session has a lock on",
-        codes=(404,),
-    ),
-    Route(
-        "GET",
-        _SESSION + "/events",
-        session_events,
-        bodies.SessionEventsAnswer,
-        "Events of one session",
-        query=_EVENTS,
-        codes=(422,),
-    ),
+    Route("POST", "/api/locks/sessions/create", create_session, "Begin a session", codes=(429,)),
+    Route("POST", "/api/locks/cleanup", cleanup, "Let expired sessions end now"),
+    Route("GET", "/api/locks/sessions", sessions, "The living sessions", query=_PAGE, codes=(422,)),
+    Route("GET", _SESSION, session, "One session", codes=(404,)),
+    Route("DELETE", _SESSION, end_session, "End a session with its locks", codes=(401, 404)),
+    Route("POST", _SESSION + "/activity", session_activity, "Restart a session's timeout", codes=(401, 404)),
+    Route("POST", _SESSION + "/heartbeat", heartbeat, "A keeper's sign of life", codes=(401, 404)),
+    Route("POST", _SESSION + "/gone", gone, "The session's process is dead", codes=(401, 404)),
+    Route("GET", _SESSION + "/locks", session_locks, "What a session has a lock on", codes=(404,)),
+    Route("GET", _SESSION + "/events", session_events, "Events of one session", query=_EVENTS, codes=(422,)),
 )

@@ -32,8 +32,9 @@ _STREAM = {
 
 def openapi_document(routes: Sequence[Route]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of `routes`."""
-    types = [Problem, *(d.answer for d in routes), *(d.body for d in routes if d.body is not None)]
-    types += [kind for d in routes for _, kind, _ in d.query]
+    types = [Problem, *(route.answer_type for route in routes)]
+    types += [body for route in routes if (body := route.body_type or route.own_body) is not None]
+    types += [kind for route in routes for kind, _ in route.query.values()]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_any_value, ref_template=_REF)
     of_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, object]] = {}
@@ -70,7 +71,7 @@ def _operation(route: Route, of_type: dict[int, dict[str, object]]) -> dict[str,
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "maxLength": 128}}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
-    for name, kind, default in route.query:
+    for name, (kind, default) in route.query.items():
         schema = of_type[id(kind)]
         if default is not None:
             schema = schema | {"default": default}
@@ -78,7 +79,7 @@ def _operation(route: Route, of_type: dict[int, dict[str, object]]) -> dict[str,
     if "/command" in route.path:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
-    answer = {"description": route.summary, "content": {"application/json": {"schema": of_type[id(route.answer)]}}}
+    answer = {"description": route.summary, "content": {"application/json": {"schema": of_type[id(route.answer_type)]}}}
     responses: dict[str, object] = {str(status): answer for status in route.statuses}
     for code in _codes(route):
         responses[str(code)] = _refusal(code, of_type[id(Problem)])
@@ -95,15 +96,16 @@ def _operation(route: Route, of_type: dict[int, dict[str, object]]) -> dict[str,
         operation["security"] = [{}, {"lab": []}, {"session": []}, {"lab": [], "session": []}]
     if parameters:
         operation["parameters"] = parameters
-    if route.body is not None:
-        content = {"application/json": {"schema": of_type[id(route.body)]}}
-        operation["requestBody"] = {"required": not route.body_optional, "content": content}
+    body = route.body_type or route.own_body
+    if body is not None:
+        content = {"application/json": {"schema": of_type[id(body)]}}
+        operation["requestBody"] = {"required": route.own_body is None, "content": content}
     return operation
 
 
 def _codes(route: Route) -> list[int]:
     codes = {*route.codes, *_ALWAYS}
-    if route.body is not None and not route.reads_body_itself:
+    if route.body_type is not None:
         codes.update(_WITH_BODY)
     if route.path.startswith("/api/"):
         codes.add(401)

@@ -32,6 +32,7 @@ from .routing import AppContext, RequestContext, respond_or_refuse
 log = logging.getLogger("motorlock")
 
 PATH = "/api/events"
+QUERY = {"once": (bool, False), "after": (int, None)}
 REPLAY_PAGE = 200
 REPLAYS_PER_PEER = 2
 SNAPSHOT_INTERVAL_S = 0.02
@@ -143,7 +144,7 @@ class Stream:
 
     def __init__(self, streams: Streams, request: Request) -> None:
         """Take `role`, `session_id` and `after` of the request, or refuse it."""
-        context = RequestContext(streams.app_context, request, dict(request.scope["headers"]), None, request.receive)
+        context = RequestContext(streams.app_context, request, QUERY)
         self._streams = streams
         self._service = streams.app_context.service
         self._peer = context.peer
@@ -160,16 +161,15 @@ class Stream:
         self._role = role
         if role != "watch":
             self._session = context.acting_session(request.query_params.get("session_id", "")).id
-        self._once = context.query("once", bool, False)
+        self._once = context.query("once")
         if self._once and role != "watch":
             raise invalid_request(
                 "once", "it is for the role 'watch' only: the other streams prove that a session lives"
             )
-        after = context.query("after", int, None)
+        after = context.query("after")
         if after is None and "last-event-id" in request.headers:
             after = _sequence_number(request.headers["last-event-id"])
-        assert after is None or isinstance(after, int)
-        self._after = after
+        self._after: int | None = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Serve until the client or the authority ends it."""

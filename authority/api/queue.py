@@ -15,24 +15,22 @@ def leave(context: RequestContext) -> bodies.LeftAnswer:
     """Give up one's place in the queue."""
     key = context.equipment_id
     queue_id = context.request.path_params["queue_id"]
-    session = context.acting_session(str(context.query("session_id", str, "")))
+    session = context.acting_session(context.query("session_id"))
     context.service.apply(messages.LeaveQueue(equipment=key, session=session.id, queue_id=queue_id))
     return bodies.LeftAnswer(True, key, queue_id)
 
 
-def swap(context: RequestContext) -> bodies.StandingAnswer:
+def swap(context: RequestContext, body: bodies.SwapBody) -> bodies.StandingAnswer:
     """Offer to swap places with another waiter, or agree to their offer."""
     key = context.equipment_id
-    body = context.body_as(bodies.SwapBody)
     session = context.acting_session(body.session_id)
     context.service.apply(messages.OfferSwap(equipment=key, session=session.id, partner=body.partner))
     return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def ask(context: RequestContext) -> bodies.StandingAnswer:
+def ask(context: RequestContext, body: bodies.AskBody) -> bodies.StandingAnswer:
     """Ask the holder to yield."""
     key = context.equipment_id
-    body = context.body_as(bodies.AskBody)
     session = context.acting_session(body.session_id)
     context.service.apply(
         messages.AskHolder(equipment=key, session=session.id, seconds=body.seconds, reason=body.reason)
@@ -40,9 +38,8 @@ def ask(context: RequestContext) -> bodies.StandingAnswer:
     return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def answer(context: RequestContext) -> bodies.StandingAnswer:
+def answer(context: RequestContext, body: bodies.AnswerBody) -> bodies.StandingAnswer:
     """Answer one who asked."""
-    body = context.body_as(bodies.AnswerBody)
     if (body.answer == "later") == (body.seconds is msgspec.UNSET):
         raise invalid_request("seconds", "it comes with `later`, and with nothing else")
     seconds = 0.0
@@ -63,10 +60,9 @@ def answer(context: RequestContext) -> bodies.StandingAnswer:
     return bodies.StandingAnswer(True, context.service.status(key))
 
 
-def hand_over(context: RequestContext) -> bodies.StandingAnswer:
+def hand_over(context: RequestContext, body: bodies.HandOverBody) -> bodies.StandingAnswer:
     """Give the lock to somebody who waits."""
     key = context.equipment_id
-    body = context.body_as(bodies.HandOverBody)
     session = context.acting_session(body.session_id)
     context.service.apply(messages.HandOver(equipment=key, session=session.id, to=body.to))
     return bodies.StandingAnswer(True, context.service.status(key))
@@ -79,45 +75,18 @@ ROUTES = (
         "DELETE",
         "/api/locks/queue/{equipment_id}/{queue_id}",
         leave,
-        bodies.LeftAnswer,
         "Leave the queue",
-        query=(("session_id", str, ""),),
+        query={"session_id": (str, "")},
         codes=(401, 404),
     ),
     Route(
         "POST",
         "/api/locks/queue/{equipment_id}/swap",
         swap,
-        bodies.StandingAnswer,
         "Offer to swap places with another waiter, or agree",
-        bodies.SwapBody,
         codes=(401, 404, 409),
     ),
-    Route(
-        "POST",
-        "/api/locks/ask/{equipment_id}",
-        ask,
-        bodies.StandingAnswer,
-        "Ask the holder to yield",
-        bodies.AskBody,
-        codes=(401, 404),
-    ),
-    Route(
-        "POST",
-        "/api/locks/answer/{equipment_id}",
-        answer,
-        bodies.StandingAnswer,
-        "Answer one who asked",
-        bodies.AnswerBody,
-        codes=_CODES,
-    ),
-    Route(
-        "POST",
-        "/api/locks/handover/{equipment_id}",
-        hand_over,
-        bodies.StandingAnswer,
-        "Give the lock to somebody who waits",
-        bodies.HandOverBody,
-        codes=_CODES,
-    ),
+    Route("POST", "/api/locks/ask/{equipment_id}", ask, "Ask the holder to yield", codes=(401, 404)),
+    Route("POST", "/api/locks/answer/{equipment_id}", answer, "Answer one who asked", codes=_CODES),
+    Route("POST", "/api/locks/handover/{equipment_id}", hand_over, "Give the lock to somebody who waits", codes=_CODES),
 )

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 from starlette.requests import Request
@@ -36,28 +37,41 @@ _JSON = {"content-type": "application/json"}
 _BODY_LEFT_UNREAD = frozenset({400, 408, 413})
 
 RouteResult = object
-Body = TypeVar("Body")
+# Of each query parameter its type, and its value where it is not given.
+Query = Mapping[str, tuple[Any, object]]
 Served = TypeVar("Served", bound=ASGIApp)
-Handler = Callable[["RequestContext"], RouteResult | Awaitable[RouteResult]]
+Handler = Callable[..., RouteResult | Awaitable[RouteResult]]
 
 
 @dataclass(frozen=True)
 class Route:
-    """One method and path. A plain function handles it in one step; a coroutine waits for the disk itself."""
+    """One method and path. A plain function handles it in one step; a coroutine waits for the disk itself.
+
+    What the handler says of its `body` and of what it returns are the types of the body and of the answer. One that
+    returns a response names the type in `answer`; one that reads the body itself, which may be missing, in `own_body`.
+    """
 
     method: str
     path: str
     handler: Handler
-    answer: type
     summary: str
-    body: type | None = None
-    body_optional: bool = False
-    query: tuple[tuple[str, type, object], ...] = ()
+    answer: Any = None
+    own_body: Any = None
+    query: Query = field(default_factory=dict)
     codes: tuple[int, ...] = ()
-    statuses: tuple[int, ...] = field(default=(200,))
+    statuses: tuple[int, ...] = (200,)
     open_to_all: bool = False
-    reads_body_itself: bool = False
     right: Right = Right.READ
+
+    @cached_property
+    def answer_type(self) -> Any:
+        """The type of the answer."""
+        return self.answer or get_type_hints(self.handler)["return"]
+
+    @cached_property
+    def body_type(self) -> Any:
+        """The type of the body that the handler takes; None where a body means nothing."""
+        return get_type_hints(self.handler).get("body")
 
 
 @dataclass(frozen=True)
@@ -76,29 +90,14 @@ class AppContext:
 class RequestContext:
     """One request at a route: its parts, parsed and checked in the order of the specification."""
 
-    def __init__(
-        self,
-        app_context: AppContext,
-        request: Request,
-        headers: Mapping[bytes, bytes],
-        body: object,
-        receive: Receive,
-        *,
-        right: Right = Right.READ,
-    ) -> None:
-        """Keep the request and its body; with `receive` a handler reads the body itself, and `right` is its route's."""
+    def __init__(self, app_context: AppContext, request: Request, query: Query, right: Right = Right.READ) -> None:
+        """Keep the request, whose query has the parameters `query`; `right` is what its route asks for."""
         self.right = right
-        self.headers = headers
+        self.headers: dict[bytes, bytes] = dict(request.scope["headers"])
         self.app = app_context
         self.service = app_context.service
         self.request = request
-        self.body = body
-        self.receive = receive
-
-    def body_as(self, kind: type[Body]) -> Body:
-        """Return the body, which has the route's type."""
-        assert isinstance(self.body, kind)
-        return self.body
+        self._query = query
 
     @property
     def equipment_id(self) -> EquipmentId:
@@ -222,8 +221,9 @@ class RequestContext:
         if not hmac.compare_digest(given, session.secret_sha256):
             raise ProblemResponse("bad_session_token")
 
-    def query(self, name: str, kind: type, default: object) -> object:
-        """Return a query parameter, converted and checked."""
+    def query(self, name: str) -> Any:
+        """Return a query parameter, converted and checked as the route has it."""
+        kind, default = self._query[name]
         text = self.request.query_params.get(name)
         if text is None:
             return default
@@ -252,25 +252,24 @@ class RouteEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
-        response = await respond_or_refuse(self._app_context, self._serve(Request(scope), receive))
+        context = RequestContext(self._app_context, Request(scope, receive), self._route.query, self._route.right)
+        response = await respond_or_refuse(self._app_context, self._serve(context))
         await response(scope, receive, send)
 
-    async def _serve(self, request: Request, receive: Receive) -> Response:
+    async def _serve(self, context: RequestContext) -> Response:
         route = self._route
-        service = self._app_context.service
-        headers = dict(request.scope["headers"])
-        body: object = None
-        if not route.reads_body_itself:
-            if route.body is None:
-                await read_small_body(request.scope, headers, receive)  # it means nothing
-            else:
-                body = await self._app_context.bodies.read(route.body, request.scope, headers, receive)
-        context = RequestContext(self._app_context, request, headers, body, receive, right=route.right)
+        service = context.service
+        received = (context.request.scope, context.headers, context.request.receive)
+        arguments: tuple[object, ...] = (context,)
+        if route.body_type is not None:
+            arguments += (await context.app.bodies.read(route.body_type, *received),)
+        elif route.own_body is None:
+            await read_small_body(*received)  # it means nothing
         if service.failure is not None and not route.open_to_all:
             raise StoreFailed
         is_committed = False
         try:
-            answer = route.handler(context)
+            answer = route.handler(*arguments)
             if isinstance(answer, Coroutine):
                 # A coroutine waits for its own commit: what others decided since does not delay its answer.
                 answer = await answer
