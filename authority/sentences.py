@@ -214,11 +214,9 @@ def _ended_sentence(name: str, loss: LockLoss) -> str:
 
 def stop_sentence(equipment: Equipment, stop: StoppedBy, time: Callable[[float], str]) -> str:
     """Return who stopped the holder's work, when and why, and what is to be done to go on."""
-    holder = "its holder"
-    if equipment.lock is not None:
-        holder = equipment.lock.user
     stopped = f"{equipment.id} was stopped by {stop.user} at {time(stop.at)}{in_parentheses(stop.reason)}"
-    return f"{stopped}: {holder} has to resume or log in again to go on."
+    assert equipment.lock is not None, "a stop of what nobody holds blocks nobody"
+    return f"{stopped}: {equipment.lock.user} has to resume or log in again."
 
 
 def ask_clause(ask: HolderAsk, time: Callable[[float], str]) -> str:

@@ -52,14 +52,14 @@ def test_the_page_shows_who_has_what_live_and_its_stop_stops(
     wait_until(lambda: not moving(authority), "the motor to stop")
     assert position(authority) < 80
     assert authority.status()["stopped_by"]["user"] == "Carl"
-    says(dark, "stage_x", "Stopped by Carl")
-    page.locator("#events li", has_text="stage_x stopped by Carl").wait_for()
+    says(dark, "stage_x", "stage_x was stopped by Carl at ")
+    page.locator("#events li", has_text="stage_x was stopped by Carl").wait_for()
 
 
 def test_after_a_stop_the_page_says_who_has_to_resume_and_what_was_switched_off(
     authority: Authority, open_page: Callable[..., Page], screenshots: Path
 ) -> None:
-    """RUN-27"""
+    """RUN-27 RUN-53"""
     page = open_page(authority.url)
     narrow, dark = open_page(authority.url, width=390, height=844), open_page(authority.url, width=1280, dark=True)
     ann = authority.person("Ann")
@@ -76,16 +76,16 @@ def test_after_a_stop_the_page_says_who_has_to_resume_and_what_was_switched_off(
     for shown in (page, narrow, dark):
         says(shown, "stage_x", "Ann has to resume or log in again.")
         says(shown, "ps_abc123", "Switched off: ")
-        says(shown, "ps_abc123", ". Ann has to resume")
+        says(shown, "ps_abc123", ": Ann has to resume")
     after = [page.get_by_role("button", name=f"Stop {name}").bounding_box() for name in ("stage_x", "ps_abc123")]
     assert after == places, "STOP moved away from under the hand"
     for shown in (narrow, dark):
-        says(shown, "stage_x", "Stopped by Carl at ")
-        says(shown, "scope_123", "scope_123 stopped by Carl, at ")
+        says(shown, "stage_x", "stage_x was stopped by Carl at ")
+        says(shown, "scope_123", " scope_123 was stopped by Carl.")
     for name, shown in (("page-stopped", page), ("page-stopped-narrow", narrow), ("page-stopped-dark", dark)):
         shown.screenshot(path=screenshots / f"{name}.png")
     authority.call("POST", "/equipment/stage_x/resume", {"session_id": ann.session_id})
-    card(page, "stage_x").get_by_text("Stopped by").wait_for(state="hidden")
+    card(page, "stage_x").get_by_text("was stopped by").wait_for(state="hidden")
 
 
 JAMMED = """
@@ -141,7 +141,7 @@ def test_a_fault_is_explained_on_the_page_and_cleared_there_with_a_reason(
     page.get_by_label("Why the fault of press can be cleared").fill("cable in again, it stands")
     card(page, "press").get_by_role("button", name="Clear fault").click()
     says(page, "press", "Bob since")
-    page.locator("#events li", has_text="fault of press cleared by Carl (cable in again, it stands)").wait_for()
+    page.locator("#events li", has_text="Carl cleared the fault of press (cable in again, it stands)").wait_for()
     card(page, "press").get_by_role("button", name="Clear fault").wait_for(state="hidden")
     card(page, "press").locator(".story").wait_for(state="hidden")
 
@@ -175,7 +175,7 @@ def test_a_motion_from_outside_is_shown_at_the_equipment(
     page = open_page(press.url)
     says(page, "press", "0.000 mm")
     (tmp_path / "pushed").write_text("7.25", encoding="utf-8")
-    says(page, "press", "press was moved from outside, to 7.25, at ")
+    says(page, "press", " press was moved from outside to 7.25 mm.")
     page.screenshot(path=screenshots / "page-outside.png")
 
 

@@ -40,7 +40,7 @@ def use_it(page: Page, authority: Authority) -> None:
     says(page, "stage_x", "stopped.")
     wait_until(lambda: not moving(authority), "the motor to stop")
     says(page, "stage_x", "Ann has to resume or log in again")
-    page.locator("#events li", has_text="stage_x stopped by the page").wait_for()
+    page.locator("#events li", has_text="stage_x was stopped by the page").wait_for()
 
 
 def test_the_page_is_live_through_jupyters_proxy(

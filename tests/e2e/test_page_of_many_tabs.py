@@ -52,7 +52,7 @@ def test_ten_tabs_share_one_stream_and_the_tenth_stops_and_an_eleventh_loads(
     eleventh = tab_of(first, authority.url, asked)
     says(tabs[-1], "stage_x", "has to resume")  # where it was clicked, it says what came of it
     for tab in (*tabs[:-1], eleventh):
-        says(tab, "stage_x", "Stopped by the page")
+        says(tab, "stage_x", "was stopped by the page")
     for tab in tabs[:5]:
         tab.close()
     ann.release()

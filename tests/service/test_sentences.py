@@ -234,7 +234,7 @@ def test_a_stop_says_who_stopped_it_when_why_and_who_has_to_go_on() -> None:
     """RUN-51"""
     stop = StoppedBy(session=None, user="Bob", at=70.0, reason="too close")
     assert sentences.stop_sentence(an_equipment(lock=LOCK), stop, lambda at: f"T{at:g}") == (
-        "stage_x was stopped by Bob at T70 (too close): Ann has to resume or log in again to go on."
+        "stage_x was stopped by Bob at T70 (too close): Ann has to resume or log in again."
     )
 
 

@@ -1,6 +1,6 @@
 // The cards, STOP and what else is on the page. What happens is heard by a worker that all tabs share (worker.js).
 import { Listening } from "./listen.js";
-import { given, noted, sentence, since, time, value } from "./words.js";
+import { given, local, noted, said, since, time, value } from "./words.js";
 
 const WORKER_SILENT_S = 20;  // a worker that listens says something every 15 s at least
 const EVENTS_KEPT = 60;
@@ -79,8 +79,9 @@ function show(id, status, ageMs = 0) {
     : state !== "held" ? "–" : s.running ? "nothing ends this while the command runs" : "nothing ends this"));
   explain(id, shown);
   const story = parts.story.textContent;
-  const said = shown.said && shown.status.state !== "fault" ? shown.said + cameOfStop(shown) : shown.said;
-  put(parts.warn, said || (story ? "" : warning(shown)) || lately(shown));
+  const alone = ["", UNDELIVERED].includes(shown.said) || state === "fault";
+  const answer = alone ? shown.said : shown.said + cameOfStop(shown);
+  put(parts.warn, answer || (story ? "" : warning(shown)) || lately(shown));
   put(parts.more, state === "fault" ? "clear…" : "why?");
   parts.more.hidden = !story;
   parts.more.setAttribute("aria-expanded", shown.open);
@@ -106,25 +107,21 @@ function asking(entry) {
   const ask = entry.ask, others = (entry.equipment_ids ?? []).filter(id => id !== entry.equipment_id);
   const also = others.length ? `, with ${others.join(", ")}` : "";
   if (!ask) return also;
-  const answers = { later: `answer: ${time(ask.promised_at)}`, no: "answer: no", unanswered: "no answer" };
-  return `${also}, asks${ask.reason ? `: ${ask.reason}` : ""} (${answers[ask.answer] ?? `answer due ${time(ask.due)}`})`;
+  return `${also}: ${local(ask.text)}`;
 }
 function warning(shown) {
-  const s = shown.status, stop = s.stopped_by;
-  if (s.fault) return `Fault: ${s.fault}`;
-  if (stop) return `Stopped by ${noted(stop.user, stop.reason)} at ${time(stop.at)}.${cameOfStop(shown)}`;
-  if (s.holder?.suspect) return `Nothing is heard of ${s.holder.user}: whoever asks gets it, once it is at rest.`;
-  return "";
+  const s = shown.status;
+  if (s.fault || s.holder?.suspect) return local(s.text);
+  return s.stopped_by ? cameOfStop(shown).trim() : "";
 }
 function lately(shown) {
   const event = shown.stop?.event ?? shown.outside;
   if (!event || Date.now() - new Date(event.timestamp) > LATELY_MS) return "";
-  return `${sentence(event)}, at ${time(event.timestamp, true)}.${shown.stop ? cameOfStop(shown) : ""}`;
+  return `${time(event.timestamp, true)} ${said(event)}.${shown.stop ? cameOfStop(shown) : ""}`;
 }
 function cameOfStop(shown) {
   const s = shown.status, off = switchedOff(shown);
-  const resume = s.stopped_by && s.holder ? ` ${s.holder.user} has to resume or log in again.` : "";
-  return (off.length ? ` Switched off: ${off.join(", ")}.` : "") + resume;
+  return (s.stopped_by ? ` ${local(s.stopped_by.text)}` : "") + (off.length ? ` Switched off: ${off.join(", ")}.` : "");
 }
 // A stop of a power supply stops no motion: what it switched off is what people want to know.
 function noteSwitches(shown, readback) {
@@ -208,7 +205,7 @@ function showEvents() {
   find("events").replaceChildren(...newest.slice(0, EVENTS_KEPT).map(number => {
     const event = seen.get(number), line = element("li"), when = element("time", "", time(event.timestamp, true));
     when.dateTime = event.timestamp;
-    line.append(when, element("span", "", sentence(event)));
+    line.append(when, element("span", "", said(event)));
     return line;
   }));
 }
