@@ -14,7 +14,7 @@ Time = NewType("Time", str)
 
 
 class Copied(Struct, kw_only=True):
-    """A view that has nothing of its own: its fields are copied by their names (decision record 18)."""
+    """A view that has nothing of its own: its fields are copied by their names (decision record 21)."""
 
 
 class LockView(Struct, kw_only=True):
