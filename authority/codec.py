@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Protocol, TypeVar, get_args
@@ -14,6 +14,7 @@ from . import sentences
 from .core import clocks, messages, waiting
 from .core.model import (
     Equipment,
+    EquipmentId,
     Lock,
     LockLoss,
     LossCause,
@@ -140,6 +141,23 @@ def encode_event(event: messages.Event, seq: int, timestamp: str, readback: Read
     return msgspec.json.encode(head | _details(event))
 
 
+def encode_reply(
+    command_id: str, equipment_id: str, outcome: str, data: object, error: str | None, timestamp: str
+) -> bytes:
+    """Return the JSON of the reply to a command, which is declared as `bodies.CommandAnswer`."""
+    return msgspec.json.encode(
+        {
+            "command_id": command_id,
+            "equipment_id": equipment_id,
+            "success": outcome in {"done", "running"},
+            "data": data,
+            "error": error,
+            "timestamp": timestamp,
+            "outcome": outcome,
+        }
+    )
+
+
 def _details(event: messages.Event) -> dict[str, object]:
     match event:
         case messages.SessionCreated(opened=s):
@@ -198,9 +216,10 @@ _HEAD = frozenset({"at", "equipment", "session", "user", "key", "moving", "block
 class Views:
     """Makes what people see of entries: wall times instead of monotonic ones, and nothing secret."""
 
-    def __init__(self, table: Table, clock: Clock) -> None:
-        """Render entries of `table` as of `clock`."""
+    def __init__(self, table: Table, sources: Mapping[EquipmentId, ReadbackSource], clock: Clock) -> None:
+        """Render entries of `table` as of `clock`, with what `sources` know of each equipment."""
         self._table = table
+        self._sources = sources
         self._clock = clock
 
     def time(self, at: float) -> str:
@@ -296,8 +315,9 @@ class Views:
             busy=session is not None and session.busy,
         )
 
-    def readback(self, known: ReadbackSource) -> ReadbackView:
+    def readback(self, key: EquipmentId) -> ReadbackView:
         """Render the cached readback."""
+        known = self._sources[key]
         readback = known.readback
         return ReadbackView(
             connected=readback.connected,
@@ -312,8 +332,11 @@ class Views:
             age_seconds=round(max(0.0, self._clock.now() - known.read_at), 3),
         )
 
-    def status(self, equipment: Equipment, known: ReadbackSource) -> StatusView:
+    def status(self, key: EquipmentId) -> StatusView:
         """Render one piece of equipment."""
+        equipment = self._table.equipment(key)
+        assert equipment is not None
+        known = self._sources[key]
         lock = equipment.lock
         ending = self.ending(equipment)
         if lock is not None:
@@ -360,7 +383,7 @@ class Views:
             ending=ending,
             kept=kept,
             running=self._copy(RunningView, equipment.running),
-            readback=self.readback(known),
+            readback=self.readback(key),
             stopped_by=self._copy(
                 StopView, equipment.stopped_by, lambda stop: sentences.stop_sentence(equipment, stop, self.time)
             ),

@@ -1,6 +1,6 @@
 """Group commit: what was decided while one commit was on its way joins the next, on a thread of its own.
 
-Nobody hears of what a crash could undo: who tells of a step calls `wait_until_committed` first, or leaves a callback.
+Nothing is sent that a crash could undo: who sends something calls `wait_until_committed` first, or leaves a callback.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class _Quantity(Protocol):
 def plain_value(value: object, units: str | None = None) -> PlainValue:
     """Return `value` as JSON has it, a quantity as its number in `units` if they are given; raises `UnusableAnswer`.
 
-    A number that is not finite is None: it is not known.
+    A number that is not finite (NaN, an infinity) is None, in a list and a table too: JSON has no such number.
     """
     return _Conversion(units).plain(value, 0)
 

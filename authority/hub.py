@@ -23,7 +23,7 @@ class Message:
     """One message as each route sends it; each form is made when its first listener takes it, and only once."""
 
     def __init__(self, event: str, data: bytes, seq: int | None = None, *, equipment: str | None = None) -> None:
-        """Take what is told; `data` is JSON, so it has no line break. None is of no equipment alone."""
+        """Take a message; `data` is JSON, so it has no line break. None is of no equipment alone."""
         self.seq = seq
         self.equipment = equipment
         self._event = event

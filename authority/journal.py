@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from .codec import encode_reply
 from .core.messages import CommandFinished
 from .core.model import Outcome
 from .ports import CommandRow, Store
@@ -89,6 +90,16 @@ class Journal:
         """Return a call of this run."""
         return self._calls.get(key)
 
+    def call_of(self, event: CommandFinished) -> JournalCall | None:
+        """Return the call of a command that ended, of this run or an earlier one; None where no reply is due."""
+        call = self._calls.get(event.key)
+        if call is not None:
+            return call
+        row = self._store.command(event.key)
+        if row is None:
+            return None
+        return JournalCall(event.key, event.command_id, event.equipment, row.digest)
+
     def remove(self, key: str) -> None:
         """Forget a call: it was refused, or it has no client's key and is over."""
         call = self._calls.pop(key, None)
@@ -126,7 +137,7 @@ def reply_of(call: JournalCall, event: CommandFinished, timestamp: str) -> bytes
     data = None
     if event.outcome is Outcome.DONE:
         data = call.data
-    return _encoded(call, event, timestamp, data, event.error)
+    return encode_reply(call.command_id, call.equipment, event.outcome, data, event.error, timestamp)
 
 
 def kept_reply(call: JournalCall, event: CommandFinished, timestamp: str, whole: bytes) -> bytes:
@@ -137,20 +148,4 @@ def kept_reply(call: JournalCall, event: CommandFinished, timestamp: str, whole:
         f"{call.equipment} has done it, but its answer of {len(call.data)} bytes is not kept any more: what is larger "
         f"than {LARGEST_KEPT_RESULT_BYTES} bytes is only for who waits for it"
     )
-    return _encoded(call, event, timestamp, None, sentence)
-
-
-def _encoded(
-    call: JournalCall, event: CommandFinished, timestamp: str, data: msgspec.Raw | None, error: str | None
-) -> bytes:
-    return msgspec.json.encode(
-        {
-            "command_id": call.command_id,
-            "equipment_id": call.equipment,
-            "success": event.outcome is Outcome.DONE,
-            "data": data,
-            "error": error,
-            "timestamp": timestamp,
-            "outcome": event.outcome,
-        }
-    )
+    return encode_reply(call.command_id, call.equipment, event.outcome, None, sentence, timestamp)

@@ -1,8 +1,8 @@
-"""What a step puts on disk, and what those who listen are told of it once it is there."""
+"""What a step puts on disk, and what is pushed of it once it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -15,7 +15,6 @@ from .core.model import EquipmentId, SessionId, Table
 from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, CommandRow, EventRow
-from .wire import StatusView
 from .worker import Worker
 
 
@@ -32,10 +31,8 @@ class Recorder:
         hub: Hub,
         *,
         seq: int,
-        status: Callable[[EquipmentId], StatusView],
-        stored_command: Callable[[str], CommandRow | None],
     ) -> None:
-        """Go on after the event `seq`; `stored_command` reads a command's row and raises `StoreFailed`."""
+        """Go on after the event `seq`."""
         self.seq = seq
         self._table = table
         self._views = views
@@ -43,8 +40,6 @@ class Recorder:
         self._journal = calls
         self._committer = committer
         self._hub = hub
-        self._status = status
-        self._stored_command = stored_command
 
     def encode(self, step: Step) -> Batch:
         """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
@@ -88,8 +83,8 @@ class Recorder:
         return call
 
     def record_command_finished(self, event: messages.CommandFinished, shown: str) -> None:
-        """Let the reply of a command that ended be written, and told after it to who waits."""
-        call = self._journal.get(event.key) or self._call_of_earlier_run(event)
+        """Let the reply of a command that ended be written, and delivered after it to who waits."""
+        call = self._journal.call_of(event)
         if call is None:
             return
         whole = journal.reply_of(call, event, shown)
@@ -98,12 +93,6 @@ class Recorder:
         self._committer.call_when_committed(partial(self._journal.conclude, call, whole))
         if call.digest is None:
             self._journal.remove(call.key)
-
-    def _call_of_earlier_run(self, event: messages.CommandFinished) -> journal.JournalCall | None:
-        row = self._stored_command(event.key)
-        if row is None:
-            return None
-        return journal.JournalCall(event.key, event.command_id, event.equipment, row.digest)
 
     def _write_command(self, row: CommandRow | None) -> None:
         if row is not None:
@@ -119,13 +108,13 @@ class Recorder:
             ):
                 session = self._table.session(event.session)
                 for key in session.equipment if session is not None else ():
-                    self._push(Message("status", msgspec.json.encode(self._status(key)), equipment=key))
+                    self._push(Message("status", msgspec.json.encode(self._views.status(key)), equipment=key))
 
     def _push_change(self, row: EventRow) -> None:
         if row.equipment is None:
             status = b"null"
         else:
-            status = msgspec.json.encode(self._status(EquipmentId(row.equipment)))
+            status = msgspec.json.encode(self._views.status(EquipmentId(row.equipment)))
         data = b'{"seq":%d,"event":%s,"status":%s}' % (row.seq, row.body, status)
         self._push(Message("change", data, row.seq, equipment=row.equipment))
 

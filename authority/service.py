@@ -1,4 +1,4 @@
-"""The owner of the state: decides each request on the newest state in one step, and lets it be told once it is on disk.
+"""The owner of the state: decides each request on the newest state in one step, and sends it on once it is on disk.
 
 Everything here runs on one event loop, and `apply` has no await: no other request can come between its decision and
 its effect. An error there that is no refusal stops what moves and ends the process.
@@ -29,7 +29,7 @@ from .core.rules import compute_step
 from .core.step import Step
 from .deadlines import DeadlineScheduler
 from .hub import Hub, Message
-from .ports import Batch, Clock, CommandRow, EventRow, Store
+from .ports import Batch, Clock, EventRow, Store
 from .recorder import Recorder
 from .recovery import Recovery, load_state
 from .retention import Retention
@@ -68,7 +68,7 @@ class Service:
         self.clock = clock
         self.workers = dict(workers)
         self.table = Table()
-        self.views = Views(self.table, clock)
+        self.views = Views(self.table, self.workers, clock)
         self.hub = Hub(self.sign_of_life)
         self.instance = uuid.uuid4().hex
         self.failure: BaseException | None = None
@@ -82,15 +82,7 @@ class Service:
         load_state(self.table, kept, policies, clock.now())
         self.committer = Committer(store, self._fail, on_written)
         self._recorder = Recorder(
-            self.table,
-            self.views,
-            self.workers,
-            self._journal,
-            self.committer,
-            self.hub,
-            seq=kept.seq,
-            status=self.status,
-            stored_command=self._stored_command,
+            self.table, self.views, self.workers, self._journal, self.committer, self.hub, seq=kept.seq
         )
         self._actuator = Actuator(
             self.table,
@@ -153,7 +145,7 @@ class Service:
     def apply(self, request: messages.Request) -> tuple[messages.Event, ...]:
         """Decide `request` on the newest state and let it have happened; raises a `Refusal`.
 
-        The caller tells nobody before `wait_until_committed` has returned.
+        The caller sends nothing of it before `wait_until_committed` has returned.
         """
         if self.failure is not None:
             raise StoreFailed from self.failure
@@ -197,7 +189,7 @@ class Service:
         return RequestFailed(type(request).__name__)
 
     def _after_refusal(self, request: messages.Request) -> None:
-        """Let happen what was due anyway, for the refusal may tell of it; who asks in vain has spoken all the same."""
+        """Let happen what was due anyway, for the refusal may speak of it; who asks in vain has spoken all the same."""
         equipment = getattr(request, "equipment", None)
         if equipment is not None and self.table.equipment(equipment) is not None:
             self.apply(messages.TimerTick(equipment=equipment, session=getattr(request, "session", None)))
@@ -209,7 +201,7 @@ class Service:
             self.apply(messages.SignOfLife(session=session))
 
     async def wait_until_committed(self) -> None:
-        """Return once everything decided so far may be told."""
+        """Return once everything decided so far is on disk, and may be sent to anybody."""
         await self.committer.wait_until_committed()
 
     def _apply_step(self, step: Step, written: Batch) -> None:
@@ -270,7 +262,7 @@ class Service:
         except StoreFailed:
             return
 
-    # what workers tell
+    # what workers report
 
     def command_finished(
         self,
@@ -308,7 +300,7 @@ class Service:
                 self.apply(messages.MotionReport(equipment=equipment, moving=moves, outside=outside))
         self._recovery.readback_changed(equipment, moving=moving)
         if self.hub:
-            progress = Progress(equipment, self.views.readback(self.workers[equipment]))
+            progress = Progress(equipment, self.views.readback(equipment))
             self.hub.publish(Message("progress", msgspec.json.encode(progress), equipment=equipment))
 
     # stop
@@ -363,7 +355,7 @@ class Service:
         self._journal.conclude(call, reply)
 
     def control(self, call: journal.JournalCall, request: messages.Control) -> None:
-        """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be told."""
+        """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be sent."""
         if self.ending:
             raise StoreFailed("the authority is ending")
         call.stops = self.workers[request.equipment].stops
@@ -386,10 +378,8 @@ class Service:
     # what people see
 
     def status(self, key: EquipmentId) -> StatusView:
-        """Render one piece of equipment on the newest state: tell it only after `wait_until_committed`."""
-        equipment = self.table.equipment(key)
-        assert equipment is not None
-        return self.views.status(equipment, self.workers[key])
+        """Render one piece of equipment on the newest state: send it only after `wait_until_committed`."""
+        return self.views.status(key)
 
     def events(
         self, *, equipment: str | None = None, session: str | None = None, after: int | None = None, limit: int
@@ -410,9 +400,6 @@ class Service:
             self._fail(error)
             raise StoreFailed from error
 
-    def _stored_command(self, key: str) -> CommandRow | None:
-        return self._read(partial(self._store.command, key))
-
     def _read(self, read: Callable[[], Found]) -> Found:
         """Return what the store has; a store that cannot be read has failed, as one that cannot be written."""
         try:
@@ -424,7 +411,7 @@ class Service:
     # the end
 
     async def rest_after_failure(self) -> None:
-        """Return once nothing moves any more after the store has failed, and whoever asks was told so for a while."""
+        """Return once nothing moves any more after the store has failed, and whoever asked got to know it."""
         moving = [worker.wait_until_resting(REST_AFTER_FAILURE_S) for worker in self.workers.values()]
         await asyncio.gather(asyncio.sleep(NOTIFY_AFTER_FAILURE_S), *moving)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 from starlette.responses import Response
 
-from authority.codec import iso
+from authority.codec import encode_reply, iso
 from authority.core import messages
 from authority.core.control import permit_control, permit_observe
 from authority.core.model import EquipmentId, Session, SessionId
@@ -286,7 +286,7 @@ async def _wait_for_known_reply(context: RequestContext, known: JournalCall, sec
 
 
 def _still_running_response(command_id: str, equipment: str) -> Response:
-    return Response(msgspec.json.encode(_command_answer(command_id, equipment, "running", None, None)), 202, _JSON)
+    return Response(_reply(command_id, equipment, "running"), 202, _JSON)
 
 
 async def _run_observe_command(
@@ -312,12 +312,12 @@ async def _run_observe_command(
             task.add_done_callback(lambda _: _conclude_late_observe(context, call, task))
             return _still_running_response(body.command_id, key)
     try:
-        answer = _command_answer(body.command_id, key, "done", await asking, None)
+        reply = _reply(body.command_id, key, "done", await asking)
     except DriverUnavailable as down:
         raise _driver_unavailable(key, str(down)) from None
     except Exception as failed:  # noqa: BLE001 - whatever a driver raises is the command's outcome
-        answer = _failed_answer(body.command_id, key, failed)
-    return Response(msgspec.json.encode(answer), 200, _JSON)
+        reply = _failure_reply(body.command_id, key, failed)
+    return Response(reply, 200, _JSON)
 
 
 def _conclude_late_observe(context: RequestContext, call: JournalCall, late: asyncio.Task[msgspec.Raw]) -> None:
@@ -326,28 +326,18 @@ def _conclude_late_observe(context: RequestContext, call: JournalCall, late: asy
     failed = late.exception()
     of = call.command_id, call.equipment
     if failed is not None:
-        answer = _failed_answer(*of, failed)
+        reply = _failure_reply(*of, failed)
     else:
-        answer = _command_answer(*of, "done", late.result(), None)
-    context.service.conclude(call, msgspec.json.encode(answer))
+        reply = _reply(*of, "done", late.result())
+    context.service.conclude(call, reply)
 
 
-def _failed_answer(command_id: str, equipment: str, error: BaseException) -> dict[str, object]:
-    return _command_answer(command_id, equipment, "failed", None, str(error) or type(error).__name__)
+def _failure_reply(command_id: str, equipment: str, error: BaseException) -> bytes:
+    return _reply(command_id, equipment, "failed", None, str(error) or type(error).__name__)
 
 
-def _command_answer(
-    command_id: str, equipment: str, outcome: str, data: object, error: str | None
-) -> dict[str, object]:
-    return {
-        "command_id": command_id,
-        "equipment_id": equipment,
-        "success": outcome in {"done", "running"},
-        "data": data,
-        "error": error,
-        "timestamp": iso(time.time()),
-        "outcome": outcome,
-    }
+def _reply(command_id: str, equipment: str, outcome: str, data: object = None, error: str | None = None) -> bytes:
+    return encode_reply(command_id, equipment, outcome, data, error, iso(time.time()))
 
 
 _COMMAND = "/api/equipment/{equipment_id}/command"

@@ -105,7 +105,7 @@ def device_status(context: RequestContext) -> bodies.DeviceStatusAnswer:
 def readings(context: RequestContext) -> Response:
     """Tell the last readback as numbers, and each beside `readings` too, where LabLink's control panel looks for it."""
     key = context.equipment_id
-    seen = context.service.views.readback(context.worker(key))
+    seen = context.service.views.readback(key)
     values: dict[str, object] = dict(seen.values)
     if seen.position is not None:
         values = {"position": seen.position, **values}

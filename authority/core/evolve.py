@@ -1,4 +1,4 @@
-"""How an event changes the table. No policy lives here: whatever is told has happened."""
+"""How an event changes the table. No policy lives here: an event has happened, whatever it says."""
 
 from __future__ import annotations
 

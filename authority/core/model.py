@@ -213,7 +213,7 @@ class StoppedBy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LockLoss(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A lock that was lost, kept so that its holder can be told who, why and when."""
+    """A lock that was lost, kept for a refusal that says to its holder who, why and when."""
 
     session: SessionId
     user: str

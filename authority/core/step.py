@@ -212,7 +212,7 @@ class Step:
             )
 
     def grant(self, key: EquipmentId, want: QueueEntry, lock_id: str, *, from_queue: bool) -> None:
-        """Give the exclusive lock to `want`; observers that may not stay are told."""
+        """Give the exclusive lock to `want`; observers that may not stay lose theirs."""
         equipment = self.equipment(key)
         for observer in equipment.observers:
             own = observer.session == want.session
