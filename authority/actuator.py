@@ -9,7 +9,8 @@ from .committer import Committer
 from .core import messages
 from .core.model import Command, Drain, Equipment, EquipmentId, RestMethod, SessionId, Table
 from .recorder import Recorder
-from .worker import StopResult, Worker
+from .stop_delivery import StopResult
+from .worker import Worker
 
 RETRY_STOP_S = 0.5
 LONGEST_RETRY_S = 16.0
@@ -59,11 +60,10 @@ class Actuator:
         self._stoppers.pop(key, None)
         worker = self._workers[key]
         call = self._recorder.record_command_started(command.key, at)
-        if call is None:
-            stops = worker.stops
-        else:
-            stops = call.stops
-        self._committer.call_when_committed(lambda: worker.run(command, stops))
+        token = worker.stop_token()
+        if call is not None:
+            token = call.stop_token
+        self._committer.call_when_committed(lambda: worker.run(command, token))
 
     def is_active(self, key: EquipmentId) -> bool:
         """Whether the equipment moves or runs a command."""

@@ -88,8 +88,14 @@ class ReadbackSource(Protocol):
 
     kind: str
     label: str
-    readback: Readback
-    read_at: float
+
+    @property
+    def readback(self) -> Readback:
+        """The last readback."""
+
+    @property
+    def read_at(self) -> float:
+        """When that was, in `Clock.now`'s seconds."""
 
     @property
     def fraction(self) -> float | None:

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from .driver_values import plain_value, sentence_of
 from .parameters import InvalidParameters
-from .ports import DriverUnavailable, MotionStopped, OutsideLimits
+from .ports import Driver, DriverUnavailable, MotionStopped, OutsideLimits
 
 T = TypeVar("T")
 
@@ -53,6 +53,17 @@ class DriverThread:
             except RuntimeError:  # the loop has ended
                 return
             del run  # it has the result, which may be large
+
+
+def thread_for(driver: Driver, name: str) -> DriverThread | None:
+    """Return a thread for what may wait; a driver that never waits is called on the loop."""
+    if driver.blocking:
+        return DriverThread(name)
+    return None
+
+
+def take_nothing(result: object) -> None:
+    """Take nothing of what a method returns that has nothing to say."""
 
 
 class _DriverCall(Generic[T]):

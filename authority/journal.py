@@ -14,7 +14,7 @@ import msgspec
 from .codec import encode_reply
 from .core.messages import CommandFinished
 from .core.model import Outcome
-from .ports import CommandRow, Store
+from .ports import NEVER_STOPPED, CommandRow, Store
 
 REPLIES_IN_MEMORY = 10_000
 REPLY_BYTES_IN_MEMORY = 32 * 2**20
@@ -31,7 +31,7 @@ class JournalCall:
         self.equipment = equipment
         self.digest = digest
         self.data: msgspec.Raw | None = None
-        self.stops = 0
+        self.stop_token = NEVER_STOPPED
         self.reply: bytes | None = None
         self.over = asyncio.Event()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ClassVar, Protocol
 
@@ -28,11 +30,74 @@ class MotionStopped(Exception):
     """A running command ended because `stop` was called, not because it arrived."""
 
 
+class StopToken:
+    """Whether a stop came since a command was accepted. Once stopped, it stays so; safe from any thread."""
+
+    def __init__(self) -> None:
+        """Begin without a stop."""
+        self._stopped = threading.Event()
+        self.delivered = False  # the driver has taken the stop: it ends also what runs
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop came, also one that the driver has not taken yet."""
+        return self._stopped.is_set()
+
+    def raise_if_stopped(self, sentence: str = "stopped before the device had the command") -> None:
+        """Raise `MotionStopped` with `sentence` where a stop came."""
+        if self.stopped:
+            raise MotionStopped(sentence)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a stop, at most so many seconds; return whether it came."""
+        return self._stopped.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Let a stop have come, for good."""
+        self._stopped.set()
+
+
+class StopSource:
+    """Gives each command that is accepted a token, and stops what was accepted before a stop or during it."""
+
+    def __init__(self) -> None:
+        """Begin without a stop."""
+        self._lock = threading.Lock()
+        self._token = StopToken()
+        self._under_way = 0
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a stop is on its way."""
+        return self._under_way > 0
+
+    def token(self) -> StopToken:
+        """Return the token of what is accepted now: one that is stopped already while a stop is on its way."""
+        return self._token
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Stop what was accepted before, and what is accepted until the last of several stops is over."""
+        with self._lock:
+            self._under_way += 1
+            self._token.stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                if self._under_way == 0:
+                    self._token = StopToken()
+
+
+NEVER_STOPPED = StopToken()
+"""The token of what no stop can end, such as a reading."""
+
 fence_of_command: ContextVar[int] = ContextVar("fence_of_command", default=0)
 """The fence of the control command that a driver is called for: set around the call, for a device that checks it."""
 
-overtaken: ContextVar[Callable[[], bool]] = ContextVar("overtaken", default=lambda: False)
-"""Tells a driver, right before it sends the control command that it is called for, whether a stop came in between."""
+stop_token_of_command: ContextVar[StopToken] = ContextVar("stop_token_of_command", default=NEVER_STOPPED)
+"""The token of the control command that a driver is called for: asked right before the device gets the order."""
 
 
 class Readback(msgspec.Struct, frozen=True):

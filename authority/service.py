@@ -33,8 +33,9 @@ from .ports import Batch, Clock, EventRow, Store
 from .recorder import Recorder
 from .recovery import Recovery, load_state
 from .retention import Retention
+from .stop_delivery import StopResult
 from .wire import Ping, Progress, StatusView
-from .worker import StopResult, Worker
+from .worker import Worker
 
 log = logging.getLogger("motorlock")
 REST_AFTER_FAILURE_S = 60.0
@@ -358,7 +359,7 @@ class Service:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be sent."""
         if self.ending:
             raise StoreFailed("the authority is ending")
-        call.stops = self.workers[request.equipment].stops
+        call.stop_token = self.workers[request.equipment].stop_token()
         self._journal.open(call)
         try:
             self.apply(request)

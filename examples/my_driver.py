@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Annotated
 
 from authority.drivers.declare import Unit, control
-from authority.ports import MotionStopped, OutsideLimits, Readback, overtaken
+from authority.ports import OutsideLimits, Readback, stop_token_of_command
 
 
 class MyStage:
@@ -22,7 +21,6 @@ class MyStage:
         self.high = high
         self._position = 0.0
         self._moving = False
-        self._stop_now = threading.Event()
 
     def open(self) -> None:
         """Connect to the device; raise `DriverUnavailable` when that fails."""
@@ -36,7 +34,7 @@ class MyStage:
 
     def stop(self) -> None:
         """Stop all motion at once; called from a thread of its own, also while `move_to` runs."""
-        self._stop_now.set()
+        # A real device is told here to stop. This one is moved by `move_to`, which asks its stop token.
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
         """Refuse a target beyond the limits before anything moves."""
@@ -47,14 +45,12 @@ class MyStage:
     @control
     def move_to(self, position: Annotated[float, Unit("mm")]) -> float:
         """Move to `position` in mm, and return where it arrived."""
-        self._stop_now.clear()
-        if overtaken.get()():  # a stop came in the instant before
-            raise MotionStopped("stopped before it began")
+        token = stop_token_of_command.get()
         self._moving = True
         try:
             while self._position != position:
-                if self._stop_now.wait(0.01):
-                    raise MotionStopped(f"stopped at {self._position:g} mm")
+                token.wait(0.01)
+                token.raise_if_stopped(f"stopped at {self._position:g} mm")
                 way = position - self._position
                 self._position += max(-0.1, min(0.1, way))
         finally:

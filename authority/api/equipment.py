@@ -15,7 +15,7 @@ from authority.core.model import Equipment, SessionId
 from authority.core.refusals import Refusal
 from authority.identity.access import Right
 from authority.service import RequestFailed
-from authority.worker import StopResult
+from authority.stop_delivery import StopResult
 
 from . import bodies
 from .explanation import explain

@@ -189,13 +189,12 @@ class EpicsMotor:
         step: Annotated[float, UnitOf("units"), Range(low=0), "0 takes the record's own step, TWV"] = 0.0,
     ) -> Annotated[float, UnitOf("units")]:
         """Move by a step from the last target and answer the position where it arrived."""
-        stops = self._motion.stops
-        self._motion.wait_until_resting(stops)
+        self._motion.wait_until_resting()
         target = self._tweaked(direction, step)
         self._prepare(target)
         # Always: what was checked is what is sent, also when somebody changes the record's step in between.
         self.record.put("TWV", step or self._state.known("TWV"), confirmed=True)
-        return self._arrive("TWF" if direction == "forward" else "TWR", 1, target, stops)
+        return self._arrive("TWF" if direction == "forward" else "TWR", 1, target)
 
     @control
     def jog(
@@ -204,11 +203,10 @@ class EpicsMotor:
         seconds: Annotated[float, Unit("s"), Range(0, 3600), "0 goes on until a stop"] = 1.0,
     ) -> Annotated[float, UnitOf("units")]:
         """Move at the record's jog velocity for a time and answer the position; it ends before a soft limit."""
-        stops = self._motion.stops
-        self._motion.wait_until_resting(stops)
+        self._motion.wait_until_resting()
         self._state.refuse_start(direction)
         self._state.refuse_jog(direction)
-        self._motion.jog(direction, seconds, stops)
+        self._motion.jog(direction, seconds)
         return self.record.fetch("RBV")
 
     @control
@@ -217,12 +215,11 @@ class EpicsMotor:
         field = self._home_with
         if field is None:
             raise MoveFailed(f'{self._prefix} cannot home: its lab file entry needs home_with = "HOMF" or "HOMR"')
-        stops = self._motion.stops
-        self._motion.wait_until_resting(stops)
+        self._motion.wait_until_resting()
         direction = self._state.home_direction(field)
         self._state.refuse_start(direction)
         self._state.refuse_faster("home", "HVEL")
-        moved = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S, stops)
+        moved = self._motion.run(field, 1, self._deadline or _UNKNOWN_SPEED_DEADLINE_S)
         at = self._state.shown(self.record.fetch("RBV"))
         if not moved and (self._state.switched_off() or not self._state.stands_at_home()):
             self.record.put(field, 0)  # left pressed, it would begin whenever the record lets it
@@ -265,11 +262,10 @@ class EpicsMotor:
         return self.readback().flat()
 
     def _go(self, target_from: Callable[[], float]) -> float:
-        stops = self._motion.stops
-        self._motion.wait_until_resting(stops)
+        self._motion.wait_until_resting()
         target = target_from()
         self._prepare(target)
-        return self._arrive("VAL", target, target, stops)
+        return self._arrive("VAL", target, target)
 
     def _prepare(self, target: float) -> None:
         """Refuse what must not be sent, then see to the velocity."""
@@ -278,12 +274,12 @@ class EpicsMotor:
         if self._velocity is not None and self._velocity != self.record.number("VELO"):
             self._take(self._velocity)
 
-    def _arrive(self, field: str, value: float, target: float, stops: int) -> float:
+    def _arrive(self, field: str, value: float, target: float) -> float:
         """Start a move to `target`, wait for its end, and return where it is; `MoveFailed` where that is elsewhere."""
         direction = self._direction(target) or "forward"
         origin = self._state.known("RBV")
         target_before = self.record.number("VAL")
-        self._motion.run(field, value, self._time_for(target), stops)
+        self._motion.run(field, value, self._time_for(target))
         final = self.record.fetch("RBV")
         has_way = not self._state.is_at(target, origin, _LEAST_WAY * self._state.resolution)
         spoilt = None

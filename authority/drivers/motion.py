@@ -1,6 +1,6 @@
 """One motion of a motor record after another: begun, waited for, and brought to rest.
 
-A stop may come from another thread at any time: a command notes `stops` when it begins, and ends when they have grown.
+A stop may come from another thread at any time: it wakes who waits here for the record, who then asks the stop token.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from authority.drivers.channel_access import Record
 from authority.drivers.motor_state import Direction, MotorState, MoveFailed
-from authority.ports import DriverUnavailable, MotionStopped, overtaken
+from authority.ports import DriverUnavailable, MotionStopped, stop_token_of_command
 
 _START_S = 2.0  # a record that got a new target says within this time that it moves, if it has to move at all
 _REST_S = 5.0  # how long a motor may need to slow down
@@ -25,7 +25,6 @@ class Motion:
     def __init__(self, prefix: str) -> None:
         """Move nothing before `attach`."""
         self._prefix = prefix
-        self.stops = 0  # how often `stop` was called
         self.last_moving = False  # what the record said last
         self._starts = 0  # how often it began a motion, which need not have moved anything
         self._turns = 0  # how often its controller began to move
@@ -49,30 +48,29 @@ class Motion:
     def stop(self) -> None:
         """Write STOP and return when the record has it; raises `DriverUnavailable` when it cannot be told."""
         with self._record.changed:
-            self.stops += 1
             self._record.changed.notify_all()
         self._record.put("STOP", 1)
         self._record.fetch("DMOV")  # the answer comes after what was sent before it on the same connection
 
-    def run(self, field: str, value: float, deadline_s: float, stops: int) -> bool:
+    def run(self, field: str, value: float, deadline_s: float) -> bool:
         """Write what starts a motion and return when it has ended by itself: whether anything was seen to move."""
         with self._record.changed:
             starts = self._starts
             turns = self._turns
             origin = self._record.number("RBV")
-        self._refuse_stopped(stops)
+        self._refuse_stopped()
         self._record.put(field, value)
-        if self._ends_in(deadline_s, starts, stops):
+        if self._ends_in(deadline_s, starts):
             return self._turns != turns or self._record.number("RBV") != origin
         self._bring_to_rest(starts)
-        self._refuse_stopped(stops)
+        self._refuse_stopped()
         at = self._state.shown(self._state.known("RBV"))
         ended = f"was stopped at {at}{self._state.why_paused()}"
         if self._state.moving:
             ended = f"does not obey STOP: it still moves, at {at}"
         raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and {ended}")
 
-    def jog(self, direction: Direction, seconds: float, stops: int) -> None:
+    def jog(self, direction: Direction, seconds: float) -> None:
         """Move on until `seconds` are over (0: until a stop), but not beyond a soft limit.
 
         Raises `MoveFailed` when it ends before that and no stop of ours was the reason.
@@ -83,26 +81,27 @@ class Motion:
         with self._record.changed:
             starts = self._starts
             origin = self._state.known("RBV")
-        self._refuse_stopped(stops)
+        self._refuse_stopped()
         try:
             self._record.put(button, 1)
-            ended = self._jog_ends(direction, seconds, starts, stops)
+            ended = self._jog_ends(direction, seconds, starts)
         finally:
             # A button that is left pressed would start the jog anew when a switch, or SPMG, lets it.
             with contextlib.suppress(DriverUnavailable, PermissionError):
                 self._record.put(button, 0)
-        if not self._ends_in(_REST_S, starts, stops):
+        if not self._ends_in(_REST_S, starts):
             self._bring_to_rest(starts)
-        self._refuse_stopped(stops)
+        self._refuse_stopped()
         began = self._starts != starts and self._has_left(origin, seconds)
         if ended != "in time" or not began:
             raise MoveFailed(self._why_jog_ended(direction, ended, began=began))
 
-    def _jog_ends(self, direction: Direction, seconds: float, starts: int, stops: int) -> str:
+    def _jog_ends(self, direction: Direction, seconds: float, starts: int) -> str:
         """Wait for a reason to end a jog and return it: `stopped`, `by itself`, `in time` or `limit`."""
         began = time.monotonic()
+        token = stop_token_of_command.get()
         with self._record.changed:
-            while self.stops == stops:
+            while not token.stopped:
                 now = time.monotonic()
                 gone = now - began
                 self._refuse_lost("a jog")
@@ -136,11 +135,12 @@ class Motion:
             what = "ended"
         return f"the jog of {self._prefix} {what} at {at}: {why}"
 
-    def _ends_in(self, deadline_s: float, starts: int, stops: int) -> bool:
+    def _ends_in(self, deadline_s: float, starts: int) -> bool:
         """Wait for the end of the motion; False when a stop or the deadline comes first."""
         began = time.monotonic()
+        token = stop_token_of_command.get()
         with self._record.changed:
-            while self.stops == stops:
+            while not token.stopped:
                 gone = time.monotonic() - began
                 started = self._starts != starts
                 self._refuse_lost("a move")
@@ -166,12 +166,13 @@ class Motion:
                 if not self._state.moving:
                     self._record.changed.wait(_STOP_AGAIN_S)
 
-    def wait_until_resting(self, stops: int) -> None:
+    def wait_until_resting(self) -> None:
         """Let an earlier motion end; one that nobody here ordered can only be waited for."""
         self._state.known("RBV")
+        token = stop_token_of_command.get()
         with self._record.changed:
-            self._record.changed.wait_for(lambda: self.stops != stops or not self._state.moving, timeout=_REST_S)
-        self._refuse_stopped(stops)
+            self._record.changed.wait_for(lambda: token.stopped or not self._state.moving, timeout=_REST_S)
+        self._refuse_stopped()
         if self._state.moving:
             raise MoveFailed(
                 f"{self._prefix} is moved by somebody outside this authority: wait until it rests, or stop it"
@@ -181,9 +182,9 @@ class Motion:
         if not self._record.connected:
             raise DriverUnavailable(f"{self._prefix} was lost during {motion}: it may still be moving")
 
-    def _refuse_stopped(self, stops: int) -> None:
+    def _refuse_stopped(self) -> None:
         """End a command during which `stop` was called, or was on its way when it began."""
-        if self.stops != stops or overtaken.get()():
+        if stop_token_of_command.get().stopped:
             still = ""
             if self._state.moving:
                 still = ", but is still moving"

@@ -24,7 +24,7 @@ from authority.drivers.pending import pending_of
 from authority.drivers.python_options import PythonControl, PythonObserve, PythonOptions, PythonReading, refuse_misnamed
 from authority.drivers.table_driver import MoveFailed, TableDriver
 from authority.parameters import Scalar
-from authority.ports import DriverUnavailable, MotionStopped, Readback
+from authority.ports import DriverUnavailable, MotionStopped, Readback, StopToken
 
 __all__ = ["CallFailed", "PythonObject"]
 
@@ -134,14 +134,14 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         with self._turn(), self._telling(entry.path):
             return as_type(self._result(partial(_done, entry, parameters)), entry.answer, entry.units)
 
-    def perform(self, entry: PythonControl, parameters: Mapping[str, Scalar], stops: int) -> object:
+    def perform(self, entry: PythonControl, parameters: Mapping[str, Scalar], token: StopToken) -> object:
         """Carry out a control command, and wait for the status that it returns, if it returns one."""
         with self._turn():
-            self.refuse_stopped(stops)
+            token.raise_if_stopped()
             losses = self._losses
-            with self._in_call(entry.deadline_s, stops) as is_over, self._telling(entry.path):
+            with self._in_call(entry.deadline_s, token) as is_over, self._telling(entry.path):
                 result = self._result(partial(_done, entry, parameters), is_over)
-        if self._await(result, entry, stops, losses):
+        if self._await(result, entry, token, losses):
             return None
         with self._telling(entry.path):
             return as_type(result, entry.answer, entry.units)
@@ -175,7 +175,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             yield False
 
     @contextmanager
-    def _in_call(self, deadline_s: float, stops: int) -> Iterator[Callable[[], bool]]:
+    def _in_call(self, deadline_s: float, token: StopToken) -> Iterator[Callable[[], bool]]:
         """Bound a control command that is in the object, and let a stop that came meanwhile be its outcome.
 
         Gives what tells whether a stop or the deadline came.
@@ -183,7 +183,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         expired = threading.Event()
 
         def is_over() -> bool:
-            return self._stops != stops or expired.is_set()
+            return self.is_stopped(token) or expired.is_set()
 
         timer = threading.Timer(deadline_s, self._expire, [expired])
         timer.daemon = True
@@ -199,7 +199,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             timer.cancel()
             self._calling = False
         if is_over() and self._stopped_again():
-            if self._stops != stops:
+            if self.is_stopped(token):
                 raise MotionStopped(self._stopped_now()) from failed
             raise self._too_late(deadline_s) from failed
         if failed is not None:
@@ -226,17 +226,21 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             return False
         return True
 
-    def _await(self, result: object, entry: PythonControl, stops: int, losses: int) -> bool:
+    def _await(self, result: object, entry: PythonControl, token: StopToken, losses: int) -> bool:
         """Wait until a status that a call returned is over, keeping nobody from the object; False if it is none."""
         pending = pending_of(result)
         if pending is None:
             return False
         until = time.monotonic() + entry.deadline_s
         pending.tell(self._wake)
+
+        def is_over() -> bool:
+            return pending.done() or self.is_stopped(token) or self._losses != losses or time.monotonic() >= until
+
         with self._changed:
-            while not pending.done() and self._stops == stops and self._losses == losses and time.monotonic() < until:
+            while not is_over():
                 self._changed.wait(_POLL_S)
-        if self._stops != stops:
+        if self.is_stopped(token):
             raise MotionStopped(self._stopped_now())
         if self._losses != losses:
             raise DriverUnavailable(f"lost during {entry.path}: {self._lost}")

@@ -17,7 +17,7 @@ from authority.drivers.declare import Declared
 from authority.drivers.settling import Settling
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of, table_warnings
 from authority.parameters import Scalar
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback, overtaken
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback, StopToken, stop_token_of_command
 
 _POLL_S = 0.05
 _LEAST_PART = 0.1  # of the tolerance: a shorter way need not be seen in the position
@@ -69,8 +69,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             name: Declared(command_of(name, one, options), run) for name, one, run in [*runs, *asks]
         }
         self._changed = threading.Condition()
-        self._stops = 0  # how often `stop` was called
-        self._delivered = 0  # how often the device had the order
+        self._halted = False  # the device had the order to stop since the command began
         self._busy = False
         self._moving_by_order = False  # a command that moves the device is being carried out
         self._position: float | None = None
@@ -99,10 +98,10 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Let go of the equipment, without moving it."""
 
     @abstractmethod
-    def perform(self, entry: ControlT, parameters: Mapping[str, Scalar], stops: int) -> object:
+    def perform(self, entry: ControlT, parameters: Mapping[str, Scalar], token: StopToken) -> object:
         """Carry out a control command and return what it answers.
 
-        It calls `refuse_stopped(stops)` right before the device gets the order, with `halt` kept out in between.
+        It calls `token.raise_if_stopped()` right before the device gets the order, with `halt` kept out in between.
         """
 
     @abstractmethod
@@ -148,11 +147,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         """Stop all motion now; what began before and was not sent yet is not sent any more."""
         if not self.has_stop:
             return
-        with self._changed:
-            self._stops += 1
         self.halt()
         with self._changed:
-            self._delivered += 1
+            self._halted = True
             self._changed.notify_all()
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
@@ -164,15 +161,13 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
                 origin = None  # what runs now ends elsewhere: a distance behind it is judged when it begins
             self._refuse_outside(entry, parameters, origin)
 
-    def refuse_stopped(self, stops: int) -> None:
-        """Raise `MotionStopped` where `stop` was called since it had been called `stops` times, or is about to be."""
-        if self._stops != stops or overtaken.get()():
-            raise MotionStopped("stopped before the device had the command")
+    def is_stopped(self, token: StopToken) -> bool:
+        """Whether a stop ends the command that runs: one of a device that has nothing to stop goes on."""
+        return token.stopped and self.has_stop
 
     def _run(self, entry: ControlT, /, **parameters: Scalar) -> object:
-        with self._changed:
-            stops = self._stops
-            delivered = self._delivered
+        token = stop_token_of_command.get()
+        self._halted = False
         self._busy = True
         self._moving_by_order = entry.moves
         try:
@@ -180,14 +175,14 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             goal = self._refuse_outside(entry, parameters, origin)
             if self._settling is not None and entry.moves:
                 self._settling.begin(self._table.start_s)
-            answer = self._order(entry, parameters, stops)
+            answer = self._order(entry, parameters, token)
             if entry.until == "rest":
-                self._await_rest(entry, _Way(origin, goal), stops, delivered)
+                self._await_rest(entry, _Way(origin, goal), token)
             if entry.answers is None:
                 return answer
             return self._reading(entry.answers)
         except (DriverUnavailable, MoveFailed) as failed:
-            if self._delivered != delivered:
+            if self._halted:
                 raise MotionStopped(f"stopped, but {failed}") from failed
             raise
         finally:
@@ -199,9 +194,9 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise MoveFailed("its position is not known now, so nobody can tell where the distance leads")
         return position
 
-    def _order(self, entry: ControlT, parameters: Mapping[str, Scalar], stops: int) -> object:
+    def _order(self, entry: ControlT, parameters: Mapping[str, Scalar], token: StopToken) -> object:
         try:
-            return self.perform(entry, parameters, stops)
+            return self.perform(entry, parameters, token)
         except DriverUnavailable as lost:
             if entry.moves:
                 raise DriverUnavailable(f"{lost}; it may be moving") from lost
@@ -229,22 +224,22 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}", always=distance is None)
         return goal
 
-    def _await_rest(self, entry: ControlT, way: _Way, stops: int, delivered: int) -> None:
+    def _await_rest(self, entry: ControlT, way: _Way, token: StopToken) -> None:
         began = time.monotonic()
         started = False
         while True:
             moving = self._moves()
             started = started or moving
             gone = time.monotonic() - began
-            if self._delivered != delivered:
+            if self._halted:
                 raise MotionStopped(self._stopped(moving=moving and self._settling is None))
             if not moving and (started or gone >= self._table.start_s or self._is_at(way.goal)):
-                return self._refuse_elsewhere(way, stops, seen_moving=started and self._settling is None)
+                return self._refuse_elsewhere(way, token, seen_moving=started and self._settling is None)
             if gone >= entry.deadline_s:
                 self.halt()
                 raise MoveFailed(f"was not at rest after {entry.deadline_s:.12g} s and was stopped{self._where()}")
             with self._changed:
-                self._changed.wait_for(lambda: self._delivered != delivered, timeout=_POLL_S)
+                self._changed.wait_for(lambda: self._halted, timeout=_POLL_S)
 
     def _moves(self) -> bool:
         if self._settling is None:
@@ -282,7 +277,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         position = _number(self._reading("position"))
         return position is not None and abs(position - goal) <= tolerance
 
-    def _refuse_elsewhere(self, way: _Way, stops: int, *, seen_moving: bool) -> None:
+    def _refuse_elsewhere(self, way: _Way, token: StopToken, *, seen_moving: bool) -> None:
         """Raise `MoveFailed` where a move ended away from its goal, or nothing moved though there was a way to go."""
         if way.goal is None or "position" not in self._readings:
             return
@@ -290,7 +285,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         stood_still = not seen_moving and self._has_way(way) and _number(self._reading("position")) == way.origin
         if at_goal and not stood_still:
             return
-        if self._stops != stops:
+        if self.is_stopped(token):
             raise MotionStopped(f"stopped{self._where()}")
         aim = self._shown(way.goal)
         raise MoveFailed(

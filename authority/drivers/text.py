@@ -25,7 +25,7 @@ from authority.drivers.text_table import (
     read_answer,
 )
 from authority.parameters import Scalar
-from authority.ports import DriverUnavailable, fence_of_command
+from authority.ports import NEVER_STOPPED, DriverUnavailable, StopToken, fence_of_command
 
 _MOST_ERRORS = 20
 _GIVE_WAY_S = 0.05
@@ -113,7 +113,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         refuse_more_than_values(action, parameters)
         super().check(action, parameters)
 
-    def perform(self, entry: TextControl, parameters: Mapping[str, Scalar], stops: int) -> object:
+    def perform(self, entry: TextControl, parameters: Mapping[str, Scalar], token: StopToken) -> object:
         """Send a command, with the fence before it where the device wants one, and ask whether it went well."""
         lines = filled(entry.line, parameters, _scales(entry.parameters))
         if self._options.fence is not None:
@@ -123,9 +123,9 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         with self._exchange:
             if entry.query is None:
                 with self._lost_on_failure():
-                    self._put(lines, stops)
+                    self._put(lines, token)
             else:
-                answer = self._read(entry, self._ask_line(lines, stops))
+                answer = self._read(entry, self._ask_line(lines, token))
             if self._options.errors is not None and (errors := self._errors()):
                 raise DeviceError(f"{self._line.name} says {'; '.join(errors)}")
         return answer
@@ -162,7 +162,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
         """Let a stop go first that waits for the end of an exchange."""
         self._no_stop.wait(_GIVE_WAY_S)
 
-    def _ask_line(self, lines: str, stops: int | None = None) -> str:
+    def _ask_line(self, lines: str, token: StopToken = NEVER_STOPPED) -> str:
         with self._exchange, self._lost_on_failure():
             self._require_open()
             longest_s = 0.0
@@ -170,14 +170,13 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
                 longest_s = self._options.timeout_s
             self._line.drain(longest_s)
             self._late = False
-            self._put(lines, stops)
+            self._put(lines, token)
             return self._line.read()
 
-    def _put(self, lines: str, stops: int | None) -> None:
+    def _put(self, lines: str, token: StopToken) -> None:
         with self._write:
             self._require_open()
-            if stops is not None:
-                self.refuse_stopped(stops)
+            token.raise_if_stopped()
             self._line.write(lines)
 
     def _errors(self) -> list[str]:

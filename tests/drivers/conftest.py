@@ -9,6 +9,7 @@ from pathlib import Path
 
 import epics_server
 import pytest
+from as_worker import as_worker
 from epics_motors import FAST, SLOW, Outsider, motors
 from python_lab import lab
 from virtual_time import VirtualTime
@@ -70,7 +71,7 @@ def made() -> Iterator[Callable[..., PythonObject]]:
     opened: list[PythonObject] = []
 
     def make(**changes: object) -> PythonObject:
-        driver = build("python", lab(**changes))
+        driver = as_worker(build("python", lab(**changes)))
         assert isinstance(driver, PythonObject)
         opened.append(driver)
         driver.open()

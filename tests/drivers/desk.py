@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions
 from authority.drivers.table_driver import TableDriver
-from authority.ports import DriverUnavailable
+from authority.ports import DriverUnavailable, StopToken
 
 
 class DeskControl(ControlEntry, frozen=True, kw_only=True):
@@ -44,8 +44,8 @@ class Desk(TableDriver[DeskControl, ObserveEntry, ReadingEntry]):
     def close(self) -> None:
         pass
 
-    def perform(self, entry: DeskControl, parameters: Mapping[str, object], stops: int) -> object:
-        self.refuse_stopped(stops)
+    def perform(self, entry: DeskControl, parameters: Mapping[str, object], token: StopToken) -> object:
+        token.raise_if_stopped()
         (value,) = parameters.values()
         self.written.append((entry.register, value))
         if entry.register == "goal":

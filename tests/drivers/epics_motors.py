@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from as_worker import as_worker
+
 from authority.drivers.channel_access import end_context
 from authority.drivers.epics import EpicsMotor
 from authority.ports import Readback
@@ -23,7 +25,7 @@ def motors(usual: str, closing: ThreadPoolExecutor) -> Iterator[Callable[..., Ep
     opened: list[EpicsMotor] = []
 
     def make(prefix: str = usual, **options: object) -> EpicsMotor:
-        motor = EpicsMotor(prefix, **{"connect_timeout_s": WAIT_S, **options})
+        motor = as_worker(EpicsMotor(prefix, **{"connect_timeout_s": WAIT_S, **options}))
         opened.append(motor)
         motor.open()
         return motor

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from as_worker import command_under
 
 pytest.importorskip("caproto")
 
 from epics_motors import FAST, SLOW, WAIT_S, until
 
 from authority.drivers.epics import EpicsMotor, MoveFailed, VelocityNotTaken
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, overtaken
+from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, StopToken
 
 pytestmark = [
     pytest.mark.epics,
@@ -88,12 +89,10 @@ def test_a_command_that_a_stop_overtook_on_its_way_here_is_not_sent(motor_of, or
     """STOP-5, DRV-10"""
     motor = motor_of(park_position=2.0)
     target = motor.readback().target
-    token = overtaken.set(lambda: True)
-    try:
-        with pytest.raises(MotionStopped):
-            order(motor)
-    finally:
-        overtaken.reset(token)
+    token = StopToken()
+    token.stop()
+    with command_under(token), pytest.raises(MotionStopped):
+        order(motor)
     assert (motor.readback().target, motor.readback().moving) == (target, False)
 
 

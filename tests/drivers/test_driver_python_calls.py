@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import bench
 import pytest
+from as_worker import as_worker, command_under
 from bench import WAIT_S
 from python_lab import LIMITS, MOVE, READINGS, lab, run, until
 
 from authority.drivers import build
 from authority.drivers.python_object import CallFailed, PythonObject
 from authority.drivers.table_driver import MoveFailed
-from authority.ports import DriverUnavailable, MotionStopped, Readback
+from authority.ports import DriverUnavailable, MotionStopped, Readback, StopToken
 
 
 def test_while_a_call_moves_the_readback_is_the_last_one_and_says_so(made, other_thread):
@@ -100,14 +101,14 @@ def test_a_stop_that_overtakes_the_order_to_move_is_given_again_behind_it(made, 
 def test_a_stop_that_comes_right_before_the_order_is_given_again_behind_it(made):
     """DRV-41"""
     driver = made(concurrent=True)
-    looked = driver.refuse_stopped
 
-    def overtaken(stops: int) -> None:
-        looked(stops)
-        driver.stop()
+    class StoppedNext(StopToken):
+        def raise_if_stopped(self, *sentence: str) -> None:
+            super().raise_if_stopped(*sentence)
+            self.stop()
+            driver.stop()
 
-    driver.refuse_stopped = overtaken
-    with pytest.raises(MotionStopped):
+    with command_under(StoppedNext()), pytest.raises(MotionStopped):
         run(driver, "move_to", position=4.0)
     assert bench.made[-1].stops == 2
 
@@ -313,7 +314,7 @@ LOOPY = {
 
 @pytest.fixture
 def loopy() -> Iterator[PythonObject]:
-    driver = build("python", LOOPY)
+    driver = as_worker(build("python", LOOPY))
     assert isinstance(driver, PythonObject)
     driver.open()
     yield driver

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from as_worker import as_worker
 from pymeasure.adapters import ProtocolAdapter
 from pymeasure.instruments.anaheimautomation import DPSeriesMotorController
 from stage_process import PATIENCE_S, StageProcess, until
@@ -172,7 +173,7 @@ def on_socket(stage: StageProcess) -> Iterator[PythonObject]:
         },
         "observe": {"name": {"get": "id", "type": "text"}},
     }
-    driver = build("python", options)
+    driver = as_worker(build("python", options))
     assert isinstance(driver, PythonObject)
     driver.open()
     yield driver

@@ -8,6 +8,7 @@ import tomllib
 
 import fakes
 import pytest
+from as_worker import as_worker
 from desk import Desk
 
 from authority.drivers import DriverMisconfigured, build
@@ -75,7 +76,7 @@ register = "lamp"
 
 
 def desk(text: str = SOUND, **more: object) -> Desk:
-    made = build("desk:Desk", tomllib.loads(text) | more)
+    made = as_worker(build("desk:Desk", tomllib.loads(text) | more))
     assert isinstance(made, Desk)
     return made
 

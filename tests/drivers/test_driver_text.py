@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from as_worker import as_worker
 from stage_process import PATIENCE_S, ROOT, StageProcess, until
 
 from authority.drivers import build
@@ -52,7 +53,7 @@ def driver_of(kind: str, stage: StageProcess, **more: object) -> TextDriver:
         "serial": ("serial", "port", stage.terminal),
     }[kind]
     given = TABLE | {option: place} | more
-    made = build(name, {key: value for key, value in given.items() if value is not None})
+    made = as_worker(build(name, {key: value for key, value in given.items() if value is not None}))
     assert isinstance(made, TextDriver)
     return made
 

@@ -13,8 +13,9 @@ from virtual_time import VirtualTime
 from authority.core.model import Command, EquipmentId, Outcome, SessionId
 from authority.drivers.declare import control, observe
 from authority.drivers.simulated import SimulatedMotor
-from authority.ports import DriverUnavailable, Readback, fence_of_command, overtaken
-from authority.worker import STOP_DEADLINE_S, Worker
+from authority.ports import DriverUnavailable, Readback, fence_of_command, stop_token_of_command
+from authority.stop_delivery import STOP_DEADLINE_S
+from authority.worker import Worker
 
 STAGE = EquipmentId("stage_x")
 
@@ -80,7 +81,7 @@ class Plain(SimulatedMotor):
         self._time = time
         self.read: list[float] = []
         self.fences: list[int] = []
-        self.overtaken: list[bool] = []
+        self.stopped: list[bool] = []
         self.may_end = asyncio.Event()
         self.down = False
         self.says = Readback(moving=False, position=5.0, target=5.0)
@@ -98,9 +99,9 @@ class Plain(SimulatedMotor):
     async def move_to(self, position: float) -> float:  # type: ignore[override]
         """Wait for a test."""
         self.fences.append(fence_of_command.get())
-        self.overtaken.append(overtaken.get()())
+        self.stopped.append(stop_token_of_command.get().stopped)
         await self.may_end.wait()
-        self.overtaken.append(overtaken.get()())
+        self.stopped.append(stop_token_of_command.get().stopped)
         return position
 
 
@@ -142,7 +143,7 @@ def test_progress_is_told_at_most_ten_times_a_second_and_rest_at_once(clock: Vir
         worker.start(told)
         await asyncio.sleep(5)
         told.at.clear()
-        worker.run(move("move_to", {"position": 20.03}), worker.stops)  # 2.003 s
+        worker.run(move("move_to", {"position": 20.03}), worker.stop_token())  # 2.003 s
         await told.ended.wait()
         arrived = clock()
         await asyncio.sleep(5)
@@ -170,7 +171,7 @@ def test_the_readback_says_where_it_goes_how_fast_and_how_much_of_the_way_is_gon
         worker.start(told)
         await asyncio.sleep(1)
         assert worker.fraction is None
-        worker.run(move("move_to", {"position": target}), worker.stops)
+        worker.run(move("move_to", {"position": target}), worker.stop_token())
         await asyncio.sleep(1.04)
         r = worker.readback
         shown = (r.position and round(r.position), r.target, r.velocity, worker.fraction and round(worker.fraction, 2))
@@ -270,7 +271,7 @@ def begun(clock: VirtualTime, then: Callable[[Worker, Plain], Coroutine[object, 
         worker.start(Told(clock))
         await asyncio.sleep(5.3)
         motor.read.clear()
-        worker.run(move("move_to", {"position": 5.0}), worker.stops)
+        worker.run(move("move_to", {"position": 5.0}), worker.stop_token())
         await then(worker, motor)
         await worker.close()
         return motor
@@ -310,7 +311,7 @@ def test_a_driver_is_told_the_fence_of_its_command_and_whether_a_stop_came_in_be
 
     motor = begun(clock, stop)
     assert motor.fences == [7]
-    assert motor.overtaken == [False, True]
+    assert motor.stopped == [False, True]
 
 
 def test_the_end_of_a_command_is_waited_for_as_long_as_a_stop_may_take(clock: VirtualTime) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from as_worker import as_worker
 
 from authority.drivers.text import DeviceError, LineLost, NoAnswer, TextDriver
 from authority.drivers.text_table import TextOptions
@@ -89,7 +90,7 @@ def driver_on(line: MemoryLine, **more: object) -> LineDriver:
     table = {"timeout_s": TIMEOUT_S, "stop": "STOP", "readings": READINGS, "control": COMMANDS, **more}
     options, wrong = read_table(TextOptions, table)
     assert not wrong
-    driver = LineDriver(options, line)
+    driver = as_worker(LineDriver(options, line))
     driver.open()
     line.sent.clear()
     return driver

@@ -12,9 +12,9 @@ from lives import run_of
 from authority.committer import Committer
 from authority.core.model import Equipment
 from authority.journal import Journal
+from authority.ports import StopSource, StopToken
 from authority.recovery import Recovery
 from authority.service import Service
-from authority.worker import Worker
 
 SEEDS = 60
 
@@ -52,18 +52,8 @@ def leaves_it_moving_at_the_restart(patch: pytest.MonkeyPatch) -> None:
 def begins_before_the_stop_got_through(patch: pytest.MonkeyPatch) -> None:
     """What is accepted while a stop is on its way begins all the same."""
 
-    def heedless(self: Worker, ordered: Any, stops: int) -> object:
-        return begin(self, ordered, self.stops) if not self._stopping else _without_stopping(self, ordered)
-
-    def _without_stopping(self: Worker, ordered: Any) -> object:
-        self._stopping, kept = 0, self._stopping
-        try:
-            return begin(self, ordered, self.stops)
-        finally:
-            self._stopping = kept
-
-    begin = Worker._begin
-    patch.setattr(Worker, "_begin", heedless)
+    token = StopSource.token
+    patch.setattr(StopSource, "token", lambda self: StopToken() if self.under_way else token(self))
 
 
 def calls_done_what_was_stopped(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -113,7 +112,7 @@ def test_a_command_is_cancelled_at_the_end_of_its_authority_and_is_no_failure(pa
             worker.start(ear)
             await until(lambda: worker.readback.connected)
             ordered = msgspec.structs.replace(_command(), parameters={"position": 0.0})
-            worker.run(ordered, worker.stops)
+            worker.run(ordered, worker.stop_token())
             await until(lambda: waits.moving)
             await worker.close()
             assert waits.cancelled
@@ -266,39 +265,6 @@ def test_a_command_that_was_accepted_during_a_stop_never_begins_though_the_stop_
             here.disk.let.set()
             assert (await reply(call))["outcome"] == "stopped"
             assert press.driven() == ["stop"]
-
-    asyncio.run(run())
-
-
-class _Counted(int):
-    """How many stops are on their way, read in a driver's thread right before a further one begins on the loop."""
-
-    worker: Worker
-    stop: AbstractContextManager[None]
-
-    def __gt__(self, other: int) -> bool:
-        self.worker._stopping = 0
-        self.stop.__enter__()
-        return False
-
-
-def test_a_stop_that_begins_while_a_thread_asks_whether_there_is_one_is_seen(path: Path) -> None:
-    """STOP-5: what the thread read a moment ago is no longer so, and the count of stops says it."""
-
-    async def run() -> None:
-        press = Press()
-        async with lab(path, {X: press}) as here:
-            ann, worker = holder(here), here.workers[X]
-            await here.service.wait_until_committed()
-            counted = _Counted()
-            counted.worker, counted.stop = worker, worker.stopping()
-            worker._stopping = counted
-            call = here.order(ann, 5.0)
-            await until(lambda: worker._stopping == 1)
-            loop = asyncio.get_running_loop()
-            loop.call_later(0, counted.stop.__exit__, None, None, None)
-            assert (await reply(call))["outcome"] == "stopped"
-            assert press.driven() == []
 
     asyncio.run(run())
 
