@@ -18,7 +18,7 @@ from authority.identity.identification import Identification
 from authority.options import Options
 from authority.service import Service
 
-from . import commands, equipment, locks, queue
+from . import commands, equipment, locks, queue, sessions
 from .guard import Guard
 from .openapi import openapi_document
 from .problems import ProblemResponse
@@ -30,7 +30,7 @@ from .session_ids import SessionIds
 from .stop_first import StopFirstScheduler
 from .websocket import PATH, WebSocketEndpoint
 
-ROUTES = (*equipment.ROUTES, *commands.ROUTES, *locks.ROUTES, *queue.ROUTES)
+ROUTES = (*equipment.ROUTES, *commands.ROUTES, *locks.ROUTES, *sessions.ROUTES, *queue.ROUTES)
 PARTS = (
     ("page.css", "text/css"),
     ("page.js", "text/javascript"),

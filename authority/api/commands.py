@@ -37,7 +37,7 @@ RIGHT_TO_RUN = {"control": Right.CONTROL, "observe": Right.OBSERVE}
 
 async def command(context: RequestContext, body: bodies.CommandBody) -> Response:
     """Run a command, after the checks in their order: body, equipment, command, session, lock, parameters, driver."""
-    if body.equipment_id != context.request.path_params["equipment_id"]:
+    if body.equipment_id != context.path["equipment_id"]:
         raise invalid_request("equipment_id", "it is not the equipment of the path")
     key = context.equipment_id
     declared = _declared_command(context, key, body.action)

@@ -14,10 +14,17 @@ from typing import Generic, TypeVar
 import msgspec
 
 from authority.core.model import Equipment, QueueEntry, Session, queue_order
+from authority.identity.access import Right
 
+from . import bodies
 from .request_body import invalid_request
+from .routing import Query, RequestContext
 
 PAGE_BYTES = 512 * 1024  # what is encoded in some milliseconds: a stop waits for no list
+
+# The query of a list, and that of a list of events.
+PAGE: Query = {"limit": (bodies.Limit, 1000), "after": (str, None)}
+EVENTS: Query = {"limit": (bodies.Limit, 50), "after": (bodies.Seq, None)}
 
 Item = TypeVar("Item")
 Key = tuple[float | str, ...]
@@ -36,13 +43,13 @@ NEXT_FIRST = SortOrder[QueueEntry](lambda x: (*queue_order(x), x.queue_id), tupl
 BY_ID = SortOrder[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
 
 
-def page_of(
-    items: Iterable[Item], order: SortOrder[Item], after: str | None, limit: int
-) -> tuple[list[Item], str | None]:
+def page_of(context: RequestContext, items: Iterable[Item], order: SortOrder[Item]) -> tuple[list[Item], str | None]:
     """Return at most `limit` of the items that follow the cursor `after`, and the cursor to go on with, if any do.
 
     All that is left comes as `items` has it, less than all in `order`. Refuses what is no cursor of such a list.
     """
+    after: str | None = context.query("after")
+    limit: int = context.query("limit")
     begin = None
     if after is not None:
         begin = _read(after, order.kind)
@@ -63,6 +70,23 @@ def light_page_of(
         if total > PAGE_BYTES and place > 0:
             return found[:place], _write(order.key(found[place - 1]))
     return found, more
+
+
+def events_of(
+    context: RequestContext, *, equipment: str | None = None, session: str | None = None
+) -> tuple[list[msgspec.Raw], int | None]:
+    """Return the newest events that may be seen, or those that follow one, and the number to go on with."""
+    after: int | None = context.query("after")
+    limit: int = context.query("limit")
+    most = limit
+    if after is not None:
+        most += 1  # one more than asked for tells whether others follow; the newest are followed by none
+    rows = context.service.events(equipment=equipment, session=session, after=after, limit=most)
+    found = [row for row in rows[:limit] if row.equipment is None or context.may(Right.READ, row.equipment)]
+    more = None
+    if len(rows) > limit:
+        more = rows[limit - 1].seq
+    return [msgspec.Raw(x.body) for x in found], more
 
 
 def _write(key: Key) -> str:

@@ -14,7 +14,7 @@ from .routing import RequestContext, Route
 def leave(context: RequestContext) -> bodies.LeftAnswer:
     """Give up one's place in the queue."""
     key = context.equipment_id
-    queue_id = context.request.path_params["queue_id"]
+    queue_id = context.path["queue_id"]
     session = context.acting_session(context.query("session_id"))
     context.service.apply(messages.LeaveQueue(equipment=key, session=session.id, queue_id=queue_id))
     return bodies.LeftAnswer(True, key, queue_id)

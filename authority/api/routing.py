@@ -97,12 +97,13 @@ class RequestContext:
         self.app = app_context
         self.service = app_context.service
         self.request = request
+        self.path: dict[str, str] = request.path_params
         self._query = query
 
     @property
     def equipment_id(self) -> EquipmentId:
         """The equipment of the path, or 404."""
-        return self.known_equipment_id(self.request.path_params["equipment_id"])
+        return self.known_equipment_id(self.path["equipment_id"])
 
     def known_equipment_id(self, name: str) -> EquipmentId:
         """Return `name` as an id of equipment for which the route's right is there, or refuse.
@@ -181,10 +182,14 @@ class RequestContext:
         """Return what begins a session for an id that the client chose, nothing where it exists or has ended."""
         if self.service.table.session(SessionId(name)) is not None or self.app.ids.made(name):
             return ()
+        return (messages.OpenSession(session=self.new_session(SessionId(name))),)
+
+    def new_session(self, session_id: SessionId, *labels: object) -> Session:
+        """Return a session of who makes the request, whose name is the proved one or the first usable label."""
         now = self.service.clock.now()
-        session = Session(
-            id=SessionId(name),
-            user=self.user_called() or f"a program at {self.peer}",
+        return Session(
+            id=session_id,
+            user=self.user_called(*labels) or f"a program at {self.peer}",
             user_verified=self.principal.user is not None,
             identity=self.principal.user,
             client_ip=self.peer,
@@ -192,7 +197,6 @@ class RequestContext:
             last_seen=now,
             timeout_s=self.app.options.session_timeout_s,
         )
-        return (messages.OpenSession(session=session),)
 
     @property
     def principal(self) -> Principal:
