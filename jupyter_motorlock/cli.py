@@ -10,7 +10,6 @@ import json
 import queue
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from jupyter_motorlock.client import targets
@@ -88,10 +87,11 @@ def _count(text: str) -> int:
 
 
 def _status(session: KernelSession, arguments: argparse.Namespace) -> int:
-    found = [session.status(name) for name in _named(session, *arguments.names) or _all(session)]
+    names = [targets.resolve_name(session, name) for name in arguments.names]
+    found = [session.status(name) for name in names or session.equipment_ids()]
     if arguments.json:
         return _as_json(found)
-    print_line(repr(status_rows(found, None, whole=bool(arguments.names), now=_now())))
+    print_line(repr(status_rows(found, None, whole=bool(arguments.names), now=status_text.local_now())))
     return 0
 
 
@@ -119,13 +119,14 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
 
 def _newest(session: KernelSession, name: str | None, last: int) -> list[Event]:
     found: list[Event] = []
-    for one in [name] if name else _all(session):
-        found += session.client.call("GET", "locks", "events", one, params={"limit": str(last)})["events"]
+    for one in [name] if name else session.equipment_ids():
+        found += session.newest(one, last)
     return sorted(found, key=lambda event: int(event["seq"]))[-last:]
 
 
 def _why(session: KernelSession, arguments: argparse.Namespace) -> int:
-    print_line(session.client.call("GET", "equipment", *_named(session, arguments.name), "why")["text"])
+    name = targets.resolve_name(session, arguments.name)
+    print_line(session.client.call("GET", "equipment", name, "why")["text"])
     return 0
 
 
@@ -169,16 +170,8 @@ def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _named(session: KernelSession, *typed: str) -> list[str]:
-    return [targets.resolve_name(session, name) for name in typed]
-
-
-def _all(session: KernelSession) -> list[str]:
-    return [str(one["id"]) for one in session.equipment_list()]
-
-
 def _headline(status: Mapping[str, Any]) -> str:
-    return status_text.headline(status, None, now=_now())
+    return status_text.headline(status, None, now=status_text.local_now())
 
 
 def _say_of_the_line(lost: bool, *, alive: bool) -> bool:
@@ -193,7 +186,7 @@ def _say_of_the_line(lost: bool, *, alive: bool) -> bool:
 
 def _show(events: Sequence[Event]) -> int:
     if events:
-        print_line(repr(event_rows(events, now=_now())))
+        print_line(repr(event_rows(events, now=status_text.local_now())))
     return 0
 
 
@@ -207,7 +200,3 @@ def print_line(text: str, stream: TextIO | None = None) -> None:
     """Write lines at once; what is not printable is shown and not sent."""
     plain = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
     print(plain, file=stream or sys.stdout, flush=True)
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()

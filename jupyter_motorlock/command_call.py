@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from jupyter_motorlock.client.commands import Command
@@ -24,86 +25,84 @@ from jupyter_motorlock.errors import CommandStopped, CommandTimedOut, Interrupte
 from jupyter_motorlock.text import status as status_text
 
 
-def run_command(
-    session: KernelSession,
-    equipment_id: str,
-    command: Command,
-    parameters: Mapping[str, object],
-    *,
-    timeout_s: float | None = None,
-) -> object:
-    """Send one checked command and return its value; an interrupt stops the equipment, and so does its `timeout_s`.
+@dataclass(frozen=True)
+class CommandCall:
+    """One checked command to one piece of equipment; each method sends it."""
 
-    Raises `Interrupted` after an interrupt, `CommandTimedOut` after the time, and what `KernelSession.command`
-    raises.
-    """
-    with interrupts_limited(1), raise_as_stopped(session, equipment_id, command):
-        return send_command(session, equipment_id, command, parameters, timeout_s=timeout_s)
+    session: KernelSession
+    equipment_id: str
+    command: Command
+    parameters: Mapping[str, object]
 
+    def run(self, timeout_s: float | None = None) -> object:
+        """Return its value at its end; an interrupt stops the equipment, and so does the end of `timeout_s`.
 
-def send_command(
-    session: KernelSession,
-    equipment_id: str,
-    command: Command,
-    parameters: Mapping[str, object],
-    *,
-    timeout_s: float | None = None,
-) -> object:
-    """Do as `run_command` does, but let an interrupt through: for one who sends several."""
-    if timeout_s is None:
-        within_s = math.inf
-    else:
-        within_s = timeout_s
-    reply = session.send(equipment_id, command.name, parameters, key=str(uuid.uuid4()), within_s=within_s)
-    if reply.get("outcome") != "running":
-        return command.typed(outcome_of_reply(reply))
-    if command.kind == "control":
-        what = [equipment_id]
-    else:
-        what = []
-    done = stop_and_describe(session, what, f"{command.name} took longer than its user allowed")
-    if within_s >= 1:
-        allowed = status_text.duration_text(within_s)
-    else:
+        Raises `Interrupted` after an interrupt, `CommandTimedOut` after the time, and what `outcome_of_reply` raises.
+        """
+        with interrupts_limited(1), self.stopped_by_interrupt():
+            return self.run_interruptible(timeout_s)
+
+    def run_interruptible(self, timeout_s: float | None = None) -> object:
+        """Do as `run` does, but let an interrupt through: for one who sends several."""
+        within_s = math.inf if timeout_s is None else timeout_s
+        reply = self.send(str(uuid.uuid4()), within_s)
+        if reply.get("outcome") != "running":
+            return self.command.typed(outcome_of_reply(reply))
+        done = stop_and_describe(self.session, self.moved, f"{self.command.name} took longer than its user allowed")
         allowed = f"{status_text.number_text(within_s)} s"
-    long = f"{command.name} of {equipment_id} took longer than {allowed}"
-    raise CommandTimedOut(f"{long}; {done or 'it is waited for no more'}.")
+        if within_s >= 1:
+            allowed = status_text.duration_text(within_s)
+        long = f"{self._name} took longer than {allowed}"
+        raise CommandTimedOut(f"{long}; {done or 'it is waited for no more'}.")
 
+    def send(self, key: str, within_s: float) -> Json:
+        """Return the reply at its end, or the outcome `running` after `within_s`."""
+        return self.session.send(self.equipment_id, self.command.name, self.parameters, key=key, within_s=within_s)
 
-@contextmanager
-def raise_as_stopped(session: KernelSession, equipment_id: str, command: Command) -> Iterator[None]:
-    """Stop the equipment at an interrupt of the block, and raise `Interrupted` in its place.
+    @contextmanager
+    def stopped_by_interrupt(self) -> Iterator[None]:
+        """Stop the equipment at an interrupt of the block, and raise `Interrupted` in its place.
 
-    So it is also where the interrupt reached another thread, or STOP was pressed in this kernel's own panel.
-    """
-    what = f"{command.name} of {equipment_id}"
-    is_control = command.kind == "control"
-    if is_control:
-        _find_past_command(session, equipment_id, what)
-    with session.in_flight.flight(equipment_id, is_control=is_control) as flight:
-        try:
-            yield
-        except CommandStopped:
-            if not flight.stopped_by_click:
+        So it is also where the interrupt reached another thread, or STOP was pressed in this kernel's own panel.
+        """
+        in_flight = self.session.in_flight
+        if self.moved:
+            self._look_for_interrupts_before()
+        with in_flight.flight(self.equipment_id, is_control=bool(self.moved)) as flight:
+            try:
+                yield
+            except CommandStopped:
+                if not flight.stopped_by_click:
+                    raise
+                stopped = f"You {flight.stopped_by_click} {self._name}; {self.equipment_id} was stopped."
+                raise Interrupted(stopped) from None
+            except Interrupted:
                 raise
-            raise Interrupted(f"You {flight.stopped_by_click} {what}; {equipment_id} was stopped.") from None
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            done = stop_after_interrupt(session, [equipment_id] if is_control else [])
-            session.in_flight.note_interrupt()
-            raise Interrupted(f"You interrupted {what}; {done or 'nothing was moving'}.") from None
+            except KeyboardInterrupt:
+                done = stop_after_interrupt(self.session, self.moved)
+                in_flight.note_interrupt()
+                raise Interrupted(f"You interrupted {self._name}; {done or 'nothing was moving'}.") from None
 
+    def _look_for_interrupts_before(self) -> None:
+        """Say that a command begins after an interrupt of the same cell; raise where STOP was pressed in it."""
+        in_flight = self.session.in_flight
+        hear_interrupts(self.session)
+        if in_flight.is_held_back(self.equipment_id):
+            pressed = f"You pressed STOP for {self.equipment_id} while this cell ran"
+            raise Interrupted(f"{pressed}; {self._name} is left to another cell.")
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):  # as in a `finally`: the listener may be behind us
+            in_flight.note_interrupt()
+        if in_flight.take_interrupt():
+            sys.stderr.write(f"After your interrupt {self._name} begins; interrupt again, or press STOP, to end it.\n")
 
-def _find_past_command(session: KernelSession, equipment_id: str, what: str) -> None:
-    """Say that a control command begins after an interrupt of the same cell; raise where STOP was pressed in it."""
-    hear_interrupts(session)
-    if session.in_flight.is_held_back(equipment_id):
-        raise Interrupted(f"You pressed STOP for {equipment_id} while this cell ran; {what} is left to another cell.")
-    if isinstance(sys.exc_info()[1], KeyboardInterrupt):  # as in a `finally`: the listener may be behind us
-        session.in_flight.note_interrupt()
-    if session.in_flight.take_interrupt():
-        sys.stderr.write(f"After your interrupt {what} begins; interrupt again, or press STOP, to end it.\n")
+    @property
+    def moved(self) -> list[str]:
+        """What it may move."""
+        return [self.equipment_id] if self.command.kind == "control" else []
+
+    @property
+    def _name(self) -> str:
+        return f"{self.command.name} of {self.equipment_id}"
 
 
 class PendingCommand:
@@ -112,18 +111,15 @@ class PendingCommand:
     What is asked bears the command's key, so that it runs once.
     """
 
-    def __init__(
-        self, session: KernelSession, equipment_id: str, command: Command, parameters: Mapping[str, object]
-    ) -> None:
+    def __init__(self, call: CommandCall) -> None:
         """Send it; raises what the authority refuses."""
-        self._session = session
-        self._equipment_id = equipment_id
-        self._command = command
+        self._call = call
         self._key = str(uuid.uuid4())
-        self._session_id = session.link.session()
-        self._typed = f"{command.name}({status_text.arguments_text({'parameters': parameters})}) of {equipment_id}"
-        with interrupts_limited(1), raise_as_stopped(session, equipment_id, command):
-            self._reply = session.send(equipment_id, command.name, parameters, key=self._key, within_s=0.0)
+        self._session_id = call.session.link.session()
+        arguments = status_text.arguments_text({"parameters": call.parameters})
+        self._typed = f"{call.command.name}({arguments}) of {call.equipment_id}"
+        with interrupts_limited(1), call.stopped_by_interrupt():
+            self._reply = call.send(self._key, 0.0)
 
     @property
     def done(self) -> bool:
@@ -135,11 +131,11 @@ class PendingCommand:
 
         Raises `StillRuns` when it is not over `timeout` seconds later; it goes on, and can be waited for again.
         """
-        with interrupts_limited(1), raise_as_stopped(self._session, self._equipment_id, self._command):
+        with interrupts_limited(1), self._call.stopped_by_interrupt():
             reply = self._ask(math.inf if timeout is None else timeout)
             if reply["outcome"] == "running":
                 raise StillRuns(f"{self._typed} is not over; it goes on, and .wait() waits for it again.")
-            return self._command.typed(outcome_of_reply(reply))
+            return self._call.command.typed(outcome_of_reply(reply))
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for its value as `wait` does, beside other tasks; a task that is cancelled stops the equipment."""
@@ -152,9 +148,9 @@ class PendingCommand:
             raise  # which has stopped it
         except asyncio.CancelledError:
             listener().wait_until_handled()  # an interrupt cancels tasks, too, and stops by itself
-            is_stopped = self._session.in_flight.is_stopped_by_click(self._equipment_id)
-            if self._command.kind == "control" and not is_stopped:
-                stop_and_describe(self._session, [self._equipment_id], "the task that moved it was cancelled")
+            session = self._call.session
+            if not session.in_flight.is_stopped_by_click(self._call.equipment_id):
+                stop_and_describe(session, self._call.moved, "the task that moved it was cancelled")
             raise
 
     def __repr__(self) -> str:
@@ -168,8 +164,8 @@ class PendingCommand:
 
     def _ask(self, within_s: float) -> Json:
         if self._reply["outcome"] == "running":
-            ask = self._session.client.past_command
-            self._reply = ask(self._equipment_id, self._session_id, key=self._key, within_s=within_s)
+            ask = self._call.session.client.past_command
+            self._reply = ask(self._call.equipment_id, self._session_id, key=self._key, within_s=within_s)
         return self._reply
 
 

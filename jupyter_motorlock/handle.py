@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from jupyter_motorlock.client.commands import Command, python_name, unknown_command
 from jupyter_motorlock.client.interrupt import interrupts_limited, stop_all
 from jupyter_motorlock.client.session import KernelSession
-from jupyter_motorlock.command_call import CommandMethod, PendingCommand, Start, run_command
+from jupyter_motorlock.command_call import CommandCall, CommandMethod, PendingCommand, Start
 from jupyter_motorlock.errors import LockRequired, MotorlockError, UsageProblem
 from jupyter_motorlock.text import status as status_text
 from jupyter_motorlock.text import values
@@ -59,9 +59,7 @@ class Handle:
         timeout_s = None
         if "timeout" in named and "timeout" not in command.parameters:
             timeout_s = _seconds(named.pop("timeout"))
-        return run_command(
-            self._session, self.equipment_id, command, command.bind(positional, named), timeout_s=timeout_s
-        )
+        return self._call(command, positional, named).run(timeout_s)
 
     @property
     def start(self) -> Start:
@@ -102,8 +100,7 @@ class Handle:
         status = self.lock
         now = self._session.client.clock.now().astimezone()
         if status["state"] != "held" or status["session_id"] != self._session.session_id:
-            so = status_text.headline(status, self._session.session_id, now=now)
-            refused = f"Without the lock there is no provenance to give: {so}"
+            refused = f"Without the lock there is no provenance to give: {self._session.headline(status)}"
             raise LockRequired(refused, code="not_holder", status=403, data=status)
         since = datetime.fromisoformat(status["holder"]["since"])  # exact, where the clock may be known by the second
         return values.provenance(status, self._session.client.url, max(now, since))
@@ -148,10 +145,7 @@ class Handle:
 
     def __repr__(self) -> str:
         known = self._session.mirror.statuses.get(self.equipment_id)
-        now = datetime.now().astimezone()
-        if known:
-            return status_text.headline(known, self._session.session_id, now=now)
-        return f"{self.equipment_id}."
+        return self._session.headline(known) if known else f"{self.equipment_id}."
 
     def __enter__(self) -> Self:
         return self
@@ -197,8 +191,10 @@ class Handle:
         return f"{self.equipment_id} has the limits {limits}."
 
     def _send(self, name: str, /, *positional: object, **named: object) -> PendingCommand:
-        command = self._declared(name)
-        return PendingCommand(self._session, self.equipment_id, command, command.bind(positional, named))
+        return PendingCommand(self._call(self._declared(name), positional, named))
+
+    def _call(self, command: Command, positional: Sequence[object], named: Mapping[str, object]) -> CommandCall:
+        return CommandCall(self._session, self.equipment_id, command, command.bind(positional, named))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Answer what is assigned to a command by how it is called."""

@@ -11,6 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
@@ -18,7 +20,6 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from jupyter_motorlock.client import address
-from jupyter_motorlock.client.authority_clock import AuthorityClock
 from jupyter_motorlock.client.unix_socket import UnixSocketAdapter
 from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
 
@@ -32,7 +33,41 @@ QUICK_S = 2.8  # the authority answers in milliseconds; people are told within 3
 COMMAND_WAIT_S = 10.0  # one wait for the end of a command; a cut line shows within this and the margin
 COMMAND_MARGIN_S = 3.0
 RECONNECT_S = 30.0  # how long a command that was sent is asked for again
+CLOCK_OFF_S = 2.0  # a clock that differs by more is plainly another one
 STREAM_SILENCE_S = 15.0  # the authority gives a sign of life every 5 s
+
+
+class AuthorityClock:
+    """What time it is at the authority: a kernel's own clock may be minutes off, and data bear the authority's times.
+
+    It goes on from the newest time that the authority has told: in a pushed message, else in the head of an answer.
+    """
+
+    def __init__(self) -> None:
+        self._told: tuple[datetime, float] | None = None
+
+    def set_from(self, now: str) -> None:
+        """The authority has just said that it is `now`, an ISO time."""
+        try:
+            self._told = (datetime.fromisoformat(now).astimezone(UTC), time.monotonic())
+        except ValueError:
+            return
+
+    def set_from_header(self, date: str | None) -> None:
+        """An answer came with this `Date`, in whole seconds; it counts where the clock is plainly another one."""
+        try:
+            there = parsedate_to_datetime(date or "").astimezone(UTC)
+        except ValueError:
+            return
+        if abs((there - self.now()).total_seconds()) > CLOCK_OFF_S:
+            self._told = (there, time.monotonic())
+
+    def now(self) -> datetime:
+        """Return the authority's time in UTC; it is this machine's where the authority has told no other."""
+        if self._told is None:
+            return datetime.now(UTC)
+        then, at = self._told
+        return then + timedelta(seconds=time.monotonic() - at)
 
 
 class Client:

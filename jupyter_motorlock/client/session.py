@@ -9,8 +9,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from jupyter_motorlock.client.commands import Command, command_from_description
 from jupyter_motorlock.client.http import Client, Json
@@ -26,16 +25,10 @@ from jupyter_motorlock.errors import (
     Unreachable,
 )
 from jupyter_motorlock.text.rows import RowList, event_rows, status_rows
+from jupyter_motorlock.text.status import headline, local_now
 
 CHECKED_AT_ONCE = 100  # commands
 LOOK_AGAIN_S = 3.0  # while waiting, the authority is asked this often besides listening
-
-
-class Closable(Protocol):
-    """What ends with a session."""
-
-    def close(self) -> None:
-        """End it."""
 
 
 class KernelSession:
@@ -57,7 +50,7 @@ class KernelSession:
         self.in_flight = CallsInFlight()
         self.link = Link(self.client, self.user, self.mirror, self.in_flight)
         self.known_commands: dict[str, dict[str, Command]] = {}
-        self.panels: dict[tuple[str, ...], Closable] = {}  # what is shown by it, and ends with it
+        self.panels: dict[tuple[str, ...], Any] = {}  # what is shown by it, and ends with it
 
     @property
     def session_id(self) -> str | None:
@@ -84,12 +77,15 @@ class KernelSession:
         """Return what there is and who holds it."""
         return self.client.equipment_list()
 
+    def equipment_ids(self) -> list[str]:
+        """Return the ids of what there is."""
+        return [str(item["id"]) for item in self.equipment_list()]
+
     def commands(self, equipment_id: str) -> dict[str, Command]:
         """Return the declared commands of the equipment by name, asked once."""
         if equipment_id not in self.known_commands:
-            self.known_commands[equipment_id] = command_from_description(
-                self.client.call("GET", "equipment", equipment_id)
-            )
+            description = self.client.call("GET", "equipment", equipment_id)
+            self.known_commands[equipment_id] = command_from_description(description)
         return self.known_commands[equipment_id]
 
     def status(self, equipment_id: str) -> Json:
@@ -98,14 +94,17 @@ class KernelSession:
 
     def rows(self, *names: str) -> RowList:
         """Return who has what, asked now, as a row for each of `names`, or for all there is."""
-        found = [self.status(name) for name in names or [item["id"] for item in self.equipment_list()]]
-        return status_rows(found, self.session_id, whole=bool(names), now=datetime.now().astimezone())
+        found = [self.status(name) for name in names or self.equipment_ids()]
+        return status_rows(found, self.session_id, whole=bool(names), now=local_now())
+
+    def headline(self, status: Mapping[str, Any]) -> str:
+        """Return a status of the authority in one sentence, for the user of this session."""
+        return headline(status, self.session_id, now=local_now())
 
     def newest(self, equipment_id: str, last: int) -> list[Json]:
         """Return the newest events of the equipment as the authority tells them, oldest first."""
-        found: list[Json] = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})[
-            "events"
-        ]
+        reply = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})
+        found: list[Json] = reply["events"]
         return found
 
     def events(self, equipment_id: str, last: int = 20, *, ids: bool = False) -> RowList:
@@ -113,7 +112,7 @@ class KernelSession:
 
         With `ids` the rows have those of sessions, locks, places and commands, too.
         """
-        return event_rows(self.newest(equipment_id, last), now=datetime.now().astimezone(), ids=ids)
+        return event_rows(self.newest(equipment_id, last), now=local_now(), ids=ids)
 
     # Locks
 
@@ -128,10 +127,7 @@ class KernelSession:
     ) -> Json:
         """Ask for all of `names`, or none; the reply's `status` is `locked`, `refreshed`, `observer` or `queued`."""
         asked: Json = {"lock_mode": mode, "queue_if_busy": queue, "note": note, "priority": priority}
-        if len(names) == 1:
-            asked |= {"equipment_id": names[0]}
-        else:
-            asked |= {"equipment_ids": names}
+        asked |= {"equipment_id": names[0]} if len(names) == 1 else {"equipment_ids": names}
         if timeout_s is not None:
             asked |= {"timeout_seconds": timeout_s}
         try:
@@ -188,8 +184,7 @@ class KernelSession:
 
     def keep(self, equipment_id: str, seconds: float, note: str | None = None) -> Json:
         """Promise to need the lock for so many seconds, in which idling does not run; 0 takes the promise back."""
-        status: Json = self._as_me("locks", "keep", equipment_id, seconds=seconds, note=note)["status"]
-        return status
+        return self._status_after("locks", "keep", equipment_id, seconds=seconds, note=note)
 
     def release(self, equipment_id: str, *, stop: bool = False, force: bool = False, reason: str | None = None) -> Json:
         """Give the lock back; `stop` ends the running command, `force` takes it from whoever has it."""
@@ -202,9 +197,7 @@ class KernelSession:
 
     def leave(self, equipment_id: str) -> bool:
         """Leave the queue; returns whether there was a place to leave: the grant may have come first."""
-        mine = None
-        if self.session_id:
-            mine = self._entry(self.status(equipment_id))
+        mine = self._entry(self.status(equipment_id)) if self.session_id else None
         if mine is None:
             return False
         asked = {"session_id": self.link.session()}
@@ -216,7 +209,7 @@ class KernelSession:
 
     def hand_over(self, equipment_id: str, to: str) -> Json:
         """Give the lock to one who waits: their user, session or `queue_id`; returns the status after it."""
-        status: Json = self._as_me("locks", "handover", equipment_id, to=to)["status"]
+        status = self._status_after("locks", "handover", equipment_id, to=to)
         self.mirror.remove_lock(equipment_id)
         return status
 
@@ -224,8 +217,7 @@ class KernelSession:
 
     def ask(self, equipment_id: str, reason: str | None = None, *, seconds: float = 120) -> Json:
         """Ask the holder, as one who waits, to yield; `seconds` is the time to answer. Returns the status."""
-        status: Json = self._as_me("locks", "ask", equipment_id, reason=reason, seconds=seconds)["status"]
-        return status
+        return self._status_after("locks", "ask", equipment_id, reason=reason, seconds=seconds)
 
     def answer(
         self, equipment_id: str, queue_id: str, answer: str, *, seconds: float | None = None, note: str | None = None
@@ -234,15 +226,14 @@ class KernelSession:
         told: Json = {"queue_id": queue_id, "answer": answer, "note": note}
         if seconds is not None:
             told |= {"seconds": seconds}
-        status: Json = self._as_me("locks", "answer", equipment_id, **told)["status"]
+        status = self._status_after("locks", "answer", equipment_id, **told)
         if answer == "yield":
             self.mirror.remove_lock(equipment_id)
         return status
 
     def swap(self, equipment_id: str, queue_id: str | None) -> Json:
         """Offer to swap places with that entry, or agree to its offer; None takes the offer back."""
-        status: Json = self._as_me("locks", "queue", equipment_id, "swap", **{"with": queue_id})["status"]
-        return status
+        return self._status_after("locks", "queue", equipment_id, "swap", **{"with": queue_id})
 
     # Motion
 
@@ -291,14 +282,17 @@ class KernelSession:
 
     def clear_fault(self, equipment_id: str, reason: str) -> Json:
         """Say, with or without a session, that equipment at fault stands and may be driven again."""
-        return self.client.call(
-            "POST", "equipment", equipment_id, "clear-fault", body={**self._speaker(), "reason": reason}
-        )
+        asked = {**self._speaker(), "reason": reason}
+        return self.client.call("POST", "equipment", equipment_id, "clear-fault", body=asked)
 
     def _speaker(self) -> Json:
         if self.session_id:
             return {"session_id": self.session_id}
         return {"user": self.user}
+
+    def _status_after(self, *path: str, **fields: object) -> Json:
+        status: Json = self._as_me(*path, **fields)["status"]
+        return status
 
     def _as_me(self, *path: str, **fields: object) -> Json:
         return self.client.call("POST", *path, body={**fields, "session_id": self.link.session()})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, TypeAlias
 
 from jupyter_motorlock.client.http import Json
@@ -164,7 +163,7 @@ class StateMirror:
         """Bring our own lock into line with a status of the authority, and note what the user has to be told."""
         ours = self._locks.get(equipment_id)
         me = self.session_id
-        now = datetime.now().astimezone()
+        now = status_text.local_now()
         known = status_text.ask_text(self.statuses.get(equipment_id, {}), me, now=now)
         if me is None or (ours is not None and status["fence"] < ours["fence"]):
             return  # older than the reply that gave us the lock

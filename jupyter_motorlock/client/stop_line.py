@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from jupyter_motorlock.client import targets
-from jupyter_motorlock.client.interrupt import StopReport, interrupts_limited
+from jupyter_motorlock.client.interrupt import StopReport, interrupts_limited, stop_all
 from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import InvalidRequest, UnknownName, UsageProblem
 
@@ -62,11 +62,8 @@ def stop_typed(session: KernelSession, words: Sequence[str], *, how_all: str, re
 
 def stop_everything(session: KernelSession, reason: str | None = None) -> str:
     """Stop all there is and return a clause that says so; raises `MotorlockError` where one was not delivered."""
-    report = StopReport(session, reason)
     with interrupts_limited(0):
-        for item in session.equipment_list():
-            report.stop(str(item["id"]))
-    return report.clause()
+        return stop_all(session, session.equipment_ids(), reason)
 
 
 def _split(words: Sequence[str], known: Collection[str]) -> tuple[list[str], str | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from jupyter_motorlock.client.commands import Command, unknown_command
@@ -97,7 +96,7 @@ class Axis:
         """Return how this session lost its lock, where that may be why a move was stopped."""
         with suppress(MotorlockError):
             status = self.session.status(self.equipment_id)
-            now = datetime.now().astimezone()
+            now = status_text.local_now()
             if lost := status_text.loss_text(status, self.session.session_id, now=now):
                 return LockLost(lost, code="lock_lost", status=403, data=status)
         return None

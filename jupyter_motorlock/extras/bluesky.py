@@ -31,7 +31,7 @@ from event_model import DataKey
 
 from jupyter_motorlock.client.http import CONNECT_S, QUICK_S, Json
 from jupyter_motorlock.client.interrupt import stop_all
-from jupyter_motorlock.command_call import PendingCommand
+from jupyter_motorlock.command_call import CommandCall, PendingCommand
 from jupyter_motorlock.errors import CommandStopped, Interrupted, LockRequired
 from jupyter_motorlock.extras.axis import Axis, EquipmentHandle
 
@@ -119,7 +119,8 @@ class MoveStatus(Status):
         error: BaseException | None = None
         try:
             if self._is_planned_stop is None:
-                sent = PendingCommand(self._axis.session, self._axis.equipment_id, self._axis.move, self._parameters)
+                axis = self._axis
+                sent = PendingCommand(CommandCall(axis.session, axis.equipment_id, axis.move, self._parameters))
                 self._was_taken.set()
                 sent.wait()
         except Interrupted as interrupted:

@@ -79,7 +79,7 @@ def history(
     """Return the events of `names`, oldest first, as docs/history.md says; see `jupyter_motorlock.motor_history`."""
     if last is not None and last < 1:
         raise UsageProblem("Say how many of the newest events you want: last=100")
-    names = targets.resolve_names(session, names) or [str(item["id"]) for item in session.equipment_list()]
+    names = targets.resolve_names(session, names) or session.equipment_ids()
     clock = session.client.clock  # which has heard the authority by now
     if since is None and last is None:
         since = DEFAULT_SINCE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jupyter_motorlock.client.interrupt import interrupts_limited
 from jupyter_motorlock.client.session import KernelSession
-from jupyter_motorlock.command_call import PendingCommand, raise_as_stopped, send_command
+from jupyter_motorlock.command_call import CommandCall, PendingCommand
 from jupyter_motorlock.errors import DryRunRefused, MotorlockError, SentenceError, error_from_problem
 from jupyter_motorlock.notebook.command_lines import CellMistake, Line
 from jupyter_motorlock.text import status as status_text
@@ -78,9 +78,11 @@ class Cell:
         """
         with interrupts_limited(1):
             while line := self.running:
+                call = CommandCall(self._session, self.equipment_id, line.command, line.parameters)
                 try:
-                    with raise_as_stopped(self._session, self.equipment_id, line.command):
-                        self.results.append(self._run(line, timeout_s))
+                    with call.stopped_by_interrupt():
+                        is_sent_only = self._no_wait and line is self.lines[-1]
+                        self.results.append(PendingCommand(call) if is_sent_only else call.run_interruptible(timeout_s))
                         say(f"{shortened(line.typed)}  →  {text_of(self.results[-1])}")
                 except SentenceError as error:
                     say(f"{shortened(line.typed)}  →  {error.became}")
@@ -91,11 +93,6 @@ class Cell:
         if self.results:
             return self.results[-1]
         return None
-
-    def _run(self, line: Line, timeout_s: float | None) -> object:
-        if self._no_wait and line is self.lines[-1]:
-            return PendingCommand(self._session, self.equipment_id, line.command, line.parameters)
-        return send_command(self._session, self.equipment_id, line.command, line.parameters, timeout_s=timeout_s)
 
     def _besides(self, failed: Line) -> tuple[Sequence[Line], Sequence[Line]]:
         """Return the lines before the one that failed, and those after it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import partial, wraps
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -64,8 +63,8 @@ class KernelMagics(Magics):
 
     def refuse_words_without_quotes(self, option: str, words: Sequence[str]) -> None:
         """Raise `UsageProblem` where a text of several words is typed without quotes; equipment may follow a text."""
-        known = {item["id"] for item in self.session.equipment_list()}
-        if not known.issuperset(words[1:]):
+        known = self.session.equipment_ids()
+        if not set(known).issuperset(words[1:]):
             text = " ".join(word for word in words if word not in known)
             raise UsageProblem(f'Put the text in quotes: {option} "{text}"')
 
@@ -111,8 +110,3 @@ def words_of(line: str) -> list[str]:
 def print_sentence(*sentences: str) -> None:
     """Print each on a line."""
     sys.stdout.writelines(f"{sentence}\n" for sentence in sentences)
-
-
-def now() -> datetime:
-    """Return the time here, with its zone."""
-    return datetime.now().astimezone()

@@ -34,12 +34,11 @@ from jupyter_motorlock.notebook.command_lines import (
     split_line,
     without_semicolon,
 )
-from jupyter_motorlock.notebook.kernel_magics import from_words, now, print_sentence
+from jupyter_motorlock.notebook.kernel_magics import from_words, print_sentence
 from jupyter_motorlock.notebook.options import read
 from jupyter_motorlock.notebook.panel import panel_of
 from jupyter_motorlock.notebook.progress import shown
 from jupyter_motorlock.notebook.sharing_magics import SharingMagics
-from jupyter_motorlock.text import status as status_text
 from jupyter_motorlock.text.rows import RowList
 
 Names = Mapping[str, object]
@@ -241,8 +240,7 @@ class MotorMagics(SharingMagics):
         session = self.session
         name = targets.resolve_name(session, name)
         session.clear_fault(name, reason)
-        headline = status_text.headline(session.status(name), session.session_id, now=now())
-        print_sentence(f"The fault of {name} is cleared. {headline}")
+        print_sentence(f"The fault of {name} is cleared. {session.headline(session.status(name))}")
 
     @from_words
     def motor_panel(self, words: list[str]) -> None:

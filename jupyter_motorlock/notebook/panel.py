@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 
 from IPython import get_ipython
 
@@ -34,15 +33,10 @@ BETWEEN_CELLS = "Here buttons wait for a running cell: use Interrupt or the auth
 
 def panel_of(session: KernelSession, *names: str) -> Panel | PanelOfMany:
     """Return the session's panel of one equipment, or of several, without a name of all there is; made once."""
-    wanted = tuple(dict.fromkeys(names)) or tuple(str(item["id"]) for item in session.equipment_list())
-    known = session.panels.get(wanted)
-    if isinstance(known, Panel | PanelOfMany):
-        return known
-    if len(wanted) == 1:
-        panel: Panel | PanelOfMany = Panel(session, *wanted)
-    else:
-        panel = PanelOfMany(session, *wanted)
-    session.panels[wanted] = panel
+    wanted = tuple(dict.fromkeys(names)) or tuple(session.equipment_ids())
+    if wanted not in session.panels:
+        session.panels[wanted] = Panel(session, *wanted) if len(wanted) == 1 else PanelOfMany(session, *wanted)
+    panel: Panel | PanelOfMany = session.panels[wanted]
     return panel
 
 
@@ -103,7 +97,7 @@ class Panel:
 
     def __repr__(self) -> str:
         """Return the panel as text."""
-        return status_text.plain_text(self._status, self._session.session_id, now=_now())
+        return status_text.plain_text(self._status, self._session.session_id, now=status_text.local_now())
 
     def close(self) -> None:
         """Stop listening and take the panel off the page."""
@@ -155,7 +149,7 @@ class Panel:
             if reply.get("outcome") == "nothing_to_stop":
                 said = f"{self.equipment_id} has nothing to stop."
             elif reply["delivered"]:
-                said = f"{_now():%H:%M:%S} stop delivered."
+                said = f"{status_text.local_now():%H:%M:%S} stop delivered."
             elif reply.get("error"):
                 said = f"{said} The driver says: {reply['error']}"
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
@@ -182,7 +176,7 @@ class Panel:
                 if event:
                     self._remember(event)
                     if event["event"] == "moved_outside":
-                        self._said = f"{_now():%H:%M:%S} {event_sentence(event)}."
+                        self._said = f"{status_text.local_now():%H:%M:%S} {event_sentence(event)}."
             else:
                 return
             self._show()
@@ -197,7 +191,7 @@ class Panel:
             if self.face is None:
                 return
             me = self._session.session_id
-            now = _now()
+            now = status_text.local_now()
             before = self._seen
             if before and status_text.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
@@ -209,12 +203,8 @@ class Panel:
             if seen == before:
                 return
             if before and not due and _same_but_for_motion(seen, before):
-                if self._later:
-                    wait = 0.0
-                else:
-                    wait = self._pace.wait_s(self._written)
-                if wait > 0:
-                    self._later = _started(wait, self._show_late)
+                if not self._later and (wait_s := self._pace.wait_s(self._written)) > 0:
+                    self._later = _started(wait_s, self._show_late)
                 if self._later:
                     return
             self._write(seen)
@@ -258,10 +248,7 @@ class PanelOfMany:
         statuses = [session.status(name) for name in names]  # all of them are there, or none is shown
         self._rows = [Panel(session, n, pace=pace, status=x) for n, x in zip(names, statuses, strict=True)]
         faces = [row.face for row in self._rows if row.face]
-        if faces:
-            self._box = panel_widgets.table_of_faces(faces)
-        else:
-            self._box = None
+        self._box = panel_widgets.table_of_faces(faces) if faces else None
         self.widget: object = self._box or self
         if self._box:
             panel_widgets.display_widget(self._box, self.bundle)
@@ -289,8 +276,8 @@ def _face(panel: Panel, *, row: bool) -> panel_widgets.RowFace | None:
     if not _front_end():
         return None
     if row:
-        return panel_widgets.RowFace(panel)
-    face = panel_widgets.WholeFace(panel)
+        return panel_widgets.RowFace(panel.equipment_id, panel.click, panel.stop)
+    face = panel_widgets.WholeFace(panel.equipment_id, panel.click, panel.stop)
     panel_widgets.display_widget(face.box, panel.bundle)
     return face
 
@@ -316,7 +303,3 @@ def _means_another(seen: PanelContent, before: PanelContent) -> bool:
     """Whether a button now does something else, or the same to somebody else."""
     known = dict(before.others)
     return seen.likeliest != before.likeliest or any(known.get(deed, words) != words for deed, words in seen.others)
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()

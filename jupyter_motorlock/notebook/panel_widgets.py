@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
-from typing import Protocol
+from typing import TypeAlias
 
 import ipywidgets
 
@@ -13,37 +13,24 @@ from jupyter_motorlock.notebook import panel_html
 from jupyter_motorlock.notebook.panel_actions import OTHERS, PanelAction
 from jupyter_motorlock.notebook.panel_html import PanelContent
 
+Click: TypeAlias = Callable[[PanelAction | None], None]  # None is the action that the first button names
 HINT = "3h overnight scan, or a reason"
-
-
-class PanelControls(Protocol):
-    """Whom the buttons of one panel tell of a click, in whatever thread it arrives."""
-
-    equipment_id: str
-
-    def click(self, deed: PanelAction | None) -> None:
-        """Do a deed; None is the one that the first button names."""
-
-    def stop(self) -> None:
-        """Stop the equipment."""
 
 
 class RowFace:
     """One row of many: what is so, the likeliest deed and STOP."""
 
-    def __init__(self, panel: PanelControls) -> None:
+    def __init__(self, equipment_id: str, click: Click, stop: Callable[[], None]) -> None:
         self._body = ipywidgets.HTML()
-        self._first = _button("", "motorlock-deed", lambda: panel.click(None))
-        stop = _button("STOP", "motorlock-stop", panel.stop, f"STOP {panel.equipment_id} now, whoever has it")
-        self.box = _box(self._kind, self._parts(panel, self._first, stop), "motorlock-one", *self._classes)
+        self._first = _button("", "motorlock-deed", partial(click, None))
+        stop_button = _button("STOP", "motorlock-stop", stop, f"STOP {equipment_id} now, whoever has it")
+        self.box = _box(self._kind, self._parts(click, stop_button), "motorlock-one", *self._classes)
 
     _kind: type[ipywidgets.Box] = ipywidgets.HBox
     _classes: tuple[str, ...] = ("motorlock-row",)
 
-    def _parts(
-        self, _panel: PanelControls, first: ipywidgets.Button, stop: ipywidgets.Button
-    ) -> list[ipywidgets.Widget]:
-        return [self._body, first, stop]
+    def _parts(self, _click: Click, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
+        return [self._body, self._first, stop]
 
     def show(self, seen: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
@@ -60,10 +47,7 @@ class RowFace:
 
     def _label(self, text: str, words: str) -> None:
         self._first.description = text
-        if text:
-            self._first.tooltip = words
-        else:
-            self._first.tooltip = None
+        self._first.tooltip = words if text else None
 
 
 class WholeFace(RowFace):
@@ -72,17 +56,15 @@ class WholeFace(RowFace):
     _kind = ipywidgets.VBox
     _classes = ("motorlock",)
 
-    def _parts(
-        self, panel: PanelControls, first: ipywidgets.Button, stop: ipywidgets.Button
-    ) -> list[ipywidgets.Widget]:
+    def _parts(self, click: Click, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
         self._more = ipywidgets.HTML()
         self._text = ipywidgets.Text(description="Time, note or reason:", placeholder=HINT, continuous_update=False)
         self._text.style.description_width = "initial"
-        self._others = {deed: _button(deed, "motorlock-deed", partial(panel.click, deed)) for deed in OTHERS}
+        self._others = {deed: _button(deed, "motorlock-deed", partial(click, deed)) for deed in OTHERS}
         can = _box(ipywidgets.HBox, list(self._others.values()), "motorlock-can")
         more = [self._more, self._text, can, ipywidgets.HTML(panel_html.NOTIFY)]
         foot = ipywidgets.HTML(panel_html.footer_html(toggle=True))
-        buttons = _box(ipywidgets.HBox, [first, foot, stop], "motorlock-buttons")
+        buttons = _box(ipywidgets.HBox, [self._first, foot, stop], "motorlock-buttons")
         return [_style(), self._body, buttons, _box(ipywidgets.VBox, more, "motorlock-more")]
 
     def show(self, seen: PanelContent, left_s: float | None) -> None:
@@ -91,10 +73,7 @@ class WholeFace(RowFace):
         fit = dict(seen.others)
         for deed, button in self._others.items():
             button.tooltip = fit.get(deed, button.tooltip)
-            if deed in fit:
-                button.layout.display = None
-            else:
-                button.layout.display = "none"
+            button.layout.display = None if deed in fit else "none"
         self._more.value = panel_html.details_html(seen)
         self._body.value = panel_html.panel_html(seen, left_s)
 

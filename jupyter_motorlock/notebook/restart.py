@@ -12,7 +12,6 @@ import shlex
 import tempfile
 import time
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +119,7 @@ def _ended(status: Json, session_id: str) -> str:
         why = loss["reason"]
     else:
         why = status_text.reason_clause(loss)
-    return f"ended at {status_text.clock_text(loss['at'], datetime.now().astimezone())} because {why}"
+    return f"ended at {status_text.clock_text(loss['at'], status_text.local_now())} because {why}"
 
 
 def _now(status: Json) -> str:

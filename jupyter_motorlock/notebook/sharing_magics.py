@@ -8,7 +8,7 @@ from IPython.core.magic import magics_class
 
 from jupyter_motorlock.client import targets
 from jupyter_motorlock.errors import UsageProblem
-from jupyter_motorlock.notebook.kernel_magics import KernelMagics, from_words, now, print_sentence
+from jupyter_motorlock.notebook.kernel_magics import KernelMagics, from_words, print_sentence
 from jupyter_motorlock.text import status as status_text
 from jupyter_motorlock.text.units import read_span
 
@@ -93,13 +93,13 @@ class SharingMagics(KernelMagics):
         if seconds is None or len(rest) > 2:
             raise UsageProblem('Say for how long, such as 45min, 3h or 1h30min: %motor_keep 3h "overnight scan"')
         if seconds > LONGEST_S and not long:
-            until = (now() + timedelta(seconds=seconds)).isoformat()
-            days = f"{seconds / DAY_S:.0f} days"
-            told = f"That would keep {name} from others for {days}, until {status_text.clock_text(until, now())}"
+            now = status_text.local_now()
+            until = status_text.clock_text((now + timedelta(seconds=seconds)).isoformat(), now)
+            told = f"That would keep {name} from others for {seconds / DAY_S:.0f} days, until {until}"
             raise UsageProblem(f"{told}; if you mean it, add --long.")
         kept = self.session.keep(name, seconds, *rest[1:])["kept"]
         print_sentence(
-            f"{name} is kept{status_text.until_text(kept, now())}."
+            f"{name} is kept{status_text.until_text(kept, status_text.local_now())}."
             if kept
             else f"{name} is no longer kept; idling runs again."
         )
@@ -126,7 +126,7 @@ class SharingMagics(KernelMagics):
             return
         status = session.ask(name, *reason, seconds=within)
         print_sentence(
-            status_text.headline(status, session.session_id, now=now()),
+            session.headline(status),
             f"{status['holder']['user']} is asked to yield.",
         )
 

@@ -247,6 +247,11 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def local_now() -> datetime:
+    """Return the time here, with its zone."""
+    return datetime.now().astimezone()
+
+
 def moment_text(at: str | None, now: datetime | None = None) -> datetime | None:
     """Return an ISO time in the zone of `now`, else in the local one; None for what is no time."""
     try:

@@ -24,7 +24,7 @@ from jupyter_motorlock.client.interrupt import (
     stop_by_click,
 )
 from jupyter_motorlock.client.sigint import SigintListener, listener
-from jupyter_motorlock.command_call import raise_as_stopped
+from jupyter_motorlock.command_call import CommandCall
 
 LAB = """
 [equipment.stage_x]
@@ -333,7 +333,10 @@ def test_an_interrupted_read_stops_nothing_that_rests_and_an_interrupted_move_al
         ("move_to", "You interrupted move_to of stage_x; stage_x was stopped.", 1),
     ):
         before = stops(authority, "stage_x")
-        with pytest.raises(Interrupted) as interrupted, raise_as_stopped(session, "stage_x", commands[name]):
+        with (
+            pytest.raises(Interrupted) as interrupted,
+            CommandCall(session, "stage_x", commands[name], {}).stopped_by_interrupt(),
+        ):
             raise KeyboardInterrupt
         assert str(interrupted.value) == ended
         assert stops(authority, "stage_x") == before + more

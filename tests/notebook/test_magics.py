@@ -743,7 +743,7 @@ def test_news_are_told_at_the_next_cell_boundary(ann: Notebook, authority: Autho
 
 def test_news_that_come_while_a_cell_runs_are_told_at_its_end(ann: Notebook, authority: Authority) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
-    ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.held")
+    ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.mirror.held")
     running = ann.start("while held():\n    time.sleep(0.01)")
     authority.person("Bob").release(force=True)
     assert ann.finish(running).stdout.startswith("Your lock on stage_x ended at ")
@@ -751,7 +751,7 @@ def test_news_that_come_while_a_cell_runs_are_told_at_its_end(ann: Notebook, aut
 
 def test_news_after_an_error_begin_on_a_line_of_their_own(ann: Notebook, authority: Authority) -> None:
     ann.value("stage = %motor_login stage_x --no-panel")
-    ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.held")
+    ann.value("import time; held = get_ipython().magics_manager.registry['MotorMagics'].session.mirror.held")
     running = ann.start("print('waits', flush=True)\nwhile held():\n    time.sleep(0.01)\nraise ValueError")
     ann.wait_for_text(running, "waits")
     authority.person("Bob").release(force=True)

@@ -17,7 +17,7 @@ from real_lab import PATIENCE_S, Authority, Kernel
 
 import jupyter_motorlock
 from jupyter_motorlock import Connection, LockRequired, Value, handle
-from jupyter_motorlock.client import authority_clock
+from jupyter_motorlock.client import http
 from jupyter_motorlock.extras import history as extras_history
 
 
@@ -205,7 +205,7 @@ def test_data_bear_the_authoritys_time_where_the_kernels_clock_is_wrong(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime will do
             return datetime.now(tz) - timedelta(minutes=10)
 
-    for module in (authority_clock, extras_history, handle):
+    for module in (http, extras_history, handle):
         monkeypatch.setattr(module, "datetime", SlowClock)
     with ann.lock("stage_x") as stage:
         found = stage.provenance()
@@ -215,7 +215,7 @@ def test_data_bear_the_authoritys_time_where_the_kernels_clock_is_wrong(
 
 def test_the_clock_follows_what_the_authority_tells() -> None:
     """TIME-1"""
-    clock = authority_clock.AuthorityClock()
+    clock = http.AuthorityClock()
     clock.set_from_header("Sun, 29 Nov 2020 10:00:00 GMT")
     assert clock.now().isoformat().startswith("2020-11-29T10:00:0")
     clock.set_from("2021-01-01T00:00:30.5+00:00")
