@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,18 @@ from typing import Any
 
 import requests
 
+from authority.api.refusal_table import REFUSALS
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0  # how long a condition may take before a test gives up; never a measure of speed
 _READY = "motorlock authority listening on "
+
+# The fields of the page that LabLink has, and with them ours.
+LOCK = {"lock_id", "equipment_id", "session_id", "lock_mode", "acquired_at", "last_activity", "timeout_seconds"}
+LOCK_OURS = LOCK | {"fence", "claimed", "note", "user"}
+ENTRY = {"queue_id", "equipment_id", "session_id", "lock_mode", "queued_at", "position"}
+ENTRY_OURS = ENTRY | {"priority", "user", "note"}
+HOLDER = {"session_id", "user", "user_verified", "client_name", "note", "since", "suspect", "busy"}
 
 Json = dict[str, Any]
 
@@ -51,7 +61,15 @@ def refused(answer: requests.Response, status: int, code: str) -> Json:
     sentence = body["detail"]
     assert "\n" not in sentence
     assert sentence.endswith("."), sentence
+    assert _is_in_the_table(code, sentence), f"{code}: {sentence}"
     return body
+
+
+def _is_in_the_table(code: str, sentence: str) -> bool:
+    """Whether the table of refusals has the sentence; one that is made by a function may be any."""
+    rows = [row for name, (_, row) in REFUSALS.items() if name.partition(".")[0] == code]
+    patterns = [re.sub(r"\\{.*?\\}", ".*", re.escape(row)) for row in rows if isinstance(row, str)]
+    return len(patterns) < len(rows) or any(re.fullmatch(pattern, sentence) for pattern in patterns)
 
 
 class Authority:

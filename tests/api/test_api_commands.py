@@ -31,8 +31,7 @@ def test_a_control_command_without_a_session_id_is_401_also_where_the_equipment_
     """WHO-11"""
     for extra in ({}, {"session_id": None}, {"session_id": ""}):
         asked = {"command_id": "c", "equipment_id": motor, "action": "home", **extra}
-        body = refused(lab.post(f"/equipment/{motor}/command", asked), 401, "session_required")
-        assert body["detail"] == f"A control command needs session_id: log in to {motor} first."
+        refused(lab.post(f"/equipment/{motor}/command", asked), 401, "session_required")
 
 
 def test_a_control_command_of_a_session_that_never_had_the_lock_names_the_holder(
@@ -40,7 +39,6 @@ def test_a_control_command_of_a_session_that_never_had_the_lock_names_the_holder
 ) -> None:
     """LOCK-10"""
     body = refused(bob.command("home", motor), 403, "lock_required")
-    assert body["detail"] == f"You do not hold {motor}; nobody does: log in to it first."
     assert body["holder"] is None
     ann.has(motor)
     body = refused(bob.command("home", motor), 403, "lock_required")
@@ -89,8 +87,7 @@ def test_an_observe_command_without_a_lock_is_refused_with_and_without_a_session
     asked = {"command_id": "c", "equipment_id": motor, "action": "position"}
     if named:
         asked["session_id"] = ann.session_id
-    body = refused(lab.post(f"/equipment/{motor}/command", asked), 403, "observe_required")
-    assert body["detail"] == f"You have no lock on {motor}; log in to it, or watch it as an observer, first."
+    refused(lab.post(f"/equipment/{motor}/command", asked), 403, "observe_required")
 
 
 def test_an_observer_may_ask_and_not_control(ann: Person, motor: str) -> None:
@@ -106,10 +103,7 @@ def test_a_command_that_is_not_declared_is_404_and_never_guessed_from_its_name(
 ) -> None:
     """CMD-2"""
     ann.has(motor)
-    body = refused(ann.command(action, motor), 404, "unknown_command")
-    assert body["detail"] == (
-        f"{motor} has no command {action!r}; it has: move_to, move_by, home, park, set_velocity, position, status."
-    )
+    refused(ann.command(action, motor), 404, "unknown_command")
 
 
 @pytest.mark.parametrize(
@@ -134,22 +128,10 @@ def test_parameters_that_are_missing_unknown_or_of_the_wrong_type_never_reach_th
     assert {"msg", "type"} <= body["errors"][0].keys()
 
 
-def test_the_sentence_of_a_missing_parameter_says_what_it_must_be(ann: Person, motor: str) -> None:
-    """CMD-3 REST-3"""
-    ann.has(motor)
-    body = refused(ann.command("move_to", motor), 422, "invalid")
-    assert body["detail"] == f"{motor}.move_to needs position, a number in mm; you gave none."
-    body = refused(ann.command("move_to", motor, position="12"), 422, "invalid")
-    assert body["detail"] == (
-        f"{motor}.move_to needs position, a number in mm; you gave '12' (a number is written without quotes)."
-    )
-
-
 def test_a_target_beyond_the_limits_is_refused_before_anything_moves(lab: Authority, ann: Person, motor: str) -> None:
     """CMD-3 DRV-3"""
     ann.has(motor)
-    body = refused(ann.command("move_to", motor, position=150), 422, "outside_limits")
-    assert body["detail"] == f"{motor}: 150 mm is outside the limits 0 to 100 mm; it has not moved."
+    refused(ann.command("move_to", motor, position=150), 422, "outside_limits")
     refused(ann.command("move_by", motor, distance=-1), 422, "outside_limits")
 
 
@@ -158,15 +140,13 @@ def test_a_velocity_beyond_the_limits_is_refused_before_anything_is_sent(
 ) -> None:
     """DRV-13"""
     ann.has(motor)
-    body = refused(ann.command("set_velocity", motor, velocity=0), 422, "outside_limits")
-    assert body["detail"] == f"{motor}: 0 mm/s is no velocity: it must be more than 0; it has not moved."
+    refused(ann.command("set_velocity", motor, velocity=0), 422, "outside_limits")
 
 
 def test_a_body_that_names_other_equipment_than_the_path_is_refused(ann: Person, motor: str) -> None:
     """REST-11"""
     ann.has(motor)
-    body = refused(ann.order({"action": "home", "equipment_id": "stage_x"}, motor), 422, "invalid")
-    assert body["detail"] == "The request is not valid: equipment_id: it is not the equipment of the path."
+    refused(ann.order({"action": "home", "equipment_id": "stage_x"}, motor), 422, "invalid")
 
 
 @pytest.mark.parametrize("missing", ["command_id", "equipment_id", "action"])
@@ -256,10 +236,7 @@ def test_the_same_key_with_other_content_is_refused(ann: Person, motor: str, oth
     """CMD-10"""
     ann.has(motor)
     ok(ann.command("move_to", motor, "key-1", position=0.01))
-    body = refused(ann.order(other, motor, "key-1"), 422, "idempotency_mismatch")
-    assert body["detail"] == (
-        "This idempotency key came with another command before; send a new key with a new command."
-    )
+    refused(ann.order(other, motor, "key-1"), 422, "idempotency_mismatch")
 
 
 def test_two_long_keys_that_differ_only_at_their_end_are_two_keys_or_refused(ann: Person, motor: str) -> None:
@@ -267,8 +244,7 @@ def test_two_long_keys_that_differ_only_at_their_end_are_two_keys_or_refused(ann
     ann.has(motor)
     key = "k" * 128
     ok(ann.command("home", motor, key))
-    body = refused(ann.command("home", motor, key + "1"), 422, "invalid")
-    assert body["detail"] == "The request is not valid: Idempotency-Key: it has 1 to 128 characters."
+    refused(ann.command("home", motor, key + "1"), 422, "invalid")
 
 
 def test_the_same_key_in_two_sessions_is_two_commands(lab: Authority, ann: Person, bob: Person, motor: str) -> None:
@@ -322,8 +298,7 @@ def test_of_a_key_that_bore_no_command_there_nothing_is_known(
     """CMD-19"""
     ann.has(motor)
     ok(ann.command("home", motor, "key-1"))
-    body = refused(what_became(lab, ann, motor, "key-2"), 404, "unknown_key")
-    assert body["detail"] == f"No command of this session on {motor} bore that key, or it is older than a day."
+    refused(what_became(lab, ann, motor, "key-2"), 404, "unknown_key")
     refused(what_became(lab, bob, motor, "key-1"), 404, "unknown_key")
     refused(what_became(lab, ann, "stage_y", "key-1"), 404, "unknown_key")
     refused(what_became(lab, ann, motor, ""), 422, "invalid")

@@ -158,8 +158,7 @@ def test_what_is_no_cursor_of_this_list_is_refused(
     """REST-18 REST-17"""
     person("ann").has("stage_x")
     ok(person("bob").acquire("stage_x", queue_if_busy=True))
-    body = refused(lab.get(f"{path}?after={after}"), 422, "invalid")
-    assert body["detail"] == "The request is not valid: after: it is the `next` of an earlier part of this list."
+    refused(lab.get(f"{path}?after={after}"), 422, "invalid")
 
 
 @pytest.mark.parametrize("path", LISTS)

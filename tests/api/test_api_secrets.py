@@ -63,10 +63,7 @@ def test_whatever_acts_for_a_session_with_a_secret_must_bear_its_token(
     """WHO-7"""
     secret.has(motor)
     before = lab.events(motor), ok(lab.get(f"/locks/sessions/{secret.session_id}"))["last_activity"]
-    answer = refused(ask(lab, secret, motor), 401, "bad_session_token")
-    assert answer["detail"] == (
-        "This session acts only with its own token; log in again from the notebook that began it."
-    )
+    refused(ask(lab, secret, motor), 401, "bad_session_token")
     assert lab.events(motor) == before[0]
     assert ok(lab.get(f"/locks/sessions/{secret.session_id}"))["last_activity"] == before[1]
 
@@ -183,10 +180,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 def test_where_a_token_is_set_every_path_below_api_asks_for_it(guarded: Authority) -> None:
     """WHO-5"""
     for method, path in [("GET", "/locks/all"), ("POST", "/equipment/stage_x/stop"), ("GET", "/events"), ("GET", "/x")]:
-        answer = refused(guarded.send(method, f"/api{path}", json={}), 401, "token_required")
-        assert answer["detail"] == (
-            "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."
-        )
+        refused(guarded.send(method, f"/api{path}", json={}), 401, "token_required")
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,7 @@ def test_a_session_that_ends_gives_back_its_locks_and_says_how_many(
 
 def test_ending_an_unknown_session_is_404_and_releases_nothing(lab: Authority) -> None:
     """REST-12"""
-    body = refused(lab.delete(f"/locks/sessions/{uuid4()}"), 404, "unknown_session")
-    assert body["detail"] == "There is no such session; create one first."
+    refused(lab.delete(f"/locks/sessions/{uuid4()}"), 404, "unknown_session")
 
 
 def test_a_session_that_ended_is_never_revived(lab: Authority, person: People, motor: str) -> None:
@@ -121,8 +120,7 @@ def test_a_session_that_ended_is_never_revived(lab: Authority, person: People, m
     ann.has(motor)
     ok(ann.leave())
     path = f"/locks/sessions/{ann.session_id}"
-    body = refused(lab.get(path), 404, "session_ended")
-    assert body["detail"] == "This session has ended; log in again to begin a new one."
+    refused(lab.get(path), 404, "session_ended")
     refused(ann.leave(), 404, "session_ended")
     for way in ("activity", "heartbeat", "gone"):
         refused(lab.post(f"{path}/{way}", {}), 404, "session_ended")

@@ -49,7 +49,6 @@ def test_with_the_queue_switched_off_a_busy_equipment_refuses_who_would_wait(tmp
         lab.person("ann").has("stage_x")
         refused = lab.person("bob").acquire("stage_x", queue_if_busy=True)
         assert (refused.status_code, refused.json()["code"]) == (409, "queue_disabled")
-        assert refused.json()["detail"] == "Queueing is switched off in this lab; try again when it is free."
         assert lab.person("cem").acquire("stage_y", queue_if_busy=True).json()["status"] == "locked"
 
 

