@@ -59,7 +59,7 @@ test-browser: .venv/.with-long
 	$(PYTEST) -m browser
 
 pictures: test-browser
-	for one in docs/images/*.png; do ! test -f tests/e2e/screenshots/$${one##*/} || cp tests/e2e/screenshots/$${one##*/} $$one; done
+	for one in docs/images/*; do ! test -f tests/e2e/screenshots/$${one##*/} || cp tests/e2e/screenshots/$${one##*/} $$one; done
 
 test-slow: .venv/.with-long
 	$(PYTEST) -m "slow and not browser" $(SHARED_OUT)
