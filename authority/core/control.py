@@ -76,20 +76,11 @@ def accept_control(step: Step, request: messages.Control) -> None:
     elif len(equipment.accepted) >= COMMANDS_LIMIT:
         raise refusals.TooBusy(equipment)
     else:
-        step.emit(
-            messages.CommandAccepted(
-                at=step.now, equipment=equipment.id, session=request.session, user=command.user, command=command
-            )
-        )
+        step.emit_for(messages.CommandAccepted, equipment.id, command, command=command)
 
 
 def _start_command(step: Step, equipment: Equipment, command: Command) -> None:
-    started = replace(command, started_at=step.now)
-    step.emit(
-        messages.CommandStarted(
-            at=step.now, equipment=equipment.id, session=command.session, user=command.user, command=started
-        )
-    )
+    step.emit_for(messages.CommandStarted, equipment.id, command, command=replace(command, started_at=step.now))
 
 
 def accept_observe(step: Step, request: messages.Observe) -> None:
@@ -151,9 +142,7 @@ def resume(step: Step, request: messages.Resume) -> None:
         raise refusals.NotHolder(equipment)
     if equipment.stopped_by is not None:
         assert equipment.lock is not None
-        step.emit(
-            messages.Resumed(at=step.now, equipment=equipment.id, session=request.session, user=equipment.lock.user)
-        )
+        step.emit_for(messages.Resumed, equipment.id, equipment.lock)
 
 
 def clear_fault(step: Step, request: messages.ClearFault) -> None:

@@ -25,8 +25,10 @@ from .control import (
     resume,
     stop,
 )
+from .due import apply_due, apply_touched
 from .model import (
     Equipment,
+    EquipmentId,
     HolderAsk,
     KeepPromise,
     LockMode,
@@ -51,43 +53,45 @@ def compute_step(table: Table, request: messages.Request, now: float) -> Step:
     step = Step(table, now)
     session = getattr(request, "session", None)
     equipment = getattr(request, "equipment", None)
-    if isinstance(request, messages.Acquire):
-        group = request.group
-    else:
-        group = ()
+    group: tuple[EquipmentId, ...] = getattr(request, "group", ())
     if not isinstance(request, messages.Recover):
         step.mark_touched(*group)
-        step.apply_due(SessionId(session) if isinstance(session, str) else None, equipment)
-    if isinstance(request, messages.Stop | messages.ForceRelease):  # anybody's, but who has a session has spoken
-        speaker = None
-        if session is not None:
-            speaker = step.table.session(session)
-    elif isinstance(request, messages.SessionRequest) and not isinstance(
-        request, messages.EndSession | messages.DetachConnection
-    ):
-        speaker = step.session(request.session)
-    else:
-        speaker = None
+        apply_due(step, SessionId(session) if isinstance(session, str) else None, equipment)
+    speaker = _speaker(step, request)
     if speaker is not None:
         _record_sign_of_life(step, speaker, request)
-    if (rule := _RULES[type(request)]) is not None:
+    rule = _RULES[type(request)]
+    if rule is not None:
         rule(step, request)
     if equipment is not None and not all(
         isinstance(event, messages.LockUsed | messages.SessionSeen) for event in step.events
     ):
         step.mark_touched(equipment, *group)
-    step.apply_touched()
+    apply_touched(step)
     return step
 
 
 # -- sessions
 
 
+def _speaker(step: Step, request: messages.Request) -> Session | None:
+    """Return the session that speaks by this request, or refuse where it must live and does not."""
+    if isinstance(request, messages.Stop | messages.ForceRelease):  # anybody's, but who has a session has spoken
+        if request.session is None:
+            return None
+        return step.table.session(request.session)
+    if isinstance(request, messages.EndSession | messages.DetachConnection):
+        return None
+    if isinstance(request, messages.SessionRequest):
+        return step.session(request.session)
+    return None
+
+
 def _record_sign_of_life(step: Step, session: Session, request: messages.Request) -> None:
     if session.suspect:
         step.emit(messages.SessionResumed(at=step.now, session=session.id, user=session.user))
         step.mark_touched(*session.equipment)
-        step.apply_touched()
+        apply_touched(step)
     if isinstance(request, messages.Observe | messages.NoteActivity):
         return  # their `LockUsed` says it too
     busy = None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 
 from msgspec.structs import replace
 
-from . import clocks, messages, waiting
+from . import messages, waiting
 from .evolve import evolve
 from .model import (
-    RECONNECT_S,
     Command,
     Drain,
     Equipment,
@@ -51,7 +50,7 @@ class Step:
         self.table = Table(table)
         self.now = now
         self.events: list[messages.Event] = []
-        self._touched: dict[EquipmentId, None] = {}
+        self.touched: dict[EquipmentId, None] = {}
 
     def emit(self, event: messages.Event) -> None:
         """Let `event` have happened."""
@@ -59,7 +58,7 @@ class Step:
         evolve(self.table, event)
 
     def emit_for(
-        self, fact: Callable[..., messages.EquipmentEvent], key: EquipmentId, who: Owner | Command, **details: object
+        self, fact: Callable[..., messages.EquipmentEvent], key: EquipmentId, who: Owner | Command, /, **details: object
     ) -> None:
         """Let a fact about equipment have happened that concerns `who`."""
         self.emit(fact(at=self.now, equipment=key, session=who.session, user=who.user, **details))
@@ -111,7 +110,7 @@ class Step:
         if equipment.at_rest and not stop_owed and not parks:
             self._finish_lock(key, lock, drain)
         elif equipment.at_rest and parks:
-            self._park(self.equipment(key), drain)
+            self.park(self.equipment(key), drain)
         else:
             self._drain(key, lock, drain)
 
@@ -132,7 +131,7 @@ class Step:
         assert equipment.drain is not None
         self._finish_lock(key, equipment.lock, equipment.drain)
 
-    def _park(self, equipment: Equipment, drain: Drain) -> None:
+    def park(self, equipment: Equipment, drain: Drain) -> None:
         """Let the authority park what its last holder left, under their fence, before the lock passes on."""
         assert equipment.lock is not None
         self._drain(
@@ -155,7 +154,7 @@ class Step:
             messages.LockEnded, key, lock, lock_id=lock.lock_id, duration_seconds=held, loss=drain.loss_of(lock)
         )
         self.mark_touched(key)
-        self._touch_all_of(lock.session)
+        self.mark_session_touched(lock.session)
         equipment = self.equipment(key)
         heir = equipment.place(drain.heir)
         if heir is not None and heir in waiting.awake_entries(self.table, equipment) and equipment.fault is None:
@@ -165,19 +164,16 @@ class Step:
         self, equipment: Equipment, command: Command, outcome: Outcome, error: str | None, *, moving: bool
     ) -> None:
         """Give a command its outcome."""
-        self.emit(
-            messages.CommandFinished(
-                at=self.now,
-                equipment=equipment.id,
-                session=command.session,
-                user=command.user,
-                key=command.key,
-                command_id=command.command_id,
-                action=command.action,
-                outcome=outcome,
-                error=error,
-                moving=moving,
-            )
+        self.emit_for(
+            messages.CommandFinished,
+            equipment.id,
+            command,
+            key=command.key,
+            command_id=command.command_id,
+            action=command.action,
+            outcome=outcome,
+            error=error,
+            moving=moving,
         )
 
     # -- the next is granted
@@ -188,7 +184,7 @@ class Step:
         for name in names:
             self.leave_queue(name, entry, "granted")
         self.mark_touched(*names)
-        self._touch_all_of(entry.session)
+        self.mark_session_touched(entry.session)
         for place, name in enumerate(names):
             equipment = self.equipment(name)
             if equipment.holds(entry.session):
@@ -254,81 +250,21 @@ class Step:
         for name in entry.group or (key,):
             self.leave_queue(name, entry, result)
             self.mark_touched(name)
-        self._touch_all_of(entry.session)
+        self.mark_session_touched(entry.session)
 
-    def serve_queue(self, key: EquipmentId) -> None:
-        """Give what is obtainable to those whose turn it is: one exclusive lock, or a run of observers."""
-        while True:
-            soonest = waiting.next_grant(self.table, self.equipment(key), self.now)
-            if soonest is None or soonest.at > self.now:
-                return
-            entry = soonest.entry
-            names = entry.group or (key,)
-            for name in names:
-                self._make_way(name, entry)
-            if any(waiting.is_blocked(self.equipment(name), entry) for name in names):
-                return
-            self.grant_entry(key, entry)
-            if entry.mode is LockMode.EXCLUSIVE:
-                return
-
-    def _make_way(self, key: EquipmentId, entry: QueueEntry) -> None:
-        equipment = self.equipment(key)
-        why = waiting.yield_reason(self.table, equipment, self.now)
-        if why is not None and waiting.is_blocked(equipment, entry):
-            self.end_lock(key, why, by=entry.user)
-
-    # -- what is due
-
-    def apply_due(self, session: SessionId | None, equipment: EquipmentId | None) -> None:
-        """Let all happen that was due before this session asked something, of this equipment or of itself."""
-        if session is not None:
-            self.apply_due_of_session(session)
-            living_session = self.table.session(session)
-            if equipment is None and living_session is not None:
-                self.mark_touched(*living_session.equipment)
-        if equipment is not None:
-            self.mark_touched(equipment)
-        self.apply_touched()
+    # -- what to look at again
 
     def mark_touched(self, *keys: EquipmentId) -> None:
         """Note equipment of which something may now be due."""
-        self._touched.update(dict.fromkeys(keys))
+        self.touched.update(dict.fromkeys(keys))
 
-    def apply_touched(self) -> None:
-        """Let happen what is due of the equipment that was touched, and of what that touches in turn."""
-        spread: set[EquipmentId] = set()
-        while self._touched:
-            key = self._touched.popitem()[0]
-            self.apply_due_of_equipment(key)
-            if key not in spread:
-                spread.add(key)
-                # Who waits here may be kept from passing a group elsewhere until the way here is clear.
-                for entry in self.equipment(key).queue:
-                    self._touch_all_of(entry.session, but=spread)
-
-    def _touch_all_of(self, key: SessionId, but: Container[EquipmentId] = ()) -> None:
+    def mark_session_touched(self, key: SessionId, but: Container[EquipmentId] = ()) -> None:
+        """Note all equipment that a session has to do with, but what is in `but`."""
         session = self.table.session(key)
         if session is not None:
             self.mark_touched(*(x for x in session.equipment if x not in but))
 
-    def apply_due_of_session(self, key: SessionId) -> None:
-        """Let what is due of one session happen: it ends, or becomes suspect."""
-        session = self.table.session(key)
-        if session is None or not clocks.may_be_due(session, self.now):
-            return
-        due = clocks.session_due(self.table, session)
-        if due is None or self.now < due:
-            return
-        if not session.keeper:
-            self.end_session(session, LossCause.SESSION_EXPIRED)
-        elif session.disconnected_at is not None and self.now >= session.disconnected_at + RECONNECT_S:
-            self.end_session(session, LossCause.CONNECTIONS_LOST)
-        elif session.suspect:
-            self.end_session(session, LossCause.SESSION_EXPIRED)
-        else:
-            self.emit(messages.SessionSuspect(at=self.now, session=session.id, user=session.user))
-            self.mark_touched(*session.equipment)
+    # -- a session ends
 
     def end_session(self, session: Session, why: LossCause, *, reason: str | None = None) -> None:
         """End a session: its locks, its observing and its waiting end with it."""
@@ -361,65 +297,6 @@ class Step:
         )  # fmt: skip
         self.mark_touched(*session.equipment)
 
-    def apply_due_of_equipment(self, key: EquipmentId) -> None:
-        """Let all that is due of one piece of equipment happen, and of what groups tie it to."""
-        for name in waiting.equipment_tied_by_groups(self.table, self.equipment(key)):
-            self._advance_alone(name)
-        if self.equipment(key).queue:
-            self.serve_queue(key)
-
-    def _advance_alone(self, key: EquipmentId) -> None:
-        for session in _involved_sessions(self.equipment(key)):
-            self.apply_due_of_session(session)
-        equipment = self.equipment(key)
-        if clocks.is_quiet(equipment, self.now):
-            return
-        for observer in equipment.observers:
-            due = clocks.observer_due(observer.used_at, observer.timeout_s, self.table.session(observer.session))
-            if due is not None and self.now >= due:
-                self.emit_for(messages.ObserverEnded, key, observer, why=LossCause.IDLE)
-        for entry in equipment.queue:
-            if (
-                equipment.lock is not None
-                and entry.ask is not None
-                and entry.ask.answer is None
-                and self.now >= entry.ask.due
-            ):
-                ask = replace(entry.ask, answer="unanswered")
-                self.emit_for(
-                    messages.AskChanged, key, entry, holder=equipment.lock.user, queue_id=entry.queue_id, ask=ask
-                )
-        self._advance_lock(key)
-
-    def _advance_lock(self, key: EquipmentId) -> None:
-        equipment = self.equipment(key)
-        if equipment.lock is None or equipment.fault is not None:
-            return
-        if equipment.drain is not None:
-            self._advance_drain(equipment, equipment.drain)
-            return
-        holder = self.table.session(equipment.lock.session)
-        idle = clocks.idle_due(equipment, equipment.lock, holder)
-        wanted = next(
-            (x.user for x in waiting.awake_entries(self.table, equipment) if waiting.is_blocked(equipment, x)), None
-        )
-        if equipment.lock.claim_by is not None and self.now >= equipment.lock.claim_by:
-            self.end_lock(key, LossCause.UNCLAIMED, by=wanted)
-        elif idle is not None and self.now >= idle and clocks.idle_releases(equipment, holder):
-            self.end_lock(key, LossCause.IDLE, by=wanted)
-
-    def _advance_drain(self, equipment: Equipment, drain: Drain) -> None:
-        if equipment.at_rest and equipment.parks(drain.how):
-            self._park(equipment, drain)
-        elif equipment.at_rest:
-            self.end_drain(equipment.id)
-        elif self.now >= drain.deadline and drain.how is RestMethod.FINISH:
-            self.stop_draining(equipment.id)
-        elif self.now >= drain.deadline:
-            reason = f"{equipment.id} did not come to rest within {equipment.policy.stop_seconds:g} s of a stop"
-            self.emit(messages.Faulted(at=self.now, equipment=equipment.id, reason=reason))
-            self.end_drain(equipment.id)
-
 
 def how_to_rest(equipment: Equipment, why: LossCause) -> RestMethod:
     """How the equipment is brought to rest when a lock ends for this reason."""
@@ -441,15 +318,3 @@ def group_lock_id(name: str, place: int) -> str:
 
 def _is_finishing(equipment: Equipment) -> bool:
     return equipment.drain is not None and equipment.drain.how is RestMethod.FINISH and not equipment.drain.parking
-
-
-def _involved_sessions(equipment: Equipment) -> Iterable[SessionId]:
-    if not equipment.queue and not equipment.observers:
-        if equipment.lock is None:
-            return ()
-        return (equipment.lock.session,)
-    found = dict.fromkeys(x.session for x in equipment.queue)
-    found.update(dict.fromkeys(o.session for o in equipment.observers))
-    if equipment.lock is not None:
-        found[equipment.lock.session] = None
-    return found
