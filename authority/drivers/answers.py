@@ -6,8 +6,6 @@ from authority.driver_values import PlainValue, UnusableAnswer, plain_value, val
 from authority.drivers.table import answer_name
 from authority.parameters import Scalar
 
-__all__ = ["as_scalar", "as_type"]
-
 
 def as_type(value: object, kind: answer_name, units: str | None = None) -> PlainValue:
     """Return `value` as the type that the lab file says, None for a number that is not finite.

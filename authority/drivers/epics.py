@@ -12,11 +12,10 @@ from typing import Annotated, ClassVar, Literal
 
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import Range, Unit, UnitOf, control, observe, refuse_options
+from authority.drivers.limits import MoveFailed, lower_bound, upper_bound, wrong_limits
 from authority.drivers.motion import Motion
-from authority.drivers.motor_state import WATCHED, Direction, MotorState, MoveFailed
+from authority.drivers.motor_state import WATCHED, Direction, MotorState
 from authority.ports import Readback
-
-__all__ = ["EpicsMotor", "MoveFailed", "VelocityNotTaken"]
 
 _COMMANDED = ("STOP", "JOGF", "JOGR", "TWF", "TWR")
 _UNKNOWN_SPEED_DEADLINE_S = 600.0
@@ -61,7 +60,11 @@ class EpicsMotor:
         speeds = {"velocity": velocity, "max_velocity": max_velocity}
         others = {"tolerance": tolerance, "move_deadline_s": move_deadline_s}
         refuse_options(
-            [*_wrong_limits(prefix, low, high, park_position), *_wrong_numbers(velocity, max_velocity, speeds | others)]
+            [
+                *_wrong_prefix(prefix),
+                *wrong_limits(lower_bound(low), upper_bound(high), {"park_position": park_position}),
+                *_wrong_numbers(velocity, max_velocity, speeds | others),
+            ]
         )
         self._prefix = prefix
         self._units = units
@@ -128,8 +131,8 @@ class EpicsMotor:
         values: dict[str, float | int | bool | str | None] = {
             "low": _finite_or_none(low),
             "high": _finite_or_none(high),
-            "at_low_limit": state.at_low_limit,
-            "at_high_limit": state.at_high_limit,
+            "at_low_limit": state.stands_on_switch("reverse"),
+            "at_high_limit": state.stands_on_switch("forward"),
             "alarm": state.alarm,
         }
         given = {
@@ -349,23 +352,11 @@ class EpicsMotor:
         return _DEADLINE_FACTOR * abs(target - self._state.known("RBV")) / velocity + _DEADLINE_MARGIN_S
 
 
-def _wrong_limits(prefix: str, low: float | None, high: float | None, park_position: float | None) -> Iterator[str]:
+def _wrong_prefix(prefix: str) -> Iterator[str]:
     if not prefix or any(mark.isspace() for mark in prefix):
         yield "prefix must be the name of a motor record, such as 'IOC:m1'"
     if "." in prefix:
         yield f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot"
-    if low is None:
-        least = -math.inf
-    else:
-        least = low
-    if high is None:
-        most = math.inf
-    else:
-        most = high
-    if not least < most:
-        yield f"low is {least:.12g} and high is {most:.12g}, but low must be less than high"
-    elif park_position is not None and not least <= park_position <= most:
-        yield f"park_position is {park_position:.12g}, but must be from {least:.12g} to {most:.12g}"
 
 
 def _wrong_numbers(

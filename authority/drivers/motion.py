@@ -9,7 +9,8 @@ import contextlib
 import time
 
 from authority.drivers.channel_access import Record
-from authority.drivers.motor_state import Direction, MotorState, MoveFailed
+from authority.drivers.limits import MoveFailed
+from authority.drivers.motor_state import Direction, MotorState
 from authority.ports import DriverUnavailable, MotionStopped, stop_token_of_command
 
 _START_S = 2.0  # a record that got a new target says within this time that it moves, if it has to move at all
@@ -125,9 +126,8 @@ class Motion:
 
     def _why_jog_ended(self, direction: Direction, ended: str, *, began: bool) -> str:
         at = self._state.shown(self._record.fetch("RBV"))
-        low, high = self._state.limits()
-        limit = self._state.shown(high if direction == "forward" else low)
         if ended == "limit":
+            limit = self._state.limit_text(direction)
             return f"the jog of {self._prefix} was ended at {at}, before the soft limit {limit}"
         why = self._state.why_not_there(direction, target_kept=True)
         what = "did not begin"

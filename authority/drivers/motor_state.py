@@ -6,9 +6,11 @@ The fields are those of the EPICS motor record, by its own documentation; `MSTA`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from authority.drivers.channel_access import Record
+from authority.drivers.limits import MoveFailed, lower_bound, refuse_outside, refuse_velocity, upper_bound, with_unit
 from authority.ports import OutsideLimits
 
 WATCHED = (
@@ -19,6 +21,7 @@ WATCHED = (
 
 Direction = Literal["forward", "reverse"]
 
+_SWITCH_FIELDS: Mapping[Direction, str] = {"forward": "HLS", "reverse": "LLS"}
 _SEVERITIES = ("none", "minor", "major", "invalid")
 _STATUSES = (
     *("none", "read", "write", "hihi", "high", "lolo", "low", "state", "cos", "comm", "timeout", "hwlimit", "calc"),
@@ -41,10 +44,6 @@ _NOBODY = (
 )
 
 
-class MoveFailed(Exception):
-    """A motion did not begin or did not arrive, and not because of a stop of ours; the text says why."""
-
-
 class MotorState:
     """The record `prefix`, its limits and those of the lab file: `low`, `high` and `max_velocity` in its units."""
 
@@ -55,18 +54,9 @@ class MotorState:
         self.units: str | None = None
         self._record = record
         self._prefix = prefix
-        if low is None:
-            self._low = -math.inf
-        else:
-            self._low = low
-        if high is None:
-            self._high = math.inf
-        else:
-            self._high = high
-        if max_velocity is None:
-            self._max_velocity = math.inf
-        else:
-            self._max_velocity = max_velocity
+        self._low = lower_bound(low)
+        self._high = upper_bound(high)
+        self._max_velocity = upper_bound(max_velocity)
 
     def known(self, field: str) -> float:
         """Return a field's number; raises `DriverUnavailable` while the record is lost."""
@@ -82,15 +72,9 @@ class MotorState:
         """Whether the record is at a motion, also between two parts of one."""
         return self._record.number("DMOV") == 0 or self._record.number("MOVN") == 1
 
-    @property
-    def at_high_limit(self) -> bool:
-        """Whether it stands on the limit switch that ends forward motion."""
-        return bool(self._record.number("HLS"))
-
-    @property
-    def at_low_limit(self) -> bool:
-        """Whether it stands on the limit switch that ends reverse motion."""
-        return bool(self._record.number("LLS"))
+    def stands_on_switch(self, direction: Direction) -> bool:
+        """Whether it stands on the limit switch that ends a motion in a direction, by what is cached."""
+        return bool(self._record.number(_SWITCH_FIELDS[direction]))
 
     @property
     def alarm(self) -> str:
@@ -131,6 +115,11 @@ class MotorState:
             return self._low, self._high
         return max(low, self._low), min(high, self._high)
 
+    def limit_text(self, direction: Direction) -> str:
+        """Return the soft limit in a direction, for a sentence."""
+        low, high = self.limits()
+        return self.shown(high if direction == "forward" else low)
+
     def max_velocity(self) -> float:
         """Return the tighter of the lab file's `max_velocity` and the record's `VMAX`; infinity is none."""
         return min(self._max_velocity, self._record.number("VMAX") or math.inf)
@@ -138,17 +127,12 @@ class MotorState:
     def refuse_outside(self, target: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a target beyond the soft limits."""
         low, high = self.limits()
-        if not low <= target <= high:
-            limits = f"the limits {low:.12g} to {self.shown(high)}"
-            raise OutsideLimits(f"{self.shown(target)} is outside {limits}", always=always)
+        refuse_outside(target, low, high, self._unit(), always=always)
 
     def refuse_velocity(self, velocity: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a velocity that nothing may move at."""
+        refuse_velocity(velocity, self._max_velocity, self._unit(), always=always)
         asked = self.shown(velocity, "/s")
-        if not 0 < velocity < math.inf:
-            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0", always=always)
-        if velocity > self._max_velocity:
-            raise OutsideLimits(f"{asked} is above max_velocity, {self.shown(self._max_velocity, '/s')}", always=always)
         most = self._record.number("VMAX") or math.inf
         least = self._record.number("VBAS") or 0.0
         if velocity > most:
@@ -172,8 +156,7 @@ class MotorState:
             raise OutsideLimits(f"{self._prefix} has no jog velocity: set its JVEL")
         self.refuse_faster("jog", "JVEL")
         if self.jog_ends(direction):
-            low, high = self.limits()
-            limit = self.shown(high if direction == "forward" else low)
+            limit = self.limit_text(direction)
             asked = f"a jog {direction} at {self.shown(velocity, '/s')}"
             raise OutsideLimits(f"{asked} needs one second's way, and the limit {limit} is nearer")
 
@@ -204,7 +187,7 @@ class MotorState:
             )
         if self._switched() and (switched := self._switched(self._record.fetch("SPMG"))):
             raise MoveFailed(f"{self._prefix} is set to {switched} (SPMG) and would not move: set it to Go")
-        if direction is not None and self._stands_on_switch(direction) and (switch := self.switch_hit(direction)):
+        if direction is not None and self.stands_on_switch(direction) and (switch := self.switch_hit(direction)):
             raise MoveFailed(
                 f"{self._prefix} stands on its {switch} at {self.shown(self.known('RBV'))}: "
                 "it can only be moved away from it"
@@ -227,10 +210,11 @@ class MotorState:
 
     def switch_hit(self, direction: Direction) -> str | None:
         """Return which limit switch ended a motion, asked of the record now."""
-        at_switch = self._record.fetch("HLS" if direction == "forward" else "LLS")
-        if at_switch:
-            return _switch(direction)
-        return None
+        if not self._record.fetch(_SWITCH_FIELDS[direction]):
+            return None
+        if direction == "forward":
+            return "high limit switch"
+        return "low limit switch"
 
     def why_not_there(self, direction: Direction, *, target_kept: bool) -> str:
         """Return why a motion ended before its target, as a clause; asks the record for what is true now.
@@ -277,10 +261,10 @@ class MotorState:
 
     def shown(self, number: float, per: str = "") -> str:
         """Return a number with the unit, for a sentence."""
-        units = self.units or self._record.text("EGU") or ""
-        if not units:
-            return f"{number:.12g}"
-        return f"{number:.12g} {units}{per}".rstrip()
+        return with_unit(number, self._unit(), per)
+
+    def _unit(self) -> str | None:
+        return self.units or self._record.text("EGU")
 
     def _switched(self, spmg: float | None = None) -> str | None:
         """Return what SPMG says, as it is given or cached, if it keeps the record from moving."""
@@ -289,17 +273,6 @@ class MotorState:
         if spmg is not None and spmg < len(_SWITCHED):
             return _SWITCHED[int(spmg)]
         return None
-
-    def _stands_on_switch(self, direction: Direction) -> bool:
-        if direction == "forward":
-            return self.at_high_limit
-        return self.at_low_limit
-
-
-def _switch(direction: Direction) -> str:
-    if direction == "forward":
-        return "high limit switch"
-    return "low limit switch"
 
 
 def _word(words: tuple[str, ...], number: float | None) -> str:

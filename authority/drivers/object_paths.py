@@ -7,18 +7,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 
-__all__ = [
-    "NoSuch",
-    "assign",
-    "attribute",
-    "imported",
-    "near",
-    "refuse_missing",
-    "refuse_unfit",
-    "refuse_unmakeable",
-    "refuse_unsettable",
-]
-
 _HANDED_ON = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 

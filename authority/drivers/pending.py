@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeGuard
-
-__all__ = ["Pending", "pending_of"]
+from typing import NamedTuple, Protocol, TypeGuard
 
 
-class Pending(Protocol):
-    """Something that will be done, or have failed."""
+class Pending(NamedTuple):
+    """Something that will be done, or have failed: `tell` calls back once it is over, from any thread."""
 
-    def done(self) -> bool:
-        """Whether it is over."""
-
-    def tell(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once it is over, from any thread."""
-
-    def error(self) -> BaseException | None:
-        """Return why it has failed, None where it has not."""
+    done: Callable[[], bool]
+    tell: Callable[[Callable[[object], None]], None]
+    error: Callable[[], BaseException | None]
 
 
 class _Status(Protocol):
@@ -37,40 +30,12 @@ class _Future(Protocol):
     def exception(self) -> BaseException | None: ...
 
 
-class _OfStatus:
-    def __init__(self, status: _Status) -> None:
-        self._status = status
-
-    def done(self) -> bool:
-        return self._status.done
-
-    def tell(self, wake: Callable[[], None]) -> None:
-        self._status.add_callback(lambda _: wake())
-
-    def error(self) -> BaseException | None:
-        return self._status.exception()
-
-
-class _OfFuture:
-    def __init__(self, future: _Future) -> None:
-        self._future = future
-
-    def done(self) -> bool:
-        return self._future.done()
-
-    def tell(self, wake: Callable[[], None]) -> None:
-        self._future.add_done_callback(lambda _: wake())
-
-    def error(self) -> BaseException | None:
-        return self._future.exception()
-
-
 def pending_of(result: object) -> Pending | None:
     """Return `result` as something to wait for, None where it is an answer."""
     if _is_status(result):
-        return _OfStatus(result)
+        return Pending(lambda: result.done, result.add_callback, result.exception)
     if _is_future(result):
-        return _OfFuture(result)
+        return Pending(result.done, result.add_done_callback, result.exception)
     return None
 
 

@@ -11,22 +11,21 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 
 from msgspec.structs import replace
 
-from authority.driver_values import UnusableAnswer
+from authority.driver_values import UnusableAnswer, sentence_of
 from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.event_loop import EventLoop
+from authority.drivers.limits import MoveFailed
 from authority.drivers.object_paths import NoSuch, assign, attribute, imported
 from authority.drivers.pending import pending_of
 from authority.drivers.python_options import PythonControl, PythonObserve, PythonOptions, PythonReading, refuse_misnamed
-from authority.drivers.table_driver import MoveFailed, TableDriver
+from authority.drivers.table_driver import TableDriver, held_within, stopped_text
 from authority.parameters import Scalar
 from authority.ports import DriverUnavailable, MotionStopped, Readback, StopToken
-
-__all__ = ["CallFailed", "PythonObject"]
 
 _STOP_WAITS_S = 0.2
 _READBACK_WAITS_S = 0.1
@@ -81,9 +80,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
     def open(self) -> None:
         """Make the object, afresh where its connection was lost; raises `DriverUnavailable` when that fails."""
-        if not self._turns.acquire(timeout=_OPEN_WAITS_S):
-            raise DriverUnavailable(f"{self._options.object_} is busy with a call that does not end")
-        try:
+        with held_within(self._turns, _OPEN_WAITS_S) as free:
+            if not free:
+                raise DriverUnavailable(f"{self._options.object_} is busy with a call that does not end")
             if self._lost is not None and self._wrong is None:
                 self._discard()
                 self._object = self._made()
@@ -91,8 +90,6 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
                 self._lost = self._wrong
             if self._wrong is not None:  # no object made again would have it
                 raise DriverUnavailable(self._wrong)
-        finally:
-            self._turns.release()
 
     def close(self) -> None:
         """Let go of the object: call its `close`, if the lab file names one."""
@@ -159,20 +156,13 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             try:
                 self._settled(partial(_got, path, made))
             except Exception as wrong:
-                raise DriverUnavailable(f"{path} failed: {_said(wrong)}") from wrong
+                raise DriverUnavailable(f"{path} failed: {sentence_of(wrong)}") from wrong
 
-    @contextmanager
-    def _turn(self, timeout: float = -1) -> Iterator[bool]:
+    def _turn(self, timeout_s: float = -1) -> AbstractContextManager[bool]:
         """Wait for one's turn with the object; False where it did not come in time."""
         if self._options.concurrent:
-            yield True
-        elif self._turns.acquire(timeout=timeout):
-            try:
-                yield True
-            finally:
-                self._turns.release()
-        else:
-            yield False
+            return nullcontext(enter_result=True)
+        return held_within(self._turns, timeout_s)
 
     @contextmanager
     def _in_call(self, deadline_s: float, token: StopToken) -> Iterator[Callable[[], bool]]:
@@ -232,7 +222,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if pending is None:
             return False
         until = time.monotonic() + entry.deadline_s
-        pending.tell(self._wake)
+        pending.tell(lambda _: self._wake())
 
         def is_over() -> bool:
             return pending.done() or self.is_stopped(token) or self._losses != losses or time.monotonic() >= until
@@ -262,9 +252,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         moving = False
         with suppress(Exception):  # what cannot be read now is left out of the sentence
             moving = "moving" in self._readings and self._reading("moving") is True
-        if moving:
-            return f"stopped{self._at()}, but is still moving"
-        return f"stopped{self._at()}"
+        return stopped_text(self._at(), moving=moving)
 
     def _at(self) -> str:
         try:
@@ -298,8 +286,8 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise CallFailed(f"{path}: {wrong}") from wrong
         except Exception as wrong:
             if not self._means_lost(wrong):
-                raise CallFailed(f"{path} failed: {_said(wrong)}") from wrong
-            lost = f"{path} failed, and the connection is taken for lost: {_said(wrong)}"
+                raise CallFailed(f"{path} failed: {sentence_of(wrong)}") from wrong
+            lost = f"{path} failed, and the connection is taken for lost: {sentence_of(wrong)}"
             self._lost = lost
             self._losses += 1
             self._wake()
@@ -314,14 +302,14 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         try:
             made = self._settled(partial(self._make, *options.args, **options.arguments))
         except Exception as wrong:
-            raise DriverUnavailable(f"{options.object_} cannot be made: {_said(wrong)}") from wrong
+            raise DriverUnavailable(f"{options.object_} cannot be made: {sentence_of(wrong)}") from wrong
         if options.open is not None:
             try:
                 self._settled(partial(_got, options.open, made))
             except Exception as wrong:
                 self._object = made
                 self._discard()
-                raise DriverUnavailable(f"{options.object_}: {options.open} failed: {_said(wrong)}") from wrong
+                raise DriverUnavailable(f"{options.object_}: {options.open} failed: {sentence_of(wrong)}") from wrong
         return made
 
     def _discard(self) -> None:
@@ -360,8 +348,3 @@ def _done(entry: PythonControl | PythonObserve, parameters: Mapping[str, Scalar]
         assign(made, entry.set, value)
         return None
     return _got(entry.path, made)
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__

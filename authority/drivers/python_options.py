@@ -17,8 +17,6 @@ from authority.drivers.object_paths import (
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, answer_name
 from authority.lab_file import Mistake
 
-__all__ = ["PythonControl", "PythonObserve", "PythonOptions", "PythonReading", "refuse_misnamed"]
-
 
 class PythonReading(ReadingEntry, frozen=True, kw_only=True):
     """A reading: `get` is a property or a method without parameters; `invert` turns true and false round."""

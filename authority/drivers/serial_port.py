@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Protocol
 
 from authority.drivers.declare import Range
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
-from authority.drivers.text_table import TextOptions, termination_mistakes
+from authority.drivers.text_table import TextOptions
 from authority.lab_file import Mistake
 
 if sys.platform != "win32":
@@ -38,13 +38,10 @@ class SerialOptions(TextOptions, frozen=True, kw_only=True):
     parity: Literal["none", "odd", "even", "mark", "space"] = "none"
     stop_bits: Literal["1", "1.5", "2"] = "1"
     flow_control: Literal["none", "rts_cts", "xon_xoff", "dsr_dtr"] = "none"
-    read_termination: str = "\n"
-    write_termination: str = "\n"
 
     def mistakes(self) -> Iterator[Mistake]:
         """Say what cannot be in these."""
         yield from super().mistakes()
-        yield from termination_mistakes(self.read_termination, self.write_termination)
         if not self.port.strip():
             yield Mistake("port", "port is empty, but must be a port such as /dev/ttyUSB0 or COM3")
         if "://" in self.port:
@@ -142,9 +139,8 @@ class _SerialLine:
         return
 
     def write(self, lines: str) -> None:
-        end = self._options.write_termination
         try:
-            self._connected().write("".join(f"{line}{end}" for line in lines.split("\n")).encode("ascii"))
+            self._connected().write(self._options.encoded(lines))
         except OSError as failed:
             raise LineLost(f"cannot be written to ({failed})") from failed
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from authority.drivers.declare import Range, UnitOf, control, observe, refuse_options
+from authority.drivers.limits import refuse_outside, refuse_velocity, upper_bound, wrong_limits
 from authority.drivers.record import How, MotorRecord
-from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, Readback
+from authority.ports import DriverUnavailable, MotionStopped, Readback
 
 
 class Simulated:
@@ -62,17 +63,14 @@ class SimulatedMotor(Simulated):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         places = {"home_position": home_position, "start": start, "park_position": park_position}
-        refuse_options([*_wrong_places(low, high, places), *_wrong_velocity(velocity, max_velocity)])
+        refuse_options([*wrong_limits(low, high, places), *_wrong_velocity(velocity, max_velocity)])
         self.units = units
         self._low = low
         self._high = high
         self._home = home_position
         self._park = park_position
         self._velocity = velocity
-        if max_velocity is None:
-            self._max_velocity = math.inf
-        else:
-            self._max_velocity = max_velocity
+        self._max_velocity = upper_bound(max_velocity)
         self._clock = clock
         self._guard = threading.Lock()  # `stop` may come from any thread
         self._rest = start
@@ -227,26 +225,10 @@ class SimulatedMotor(Simulated):
         return {name: value for name, value in further.items() if value is not None and math.isfinite(value)}
 
     def _refuse_velocity(self, velocity: float) -> None:
-        asked = f"{velocity:.12g} {self.velocity_units}"
-        if not 0 < velocity < math.inf:
-            raise OutsideLimits(f"{asked} is no velocity: it must be more than 0", always=True)
-        if velocity > self._max_velocity:
-            most = f"{self._max_velocity:.12g} {self.velocity_units}"
-            raise OutsideLimits(f"{asked} is above max_velocity, {most}", always=True)
+        refuse_velocity(velocity, self._max_velocity, self.units, always=True)
 
     def _refuse_outside(self, target: float, *, always: bool = False) -> None:
-        if not self._low <= target <= self._high:
-            limits = f"the limits {self._low:.12g} to {self._high:.12g} {self.units}"
-            raise OutsideLimits(f"{target:.12g} {self.units} is outside {limits}", always=always)
-
-
-def _wrong_places(low: float, high: float, places: Mapping[str, float | None]) -> Iterator[str]:
-    if not low < high:
-        yield f"low is {low:.12g} and high is {high:.12g}, but low must be less than high"
-        return
-    for name, position in places.items():
-        if position is not None and not low <= position <= high:
-            yield f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}"
+        refuse_outside(target, self._low, self._high, self.units, always=always)
 
 
 def _wrong_velocity(velocity: float, max_velocity: float | None) -> Iterator[str]:

@@ -5,15 +5,16 @@ How a command, a reading and a stop reach the device is the driver's: it fills i
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from authority.drivers.declare import Declared
+from authority.drivers.limits import MoveFailed, lower_bound, refuse_outside, upper_bound, with_unit
 from authority.drivers.settling import Settling
 from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, command_of, table_warnings
 from authority.parameters import Scalar
@@ -27,10 +28,6 @@ _OWN_READINGS = frozenset({"position", "target", "velocity", "moving"})
 ControlT = TypeVar("ControlT", bound=ControlEntry)
 ObserveT = TypeVar("ObserveT", bound=ObserveEntry)
 ReadingT = TypeVar("ReadingT", bound=ReadingEntry)
-
-
-class MoveFailed(Exception):
-    """A move did not arrive, and not because of a stop of ours."""
 
 
 class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
@@ -54,14 +51,8 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         self.units = options.units
         self._table = options
         self._readings = readings
-        if options.low is None:
-            self._low = -math.inf
-        else:
-            self._low = options.low
-        if options.high is None:
-            self._high = math.inf
-        else:
-            self._high = options.high
+        self._low = lower_bound(options.low)
+        self._high = upper_bound(options.high)
         self._control = control
         runs = [(name, one, partial(self._run, one)) for name, one in control.items()]
         asks = [(name, one, partial(self._ask, one)) for name, one in observe.items()]
@@ -215,13 +206,14 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         velocity = _named(parameters, entry.velocity)
         limit = self._table.max_velocity
         if velocity is not None and limit is not None and abs(velocity) > limit:
-            asked = self._shown(velocity, "/s")
-            raise OutsideLimits(f"{asked} is faster than the limit {self._shown(limit, '/s')}", always=True)
+            asked = with_unit(velocity, self.units, "/s")
+            most = with_unit(limit, self.units, "/s")
+            raise OutsideLimits(f"{asked} is faster than the limit {most}", always=True)
         goal = target
         if distance is not None and origin is not None:
             goal = origin + distance
-        if goal is not None and not self._low <= goal <= self._high:
-            raise OutsideLimits(f"{self._shown(goal)} is outside {self._span()}", always=distance is None)
+        if goal is not None:
+            refuse_outside(goal, self._low, self._high, self.units, always=distance is None)
         return goal
 
     def _await_rest(self, entry: ControlT, way: _Way, token: StopToken) -> None:
@@ -232,7 +224,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             started = started or moving
             gone = time.monotonic() - began
             if self._halted:
-                raise MotionStopped(self._stopped(moving=moving and self._settling is None))
+                raise MotionStopped(stopped_text(self._where(), moving=moving and self._settling is None))
             if not moving and (started or gone >= self._table.start_s or self._is_at(way.goal)):
                 return self._refuse_elsewhere(way, token, seen_moving=started and self._settling is None)
             if gone >= entry.deadline_s:
@@ -245,12 +237,6 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         if self._settling is None:
             return self._reading_again("moving") is True
         return self._settling.moves_at(_number(self._reading_again("position")))
-
-    def _stopped(self, *, moving: bool) -> str:
-        """Return where a stop ended a motion, and that it did not, where the device says so."""
-        if moving:
-            return f"stopped{self._where()}, but is still moving"
-        return f"stopped{self._where()}"
 
     def _reading_again(self, name: str) -> Scalar | None:
         """Return a reading, also when it fails once, or the connection is lost once: a move outlives that."""
@@ -287,7 +273,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             return
         if self.is_stopped(token):
             raise MotionStopped(f"stopped{self._where()}")
-        aim = self._shown(way.goal)
+        aim = with_unit(way.goal, self.units)
         raise MoveFailed(
             f"rests{self._where()}, not at {aim}, and nobody stopped it here: look for a limit switch, a stop at the "
             "device or a motor that is switched off"
@@ -306,19 +292,25 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             position = _number(self._reading("position"))
         if position is None:
             return ""
-        return f" at {self._shown(position)}"
+        return f" at {with_unit(position, self.units)}"
 
-    def _span(self) -> str:
-        if self._low == -math.inf:
-            return f"the limit, at most {self._shown(self._high)}"
-        if self._high == math.inf:
-            return f"the limit, at least {self._shown(self._low)}"
-        return f"the limits {self._low:.12g} to {self._shown(self._high)}"
 
-    def _shown(self, number: float, per: str = "") -> str:
-        if self.units:
-            return f"{number:.12g} {self.units}{per}"
-        return f"{number:.12g}"
+@contextmanager
+def held_within(lock: threading.RLock, timeout_s: float) -> Iterator[bool]:
+    """Hold a lock, or after some seconds (-1: never) go on without it; gives whether it is held."""
+    held = lock.acquire(timeout=timeout_s)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
+
+
+def stopped_text(where: str, *, moving: bool) -> str:
+    """Return where a stop ended a motion, and that it did not, where the device says so."""
+    if moving:
+        return f"stopped{where}, but is still moving"
+    return f"stopped{where}"
 
 
 class _Way(NamedTuple):

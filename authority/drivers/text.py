@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from authority.drivers.table_driver import TableDriver
+from authority.drivers.table_driver import TableDriver, held_within
 from authority.drivers.template import filled, refuse_more_than_values
 from authority.drivers.text_table import (
     Answer,
@@ -105,7 +105,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def close(self) -> None:
         """Disconnect."""
-        with _within(self._exchange, 2 * self._options.timeout_s):
+        with held_within(self._exchange, 2 * self._options.timeout_s):
             self._disconnect()
 
     def check(self, action: str, parameters: Mapping[str, object]) -> None:
@@ -224,7 +224,7 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
 
     def _disconnect(self) -> None:
         # A write that hangs must not keep the line from being closed: that ends it.
-        with _within(self._write, self._options.timeout_s):
+        with held_within(self._write, self._options.timeout_s):
             self._open = False
             self._line.close()
 
@@ -241,17 +241,6 @@ def port_address(port: str) -> str:
     if os.path.exists(port):
         port = os.path.realpath(port)
     return f"serial:{port}"
-
-
-@contextlib.contextmanager
-def _within(lock: threading.RLock, seconds: float) -> Iterator[None]:
-    """Hold a lock, or after some seconds go on without it."""
-    held = lock.acquire(timeout=seconds)
-    try:
-        yield
-    finally:
-        if held:
-            lock.release()
 
 
 def _is_no_error(text: str) -> bool:

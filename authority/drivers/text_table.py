@@ -136,6 +136,8 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
 
     timeout_s: Annotated[float, Range(0.01, 60)] = 1.0
     encoding: str = "ascii"
+    read_termination: str = "\n"
+    write_termination: str = "\n"
     errors: str | None = None
     fence: str | None = None
     readings: Mapping[str, TextReading] = {}
@@ -156,6 +158,14 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
         if not _is_ascii_and_more(self.encoding):
             said = 'must be one that Python knows and that has ASCII in it, such as "latin-1", "utf-8" or "cp437"'
             yield Mistake("encoding", f"encoding is {self.encoding!r}, but {said}")
+        for key, end in (("read_termination", self.read_termination), ("write_termination", self.write_termination)):
+            if not 1 <= len(end) <= 2 or not end.isascii() or end.isprintable():
+                said = 'must be one or two control characters, such as "\\n" or "\\r\\n"'
+                yield Mistake(key, f"{key} is {end!r}, but {said}")
+
+    def encoded(self, lines: str) -> bytes:
+        """Return one line, or several that are parted by line feeds, as they are sent."""
+        return "".join(f"{line}{self.write_termination}" for line in lines.split("\n")).encode("ascii")
 
     def decoded(self, raw: bytes) -> str:
         """Return an answer as text; a byte that is not of the encoding is shown as its escape."""
@@ -186,15 +196,6 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
                 return found
     except ValueError:
         raise BadAnswer(f"answered {_shown(text.strip())}, which is no {answer}") from None
-
-
-def termination_mistakes(read: str, write: str) -> Iterator[Mistake]:
-    """Say what cannot be in the ends of lines."""
-    for key, end in (("read_termination", read), ("write_termination", write)):
-        if not 1 <= len(end) <= 2 or not end.isascii() or end.isprintable():
-            yield Mistake(
-                key, f'{key} is {end!r}, but must be one or two control characters, such as "\\n" or "\\r\\n"'
-            )
 
 
 def _is_ascii_and_more(encoding: str) -> bool:

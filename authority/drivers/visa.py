@@ -9,8 +9,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal, Protocol
 
+from authority.driver_values import sentence_of
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
-from authority.drivers.text_table import TextOptions, termination_mistakes
+from authority.drivers.text_table import TextOptions
 from authority.lab_file import Mistake
 
 _MISSING = "visa needs the package {name}: install it with pip install 'jupyter-motorlock[visa]'"
@@ -28,8 +29,6 @@ class VisaOptions(TextOptions, frozen=True, kw_only=True):
 
     resource: str
     backend: str = "@py"
-    read_termination: str = "\n"
-    write_termination: str = "\n"
     lock: bool = False
     baud_rate: int | None = None
     data_bits: Literal[5, 6, 7, 8] | None = None
@@ -39,7 +38,6 @@ class VisaOptions(TextOptions, frozen=True, kw_only=True):
     def mistakes(self) -> Iterator[Mistake]:
         """Say what cannot be in these."""
         yield from super().mistakes()
-        yield from termination_mistakes(self.read_termination, self.write_termination)
         serial = [name for name in ("baud_rate", "data_bits", "parity", "stop_bits") if getattr(self, name) is not None]
         if serial and not self.resource.upper().startswith("ASRL"):
             yield Mistake(serial[0], f"{serial[0]} is for a serial resource, such as ASRL/dev/ttyUSB0::INSTR")
@@ -59,8 +57,7 @@ class VisaOptions(TextOptions, frozen=True, kw_only=True):
         try:
             parsed = rname.parse_resource_name(self.resource)
         except rname.InvalidResourceName as wrong:
-            text = " ".join(str(wrong).split()).rstrip(".")
-            yield Mistake("resource", f"resource {self.resource!r} cannot be read ({text})")
+            yield Mistake("resource", f"resource {self.resource!r} cannot be read ({_clause(wrong)})")
             return
         if self.lock and (parsed.interface_type, parsed.resource_class) in (("TCPIP", "SOCKET"), ("ASRL", "INSTR")):
             yield Mistake(
@@ -199,9 +196,8 @@ class _VisaLine:
             self.close()
 
     def write(self, lines: str) -> None:
-        end = self._options.write_termination
         try:
-            self._connected().write_raw("".join(f"{line}{end}" for line in lines.split("\n")).encode("ascii"))
+            self._connected().write_raw(self._options.encoded(lines))
         except (self._pyvisa.VisaIOError, OSError) as failed:
             raise LineLost(f"cannot be written to ({_clause(failed)})") from failed
 
@@ -266,4 +262,4 @@ def _imports(name: str) -> bool:
 
 
 def _clause(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return sentence_of(error).rstrip(".")

@@ -16,7 +16,8 @@ from caproto.threading.client import Context
 
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import commands_of
-from authority.drivers.epics import EpicsMotor, MoveFailed
+from authority.drivers.epics import EpicsMotor
+from authority.drivers.limits import MoveFailed
 from authority.drivers.simulated import SimulatedMotor
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
 

@@ -11,7 +11,8 @@ pytest.importorskip("caproto")
 
 from epics_motors import FAST, SLOW, WAIT_S, until
 
-from authority.drivers.epics import EpicsMotor, MoveFailed, VelocityNotTaken
+from authority.drivers.epics import EpicsMotor, VelocityNotTaken
+from authority.drivers.limits import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, StopToken
 
 pytestmark = [

@@ -13,8 +13,8 @@ from bench import WAIT_S
 from python_lab import LIMITS, MOVE, READINGS, lab, run, until
 
 from authority.drivers import build
+from authority.drivers.limits import MoveFailed
 from authority.drivers.python_object import CallFailed, PythonObject
-from authority.drivers.table_driver import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, Readback, StopToken
 
 

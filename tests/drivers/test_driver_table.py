@@ -13,7 +13,7 @@ from desk import Desk
 
 from authority.drivers import DriverMisconfigured, build
 from authority.drivers.declare import Declared, declared_by
-from authority.drivers.table_driver import MoveFailed
+from authority.drivers.limits import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits
 
 SOUND = """

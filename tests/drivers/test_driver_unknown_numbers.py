@@ -14,8 +14,9 @@ import pytest
 
 from authority.drivers import build
 from authority.drivers.answers import as_scalar, as_type
+from authority.drivers.limits import MoveFailed
 from authority.drivers.python_object import CallFailed, PythonObject
-from authority.drivers.table_driver import MoveFailed, TableDriver
+from authority.drivers.table_driver import TableDriver
 from authority.drivers.text_table import TextReading, read_answer
 
 STAGE = {

@@ -8,7 +8,7 @@ pytest.importorskip("caproto")
 
 from epics_motors import FAST, WAIT_S, until
 
-from authority.drivers.epics import MoveFailed
+from authority.drivers.limits import MoveFailed
 
 pytestmark = [
     pytest.mark.epics,
