@@ -40,14 +40,19 @@ _KEYS = lab_file.keys_of_struct(_EquipmentTable) | lab_file.keys_of_struct(Polic
 
 
 def read_equipment(
-    name: str, tables: Mapping[str, Mapping[str, object]], policy: Policy, mistakes: list[str]
+    name: str, tables: Mapping[str, Mapping[str, object] | None], policy: Policy, mistakes: list[str]
 ) -> tuple[EquipmentSettings, ...]:
-    """Return the equipment in the lab file `name`; `policy` is for what a table does not say."""
+    """Return the equipment in the lab file `name`; `policy` is for what a table does not say.
+
+    What is None is no table, which was said before.
+    """
     equipment = []
     for key, table in tables.items():
         where = f"{name}: [equipment.{lab_file.key_in_sentence(key)}]"
         if not _ID.fullmatch(key):
             mistakes.append(f"{where}: a name has 1 to 128 letters, digits and . _ : - only.")
+        if table is None:
+            continue
         one = _one_equipment(where, key, table, policy, mistakes)
         if one is not None:
             equipment.append(one)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from dotenv import dotenv_values
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -24,6 +21,7 @@ from .core.model import Policy
 from .equipment_settings import EquipmentSettings, read_equipment
 from .options import Options
 from .parameters import Range, value_in_sentence
+from .settings_files import read_dotenv, read_lab_file, read_token
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
@@ -59,60 +57,40 @@ class Settings(Struct, frozen=True):
     equipment: tuple[EquipmentSettings, ...]
 
 
+class _Source(Enum):
+    """Who says a setting before the lab file does; who stands first goes first."""
+
+    FLAG = "--{key}"
+    MOTORLOCK = "MOTORLOCK_{KEY}"
+    LABLINK = "LABLINK_{KEY}"
+
+
 _Connections = Annotated[int, Range(1, 60_000)]
-_Timeout = Annotated[int, Range(0, 31_536_000), "0 is never"]
+_Switch = Annotated[bool, _Source.MOTORLOCK, _Source.LABLINK]
+_Timeout = Annotated[int, Range(0, 31_536_000), _Source.MOTORLOCK, _Source.LABLINK, "0 is never"]
 
 
-class _AuthorityTable(Struct, frozen=True):
-    """The lab file's `[authority]` table, with the defaults."""
+class _Table(Struct, frozen=True):
+    """All settings: the keys of the lab file's `[authority]`, their defaults, and who else says them."""
 
-    host: str = DEFAULT_HOST
-    port: Annotated[int, Range(0, 65535), "0 takes any free one"] = DEFAULT_PORT
-    data: str | None = None
+    host: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = DEFAULT_HOST
+    port: Annotated[int, Range(0, 65535), _Source.FLAG, _Source.MOTORLOCK, "0 takes any free one"] = DEFAULT_PORT
+    data: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = ""  # below the user's state directory
     token_file: str | None = None
     allowed_hosts: list[str] = []
     history_days: Annotated[float, Meta(gt=0)] = 90.0
     max_connections: _Connections = 8192
     max_connections_per_address: _Connections = 2048
-    enable_equipment_locks: bool = True
+    enable_equipment_locks: _Switch = True
     lock_timeout_sec: _Timeout = 300
     session_timeout_sec: _Timeout = 600
-    enable_lock_queue: bool = True
-    enable_observer_mode: bool = True
-    auto_release_on_disconnect: bool = True
-    log_lock_events: bool = True
+    enable_lock_queue: _Switch = True
+    enable_observer_mode: _Switch = True
+    auto_release_on_disconnect: _Switch = True
+    log_lock_events: _Switch = True
 
 
-class _LabFile(Struct, frozen=True):
-    """The tables of a lab file."""
-
-    authority: Mapping[str, object] = {}
-    equipment: Mapping[str, Mapping[str, object] | None] = {}
-
-
-class _Source(NamedTuple):
-    """Who says a key of `[authority]` before the lab file does: the flag, then each name in the environment."""
-
-    flag: str | None
-    names: tuple[str, ...]
-
-
-_LABLINK = (
-    "enable_equipment_locks",
-    "lock_timeout_sec",
-    "session_timeout_sec",
-    "enable_lock_queue",
-    "enable_observer_mode",
-    "auto_release_on_disconnect",
-    "log_lock_events",
-)
-# A name goes before the next one, and the environment before `.env`.
-_SOURCES = {
-    "host": _Source("--host", ("MOTORLOCK_HOST",)),
-    "port": _Source("--port", ("MOTORLOCK_PORT",)),
-    "data": _Source("--data", ("MOTORLOCK_DATA",)),
-    **{key: _Source(None, (f"MOTORLOCK_{key.upper()}", f"LABLINK_{key.upper()}")) for key in _LABLINK},
-}
+_DEFAULTS = _Table()
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -134,52 +112,30 @@ def load(
     name = "the demonstration lab" if config is None else str(config)
     where = f"{name}: [authority]"
     flags = {"--host": host, "--port": port, "--data": data and str(data)}
-    written = _read_dotenv(dotenv, mistakes)
-    tables = _tables(name, config, mistakes)
-    lab, wrong = lab_file.read_table(_AuthorityTable, tables.authority)
-    mistakes += [f"{where} {mistake.clause}." for mistake in wrong]
-    lab = replace(lab, **_said_before_the_lab_file(flags, [environ, written], mistakes))
-    general = Policy(enforce_locks=lab.enable_equipment_locks, release_with_session=lab.auto_release_on_disconnect)
-    described = {key: table for key, table in tables.equipment.items() if table is not None}
-    equipment = read_equipment(name, described, general, mistakes)
+    written = read_dotenv(dotenv, mistakes)
+    file = read_lab_file(name, config, mistakes)
+    table = _table(where, file.authority, [flags, environ, written], mistakes)
+    equipment = read_equipment(name, file.equipment, _general_policy(table), mistakes)
     environ = written | dict(environ)
-    token = _token(where, lab, environ, mistakes)
-    if not _HOST.fullmatch(lab.host):
-        mistakes.append(
-            f"The host must be a name or an address to listen on, such as {DEFAULT_HOST}, not {lab.host!r}."
-        )
-    elif lab.host not in LOOPBACK and token is None and lab.token_file is None and not insist:
-        mistakes.append(
-            f"Binding to {lab.host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a secret "
-            "of the lab, or insist with --no-token."
-        )
-    token_file = None
-    if token and lab.token_file:
-        token_file = Path(lab.token_file).expanduser()
-    settings = Settings(
-        host=lab.host,
-        port=lab.port,
-        data=_data(lab.data, environ, mistakes),
-        token=token,
-        token_file=token_file,
-        dotenv=dotenv.absolute() if written else None,
-        hosts=frozenset(h.lower() for h in [lab.host, *lab.allowed_hosts]),
-        history_days=lab.history_days,
-        max_connections=lab.max_connections,
-        max_connections_per_address=lab.max_connections_per_address,
-        options=Options(
-            locks=lab.enable_equipment_locks,
-            lock_timeout_s=lab.lock_timeout_sec,
-            session_timeout_s=lab.session_timeout_sec,
-            queue=lab.enable_lock_queue,
-            observers=lab.enable_observer_mode,
-            log_events=lab.log_lock_events,
-        ),
-        equipment=equipment,
-    )
+    token = read_token(where, table.token_file, environ, mistakes)
+    _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
+    kept = _data(table.data, environ, mistakes)
     if mistakes:
         raise Misconfigured(*mistakes)
-    return settings
+    return Settings(
+        host=table.host,
+        port=table.port,
+        data=kept,
+        token=token,
+        token_file=Path(table.token_file).expanduser() if token and table.token_file else None,
+        dotenv=dotenv.absolute() if written else None,
+        hosts=frozenset(allowed.lower() for allowed in [table.host, *table.allowed_hosts]),
+        history_days=table.history_days,
+        max_connections=table.max_connections,
+        max_connections_per_address=table.max_connections_per_address,
+        options=_options(table),
+        equipment=equipment,
+    )
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
@@ -189,82 +145,35 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motorlock"
 
 
-def _read_dotenv(dotenv: Path, mistakes: list[str]) -> dict[str, str]:
-    """Return what stands in `.env`, which may be absent."""
-    try:
-        if dotenv.is_file() and not _is_ours_alone(dotenv.stat()):
-            mistakes.append(
-                f"{dotenv.absolute()} is another user's, or everybody can write it, so that it is not taken for "
-                "settings: remove it, make it yours (chown, chmod o-w), or start in another directory."
-            )
-            return {}
-        return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f"{dotenv} cannot be read: {_reason(error)}.")
-        return {}
-
-
-def _is_ours_alone(status: os.stat_result) -> bool:
-    """Say whether a file is this process's user's, or root's, and not everybody's to write.
-
-    The group may write it: on many systems each user is a group.
-    """
-    if os.name == "nt":
-        return True  # its owner and its rights are not in the mode
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & stat.S_IWOTH
-
-
-def _tables(name: str, config: Path | None, mistakes: list[str]) -> _LabFile:
-    """Return what the lab file says, nothing where it cannot be read."""
-    try:
-        tables, wrong = lab_file.read_table(_LabFile, tomllib.loads(_text(config)))
-    except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f"{name} cannot be read: {_reason(error)}.")
-        return _LabFile()
-    except (ValueError, RecursionError) as error:
-        mistakes.append(f"{name} is not valid TOML: {error}.")
-        return _LabFile()
-    mistakes += [f"{name}: {mistake.clause}." for mistake in wrong]
-    if not tables.equipment and all(mistake.key != "equipment" for mistake in wrong):
-        mistakes.append(f"{name} describes no equipment: add a table [equipment.NAME] with a driver.")
-    return tables
-
-
-def _text(config: Path | None) -> str:
-    if config is None:
-        source = files("authority") / "demo_lab.toml"
-    else:
-        source = config
-    return source.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
-
-
-def _said_before_the_lab_file(
-    flags: Mapping[str, object], environments: Sequence[Mapping[str, str]], mistakes: list[str]
-) -> dict[str, object]:
-    """Return the keys of `[authority]` that a flag or the environment says."""
-    keys = lab_file.keys_of_struct(_AuthorityTable)
-    allowed: dict[str, lab_file.Key] = {}
+def _table(
+    where: str, table: Mapping[str, object], places: Sequence[Mapping[str, object]], mistakes: list[str]
+) -> _Table:
+    """Return the settings as the lab file has them, and before it the `places`, of which the first goes first."""
+    settings, wrong = lab_file.read_table(_Table, table)
+    mistakes += [f"{where} {mistake.clause}." for mistake in wrong]
+    keys: dict[str, lab_file.Key] = {}
     said: dict[str, object] = {}
-    for key, source in _SOURCES.items():
-        for name, value in _said_by(source, key, flags, environments):
-            allowed[name] = keys[key]
+    for key in lab_file.keys_of_struct(_Table).values():
+        for name, value in _said(key, places):
+            keys[name] = key
             said[name] = value
             break
-    values, wrong = lab_file.read_keys(allowed, said)
+    values, wrong = lab_file.read_keys(keys, said)
     mistakes += [f"{mistake.clause}." for mistake in wrong]
-    return values
+    return replace(settings, **values)
 
 
-def _said_by(
-    source: _Source, key: str, flags: Mapping[str, object], environments: Sequence[Mapping[str, str]]
-) -> Iterator[tuple[str, object]]:
-    """Yield who says a key and what, the one who goes first first."""
-    if source.flag is not None and flags[source.flag] not in (None, ""):
-        yield source.flag, flags[source.flag]
-    for environment in environments:
-        for name in source.names:
-            if environment.get(name):
-                yield name, _value_of_text(environment[name], getattr(_AuthorityTable(), key))
+def _said(key: lab_file.Key, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
+    """Yield who says a setting and what, the one who goes first first."""
+    sources = [mark for mark in getattr(key.hint, "__metadata__", ()) if isinstance(mark, _Source)]
+    names = [source.value.format(key=key.argument, KEY=key.argument.upper()) for source in sources]
+    for place in places:
+        for name in names:
+            value = place.get(name)
+            if isinstance(value, str) and value:
+                yield name, _value_of_text(value, getattr(_DEFAULTS, key.argument))
+            elif value is not None and value != "":
+                yield name, value
 
 
 def _value_of_text(text: str, default: object) -> object:
@@ -278,45 +187,38 @@ def _value_of_text(text: str, default: object) -> object:
     return text
 
 
-def _token(where: str, lab: _AuthorityTable, environ: Mapping[str, str], mistakes: list[str]) -> str | None:
-    if environ.get("MOTORLOCK_TOKEN", "").strip():
-        return _sendable("MOTORLOCK_TOKEN", environ["MOTORLOCK_TOKEN"].strip(), mistakes)
-    if lab.token_file is None:
-        return None
-    named = f"{where} token_file {lab_file.key_in_sentence(lab.token_file)}"
-    try:
-        token = Path(lab.token_file).expanduser().read_text(encoding="utf-8-sig").strip()
-    except (OSError, RuntimeError, ValueError) as error:
-        mistakes.append(f"{named} cannot be read: {_reason(error)}.")
-        return None
-    if not token:
-        mistakes.append(f"{named} is empty; put the lab's secret into it.")
-        return None
-    return _sendable(named, token, mistakes)
+def _general_policy(table: _Table) -> Policy:
+    return Policy(enforce_locks=table.enable_equipment_locks, release_with_session=table.auto_release_on_disconnect)
 
 
-def _sendable(where: str, token: str, mistakes: list[str]) -> str | None:
-    """Return a token that a client can send in a header; else say where it is, and not what it is."""
-    if token.isascii() and token.isprintable():
-        return token
-    mistakes.append(f"{where} holds a character that no client can send; take printable ASCII only.")
-    return None
+def _options(table: _Table) -> Options:
+    return Options(
+        locks=table.enable_equipment_locks,
+        lock_timeout_s=table.lock_timeout_sec,
+        session_timeout_s=table.session_timeout_sec,
+        queue=table.enable_lock_queue,
+        observers=table.enable_observer_mode,
+        log_events=table.log_lock_events,
+    )
 
 
-def _data(kept: str | None, environ: Mapping[str, str], mistakes: list[str]) -> Path:
+def _check_host(name: str, table: _Table, mistakes: list[str], *, open_to_all: bool) -> None:
+    if not _HOST.fullmatch(table.host):
+        text = f"The host must be a name or an address to listen on, such as {DEFAULT_HOST}, not {table.host!r}."
+        mistakes.append(text)
+    elif open_to_all and table.host not in LOOPBACK:
+        mistakes.append(
+            f"Binding to {table.host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a "
+            "secret of the lab, or insist with --no-token."
+        )
+
+
+def _data(kept: str, environ: Mapping[str, str], mistakes: list[str]) -> Path:
     try:
         found = Path(kept).expanduser() if kept else default_data(environ)
     except RuntimeError as error:
-        mistakes.append(f"The data cannot be kept in {lab_file.key_in_sentence(kept or '')}: {_reason(error)}.")
+        mistakes.append(f"The data cannot be kept in {lab_file.key_in_sentence(kept)}: {str(error).rstrip('.')}.")
         return Path()
     if "\0" in str(found):
         mistakes.append(f"The data must be kept in a directory, not in {value_in_sentence(kept)}.")
     return found
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error).rstrip(".")

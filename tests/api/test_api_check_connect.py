@@ -12,8 +12,9 @@ from rest_lab import running, until
 from test_api_check import check
 
 from authority.connection_check import read_devices
+from authority.equipment_settings import EquipmentSettings
 from authority.ports import Readback
-from authority.settings import EquipmentSettings, load
+from authority.settings import load
 
 LAB = """
 [equipment.stage_x]
