@@ -8,13 +8,14 @@ from functools import partial
 import msgspec
 
 from . import journal
-from .codec import Views, encode_event
+from .codec import encode_event
 from .committer import Committer
 from .core import messages
 from .core.model import EquipmentId, SessionId, Table
 from .core.step import Step
 from .hub import Hub, Message
 from .ports import Batch, CommandRow, EventRow
+from .views import Views
 from .worker import Worker
 
 

@@ -20,7 +20,6 @@ import msgspec
 
 from . import journal
 from .actuator import Actuator
-from .codec import Views
 from .committer import Committer, StoreFailed
 from .core import clocks, messages, waiting
 from .core.model import EquipmentId, Outcome, Policy, SessionId, Table
@@ -34,6 +33,7 @@ from .recorder import Recorder
 from .recovery import Recovery, load_state
 from .retention import Retention
 from .stop_delivery import StopResult
+from .views import Views
 from .wire import Ping, Progress, StatusView
 from .worker import Worker
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from authority.codec import Views
 from authority.core.model import Drain, Equipment, RestMethod
 from authority.sentences import duration_text, end_clause, in_parentheses
+from authority.views import Views
 from authority.worker import Worker
 
 from .refusal_table import holder_sentence

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from authority.codec import Views
 from authority.core import refusals
 from authority.core.model import Equipment, LockLoss
+from authority.views import Views
 
 from .refusal_table import REFUSALS, TITLES
 
