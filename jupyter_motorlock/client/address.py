@@ -38,10 +38,7 @@ def address(given: str | None) -> Address:
     text = (given or variable or DEFAULT_URL).strip()
     if text.startswith(UNIX_SCHEME):
         return _unix_address(text, how_to_correct)
-    if "://" in text:
-        with_scheme = text
-    else:
-        with_scheme = f"http://{text}"
+    with_scheme = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(with_scheme)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

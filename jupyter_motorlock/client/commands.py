@@ -90,10 +90,7 @@ class Command:
             # Python has no required parameter after an optional one that could be positional.
             by_name = parameter["required"] and any(before.default is not before.empty for before in parameters)
             kind = inspect.Parameter.KEYWORD_ONLY if by_name else inspect.Parameter.POSITIONAL_OR_KEYWORD
-            if parameter["required"]:
-                default = inspect.Parameter.empty
-            else:
-                default = parameter["default"]
+            default = inspect.Parameter.empty if parameter["required"] else parameter["default"]
             parameters.append(inspect.Parameter(name, kind, default=default, annotation=_TYPES[parameter["type"]][1]))
         return inspect.Signature(parameters)
 

@@ -132,10 +132,7 @@ class Feed:
         return self._wake.is_set()
 
     def _params(self, session_id: str | None) -> dict[str, str]:
-        if session_id:
-            params = {"role": "feed", "session_id": session_id}
-        else:
-            params = {"role": "watch"}
+        params = {"role": "feed", "session_id": session_id} if session_id else {"role": "watch"}
         return params | ({} if self.after is None else {"after": str(self.after)})
 
     def _follow(self, response: requests.Response) -> None:

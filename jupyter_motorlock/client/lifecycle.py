@@ -59,10 +59,7 @@ class KeeperProcess:
                     os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
                 # Before it runs, so that it knows what to say even if this process is killed in the meantime.
                 self._write({**self._config, "process": process, "busy": self._busy})
-                if process >= 0:
-                    pass_fds = [process]
-                else:
-                    pass_fds = []
+                pass_fds = [process] if process >= 0 else []
                 self._process = subprocess.Popen(  # noqa: S603 - this Python runs our own file
                     [sys.executable, "-I", keeper.__file__],
                     stdin=end,

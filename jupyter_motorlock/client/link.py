@@ -149,10 +149,7 @@ class Link:
         if isinstance(now := data.get("now"), str):
             self._client.clock.set_from(now)
         self._mirror.handle_message(event, data)
-        if event == "change":
-            fact = data["event"]
-        else:
-            fact = {}
+        fact = data["event"] if event == "change" else {}
         if fact.get("event") in ("session_ended", "session_expired"):
             self.forget_ended_session(fact["session_id"], f"{fact['event']}: {fact.get('why')}")
 

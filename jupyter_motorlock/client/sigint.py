@@ -90,10 +90,7 @@ class SigintListener:
         if self._write_end < 0 or threading.current_thread() is not threading.main_thread():
             return  # the thread sleeps on, and is used again by the next subscriber
         present = signal.set_wakeup_fd(-1)
-        if present != self._write_end:
-            others = present
-        else:
-            others = self._earlier
+        others = present if present != self._write_end else self._earlier
         if others >= 0 and (others != self._earlier or _inode(others) == self._earlier_inode):
             signal.set_wakeup_fd(others, warn_on_full_buffer=False)
         os.close(self._write_end)

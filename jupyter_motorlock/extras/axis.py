@@ -76,10 +76,7 @@ class Axis:
         if not seen.connected or seen.position is None:
             why = seen.error or "it tells no position"
             raise MotorlockError(f"Where {self.equipment_id} is cannot be told now: {why.rstrip('.')}.")
-        if seen.target is None:
-            target = seen.position
-        else:
-            target = seen.target
+        target = seen.position if seen.target is None else seen.target
         return PositionReading(float(seen.position), float(target), time.time() - seen.age_s)
 
     def limits(self) -> tuple[float | None, float | None]:

@@ -101,10 +101,7 @@ def start_time(since: datetime | timedelta | str | None, now: datetime) -> datet
     if isinstance(since, str):
         span = read_span(since)
         try:
-            if span is not None:
-                since = timedelta(seconds=span)
-            else:
-                since = datetime.fromisoformat(since)
+            since = timedelta(seconds=span) if span is not None else datetime.fromisoformat(since)
         except ValueError:
             raise UsageProblem(
                 f"Say since when as a span such as 8h or 2d, or as a time such as 2026-11-21T18:00, not {since!r}."
@@ -120,10 +117,7 @@ def fetch_events(client: Client, name: str, since: datetime | None, last: int | 
     found: list[Json] = _page(client, name, limit)["events"]
     enough = len(found) < limit or limit == last or (since is not None and _time(found[0]) < since)
     if not enough:
-        if since is None:
-            after = 0
-        else:
-            after = _before(client, name, since, int(found[0]["seq"]))
+        after = 0 if since is None else _before(client, name, since, int(found[0]["seq"]))
         found = list(_following(client, name, after))
     if since is not None:
         found = [event for event in found if _time(event) >= since]

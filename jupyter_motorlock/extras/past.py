@@ -178,10 +178,7 @@ def _path(events: Iterable[Fact], holds: Sequence[Span]) -> Iterator[Stretch]:
                 yield Stretch(user, last, here)
             else:
                 outside = kind == "moved_outside"
-                if coasts and not outside:
-                    turn = (last[0], here[1])
-                else:
-                    turn = (at, last[1])
+                turn = (last[0], here[1]) if coasts and not outside else (at, last[1])
                 yield Stretch(user, last, turn)
                 if turn != here:
                     yield Stretch(user, turn, here, outside)

@@ -162,10 +162,7 @@ def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
     for lane in range(len(rows)):
         lanes = _lanes([x for x in past.waits if row(x) == lane])
         for number, spans in enumerate(lanes):
-            if alone:
-                height = _BAR
-            else:
-                height = _WAIT / len(lanes)
+            height = _BAR if alone else _WAIT / len(lanes)
             place = lane if alone else lane + _BAR / 2 + (number + 0.5) * height
             _bars(ax, spans, place, height, facecolors=[colours.of(x.user) for x in spans], alpha=_FAINT, gid="wait")
     for number, name in enumerate(past.equipment):
@@ -178,10 +175,7 @@ def _draw_timeline(past: Past, ax: Axes) -> list[Artist]:
     ax.tick_params(axis="y", length=0)
     _time_axis(ax, past)
     _say_nothing(ax, past.equipment, bool(past.holds or past.waits or past.faults or past.stops))
-    if alone:
-        entries = []
-    else:
-        entries = [Patch(color=colours.of(x), label=x) for x in colours.names]
+    entries = [] if alone else [Patch(color=colours.of(x), label=x) for x in colours.names]
     if past.waits:
         entries += [Patch(color=GREY, alpha=_FAINT, label="waits")]
     ink = rcParams["text.color"]

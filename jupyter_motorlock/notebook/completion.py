@@ -89,19 +89,13 @@ def _line(named: Sequence[str], line: str, session: KernelSession | None, *, nam
     if session is None:
         return
     *before, begun = f"{line}|".split()
-    if names:
-        known = sorted(session.mirror.statuses)
-    else:
-        known = []
+    known = sorted(session.mirror.statuses) if names else []
     if before[:1] and before[0] in known:
         named = before[:1]
         before = before[1:]
         known = []
     here = named or logged_in(session)
-    if len(here) == 1:
-        commands = session.known_commands.get(here[0], {})
-    else:
-        commands = {}
+    commands = session.known_commands.get(here[0], {}) if len(here) == 1 else {}
     if not before:
         yield from ((name, "equipment") for name in known)
         yield from ((name, "command") for name in sorted(commands))

@@ -137,10 +137,7 @@ class MotorMagics(SharingMagics):
         live = not quiet and bool(lines) and getattr(self._shell, "kernel", None) is not None
         try:
             with shown(session, called) if live else nullcontext():
-                if quiet:
-                    say = _say_nothing
-                else:
-                    say = print_sentence
+                say = _say_nothing if quiet else print_sentence
                 value = called.run(timeout_s=given["timeout_s"], say=say)
         finally:
             if given["out"] and (cell is not None or called.results):

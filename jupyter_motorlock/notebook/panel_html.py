@@ -89,10 +89,7 @@ def panel_content(
         badge, tone = ("no connection", "bad")
     asks = status_text.ask_text(status, me, now=now)
     wrong = status_text.trouble_text(status, me, now=now)
-    if alive:
-        told = [said, wrong, *asks]
-    else:
-        told = [said, LOST]
+    told = [said, wrong, *asks] if alive else [said, LOST]
     turn = ""
     if stand == "turn":
         turn = f"{status.get('fence')} {status.get('lock_id')}"

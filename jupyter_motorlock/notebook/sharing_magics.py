@@ -48,10 +48,7 @@ class SharingMagics(KernelMagics):
             return f"You left the queue of {name}."
         reply = session.release(name, force=force is not None, reason=force)
         if reply.get("status") == "not_locked":
-            if force:
-                nobody = f"Nobody has {name}"
-            else:
-                nobody = f"This kernel is not logged in to {name}"
+            nobody = f"Nobody has {name}" if force else f"This kernel is not logged in to {name}"
             return f"{nobody}, so there is nothing to give back; %motor_status {name} shows who has it."
         if force is not None:
             return f"{name} was taken from its holder, who is told that you did it and why."
