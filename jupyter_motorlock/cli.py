@@ -120,7 +120,7 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
 def _newest(session: KernelSession, name: str | None, last: int) -> list[Event]:
     found: list[Event] = []
     for one in [name] if name else session.equipment_ids():
-        found += session.newest(one, last)
+        found += session.newest_events(one, last)
     return sorted(found, key=lambda event: int(event["seq"]))[-last:]
 
 

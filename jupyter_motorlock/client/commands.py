@@ -60,7 +60,7 @@ class Command:
     def help(self) -> str:
         """The docstring of the method: what it does, what each parameter is, what it returns."""
         units = self._declared["returns"]["units"]
-        lines = [self._declared["doc"], "", *(_explained_mistake(p) for p in self.parameters.values())]
+        lines = [self._declared["doc"], "", *(_parameter_help(p) for p in self.parameters.values())]
         if units:
             lines += [f"Returns a value in {units}."]
         if self.kind == "control":
@@ -151,7 +151,7 @@ def _expected_text(parameter: Mapping[str, Any]) -> str:
     return _TYPES[parameter["type"]][0] + units + _span(parameter.get("low"), parameter.get("high"))
 
 
-def _explained_mistake(parameter: Mapping[str, Any]) -> str:
+def _parameter_help(parameter: Mapping[str, Any]) -> str:
     """Return a line of the help: `position: a number in mm from 0 to 100; where to go`."""
     if parameter["required"]:
         default = ""

@@ -135,7 +135,7 @@ def hold_stream(config: Mapping[str, str]) -> None:
         wait_s = min(wait_s * 2, 1.0)
 
 
-def _read_kernel_beside(work: Callable[[], None]) -> None:
+def _in_thread(work: Callable[[], None]) -> None:
     """Do `work` in a thread; the process ends with it when the session is over."""
 
     def to_its_end() -> None:
@@ -206,11 +206,11 @@ def main() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = json.loads(sys.stdin.readline())
     kernel = Kernel(busy=config["busy"])
-    _read_kernel_beside(kernel.read)
+    _in_thread(kernel.read)
     if config["process"] >= 0:
-        _read_kernel_beside(partial(kernel.watch, config["process"]))
-    _read_kernel_beside(partial(hold_stream, config))
-    _read_kernel_beside(partial(send_heartbeat, config, kernel))
+        _in_thread(partial(kernel.watch, config["process"]))
+    _in_thread(partial(hold_stream, config))
+    _in_thread(partial(send_heartbeat, config, kernel))
     reason = follow(kernel)
     kernel.ended = True
     if reason is not None:

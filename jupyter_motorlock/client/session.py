@@ -101,7 +101,7 @@ class KernelSession:
         """Return a status of the authority in one sentence, for the user of this session."""
         return headline(status, self.session_id, now=local_now())
 
-    def newest(self, equipment_id: str, last: int) -> list[Json]:
+    def newest_events(self, equipment_id: str, last: int) -> list[Json]:
         """Return the newest events of the equipment as the authority tells them, oldest first."""
         reply = self.client.call("GET", "locks", "events", equipment_id, params={"limit": str(last)})
         found: list[Json] = reply["events"]
@@ -112,7 +112,7 @@ class KernelSession:
 
         With `ids` the rows have those of sessions, locks, places and commands, too.
         """
-        return event_rows(self.newest(equipment_id, last), now=local_now(), ids=ids)
+        return event_rows(self.newest_events(equipment_id, last), now=local_now(), ids=ids)
 
     # Locks
 
@@ -167,13 +167,13 @@ class KernelSession:
         except Unreachable:
             return False  # queues survive a restart of the authority; an interrupt ends the waiting
         missing = [x for x in statuses if x["state"] != "held" or x["session_id"] != self.session_id]
-        if missing and self._entry(missing[0]) is None:
+        if missing and self._own_entry(missing[0]) is None:
             name = missing[0]["equipment_id"]
             gone = f"Your place in the queue for {name} is gone; log in again to go on waiting."
             raise LockLost(gone, code="unknown_entry", status=404, data=missing[0])
         return not missing
 
-    def _entry(self, status: Json) -> Json | None:
+    def _own_entry(self, status: Json) -> Json | None:
         return next((entry for entry in status["queue"] if entry["session_id"] == self.session_id), None)
 
     def claim(self, equipment_id: str) -> Json:
@@ -197,7 +197,7 @@ class KernelSession:
 
     def leave(self, equipment_id: str) -> bool:
         """Leave the queue; returns whether there was a place to leave: the grant may have come first."""
-        mine = self._entry(self.status(equipment_id)) if self.session_id else None
+        mine = self._own_entry(self.status(equipment_id)) if self.session_id else None
         if mine is None:
             return False
         asked = {"session_id": self.link.session()}
@@ -255,25 +255,25 @@ class KernelSession:
     ) -> Json:
         """Send a command and return its reply at its end, or `within_s` seconds later with the outcome `running`."""
         body: Json = {"command_id": key, "equipment_id": equipment_id, "action": action, "parameters": dict(parameters)}
-        return self.client.command(equipment_id, body | self._under(equipment_id), key=key, within_s=within_s)
+        return self.client.command(equipment_id, body | self._sender_fields(equipment_id), key=key, within_s=within_s)
 
     def check(self, equipment_id: str, commands: Sequence[tuple[str, Mapping[str, object]]]) -> list[Json]:
         """Ask of each command whether it would be accepted now: `accepted`, `refusal` and `always`. Changes nothing."""
         asked = [{"action": action, "parameters": dict(parameters)} for action, parameters in commands]
         found: list[Json] = []
         for begin in range(0, len(asked), CHECKED_AT_ONCE):
-            body = {"commands": asked[begin : begin + CHECKED_AT_ONCE], **self._under(equipment_id)}
+            body = {"commands": asked[begin : begin + CHECKED_AT_ONCE], **self._sender_fields(equipment_id)}
             found += self.client.call("POST", "equipment", equipment_id, "check", body=body)["commands"]
         return found
 
-    def _under(self, equipment_id: str) -> Json:
+    def _sender_fields(self, equipment_id: str) -> Json:
         """Return for whom a command is sent and, where this kernel holds the equipment, under which fence."""
         lock = self.mirror.held().get(equipment_id)
         return {"session_id": self.link.session()} | ({"fence": lock["fence"]} if lock else {})
 
     def stop(self, equipment_id: str, reason: str | None = None) -> Json:
         """Stop the equipment now, with or without a lock."""
-        asked = {**self._speaker(), "reason": reason}
+        asked = {**self._who_asks(), "reason": reason}
         return self.client.call("POST", "equipment", equipment_id, "stop", body=asked)
 
     def resume(self, equipment_id: str) -> Json:
@@ -282,10 +282,10 @@ class KernelSession:
 
     def clear_fault(self, equipment_id: str, reason: str) -> Json:
         """Say, with or without a session, that equipment at fault stands and may be driven again."""
-        asked = {**self._speaker(), "reason": reason}
+        asked = {**self._who_asks(), "reason": reason}
         return self.client.call("POST", "equipment", equipment_id, "clear-fault", body=asked)
 
-    def _speaker(self) -> Json:
+    def _who_asks(self) -> Json:
         if self.session_id:
             return {"session_id": self.session_id}
         return {"user": self.user}

@@ -86,13 +86,13 @@ class Panel:
         self._later: threading.Timer | None = None
         self._looking: threading.Timer | None = None
         if pace is None and _front_end():
-            self._remember(*session.newest(equipment_id, LOOK_BACK))
+            self._remember(*session.newest_events(equipment_id, LOOK_BACK))
         self.face = _face(self, row=pace is not None)
         self.widget: object = self.face.box if self.face else self
         self._unsubscribe: Callable[[], None] = lambda: None
         if self.face:
             self._show()
-            self._check_at_end()
+            self._plan_last_look()
             self._unsubscribe = session.subscribe(self._on_change)
 
     def __repr__(self) -> str:
@@ -121,23 +121,23 @@ class Panel:
         self.rewrite()
         return {**widget, "text/plain": repr(self)}
 
-    def click(self, deed: panel_actions.PanelAction | None) -> None:
+    def click(self, action: panel_actions.PanelAction | None) -> None:
         """Do what a button says (None: the first one), in whatever thread the front end's click arrives."""
         with self._lock:
             if self._seen is None or self.face is None:
                 return
             face = self.face
-            wanted = deed or self._seen.likeliest[0]
+            wanted = action or self._seen.main_action[0]
             status = self._status
-            fits = wanted in {self._seen.likeliest[0], *dict(self._seen.others)}
+            fits = wanted in {self._seen.main_action[0], *dict(self._seen.others)}
             settled = time.monotonic() - self._settled > SETTLED_S
         if not (fits and settled):
-            self._show_sentence("The button had just changed: click again if you mean it.")
+            self._answer_click("The button had just changed: click again if you mean it.")
             return
         try:
-            self._show_sentence(panel_actions.run_action(wanted, self._session, status, face.typed()))
+            self._answer_click(panel_actions.run_action(wanted, self._session, status, face.typed()))
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
-            self._show_sentence(str(error) or type(error).__name__)
+            self._answer_click(str(error) or type(error).__name__)
         else:
             face.empty()
 
@@ -155,9 +155,9 @@ class Panel:
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
             said = f"{said} {error}"
         in_main = threading.current_thread() is threading.main_thread()
-        self._show_sentence(f"{said} {BETWEEN_CELLS}" if in_main else said)
+        self._answer_click(f"{said} {BETWEEN_CELLS}" if in_main else said)
 
-    def _show_sentence(self, text: str) -> None:
+    def _answer_click(self, text: str) -> None:
         with self._lock:
             self._said = text
             self._answers += 1
@@ -172,7 +172,7 @@ class Panel:
             elif equipment_id == self.equipment_id and status is not None:
                 self._status = status
                 self._received = time.monotonic()
-                self._check_at_end()
+                self._plan_last_look()
                 if event:
                     self._remember(event)
                     if event["event"] == "moved_outside":
@@ -214,16 +214,16 @@ class Panel:
             self._later = None
             self._show(due=True)
 
-    def _check_at_end(self) -> None:
+    def _plan_last_look(self) -> None:
         """Ask once when the countdown has run out: an offer to others begins without an event."""
         left = status_text.seconds_left(self._status, elapsed_s=time.monotonic() - self._received)
         if left and self.face:
-            self._looking = self._looking or _started(left + JUST_AFTER_S, self._check_settled)
+            self._looking = self._looking or _started(left + JUST_AFTER_S, self._look_at_end)
 
-    def _check_settled(self) -> None:
+    def _look_at_end(self) -> None:
         with self._lock:
             self._looking = None
-            self._check_at_end()  # it may have been put off
+            self._plan_last_look()  # it may have been put off
         if self._looking is None:
             with suppress(MotorlockError):  # the feed says what is lost
                 self._on_change(self.equipment_id, self._session.status(self.equipment_id), None)
@@ -302,4 +302,6 @@ def _same_but_for_motion(seen: PanelContent, before: PanelContent) -> bool:
 def _means_another(seen: PanelContent, before: PanelContent) -> bool:
     """Whether a button now does something else, or the same to somebody else."""
     known = dict(before.others)
-    return seen.likeliest != before.likeliest or any(known.get(deed, words) != words for deed, words in seen.others)
+    return seen.main_action != before.main_action or any(
+        known.get(action, words) != words for action, words in seen.others
+    )

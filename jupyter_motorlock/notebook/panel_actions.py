@@ -1,6 +1,6 @@
-"""What the panel's buttons do: which deeds fit the state of an equipment, and how each is done.
+"""What the panel's buttons do: which actions fit the state of an equipment, and how each is done.
 
-What a deed needs besides the click, a time, a note or a reason, is what was typed in the panel.
+What a action needs besides the click, a time, a note or a reason, is what was typed in the panel.
 """
 
 from __future__ import annotations
@@ -92,20 +92,20 @@ def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
             "Take by force": held,
             "Clear fault": stand == "fault" and bool(mine),
         }
-    return tuple(deed for deed in OTHERS if fits.get(deed))
+    return tuple(action for action in OTHERS if fits.get(action))
 
 
-def describe_action(deed: PanelAction, status: Fields, me: str | None) -> str:
+def describe_action(action: PanelAction, status: Fields, me: str | None) -> str:
     """Return what a click does, and to whom."""
     queue = status.get("queue") or [{}]
     parts = {"asker": _asker(status), "swapper": _swapper(status, me)}
     parts |= {"next": queue[0], "holder": status.get("holder") or {}}
     people = {role: status_text.person_text(part, None) for role, part in parts.items()}
-    return _WHAT[deed].format(name=status.get("equipment_id"), **people)
+    return _WHAT[action].format(name=status.get("equipment_id"), **people)
 
 
-def run_action(deed: PanelAction, session: KernelSession, status: Fields, typed: str) -> str:
-    """Do the deed, as `status` shows things and with what was `typed`; return what to say of it, often nothing.
+def run_action(action: PanelAction, session: KernelSession, status: Fields, typed: str) -> str:
+    """Carry out the action by `status` and with what was `typed`; return what to say of it, often nothing.
 
     Raises `UsageProblem` where what was typed is missing or wrong, and what the session raises.
     """
@@ -113,7 +113,7 @@ def run_action(deed: PanelAction, session: KernelSession, status: Fields, typed:
     me = session.session_id
     text = typed or None
     holder = status_text.person_text(status.get("holder") or {}, None)
-    match deed:
+    match action:
         case "Request":
             session.acquire(name, queue=True, note=text)
         case "Claim":

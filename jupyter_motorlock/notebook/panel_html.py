@@ -57,7 +57,7 @@ class PanelContent:
     wrong: bool  # what the notice says is more than an ask or its answer
     asked: bool  # somebody waits for an answer of ours
     turn: str  # which grant has to be claimed, a word for the browser to remember
-    likeliest: tuple[panel_actions.PanelAction, str]
+    main_action: tuple[panel_actions.PanelAction, str]
     others: tuple[tuple[panel_actions.PanelAction, str], ...]
     waiting: tuple[str, ...]
     watching: tuple[str, ...]
@@ -108,8 +108,8 @@ def panel_content(
         wrong=bool(said or wrong) or not alive,
         asked=status_text.holds_lock(status, me) and bool(asks),
         turn=turn,
-        likeliest=_with_words(panel_actions.main_action(status, me), status, me),
-        others=tuple(_with_words(deed, status, me) for deed in panel_actions.other_actions(status, me)),
+        main_action=_with_words(panel_actions.main_action(status, me), status, me),
+        others=tuple(_with_words(action, status, me) for action in panel_actions.other_actions(status, me)),
         waiting=tuple(status_text.queue_text(status, me, now=now)),
         watching=tuple(status_text.observers_text(status, me)),
         happened=tuple(
@@ -210,9 +210,9 @@ def _is_moving(status: Fields) -> bool:
 
 
 def _with_words(
-    deed: panel_actions.PanelAction, status: Fields, me: str | None
+    action: panel_actions.PanelAction, status: Fields, me: str | None
 ) -> tuple[panel_actions.PanelAction, str]:
-    return deed, panel_actions.describe_action(deed, status, me)
+    return action, panel_actions.describe_action(action, status, me)
 
 
 def _countdown(left_s: float | None) -> tuple[str, str]:

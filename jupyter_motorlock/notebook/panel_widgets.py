@@ -18,7 +18,7 @@ HINT = "3h overnight scan, or a reason"
 
 
 class RowFace:
-    """One row of many: what is so, the likeliest deed and STOP."""
+    """One row of many: what is so, the main action and STOP."""
 
     def __init__(self, equipment_id: str, click: Click, stop: Callable[[], None]) -> None:
         self._body = ipywidgets.HTML()
@@ -34,12 +34,12 @@ class RowFace:
 
     def show(self, seen: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
-        deed, words = seen.likeliest
-        self._label("" if deed == "Clear fault" else deed, words)  # a row has no place for the reason
+        action, words = seen.main_action
+        self._label("" if action == "Clear fault" else action, words)  # a row has no place for the reason
         self._body.value = panel_html.row_html(seen, left_s)
 
     def typed(self) -> str:
-        """Return what was typed for a deed."""
+        """Return what was typed for a action."""
         return ""
 
     def empty(self) -> None:
@@ -51,7 +51,7 @@ class RowFace:
 
 
 class WholeFace(RowFace):
-    """One panel: all that is so, the likeliest deed, STOP, and the rest behind More."""
+    """One panel: all that is so, the main action, STOP, and the rest behind More."""
 
     _kind = ipywidgets.VBox
     _classes = ("motorlock",)
@@ -60,7 +60,7 @@ class WholeFace(RowFace):
         self._more = ipywidgets.HTML()
         self._text = ipywidgets.Text(description="Time, note or reason:", placeholder=HINT, continuous_update=False)
         self._text.style.description_width = "initial"
-        self._others = {deed: _button(deed, "motorlock-deed", partial(click, deed)) for deed in OTHERS}
+        self._others = {action: _button(action, "motorlock-deed", partial(click, action)) for action in OTHERS}
         can = _box(ipywidgets.HBox, list(self._others.values()), "motorlock-can")
         more = [self._more, self._text, can, ipywidgets.HTML(panel_html.NOTIFY)]
         foot = ipywidgets.HTML(panel_html.footer_html(toggle=True))
@@ -69,16 +69,16 @@ class WholeFace(RowFace):
 
     def show(self, seen: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
-        self._label(*seen.likeliest)
+        self._label(*seen.main_action)
         fit = dict(seen.others)
-        for deed, button in self._others.items():
-            button.tooltip = fit.get(deed, button.tooltip)
-            button.layout.display = None if deed in fit else "none"
+        for action, button in self._others.items():
+            button.tooltip = fit.get(action, button.tooltip)
+            button.layout.display = None if action in fit else "none"
         self._more.value = panel_html.details_html(seen)
         self._body.value = panel_html.panel_html(seen, left_s)
 
     def typed(self) -> str:
-        """Return what was typed for a deed."""
+        """Return what was typed for a action."""
         return str(self._text.value).strip()
 
     def empty(self) -> None:

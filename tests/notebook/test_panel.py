@@ -34,7 +34,7 @@ class Telling:
     def status(self, equipment_id):
         return self.now
 
-    def newest(self, equipment_id, last):
+    def newest_events(self, equipment_id, last):
         asked = {"timestamp": "2026-11-21T14:02:00+00:00", "event": "asked", "equipment_id": equipment_id}
         asked |= {"holder": "Ann", "reason": "<b>"}
         return [{**asked, "seq": number, "user": f"Bob {number}"} for number in range(1, 8)]

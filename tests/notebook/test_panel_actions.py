@@ -13,7 +13,7 @@ OFFERING = CARL | {"swap_with": "q1"}
 
 
 @pytest.mark.parametrize(
-    ("status", "me", "likeliest", "others"),
+    ("status", "me", "expected", "others"),
     [
         ({}, None, "Request", ()),
         (a_status(), None, "Request", ("Watch",)),
@@ -38,11 +38,11 @@ OFFERING = CARL | {"swap_with": "q1"}
 def test_the_first_button_is_what_one_will_want_and_the_others_are_what_else_one_can_do(
     status: dict[str, object],
     me: str | None,
-    likeliest: panel_actions.PanelAction,
+    expected: panel_actions.PanelAction,
     others: tuple[panel_actions.PanelAction, ...],
 ) -> None:
     """NB-41 NB-42"""
-    assert panel_actions.main_action(status, me) == likeliest
+    assert panel_actions.main_action(status, me) == expected
     assert panel_actions.other_actions(status, me) == others
 
 
