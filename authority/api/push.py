@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -43,29 +43,6 @@ HEADERS = [
     (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
-
-
-class EventView(Struct):
-    """A stored event; each has further fields of its own, and there may be events that a client does not know.
-
-    `text` is what happened, in plain words; an event that an older version stored has none.
-    """
-
-    seq: int
-    event: str
-    timestamp: str
-    equipment_id: str | None
-    session_id: str | None
-    user: str | None
-    text: str | UnsetType = UNSET
-
-
-class Change(Struct):
-    """What happened, and the equipment as it stands after it; null where replayed, or of no equipment."""
-
-    seq: int
-    event: EventView
-    status: StatusView | None
 
 
 class Snapshot(Struct):

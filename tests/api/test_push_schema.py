@@ -13,15 +13,41 @@ from typing import Any
 
 import jsonschema
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from push_clients import EventStream, WebSocketStream, is_ping, is_snapshot
 from rest_lab import Authority, Person, ok
 
-from authority.api.push import Change, EventView, Snapshot
+from authority.api.push import Snapshot
 from authority.wire import Ping, Progress, StatusView
 
 People = Callable[..., Person]
 
 MOTORS = 8
+
+
+class EventView(Struct):
+    """A stored event; each has further fields of its own, and there may be events that a client does not know.
+
+    `text` is what happened, in plain words; an event that an older version stored has none.
+    """
+
+    seq: int
+    event: str
+    timestamp: str
+    equipment_id: str | None
+    session_id: str | None
+    user: str | None
+    text: str | UnsetType = UNSET
+
+
+class Change(Struct):
+    """What happened, and the equipment as it stands after it; null where replayed, or of no equipment."""
+
+    seq: int
+    event: EventView
+    status: StatusView | None
+
+
 MESSAGE_TYPES = {"snapshot": Snapshot, "change": Change, "status": StatusView, "progress": Progress, "ping": Ping}
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "push-schema.json"
 
