@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Protocol, SupportsFloat
 
@@ -18,6 +20,7 @@ from authority.ports import DriverUnavailable
 _ANSWER_S = 0.8  # a server that is there answers in milliseconds; a stop has 1 s in all
 _ASK_AGAIN_S = 1.0
 _END_STEP_S = 0.05
+_CLOSED = -1  # as the descriptor of a socket
 _WRITE = 2  # the bit of the access rights in the protocol
 
 
@@ -47,7 +50,8 @@ class _Channel(Protocol):
 
 
 class _Broadcaster(Protocol):
-    udp_sock: object | None
+    udp_sock: socket.socket | None
+    send: Callable[..., None]
 
     def search_now(self) -> None: ...
 
@@ -78,7 +82,7 @@ class Record:
         self._commanded = tuple(commanded)
         self._on_value = on_value
         self.start_afresh_s = start_afresh_s
-        self._new_context, self._errors = _client()
+        self._new_context, self._errors = client()
         self.changed = threading.Condition()
         self._values: dict[str, float | str] = {}
         self._context: _Context | None = None
@@ -247,10 +251,10 @@ def _value(response: _Response) -> float | str | None:
     return None
 
 
-def _client() -> tuple[Callable[[], _Context], tuple[type[Exception], ...]]:
+def client() -> tuple[Callable[[], _Context], tuple[type[Exception], ...]]:
     """Return how to make a client context, and the errors that mean that the server is not there."""
     try:
-        client = import_module("caproto.threading.client")
+        threading_client = import_module("caproto.threading.client")
         caproto = import_module("caproto")
     except ImportError as missing:
         raise ModuleNotFoundError(
@@ -258,4 +262,22 @@ def _client() -> tuple[Callable[[], _Context], tuple[type[Exception], ...]]:
         ) from missing
     # It tells of each channel of each record that comes or goes; what people need to know is in the readback.
     logging.getLogger("caproto.ch").setLevel(logging.WARNING)
-    return client.Context, (caproto.CaprotoError, OSError)
+    return partial(_open_context, threading_client.Context, caproto.CaprotoError), (caproto.CaprotoError, OSError)
+
+
+def _open_context(kind: Callable[[], _Context], error: type[Exception]) -> _Context:
+    """Open a context whose search thread does not die, with a traceback, of a socket that closes while it sends."""
+    context = kind()
+    broadcaster = context.broadcaster
+    send = broadcaster.send
+
+    def send_while_open(*commands: object) -> None:
+        try:
+            send(*commands)
+        except error:
+            sock = broadcaster.udp_sock
+            if sock is not None and sock.fileno() != _CLOSED:
+                raise
+
+    broadcaster.send = send_while_open
+    return context

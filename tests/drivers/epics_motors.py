@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from as_worker import as_worker
 
-from authority.drivers.channel_access import end_context
+from authority.drivers.channel_access import client, end_context
 from authority.drivers.epics import EpicsMotor
 from authority.ports import Readback
 
@@ -43,9 +43,8 @@ class Outsider:
     """A client of the server that knows nothing of the authority: a person at another screen, or the metal's fate."""
 
     def __init__(self) -> None:
-        from caproto.threading.client import Context
-
-        self._context = Context()
+        open_context, _ = client()
+        self._context = open_context()
 
     def close(self) -> None:
         end_context(self._context)

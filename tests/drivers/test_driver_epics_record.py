@@ -15,11 +15,7 @@ from authority.drivers.epics import EpicsMotor, VelocityNotTaken
 from authority.drivers.limits import MoveFailed
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, StopToken
 
-pytestmark = [
-    pytest.mark.epics,
-    # caproto's search thread may still write to the socket of a context that ends; nothing of ours waits for it.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-]
+pytestmark = pytest.mark.epics
 
 GO, STOP, PAUSE = 3, 0, 1
 

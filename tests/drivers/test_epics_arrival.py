@@ -10,11 +10,7 @@ from epics_motors import FAST, WAIT_S, until
 
 from authority.drivers.limits import MoveFailed
 
-pytestmark = [
-    pytest.mark.epics,
-    # caproto's search thread may still write to the socket of a context that ends; nothing of ours waits for it.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-]
+pytestmark = pytest.mark.epics
 
 MRES, RDBD = 0.0001, 0.001  # of the simulated record, in mm
 LOOSE = 0.01  # mm, more than the ways that are asked here

@@ -16,11 +16,7 @@ from epics_motors import Outsider
 from epics_server import OURS, serving
 from test_kill_authority import Client, Process, wait_for
 
-pytestmark = [
-    pytest.mark.epics,
-    # caproto's search thread may still write to the socket of a context that ends; nothing of ours waits for it.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-]
+pytestmark = pytest.mark.epics
 
 X = "stage_x"
 LAB = """
