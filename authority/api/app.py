@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.resources import files
 
 import msgspec
@@ -59,11 +58,11 @@ def make_app(
         routes=[
             Route(EVENTS, _method_not_allowed, methods=["GET"]),
             Route(PATH, _upgrade_required, methods=["GET"]),
-            Route("/api", partial(_static, msgspec.json.encode(_index())), methods=["GET"]),
-            Route("/openapi.json", partial(_static, msgspec.json.encode(openapi_document(ROUTES))), methods=["GET"]),
-            Route("/", partial(_file, _read("page/page.html"), "text/html"), methods=["GET"]),
-            *(Route(f"/{name}", partial(_file, _read(f"page/{name}"), kind), methods=["GET"]) for name, kind in PARTS),
-            Route("/docs", partial(_docs, _read("docs.html")), methods=["GET"]),
+            Route("/api", _json(_index()), methods=["GET"]),
+            Route("/openapi.json", _json(openapi_document(ROUTES)), methods=["GET"]),
+            Route("/", _part("page.html", "text/html"), methods=["GET"]),
+            *(Route(f"/{name}", _part(name, media_type), methods=["GET"]) for name, media_type in PARTS),
+            Route("/docs", _docs(), methods=["GET"]),
             # What the router did not take: another method of a route.
             *(Route(route.path, _method_not_allowed, methods=[route.method]) for route in ROUTES),
         ],
@@ -101,19 +100,19 @@ def _read(name: str) -> str:
     return (files("authority.api") / name).read_text(encoding="utf-8")
 
 
-async def _file(text: str, media_type: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+def _part(name: str, media_type: str) -> Response:
     policy = "default-src 'self'; frame-ancestors 'self'"
     headers = {"content-security-policy": policy, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
-    return Response(text, media_type=media_type, headers=headers)
+    return Response(_read(f"page/{name}"), media_type=media_type, headers=headers)
 
 
-async def _docs(text: str, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+def _docs() -> Response:
     policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'"
-    return HTMLResponse(text, headers={"content-security-policy": policy, "cache-control": "no-cache"})
+    return HTMLResponse(_read("docs.html"), headers={"content-security-policy": policy, "cache-control": "no-cache"})
 
 
-async def _static(body: bytes, request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
-    return Response(body, media_type="application/json")
+def _json(content: object) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
 
 
 async def _upgrade_required(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
