@@ -18,10 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from authority.identity.peer import Peer
 
+from .connection_close import LingeringTransport, close_delimited_send
 from .connection_limits import Admission, ConnectionLimits
 from .guard import PEER
-from .lingering import LingeringTransport
-from .older_http import close_delimited_send
 from .problems import ProblemResponse
 from .request_body import BODY_FAULT, BODY_IS_MALFORMED, BODY_IS_TOO_SLOW
 from .stop_first import is_stop
@@ -154,12 +153,13 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            if self._should_upgrade() and not self._has_too_many_headers:
+            if self._should_upgrade():
                 self.handle_websocket_upgrade()
                 return
         except httptools.HttpParserError:
-            self._refuse_malformed()
-            return
+            if not self._has_too_many_headers:
+                self._refuse_malformed()
+                return
         if self._part is _Part.BODY:
             self._set_timer(BODY_TIMEOUT_S)
         elif self._part is _Part.HEAD or not self._request_is_complete:
@@ -180,21 +180,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._unwanted_size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, unless there are too many."""
+        """Take a header, unless there are too many: then the parser stops here."""
         if len(name) == len(b"transfer-encoding") and name.lower() == b"transfer-encoding":
             self._has_chunks = True
         if len(self.headers) >= HEADERS_LIMIT:
             self._has_too_many_headers = True
-        else:
-            super().on_header(name, value)
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Serve the request."""
         self._part = _Part.BODY
         self._head_size = 0
         self._cancel_timer()
-        if self._has_too_many_headers:
-            return
         self.limits.mark_busy(self, self._address)
         super().on_headers_complete()
         if self._admission is Admission.STOP_ONLY and self.cycle is not None:
@@ -202,8 +200,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; of one that is answered already only so much is awaited."""
-        if self._has_too_many_headers:
-            return
         super().on_body(body)
         if self.cycle is not None and self.cycle.response_complete:
             self._unwanted_size += len(body)
@@ -215,8 +211,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._part = _Part.NONE
         self._request_is_complete = True
         self._cancel_timer()
-        if self._has_too_many_headers:
-            return
         super().on_message_complete()
         if self.cycle is not None and self.cycle.response_complete:
             self.limits.mark_idle(self, self._address)

@@ -25,7 +25,7 @@ from authority.ports import EventRow
 from authority.service import Service
 from authority.wire import StatusView
 
-from .peer_limit import PeerLimit
+from .quotas import PeerLimit
 from .request_body import invalid_request
 from .routing import AppContext, RequestContext, respond_or_refuse
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from authority.api import lingering
-from authority.api.lingering import LINGER_BYTES, LingeringTransport
+from authority.api import connection_close
+from authority.api.connection_close import LINGER_BYTES, LingeringTransport
 
 
 class Wire(asyncio.Transport):
@@ -91,7 +91,7 @@ def test_who_sends_much_more_is_cut_off() -> None:
 
 def test_who_sends_on_slowly_is_cut_off_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """REST-34"""
-    monkeypatch.setattr(lingering, "LINGER_S", 0.0)
+    monkeypatch.setattr(connection_close, "LINGER_S", 0.0)
 
     async def run() -> list[str]:
         wire = Wire()

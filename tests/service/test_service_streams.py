@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
 from authority.api import push
-from authority.api.peer_limit import PeerLimit
 from authority.api.push import Snapshots, Stream, Streams
+from authority.api.quotas import PeerLimit
 from authority.api.routing import AppContext
 from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES
