@@ -49,7 +49,7 @@ _PLACED = (
 _RELEASED = frozenset({LossCause.LOGOUT, LossCause.HANDED_OVER, LossCause.DOWNGRADED, LossCause.SESSION_ENDED})
 
 
-@lru_cache(maxsize=4096)  # most of a status is as it was in the last one
+@lru_cache(maxsize=512)  # most of a status is as it was in the last one
 def iso(wall: float) -> str:
     """Return UTC wall seconds as people and programs read them."""
     minute, rest = divmod(int(wall * 1e6), 60_000_000)

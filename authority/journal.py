@@ -75,8 +75,9 @@ class Journal:
         return call
 
     def open(self, call: JournalCall) -> None:
-        """Remember a call that was accepted."""
+        """Remember a call that goes on, until newer calls take its room."""
         self._calls[call.key] = call
+        self.trim()
 
     def conclude(self, call: JournalCall, reply: bytes) -> None:
         """Let who waits have the reply: it is on disk, as far as it is kept there."""

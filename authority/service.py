@@ -14,19 +14,19 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from . import journal
 from .actuator import Actuator
 from .committer import Committer, StoreFailed
-from .core import clocks, messages, waiting
+from .core import messages
 from .core.model import EquipmentId, Outcome, Policy, SessionId, Table
 from .core.refusals import Refusal
 from .core.rules import compute_step
 from .core.step import Step
-from .deadlines import DeadlineScheduler
+from .deadline_watch import DeadlineWatch
 from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
 from .recorder import Recorder
@@ -43,8 +43,6 @@ NOTIFY_AFTER_FAILURE_S = 10.0
 STORE_ERRORS = (sqlite3.Error, OSError)
 
 Found = TypeVar("Found")
-
-Key = tuple[Literal["equipment", "session"], str]
 
 
 class RequestFailed(Exception):
@@ -76,14 +74,14 @@ class Service:
         self.ending = False
         self._store = store
         self._on_failure = on_failure
-        self._journal = journal.Journal(store)
+        self.journal = journal.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
         kept = store.load()
         load_state(self.table, kept, policies, clock.now())
         self.committer = Committer(store, self._fail, on_written)
         self._recorder = Recorder(
-            self.table, self.views, self.workers, self._journal, self.committer, self.hub, seq=kept.seq
+            self.table, self.views, self.workers, self.journal, self.committer, self.hub, seq=kept.seq
         )
         self._actuator = Actuator(
             self.table,
@@ -97,7 +95,8 @@ class Service:
         self._retention = Retention(
             store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
         )
-        self.deadlines: DeadlineScheduler[Key] = DeadlineScheduler(clock, self._due_at, self._check_deadline)
+        self._deadline_watch = DeadlineWatch(self.table, clock, self.apply)
+        self.deadlines = self._deadline_watch.scheduler
 
     @property
     def seq(self) -> int:
@@ -113,8 +112,7 @@ class Service:
         for worker in self.workers.values():
             worker.start(self)
         self._recovery.begin()
-        for session in list(self.table.all_sessions()):
-            self.deadlines.schedule(("session", session.id))
+        self._deadline_watch.begin()
         self._spawn(self._retention.run())
 
     async def close(self) -> None:
@@ -217,51 +215,7 @@ class Service:
                         self._actuator.actuate(event, shown)
             self._recorder.record_entries(written)
         self._recorder.push_status_changes(step.events)
-        self._schedule_deadlines(step.events)
-
-    def _schedule_deadlines(self, events: list[messages.Event]) -> None:
-        for event in events:
-            if isinstance(event, messages.LockUsed) or (isinstance(event, messages.SessionSeen) and event.busy is None):
-                continue  # they only put deadlines off
-            if isinstance(event, messages.EquipmentEvent):
-                self.deadlines.schedule(("equipment", event.equipment))
-                if event.session is not None:
-                    self.deadlines.schedule(("session", event.session))
-            elif isinstance(event, messages.SessionEvent):
-                session = self.table.session(event.session)
-                if session is None:
-                    self.deadlines.cancel(("session", event.session))
-                else:
-                    self.deadlines.schedule(("session", event.session))
-                for key in session.equipment if session is not None else ():
-                    self.deadlines.schedule(("equipment", key))
-
-    def _due_at(self, key: Key) -> float | None:
-        kind, name = key
-        if kind == "equipment":
-            equipment = self.table.equipment(EquipmentId(name))
-            if equipment is None:
-                return None
-            return waiting.equipment_due(self.table, equipment)
-        session = self.table.session(SessionId(name))
-        if session is None:
-            return None
-        return clocks.session_due(self.table, session)
-
-    def _check_deadline(self, key: Key) -> None:
-        if self.failure is not None:
-            return
-        kind, name = key
-        try:
-            if kind == "session":
-                session = self.table.session(SessionId(name))
-                self.apply(messages.TimerTick(session=SessionId(name)))
-                for wanted in session.equipment if session is not None else ():
-                    self.apply(messages.TimerTick(equipment=wanted))
-            else:
-                self.apply(messages.TimerTick(equipment=EquipmentId(name)))
-        except StoreFailed:
-            return
+        self._deadline_watch.note_events(step.events)
 
     # what workers report
 
@@ -276,7 +230,7 @@ class Service:
         moving: bool,
     ) -> None:
         """Take the end of a command from its worker."""
-        call = self._journal.get(key)
+        call = self.journal.get(key)
         if call is not None:
             call.data = data
         stopper = self._actuator.stopper(equipment)
@@ -340,33 +294,19 @@ class Service:
 
     def find_call(self, key: str) -> journal.JournalCall | None:
         """Return the call recorded under a client's key."""
-        return self._read(partial(self._journal.find, key))
-
-    def running_call(self, key: str) -> journal.JournalCall | None:
-        """Return the call recorded under a client's key since this start, without looking in the store."""
-        return self._journal.get(key)
-
-    def remember_observe_call(self, call: journal.JournalCall) -> None:
-        """Remember an observe command that goes on after its answer, until newer calls take its room."""
-        self._journal.open(call)
-        self._journal.trim()
-
-    def conclude(self, call: journal.JournalCall, reply: bytes) -> None:
-        """Let who waits for an observe command have its reply."""
-        self._journal.conclude(call, reply)
+        return self._read(partial(self.journal.find, key))
 
     def control(self, call: journal.JournalCall, request: messages.Control) -> None:
         """Accept a control command, or raise a `Refusal`; `call.over` is set once its reply may be sent."""
         if self.ending:
             raise StoreFailed("the authority is ending")
         call.stop_token = self.workers[request.equipment].stop_token()
-        self._journal.open(call)
+        self.journal.open(call)
         try:
             self.apply(request)
         except (Refusal, RequestFailed, StoreFailed):
-            self._journal.remove(call.key)
+            self.journal.remove(call.key)
             raise
-        self._journal.trim()
 
     def check_request(self, *requests: messages.Request) -> None:
         """Decide `requests`, one after another, as `apply` would now, and let nothing of it happen."""
@@ -432,7 +372,7 @@ class Service:
             return
         self.failure = error
         self.committer.fail(error)
-        self._journal.abandon()
+        self.journal.abandon()
         self.hub.close()
         for worker in self.workers.values():
             self._spawn(_stop(worker))

@@ -294,7 +294,7 @@ async def _run_observe_command(
 ) -> Response:
     with _record_attempt(context, key, session):
         name, digest = _journal_key_and_digest(context, session, body)
-        known = _known_call(context, context.service.running_call, name, session, digest)
+        known = _known_call(context, context.service.journal.get, name, session, digest)
         if known is None:
             parameters = _admit_command(context, key, declared, session, None, body.parameters)
             context.service.apply(_core_request(key, declared, session, None, body.command_id, parameters))
@@ -307,7 +307,7 @@ async def _run_observe_command(
         if not (await asyncio.wait({task}, timeout=body.wait_seconds))[0]:
             call = JournalCall(name, body.command_id, key, digest)
             if digest is not None:
-                context.service.remember_observe_call(call)
+                context.service.journal.open(call)
             # The driver still works on it; who asks again under its key waits for what it will say.
             task.add_done_callback(lambda _: _conclude_late_observe(context, call, task))
             return _still_running_response(body.command_id, key)
@@ -329,7 +329,7 @@ def _conclude_late_observe(context: RequestContext, call: JournalCall, late: asy
         reply = _failure_reply(*of, failed)
     else:
         reply = _reply(*of, "done", late.result())
-    context.service.conclude(call, reply)
+    context.service.journal.conclude(call, reply)
 
 
 def _failure_reply(command_id: str, equipment: str, error: BaseException) -> bytes:
