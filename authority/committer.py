@@ -103,6 +103,23 @@ class Committer:
         """Run housekeeping between two commits, in the writing thread; a store that fails at it has failed."""
         self._inbox.put(lambda: self._run_housekeeping(work))
 
+    async def run_and_wait(self, work: Callable[[], None]) -> None:
+        """Do as `run_in_writer`, and return once it is done; raise `StoreFailed` where it fails."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def work_and_tell() -> None:
+            try:
+                work()
+            except BaseException:
+                self._loop.call_soon_threadsafe(_set_failed, done)
+                raise
+            self._loop.call_soon_threadsafe(_set_done, done)
+
+        if self.failure is not None:
+            raise StoreFailed from self.failure
+        self.run_in_writer(work_and_tell)
+        await done
+
     async def close(self) -> None:
         """Write what is open, then end the thread."""
         if self.failure is None:
@@ -198,3 +215,13 @@ class Committer:
         for waiter in pending.waiters:
             if not waiter.done():
                 waiter.set_exception(StoreFailed())
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():  # whoever waited may have hung up
+        future.set_result(None)
+
+
+def _set_failed(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(StoreFailed())

@@ -24,8 +24,7 @@ from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
-from .identity.access import Access
-from .identity.identification import Identification
+from .identity.users import Users
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -152,11 +151,13 @@ async def _serve(
         on_failure=on_failure,
     )
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
-    identification = Identification(shared_token=settings.token)
-    access = Access(is_trusted=True)
-    app = make_app(
-        service, ids, hosts=settings.hosts, identification=identification, access=access, options=settings.options
+    users = Users(
+        settings.sources,
+        shared_token=settings.token,
+        grants=settings.grants,
+        kept_tokens=store.meta("tokens", "[]"),
     )
+    app = make_app(service, ids, hosts=settings.hosts, users=users, options=settings.options)
     limits = ConnectionLimits(
         in_all=settings.max_connections,
         per_address=settings.max_connections_per_address,

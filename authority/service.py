@@ -115,6 +115,10 @@ class Service:
         self._deadline_watch.begin()
         self._spawn(self._retention.run())
 
+    async def keep(self, key: str, value: str) -> None:
+        """Return once `value` is on disk under `key`; raise `StoreFailed` where it cannot be."""
+        await self.committer.run_and_wait(lambda: self._store.set_meta(key, value))
+
     async def close(self) -> None:
         """Stop what moves, end the streams, write what is open and let go of the equipment."""
         self.ending = True

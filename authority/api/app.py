@@ -12,12 +12,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authority.identity.access import Access
-from authority.identity.identification import Identification
+from authority.identity.users import Users
 from authority.options import Options
 from authority.service import Service
 
 from . import commands, equipment, locks, queue, sessions
+from . import users as user_routes
 from .guard import Guard
 from .openapi import openapi_document
 from .problems import ProblemResponse
@@ -29,7 +29,14 @@ from .session_ids import SessionIds
 from .stop_first import StopFirstScheduler
 from .websocket import PATH, WebSocketEndpoint
 
-ROUTES = (*equipment.ROUTES, *commands.ROUTES, *locks.ROUTES, *sessions.ROUTES, *queue.ROUTES)
+ROUTES = (
+    *equipment.ROUTES,
+    *commands.ROUTES,
+    *locks.ROUTES,
+    *sessions.ROUTES,
+    *queue.ROUTES,
+    *user_routes.ROUTES,
+)
 PARTS = (
     ("page.css", "text/css"),
     ("page.js", "text/javascript"),
@@ -47,12 +54,11 @@ def make_app(
     ids: SessionIds,
     *,
     hosts: frozenset[str] = frozenset(),
-    identification: Identification,
-    access: Access,
+    users: Users,
     options: Options = _DEFAULTS,
 ) -> ASGIApp:
-    """Return the ASGI app that serves `service` to those whom `identification` lets in, as far as `access` says."""
-    app_context = AppContext(service, ids, options, identification, access)
+    """Return the ASGI app that serves `service` to its users."""
+    app_context = AppContext(service, ids, options, users)
     streams = Streams(app_context)
     pages = Starlette(
         routes=[
@@ -83,7 +89,7 @@ def make_app(
         else:
             await router(scope, receive, send)
 
-    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, identification=identification))
+    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, identification=users.identification))
 
 
 def _index() -> dict[str, object]:

@@ -164,7 +164,7 @@ def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceR
         by = known.user
     else:
         by = context.user_called() or f"{body.session_id} at {context.peer}"
-    if not body.reason and not context.app.access.is_trusted:
+    if not body.reason and not context.app.users.access.is_trusted:
         raise invalid_request("reason", "whoever takes a lock by force says why")
     reason = body.reason or "no reason given"
     return messages.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)

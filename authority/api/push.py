@@ -127,7 +127,7 @@ class Stream:
         self._peer = context.peer
         self._principal = context.principal
         self._sees: Sees | None = None
-        if not streams.app_context.access.sees_all(context.principal, self._service.workers):
+        if not streams.app_context.users.access.sees_all(context.principal, self._service.workers):
             self._sees = self._may_see
         if self._service.failure is not None:
             raise StoreFailed
@@ -242,10 +242,10 @@ class Stream:
             connection.abort()
 
     def _may_see(self, equipment_id: str | None) -> bool:
-        return equipment_id is None or self._streams.app_context.access.may(self._principal, Right.READ, equipment_id)
+        return equipment_id is None or self._streams.app_context.users.access.may(self._principal, Right.READ, equipment_id)
 
     def _is_allowed(self) -> bool:
-        return self._streams.app_context.identification.is_good(self._principal)
+        return self._streams.app_context.users.identification.is_good(self._principal)
 
     @property
     def _authority_ends(self) -> bool:

@@ -128,6 +128,7 @@ REFUSALS: dict[str, tuple[int, Sentence]] = {
         401,
         "This session acts only with its own token; log in again from the notebook that began it.",
     ),
+    "unknown_token": (404, "There is no token {token_id!r}; motorlock token list shows those there are."),
     "session_required": (401, "A control command needs session_id: log in to {equipment} first."),
     "unknown_session": (404, "There is no such session; create one first."),
     "session_ended": (404, "This session has ended; log in again to begin a new one."),

@@ -18,9 +18,9 @@ from authority.committer import StoreFailed
 from authority.core import messages
 from authority.core.model import Equipment, EquipmentId, Session, SessionId
 from authority.core.refusals import Refusal, SessionEnded, UnknownEquipment, UnknownSession
-from authority.identity.access import Access, Right
-from authority.identity.identification import Identification
+from authority.identity.access import Right
 from authority.identity.principal import UNPROVED, Principal
+from authority.identity.users import Users
 from authority.options import Options
 from authority.service import RequestFailed, Service
 from authority.worker import Worker
@@ -81,8 +81,7 @@ class AppContext:
     service: Service
     ids: SessionIds
     options: Options
-    identification: Identification = field(default_factory=Identification)
-    access: Access = field(default_factory=lambda: Access(is_trusted=True))
+    users: Users
     quotas: Quotas = field(default_factory=Quotas)
     bodies: BodyReader = field(default_factory=BodyReader)
 
@@ -117,7 +116,7 @@ class RequestContext:
 
     def may(self, right: Right, equipment_id: str) -> bool:
         """Whether who makes the request may do something with equipment."""
-        return self.app.access.may(self.principal, right, equipment_id)
+        return self.app.users.access.may(self.principal, right, equipment_id)
 
     def require(self, right: Right, equipment_id: str) -> None:
         """Refuse unless who makes the request has a right to equipment."""
@@ -126,7 +125,7 @@ class RequestContext:
 
     def may_anywhere(self, right: Right) -> bool:
         """Whether who makes the request has a right to some equipment of the lab."""
-        return self.app.access.may_anywhere(self.principal, right, self.service.workers)
+        return self.app.users.access.may_anywhere(self.principal, right, self.service.workers)
 
     def require_anywhere(self, right: Right) -> None:
         """Refuse unless who makes the request has a right to some equipment of the lab."""

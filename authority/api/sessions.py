@@ -44,7 +44,7 @@ def create_session(context: RequestContext, body: bodies.SessionBody) -> NewSess
 def end_session(context: RequestContext) -> bodies.SessionEndAnswer:
     """End a session with its locks."""
     name = context.path["session_id"]
-    if context.app.access.is_trusted or not context.may_anywhere(Right.SESSIONS):
+    if context.app.users.access.is_trusted or not context.may_anywhere(Right.SESSIONS):
         session = context.acting_session(name)
         reason = None
     else:

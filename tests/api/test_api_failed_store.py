@@ -17,8 +17,7 @@ from authority.committer import StoreFailed
 from authority.core import messages
 from authority.core.model import EquipmentId, Policy, Session, SessionId
 from authority.drivers.simulated import SimulatedMotor
-from authority.identity.access import Access
-from authority.identity.identification import Identification
+from authority.identity.users import Users
 from authority.ports import Batch
 from authority.service import Service
 from authority.store.sqlite import SqliteStore
@@ -62,7 +61,7 @@ async def _asked_on_a_full_disk(store: FullDisk, *asked: tuple[str, str]) -> lis
     service = Service(store, clock, {X: Worker(X, SimulatedMotor(), clock)}, {X: Policy()})
     service.start()
     await service.wait_until_committed()
-    app = make_app(service, SessionIds("key"), identification=Identification(), access=Access(is_trusted=True))
+    app = make_app(service, SessionIds("key"), users=Users())
     store.full = True
     sent: list[dict[str, Any]] = []
 
@@ -133,7 +132,7 @@ async def _listening_on_a_full_disk(store: FullDisk, kind: str, path: str, query
     ann = Session(id=SessionId("ann"), user="ann", keeper=True, created_at=clock.now(), last_seen=clock.now())
     service.apply(messages.OpenSession(session=ann))
     await service.wait_until_committed()
-    app = make_app(service, SessionIds("key"), identification=Identification(), access=Access(is_trusted=True))
+    app = make_app(service, SessionIds("key"), users=Users())
     client = Client()
     scope = {
         "type": kind, "method": "GET", "path": path, "query_string": query.encode(),

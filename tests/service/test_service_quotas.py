@@ -18,8 +18,7 @@ from authority.api.quotas import Quota, Quotas
 from authority.api.session_ids import SessionIds
 from authority.core import messages
 from authority.core.model import Equipment, LossCause, SessionId
-from authority.identity.access import Access
-from authority.identity.identification import Identification
+from authority.identity.users import Users
 
 HERE, THERE, ELSEWHERE = "127.0.0.1", "192.0.2.1", "192.0.2.2"
 

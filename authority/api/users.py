@@ -1,0 +1,147 @@
+"""The routes of users: who one is, what one may do, and the tokens of the lab."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from authority.codec import iso
+from authority.identity.access import ROLES, Right
+from authority.identity.tokens import TokenRecord, UnknownToken
+
+from .bodies import Name
+from .claimed_names import claimed_user
+from .problems import ProblemResponse
+from .request_body import invalid_request
+from .routing import RequestContext, Route
+
+RoleName = Literal["observer", "operator", "admin"]
+_Pattern = Annotated[str, Meta(min_length=1, max_length=128)]
+_LONGEST_S = 3650 * 86400.0
+
+
+class WhoAmI(Struct):
+    """Who makes the request: `user` is null where nothing proves it, `rights` are those to each piece of equipment."""
+
+    user: str | None
+    user_verified: bool
+    source: Literal["os", "token", "jupyterhub"] | None
+    groups: list[str]
+    rights: dict[str, list[Right]]
+
+
+class TokenBody(Struct, forbid_unknown_fields=True):
+    """A token for a user: what it allows, by a role or right by right, and to which equipment (patterns)."""
+
+    user: Name
+    role: RoleName | UnsetType = UNSET
+    rights: list[Right] | UnsetType = UNSET
+    equipment: Annotated[list[_Pattern], Meta(min_length=1, max_length=100)] = ["*"]
+    expires_seconds: Annotated[float, Meta(gt=0, le=_LONGEST_S)] | None = None
+
+
+class TokenView(Struct, kw_only=True):
+    """A token, without what it is."""
+
+    token_id: str
+    user: str
+    role: str | None
+    rights: list[Right]
+    equipment: list[str]
+    created_at: str
+    expires_at: str | None
+
+
+class NewTokenView(TokenView, kw_only=True):
+    """A token as its creator gets it, this once."""
+
+    token: str
+
+
+class TokensAnswer(Struct):
+    """All tokens that are not revoked."""
+
+    tokens: list[TokenView]
+
+
+class RevokedAnswer(Struct):
+    """A token is worth nothing any more."""
+
+    success: bool
+    token_id: str
+
+
+def whoami(context: RequestContext) -> WhoAmI:
+    """Tell who makes the request, and what they may do."""
+    principal = context.principal
+    rights = {}
+    for equipment in context.visible_equipment():
+        rights[str(equipment.id)] = [right for right in Right if context.may(right, equipment.id)]
+    return WhoAmI(principal.user, principal.user is not None, principal.source, sorted(principal.groups), rights)
+
+
+async def create_token(context: RequestContext) -> NewTokenView:
+    """Make a token."""
+    context.require_anywhere(Right.TOKENS)
+    body = context.body_as(TokenBody)
+    if (body.role is UNSET) == (body.rights is UNSET):
+        raise invalid_request("role", "name one, or `rights` in its place")
+    role = ""
+    rights = frozenset[Right]()
+    if isinstance(body.role, str):
+        role = body.role
+        rights = ROLES[role]
+    elif isinstance(body.rights, list):
+        rights = frozenset(body.rights)
+    user = claimed_user(body.user)
+    if user is None:
+        raise invalid_request("user", "the authority calls itself so, or nobody")
+    token, record = context.app.users.tokens.create(user, role, rights, tuple(body.equipment), body.expires_seconds)
+    await _keep_tokens(context)
+    return NewTokenView(token=token, **_fields(record))
+
+
+def list_tokens(context: RequestContext) -> TokensAnswer:
+    """List the tokens, the oldest first."""
+    context.require_anywhere(Right.TOKENS)
+    return TokensAnswer([TokenView(**_fields(record)) for record in context.app.users.tokens.all()])
+
+
+async def revoke_token(context: RequestContext) -> RevokedAnswer:
+    """Make a token worth nothing."""
+    context.require_anywhere(Right.TOKENS)
+    token_id = context.request.path_params["token_id"]
+    try:
+        context.app.users.tokens.revoke(token_id)
+    except UnknownToken:
+        raise ProblemResponse("unknown_token", token_id=token_id) from None
+    await _keep_tokens(context)
+    return RevokedAnswer(True, token_id)
+
+
+async def _keep_tokens(context: RequestContext) -> None:
+    await context.service.keep("tokens", context.app.users.tokens.text)
+
+
+def _fields(record: TokenRecord) -> dict[str, object]:
+    expires_at = None
+    if record.expires_at is not None:
+        expires_at = iso(record.expires_at)
+    return {
+        "token_id": record.token_id,
+        "user": record.user,
+        "role": record.role or None,
+        "rights": [right for right in Right if right in record.rights],
+        "equipment": list(record.equipment),
+        "created_at": iso(record.created_at),
+        "expires_at": expires_at,
+    }
+
+
+ROUTES = (
+    Route("GET", "/api/whoami", whoami, WhoAmI, "Who makes the request, and what they may do"),
+    Route("GET", "/api/tokens", list_tokens, TokensAnswer, "The tokens of the lab", codes=(403,)),
+    Route("POST", "/api/tokens", create_token, NewTokenView, "Make a token", TokenBody, codes=(403, 422)),
+    Route("DELETE", "/api/tokens/{token_id}", revoke_token, RevokedAnswer, "Revoke a token", codes=(403, 404)),
+)
