@@ -70,6 +70,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
     serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
+    serve.add_argument("--open", action="store_true", help="let in whoever reaches it, under any name")
     serve.add_argument(
         "--log-level", choices=LEVELS, default="info", help="leave out of the log what is less than this (default info)"
     )
@@ -108,6 +109,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             config=arguments.config,
             data=arguments.data,
             insist=arguments.no_token,
+            is_open=arguments.open,
         )
         status = serve(
             settings,

@@ -19,9 +19,12 @@ from msgspec.structs import replace
 from . import lab_file
 from .core.model import Policy
 from .equipment_settings import EquipmentSettings, read_equipment
+from .identity.access import Grant
+from .identity.principal import Source
 from .options import Options
 from .parameters import Range, value_in_sentence
 from .settings_files import read_dotenv, read_lab_file, read_token
+from .user_settings import grants_of, named_sources, sources_of
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
@@ -54,6 +57,8 @@ class Settings(Struct, frozen=True):
     max_connections: int
     max_connections_per_address: int
     options: Options
+    sources: tuple[Source, ...]
+    grants: tuple[Grant, ...] | None
     equipment: tuple[EquipmentSettings, ...]
 
 
@@ -101,11 +106,13 @@ def load(
     config: Path | None,
     data: Path | None,
     insist: bool = False,
+    is_open: bool = False,
     environ: Mapping[str, str] = os.environ,
     dotenv: Path = Path(".env"),
 ) -> Settings:
     """Return the settings; a flag goes before the environment, that before `.env` and the lab file.
 
+    It `is_open` to whoever reaches it where that is said, and where others are to be let in without a token.
     Raises `Misconfigured` with all that is wrong.
     """
     mistakes: list[str] = []
@@ -120,6 +127,8 @@ def load(
     token = read_token(where, table.token_file, environ, mistakes)
     _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
     kept = _data(table.data, environ, mistakes)
+    sources = () if is_open or insist else sources_of(named_sources(file.auth, environ), f"{name}: [auth]", mistakes)
+    grants = grants_of(name, file.access, file.equipment, mistakes)
     if mistakes:
         raise Misconfigured(*mistakes)
     return Settings(
@@ -134,6 +143,8 @@ def load(
         max_connections=table.max_connections,
         max_connections_per_address=table.max_connections_per_address,
         options=_options(table),
+        sources=sources,
+        grants=grants,
         equipment=equipment,
     )
 

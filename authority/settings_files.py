@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,12 +13,15 @@ from dotenv import dotenv_values
 from msgspec import Struct
 
 from . import lab_file
+from .user_settings import AccessTable, AuthTable
 
 
 class LabFile(Struct, frozen=True):
     """The tables of a lab file."""
 
     authority: Mapping[str, object] = {}
+    auth: AuthTable = AuthTable()
+    access: Sequence[AccessTable] = ()
     equipment: Mapping[str, Mapping[str, object] | None] = {}
 
 
@@ -50,7 +53,10 @@ def _is_ours_alone(status: os.stat_result) -> bool:
 def read_lab_file(name: str, config: Path | None, mistakes: list[str]) -> LabFile:
     """Return what the lab file says, nothing where it cannot be read."""
     try:
-        tables, wrong = lab_file.read_table(LabFile, tomllib.loads(_text(config)))
+        written = tomllib.loads(_text(config))
+        if isinstance(written.get("auth"), str):  # auth = "trusted"
+            written["auth"] = {"sources": [written["auth"]]}
+        tables, wrong = lab_file.read_table(LabFile, written)
     except (OSError, UnicodeDecodeError) as error:
         mistakes.append(f"{name} cannot be read: {_reason(error)}.")
         return LabFile()

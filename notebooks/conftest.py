@@ -27,7 +27,7 @@ READY = "motorlock authority listening on "
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the authority, and let the kernels know where it is."""
     data = tempfile.TemporaryDirectory(prefix="motorlock-notebooks-")
-    command = [sys.executable, "-m", "authority", "serve", "--port", "0", "--data", data.name]
+    command = [sys.executable, "-m", "authority", "serve", "--open", "--port", "0", "--data", data.name]
     authority = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     session.config.stash[DATA], session.config.stash[AUTHORITY] = data, authority
     line = authority.stdout.readline() if authority.stdout else ""

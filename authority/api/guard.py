@@ -77,9 +77,7 @@ class Guard:
         try:
             state[PRINCIPAL] = await self._identification.identify(evidence, within_s=within_s)
         except Unidentified as unidentified:
-            if unidentified.needs_token:
-                return ProblemResponse("token_required")
-            return ProblemResponse("not_identified")
+            return ProblemResponse(unidentified.code)
         return None
 
 

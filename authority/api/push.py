@@ -242,7 +242,9 @@ class Stream:
             connection.abort()
 
     def _may_see(self, equipment_id: str | None) -> bool:
-        return equipment_id is None or self._streams.app_context.users.access.may(self._principal, Right.READ, equipment_id)
+        return equipment_id is None or self._streams.app_context.users.access.may(
+            self._principal, Right.READ, equipment_id
+        )
 
     def _is_allowed(self) -> bool:
         return self._streams.app_context.users.identification.is_good(self._principal)

@@ -118,6 +118,7 @@ REFUSALS: dict[str, tuple[int, Sentence]] = {
         "This request came by way of another site or under another name; use the authority's own address.",
     ),
     "token_required": (401, "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."),
+    "bad_token": (401, "This token has expired, was revoked or is of another authority; ask for a new one."),
     "not_identified": (
         401,
         "This authority cannot tell who you are; use it on its own machine, or show a token of yours.",

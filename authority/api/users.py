@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from authority.codec import iso
 from authority.identity.access import ROLES, Right
@@ -37,7 +37,7 @@ class TokenBody(Struct, forbid_unknown_fields=True):
     user: Name
     role: RoleName | UnsetType = UNSET
     rights: list[Right] | UnsetType = UNSET
-    equipment: Annotated[list[_Pattern], Meta(min_length=1, max_length=100)] = ["*"]
+    equipment: Annotated[list[_Pattern], Meta(min_length=1, max_length=100)] = field(default_factory=lambda: ["*"])
     expires_seconds: Annotated[float, Meta(gt=0, le=_LONGEST_S)] | None = None
 
 
@@ -81,10 +81,9 @@ def whoami(context: RequestContext) -> WhoAmI:
     return WhoAmI(principal.user, principal.user is not None, principal.source, sorted(principal.groups), rights)
 
 
-async def create_token(context: RequestContext) -> NewTokenView:
+async def create_token(context: RequestContext, body: TokenBody) -> NewTokenView:
     """Make a token."""
     context.require_anywhere(Right.TOKENS)
-    body = context.body_as(TokenBody)
     if (body.role is UNSET) == (body.rights is UNSET):
         raise invalid_request("role", "name one, or `rights` in its place")
     role = ""
@@ -99,19 +98,19 @@ async def create_token(context: RequestContext) -> NewTokenView:
         raise invalid_request("user", "the authority calls itself so, or nobody")
     token, record = context.app.users.tokens.create(user, role, rights, tuple(body.equipment), body.expires_seconds)
     await _keep_tokens(context)
-    return NewTokenView(token=token, **_fields(record))
+    return NewTokenView(token=token, **structs.asdict(_view(record)))
 
 
 def list_tokens(context: RequestContext) -> TokensAnswer:
     """List the tokens, the oldest first."""
     context.require_anywhere(Right.TOKENS)
-    return TokensAnswer([TokenView(**_fields(record)) for record in context.app.users.tokens.all()])
+    return TokensAnswer([_view(record) for record in context.app.users.tokens.all()])
 
 
 async def revoke_token(context: RequestContext) -> RevokedAnswer:
     """Make a token worth nothing."""
     context.require_anywhere(Right.TOKENS)
-    token_id = context.request.path_params["token_id"]
+    token_id = context.path["token_id"]
     try:
         context.app.users.tokens.revoke(token_id)
     except UnknownToken:
@@ -124,24 +123,24 @@ async def _keep_tokens(context: RequestContext) -> None:
     await context.service.keep("tokens", context.app.users.tokens.text)
 
 
-def _fields(record: TokenRecord) -> dict[str, object]:
+def _view(record: TokenRecord) -> TokenView:
     expires_at = None
     if record.expires_at is not None:
         expires_at = iso(record.expires_at)
-    return {
-        "token_id": record.token_id,
-        "user": record.user,
-        "role": record.role or None,
-        "rights": [right for right in Right if right in record.rights],
-        "equipment": list(record.equipment),
-        "created_at": iso(record.created_at),
-        "expires_at": expires_at,
-    }
+    return TokenView(
+        token_id=record.token_id,
+        user=record.user,
+        role=record.role or None,
+        rights=[right for right in Right if right in record.rights],
+        equipment=list(record.equipment),
+        created_at=iso(record.created_at),
+        expires_at=expires_at,
+    )
 
 
 ROUTES = (
-    Route("GET", "/api/whoami", whoami, WhoAmI, "Who makes the request, and what they may do"),
-    Route("GET", "/api/tokens", list_tokens, TokensAnswer, "The tokens of the lab", codes=(403,)),
-    Route("POST", "/api/tokens", create_token, NewTokenView, "Make a token", TokenBody, codes=(403, 422)),
-    Route("DELETE", "/api/tokens/{token_id}", revoke_token, RevokedAnswer, "Revoke a token", codes=(403, 404)),
+    Route("GET", "/api/whoami", whoami, "Who makes the request, and what they may do"),
+    Route("GET", "/api/tokens", list_tokens, "The tokens of the lab", codes=(403,)),
+    Route("POST", "/api/tokens", create_token, "Make a token", codes=(403, 422)),
+    Route("DELETE", "/api/tokens/{token_id}", revoke_token, "Revoke a token", codes=(403, 404)),
 )

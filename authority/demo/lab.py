@@ -36,7 +36,18 @@ def start_lab(children: Children, place: Path, *, epics: bool) -> str:
         env, config = _motor_records(children, place)
     else:
         env, config = ({}, [])
-    arguments = ["authority", "serve", "--host", "127.0.0.1", "--port", "0", "--data", str(place / "data"), *config]
+    arguments = [
+        "authority",
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--open",
+        "--data",
+        str(place / "data"),
+        *config,
+    ]
     authority = children.start("authority", arguments, env)
     line = ""
     if authority.stdout is not None:

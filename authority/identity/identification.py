@@ -5,23 +5,24 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from .directory import UserDirectory
 from .peer import Peer
 from .principal import UNPROVED, Principal, Source
-from .tokens import Tokens
+from .tokens import PREFIX, Tokens
 
 NAME_WITHIN_S = 2.0
 
 
 class Unidentified(Exception):
-    """Nobody can tell who makes a request; `needs_token` says whether the lab's token would have been enough."""
+    """Nobody can tell who makes a request; `code` is why."""
 
-    def __init__(self, *, needs_token: bool) -> None:
-        super().__init__()
-        self.needs_token = needs_token
+    def __init__(self, code: Literal["token_required", "bad_token", "not_identified"]) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Evidence(Struct, frozen=True):
@@ -55,15 +56,17 @@ class Identification:
             record = self._tokens.bearer(evidence.token)
             if record is not None:
                 return record.principal
+            if evidence.token.startswith(PREFIX.encode()):
+                raise Unidentified("bad_token")
         has_token = self._has_shared_token(evidence.token)
         if self._shared_token is not None and not has_token:
-            raise Unidentified(needs_token=True)
+            raise Unidentified("token_required")
         if "os" in self._sources and not evidence.proxied and evidence.peer is not None:
             user_id = evidence.peer.user_id
             if user_id is not None:
                 return await self._system_principal(user_id, within_s)
         if self._sources and not has_token:
-            raise Unidentified(needs_token=False)
+            raise Unidentified("not_identified")
         return UNPROVED
 
     def is_good(self, principal: Principal) -> bool:

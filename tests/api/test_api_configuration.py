@@ -34,7 +34,7 @@ BAD = {
         "equipment = 3", "{file}: equipment must be a table, not 3.",
     ),
     "an unknown table": (
-        f"[motors]\n{MOTOR}", "{file}: motors is no key here; allowed are authority, equipment.",
+        f"[motors]\n{MOTOR}", "{file}: motors is no key here; allowed are authority, auth, access, equipment.",
     ),
     "an unknown key of the authority": (
         f"[authority]\nprot = 1\n{MOTOR}",

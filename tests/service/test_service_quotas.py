@@ -156,9 +156,7 @@ def test_who_begins_too_many_sessions_in_either_way_or_waits_in_too_many_places_
 
     async def run() -> None:
         async with lab(tmp_path / "data") as here:
-            app = make_app(
-                here.service, SessionIds("key"), identification=Identification(), access=Access(is_trusted=True)
-            )
+            app = make_app(here.service, SessionIds("key"), users=Users())
             create, acquire = "/api/locks/sessions/create", "/api/locks/acquire"
             heavy = {"client_name": "h", "client_ip": "198.51.100.7", "metadata": {"text": "x" * 100}}
             assert (await post(app, create, {"client_name": "a", "metadata": {"text": "x" * 60}}))[0] == 200
