@@ -14,6 +14,7 @@ from authority.api.push import Stream, Streams
 from authority.api.routing import AppContext
 from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES, Message
+from authority.identity.users import Users
 from authority.options import Options
 
 
@@ -58,7 +59,7 @@ def test_a_feed_that_is_closed_because_it_does_not_keep_up_ends_no_session(tmp_p
                 raise AssertionError
 
             connection = SlowConnection()
-            feed = Stream(Streams(AppContext(here.service, SessionIds("key"), Options())), Request(scope))
+            feed = Stream(Streams(AppContext(here.service, SessionIds("key"), Options(), Users())), Request(scope))
             serving = asyncio.ensure_future(feed(scope, receive, connection.send))
             await until(lambda: b"snapshot" in connection.written)
             connection.transport.unsent = 2 * BACKLOG_BYTES

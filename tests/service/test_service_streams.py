@@ -21,6 +21,7 @@ from authority.api.quotas import PeerLimit
 from authority.api.routing import AppContext
 from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES
+from authority.identity.users import Users
 from authority.options import Options
 
 
@@ -67,7 +68,7 @@ class Client:
 
 
 def streams_of(here: Lab) -> Streams:
-    return Streams(AppContext(here.service, SessionIds("key"), Options()))
+    return Streams(AppContext(here.service, SessionIds("key"), Options(), Users()))
 
 
 async def nine_events(here: Lab) -> None:
