@@ -25,7 +25,7 @@ from .settings import LOOPBACK, Settings
 
 _FAR_AWAY = 1e300  # no axis goes there
 _CONTROL = "control"
-_SAID = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers of ours refuse
+_REFUSED_BOUND = re.compile(r" is (?:outside|above|faster than) (.*)")  # as the drivers of ours refuse
 
 
 def lab_report(settings: Settings, read: Mapping[EquipmentId, Readback]) -> Iterator[str]:
@@ -65,8 +65,8 @@ def _described(one: EquipmentSettings, read: Readback | None) -> Iterator[str]:
         yield f"  {command.kind:<9} {_call(command, limits)}"
     for key, value in _set(one.policy).items():
         yield f"  policy    {key} = {value}"
-    told = [*_unbounded(one, limits, read), *_warnings_of(one.driver), *_risks(one.policy)]
-    yield from (f"  warning   {text}" for text in told)
+    warnings = [*_unbounded(one, limits, read), *_warnings_of(one.driver), *_risks(one.policy)]
+    yield from (f"  warning   {text}" for text in warnings)
 
 
 def _reading(read: Readback) -> str:
@@ -77,13 +77,13 @@ def _reading(read: Readback) -> str:
         units = f" {read.units}"
     numbers = [("position", read.position, units), ("target", read.target, units)]
     numbers += [("velocity", read.velocity, units and f"{units}/s")]
-    told = [f"{name} {value:.6g}{unit}" for name, value, unit in numbers if value is not None]
+    parts = [f"{name} {value:.6g}{unit}" for name, value, unit in numbers if value is not None]
     if read.moving:
-        told.append("moving")
+        parts.append("moving")
     else:
-        told.append("at rest")
-    told += [f"{name} {_value(value)}" for name, value in read.values.items()]
-    return ", ".join(told)
+        parts.append("at rest")
+    parts += [f"{name} {_value(value)}" for name, value in read.values.items()]
+    return ", ".join(parts)
 
 
 def _value(value: object) -> str:
@@ -140,15 +140,15 @@ def _refusal(driver: Driver, command: Command, one: Parameter) -> str | None:
             try:
                 call_concurrent(partial(driver.check, command.name, others | {one.name: far}))
             except OutsideLimits as refused:
-                found = found or _limits_said(refused)
+                found = found or _limits_refused(refused)
     return found
 
 
-def _limits_said(refused: OutsideLimits) -> str:
-    said = _SAID.search(str(refused))
-    if said is None:
+def _limits_refused(refused: OutsideLimits) -> str:
+    found = _REFUSED_BOUND.search(str(refused))
+    if found is None:
         return "limits of the driver"
-    return said[1]
+    return found[1]
 
 
 def _harmless(one: Parameter) -> object:

@@ -42,25 +42,25 @@ async def _read_device(one: EquipmentSettings, held: ExitStack, workers: list[Wo
     except (AlreadyInUse, OSError) as error:
         return Readback(connected=False, error=str(error))
     worker = Worker(one.id, one.driver, SystemClock(), label=one.label)
-    ear = _FirstReadback()
+    listener = _FirstReadback()
     workers.append(worker)
-    worker.start(ear)
+    worker.start(listener)
     try:
         async with asyncio.timeout(deadline_s):
-            await ear.heard.wait()
+            await listener.arrived.wait()
     except TimeoutError:
         return Readback(connected=False, error=f"it did not answer within {deadline_s:g} s")
     return worker.readback
 
 
 class _FirstReadback:
-    """Hears the first word of a worker."""
+    """Waits for the first readback of a worker."""
 
     def __init__(self) -> None:
-        self.heard = asyncio.Event()
+        self.arrived = asyncio.Event()
 
     def readback_changed(self, equipment: EquipmentId, *, moving: bool, outside: float | None) -> None:  # noqa: ARG002
-        self.heard.set()
+        self.arrived.set()
 
     def stop_obeyed(self, equipment: EquipmentId, fence: int) -> None:
         """Hear of no fence, because nothing is commanded under one."""

@@ -67,7 +67,7 @@ def take_nothing(result: object) -> None:
 
 
 class _DriverCall(Generic[T]):
-    """One piece of work for a lane's thread, and the future of who waits for it on the loop."""
+    """One piece of work for a driver thread, and the future of who waits for it on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> None:
         self._loop = loop
@@ -92,13 +92,13 @@ class _DriverCall(Generic[T]):
             self.done.set_exception(error)
 
 
-async def call_driver(lane: DriverThread | None, method: Callable[[], object], take: Callable[[object], T]) -> T:
-    """Return what `take` makes of what a driver's method returns, called in `lane`, else on the loop and awaited.
+async def call_driver(thread: DriverThread | None, method: Callable[[], object], take: Callable[[object], T]) -> T:
+    """Return what `take` makes of what a driver's method returns, called in `thread`, else on the loop and awaited.
 
     Raises one of the exceptions that `failure_of` names, whatever the driver raises.
     """
-    if lane is not None:
-        return await lane.call(lambda: take(_wait_for_call(method())))
+    if thread is not None:
+        return await thread.call(lambda: take(_wait_for_call(method())))
     try:
         result = method()
         return take(await result if inspect.iscoroutine(result) else result)

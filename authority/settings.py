@@ -1,6 +1,6 @@
 """What the authority is told: flags, the environment and the lab file. The only reader of any of them.
 
-All that is wrong is said at once: what cannot be used is added to the mistakes, and reading goes on without it.
+All that is wrong is reported at once: what cannot be used is added to the mistakes, and reading goes on without it.
 """
 
 from __future__ import annotations
@@ -163,18 +163,18 @@ def _table(
     settings, wrong = lab_file.read_table(_Table, table)
     mistakes += [f"{where} {mistake.clause}." for mistake in wrong]
     keys: dict[str, lab_file.Key] = {}
-    said: dict[str, object] = {}
+    given: dict[str, object] = {}
     for key in lab_file.keys_of_struct(_Table).values():
-        for name, value in _said(key, places):
+        for name, value in _given_values(key, places):
             keys[name] = key
-            said[name] = value
+            given[name] = value
             break
-    values, wrong = lab_file.read_keys(keys, said)
+    values, wrong = lab_file.read_keys(keys, given)
     mistakes += [f"{mistake.clause}." for mistake in wrong]
     return replace(settings, **values)
 
 
-def _said(key: lab_file.Key, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
+def _given_values(key: lab_file.Key, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
     """Yield who says a setting and what, the one who goes first first."""
     sources = [mark for mark in getattr(key.hint, "__metadata__", ()) if isinstance(mark, _Source)]
     names = [source.value.format(key=key.argument, KEY=key.argument.upper()) for source in sources]

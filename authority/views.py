@@ -275,14 +275,14 @@ class Views:
         return view
 
     def _copy(
-        self, kind: type[CopiedView], source: Source | None, say: Callable[[Source], str] | None = None
+        self, kind: type[CopiedView], source: Source | None, make_text: Callable[[Source], str] | None = None
     ) -> CopiedView | None:
-        """Make a view of what `source` has under the same names, with wall times; `say` makes its `text`."""
+        """Make a view of what `source` has under the same names, with wall times; `make_text` makes its `text`."""
         if source is None:
             return None
         values = {name: getattr(source, name) for name in kind.__struct_fields__ if name != "text"}
-        if say is not None:
-            values["text"] = say(source)
+        if make_text is not None:
+            values["text"] = make_text(source)
         for name in _time_fields(kind):
             values[name] = self._time_if_known(values[name])
         return kind(**values)

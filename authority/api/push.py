@@ -201,37 +201,37 @@ class Stream:
             self._service.hub.add(listener, 0)
             listener.begin(Batch([self._service.sign_of_life()]), now())
             return
-        heard = self._after
-        if heard is not None:
+        sent_up_to = self._after
+        if sent_up_to is not None:
             # Before it is let in, so that nothing has to be kept for it all the while that this takes.
-            heard = await self._replay(send, heard, None)
+            sent_up_to = await self._replay(send, sent_up_to, None)
         newest, snapshot = await self._streams.snapshots.let_in(listener)
         await self._service.wait_until_committed()
-        if heard is not None:
-            await self._replay(send, heard, newest)
+        if sent_up_to is not None:
+            await self._replay(send, sent_up_to, newest)
         listener.begin(snapshot, now())
 
-    async def _replay(self, send: Send, heard: int, newest: int | None) -> int:
-        """Send page by page what follows `heard`, up to `newest` or until nearly all is sent; return how far that is.
+    async def _replay(self, send: Send, sent_up_to: int, newest: int | None) -> int:
+        """Send page by page what follows `sent_up_to`, until `newest` or nearly all is sent; return how far that is.
 
         Where some of it is no longer kept, the snapshot that follows has to do.
         """
         async with self._streams.replays.place(self._peer):
-            while heard >= 0:
+            while sent_up_to >= 0:
                 last = self._service.seq
                 if newest is not None:
                     last = newest
-                if heard >= last:
+                if sent_up_to >= last:
                     break
-                limit = min(REPLAY_PAGE, last - heard)
-                rows = await self._service.replay(heard, limit)
+                limit = min(REPLAY_PAGE, last - sent_up_to)
+                rows = await self._service.replay(sent_up_to, limit)
                 if rows:
-                    heard = rows[-1].seq
+                    sent_up_to = rows[-1].seq
                     seen = [row for row in rows if self._sees is None or self._sees(row.equipment)]
                     await self.send_messages(send, [_replayed_message(row) for row in seen])
                 if len(rows) < limit or transport_of(send).is_closing():
                     break
-        return heard
+        return sent_up_to
 
     async def _send_end_and_close(self, connection: asyncio.Transport, send: Send) -> None:
         """Say that it is over, to a client that may be slow to hear it."""

@@ -84,8 +84,8 @@ class Quotas:
 
     def _count_anew(self, peer: _Peer, table: Table) -> None:
         peer.sessions = {key: size for key, size in peer.sessions.items() if table.session(key) is not None}
-        living = [session for key in peer.sessions if (session := table.session(key)) is not None]
-        peer.begun = sum(1 for s in living if s.last_seen == s.created_at and not s.equipment)
+        alive = [session for key in peer.sessions if (session := table.session(key)) is not None]
+        peer.begun = sum(1 for s in alive if s.last_seen == s.created_at and not s.equipment)
         peer.metadata_bytes = sum(peer.sessions.values())
 
 

@@ -86,8 +86,8 @@ def cleanup(context: RequestContext) -> bodies.CleanupAnswer:
 def sessions(context: RequestContext) -> bodies.SessionsAnswer:
     """List the living sessions."""
     order = pagination.OLDEST_FIRST
-    living = sorted(context.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
-    found, more = pagination.page_of(context, living, order)
+    alive = sorted(context.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
+    found, more = pagination.page_of(context, alive, order)
     found, more = pagination.light_page_of(found, more, order, lambda s: len(msgspec.json.encode(s.metadata)))
     return bodies.SessionsAnswer([context.service.views.session(s) for s in found], len(found), more)
 

@@ -76,7 +76,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, for a client that has nothing to say: what comes is bounded, and never kept."""
 
     on_connection_lost: Callable[[], None] = staticmethod(lambda: None)
-    _heard = 0
+    _received_bytes = 0
     _since = 0.0
     _is_cut_off = False
 
@@ -99,15 +99,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _count(self, size: int) -> None:
         now = self.loop.time()
         if now - self._since > KEEPALIVE_INTERVAL_S and self.writable.is_set():
-            self._heard = 0
+            self._received_bytes = 0
             self._since = now
-        self._heard += size
-        if self._heard > RECEIVED_BYTES_LIMIT and not self._is_cut_off:
+        self._received_bytes += size
+        if self._received_bytes > RECEIVED_BYTES_LIMIT and not self._is_cut_off:
             self._is_cut_off = True
             log.info("a WebSocket of %s is closed, for its client sends what nobody reads", self._peer())
-        if self._heard > 2 * RECEIVED_BYTES_LIMIT:
+        if self._received_bytes > 2 * RECEIVED_BYTES_LIMIT:
             self.transport.abort()
-        elif self._heard > RECEIVED_BYTES_LIMIT and not self.close_sent:
+        elif self._received_bytes > RECEIVED_BYTES_LIMIT and not self.close_sent:
             # Not cut off at once: what is still on its way would take the close from the client.
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.MESSAGE_TOO_BIG})
             self.conn.send_close(CloseCode.MESSAGE_TOO_BIG, "Nothing is listened to here.")

@@ -47,10 +47,10 @@ class Children:
 
     def failed(self, name: str) -> ChildFailed:
         """Return the error that shows what `name` said last."""
-        said = self._log(name).read_text(encoding="utf-8", errors="replace").strip()
+        log_text = self._log(name).read_text(encoding="utf-8", errors="replace").strip()
         last = "it said nothing"
-        if said:
-            last = said.splitlines()[-1]
+        if log_text:
+            last = log_text.splitlines()[-1]
         return ChildFailed(f"The {name} of the demonstration ended: {last}")
 
     def wait(self) -> None:

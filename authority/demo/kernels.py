@@ -63,7 +63,7 @@ class Person:
     def finish(self, started: str) -> Ran:
         """Wait for the end of a started cell; raises `TimeoutError` when there is none."""
         began = time.monotonic()
-        said = list[str]()
+        output = list[str]()
         error = None
         while True:
             try:
@@ -75,13 +75,13 @@ class Person:
             content = message["content"]
             match message["msg_type"]:
                 case "stream":
-                    said.append(str(content["text"]))
+                    output.append(str(content["text"]))
                 case "execute_result":
-                    said.append(str(content["data"].get("text/plain", "")) + "\n")
+                    output.append(str(content["data"].get("text/plain", "")) + "\n")
                 case "error":
                     error = str(content["traceback"][-1])  # the line that a person sees
                 case "status" if content["execution_state"] == "idle":
-                    return Ran("".join(said).strip(), error, time.monotonic() - began)
+                    return Ran("".join(output).strip(), error, time.monotonic() - began)
 
     def ready(self) -> None:
         """Wait until the kernel takes cells."""

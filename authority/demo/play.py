@@ -40,7 +40,7 @@ def play(url: str, place: Path) -> None:
             scene.bob_moves_and_leaves()
         except (NothingCame, TimeoutError) as nothing:
             raise Unexpected(f"The demonstration stuck: {nothing}.") from nothing
-    _say("Lab", f"all of it went as it should, in {time.monotonic() - began:.0f} s.")
+    _print_line("Lab", f"all of it went as it should, in {time.monotonic() - began:.0f} s.")
 
 
 @contextmanager
@@ -74,7 +74,7 @@ class Scene:
             self._push.until("progress", lambda seen: _part(seen, "readback").get("connected") is True)
         for one in (self._ann, self._bob):
             _went_well(one, "load the extension", one.run("load"))
-        _say("Lab", f"{self._label()} is ready, and the kernels of Ann and Bob run.")
+        _print_line("Lab", f"{self._label()} is ready, and the kernels of Ann and Bob run.")
 
     def bob_is_refused(self) -> None:
         """Ann logs in and scans; Bob asks and is told who has it."""
@@ -82,14 +82,14 @@ class Scene:
         _went_well(self._ann, f"log in to {STAGE}", ran)
         self._held_by("Ann")
         self._fence = self._status()["fence"]
-        _say("Ann", f"logs in and has {STAGE} {_ms(ran.took_s)} later.")
+        _print_line("Ann", f"logs in and has {STAGE} {_ms(ran.took_s)} later.")
         self._scan = self._ann.start("scan")
         self._mid_move()
-        _say("Ann", "starts to scan; the stage moves.")
+        _print_line("Ann", "starts to scan; the stage moves.")
         ran = self._bob.run("ask")
         _refused(self._bob, "be refused while Ann has it", ran, "EquipmentInUse", "Ann")
         self._held_by("Ann")
-        _say("Bob", f"is refused {_ms(ran.took_s)} later: {ran.error}")
+        _print_line("Bob", f"is refused {_ms(ran.took_s)} later: {ran.error}")
 
     def bob_stops_a_running_cell(self) -> None:
         """Bob stops the stage in the middle of Ann's cell; the lock stays hers, her commands wait for her word."""
@@ -101,24 +101,24 @@ class Scene:
         ran = self._ann.finish(self._scan)
         _refused(self._ann, "see who stopped her scan", ran, "CommandStopped", "Bob")
         self._rests()
-        _say("Bob", f"presses STOP while Ann's cell runs; the stage rests {_ms(moment(rest) - pressed)} later.")
-        _say("Ann", f"reads: {ran.seen_last}")
+        _print_line("Bob", f"presses STOP while Ann's cell runs; the stage rests {_ms(moment(rest) - pressed)} later.")
+        _print_line("Ann", f"reads: {ran.seen_last}")
         ran = self._ann.run("scan-on")
         _refused(self._ann, "be refused until she resumes", ran, "StoppedBySomebody", "Bob")
         self._held_by("Ann")
         _expect(self._status()["fence"] == self._fence, f"Ann still has fence {self._fence}", self._status()["fence"])
-        _say("Ann", f"still has {STAGE}, and is asked to look first: {ran.error}")
+        _print_line("Ann", f"still has {STAGE}, and is asked to look first: {ran.error}")
 
     def ann_resumes_and_bob_queues(self) -> None:
         """Ann scans on; Bob's cell waits in the queue."""
         _went_well(self._ann, "resume", self._ann.run("resume"))
         self._scan = self._ann.start("scan-on")
         self._mid_move()
-        _say("Ann", "resumes and scans on.")
+        _print_line("Ann", "resumes and scans on.")
         self._waiting = self._bob.start("wait")
         queued = self._push.until("queued", lambda event: event["user"] == "Bob")
         _expect(queued["position"] == 1, "Bob is next in the queue", queued)
-        _say("Bob", "waits in the queue; he is next.")
+        _print_line("Bob", "waits in the queue; he is next.")
 
     def ann_dies_and_bob_gets_it(self) -> None:
         """Ann's kernel is killed in the middle of a move: the stage is stopped, and then it is Bob's."""
@@ -133,9 +133,13 @@ class Scene:
         _expect(granted["fence"] == self._fence + 1, f"Bob has fence {self._fence + 1}", granted["fence"])
         stopped = self._stopped_before(granted)
         at = self._rests()
-        _say("Ann", "her kernel is killed (SIGKILL) in the middle of a move.")
-        _say("Lab", f"the stage got its stop {_ms(moment(stopped) - killed)} after the kill and rests at {at:.2f} mm.")
-        _say("Bob", f"has it {_ms(moment(granted) - killed)} after the kill; his cell returns after {_ms(returned)}.")
+        _print_line("Ann", "her kernel is killed (SIGKILL) in the middle of a move.")
+        _print_line(
+            "Lab", f"the stage got its stop {_ms(moment(stopped) - killed)} after the kill and rests at {at:.2f} mm."
+        )
+        _print_line(
+            "Bob", f"has it {_ms(moment(granted) - killed)} after the kill; his cell returns after {_ms(returned)}."
+        )
 
     def bob_moves_and_leaves(self) -> None:
         """Bob moves the stage and logs out."""
@@ -143,10 +147,10 @@ class Scene:
         _went_well(self._bob, f"move to {BOBS_MM} mm", ran)
         at = self._readback()["position"]
         _expect(abs(float(at) - BOBS_MM) < 0.1, f"the stage is at {BOBS_MM} mm", at)
-        _say("Bob", f"moves the stage to {ran.text} in {ran.took_s:.1f} s.")
+        _print_line("Bob", f"moves the stage to {ran.text} in {ran.took_s:.1f} s.")
         _went_well(self._bob, "log out", self._bob.run("logout"))
         _expect(self._status()["state"] == "free", f"{STAGE} is free", self._status()["state"])
-        _say("Bob", f"logs out; {STAGE} is free.")
+        _print_line("Bob", f"logs out; {STAGE} is free.")
 
     def _mid_move(self) -> None:
         """Wait until the stage is well between the two ends of the scan, which leaves time to act."""
@@ -205,9 +209,9 @@ def _went_well(who: Person, what: str, ran: Ran) -> None:
 
 def _refused(who: Person, what: str, ran: Ran, error: str, names: str) -> None:
     """Check that the cell ended with this error, whose sentence names somebody."""
-    told = f"{ran.error or 'no error'} {ran.text}"  # what came while the cell ran stands below its error
-    fits = told.startswith(f"{error}: ") and names in told
-    _expect(fits, f"{who.name} should {what} ({error}, naming {names})", told)
+    shown = f"{ran.error or 'no error'} {ran.text}"  # what came while the cell ran stands below its error
+    fits = shown.startswith(f"{error}: ") and names in shown
+    _expect(fits, f"{who.name} should {what} ({error}, naming {names})", shown)
 
 
 def _expect(holds: bool, what: str, came: object) -> None:
@@ -219,6 +223,6 @@ def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
-def _say(who: str, sentence: str) -> None:
+def _print_line(who: str, sentence: str) -> None:
     sys.stdout.write(f"{who}: {sentence}\n")
     sys.stdout.flush()

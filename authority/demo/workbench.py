@@ -105,10 +105,10 @@ def _write(path: Path, content: object) -> None:
 
 def _address(children: Children, lab: subprocess.Popen[str], place: Path) -> str:
     """Wait until JupyterLab has written down where it will listen, and listens: it writes first."""
-    told = place / "runtime_dir" / f"jpserver-{lab.pid}.json"
+    server_file = place / "runtime_dir" / f"jpserver-{lab.pid}.json"
     while not ended(lab, within_s=0.1):
         with contextlib.suppress(OSError, json.JSONDecodeError):  # not there yet, being written, not listening
-            written = json.loads(told.read_text(encoding="utf-8"))
+            written = json.loads(server_file.read_text(encoding="utf-8"))
             socket.create_connection(("127.0.0.1", written["port"]), timeout=1).close()
             return str(written["url"])
     raise children.failed("JupyterLab")

@@ -84,8 +84,8 @@ def build(driver_name: str, options: Mapping[str, object]) -> Driver:
     except DeclarationError as wrong:
         raise DriverMisconfigured(f"Driver {driver_name!r}: {wrong}") from wrong
     except BadOptions as wrong:
-        said = [f"Driver {driver_name!r} refuses its options: {clause}." for clause in wrong.clauses]
-        raise DriverMisconfigured(*said) from wrong
+        sentences = [f"Driver {driver_name!r} refuses its options: {clause}." for clause in wrong.clauses]
+        raise DriverMisconfigured(*sentences) from wrong
     except Exception as wrong:  # foreign code: it may raise anything
         raise DriverMisconfigured(f"Driver {driver_name!r} refuses its options: {wrong}.") from wrong
     if not isinstance(address, str | None):

@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol, TypeGuard
 
 
 class Pending(NamedTuple):
-    """Something that will be done, or have failed: `tell` calls back once it is over, from any thread."""
+    """Something that will be done, or have failed: `call_when_over` calls back once it is over, from any thread."""
 
     done: Callable[[], bool]
-    tell: Callable[[Callable[[object], None]], None]
+    call_when_over: Callable[[Callable[[object], None]], None]
     error: Callable[[], BaseException | None]
 
 

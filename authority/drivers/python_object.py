@@ -118,7 +118,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
     def ask(self, name: str, entry: PythonReading) -> Scalar | None:
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""
-        with self._turn(), self._telling(entry.get):
+        with self._turn(), self._naming_failure(entry.get):
             value = as_scalar(self._result(partial(_got, entry.get)), entry.type, self._options.units_of(name))
             if value is None and name == "moving":
                 raise UnusableAnswer("it answered nothing, so that nobody knows whether it moves")
@@ -128,7 +128,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
 
     def inquire(self, entry: PythonObserve, parameters: Mapping[str, Scalar]) -> object:
         """Carry out an observe command."""
-        with self._turn(), self._telling(entry.path):
+        with self._turn(), self._naming_failure(entry.path):
             return as_type(self._result(partial(_done, entry, parameters)), entry.answer, entry.units)
 
     def perform(self, entry: PythonControl, parameters: Mapping[str, Scalar], token: StopToken) -> object:
@@ -136,11 +136,11 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         with self._turn():
             token.raise_if_stopped()
             losses = self._losses
-            with self._in_call(entry.deadline_s, token) as is_over, self._telling(entry.path):
+            with self._in_call(entry.deadline_s, token) as is_over, self._naming_failure(entry.path):
                 result = self._result(partial(_done, entry, parameters), is_over)
         if self._await(result, entry, token, losses):
             return None
-        with self._telling(entry.path):
+        with self._naming_failure(entry.path):
             return as_type(result, entry.answer, entry.units)
 
     def halt(self) -> None:
@@ -154,7 +154,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             if made is None:
                 raise DriverUnavailable(f"{self._options.object_} cannot be stopped: {self._lost}")
             try:
-                self._settled(partial(_got, path, made))
+                self._result_of(partial(_got, path, made))
             except Exception as wrong:
                 raise DriverUnavailable(f"{path} failed: {sentence_of(wrong)}") from wrong
 
@@ -222,7 +222,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if pending is None:
             return False
         until = time.monotonic() + entry.deadline_s
-        pending.tell(lambda _: self._wake())
+        pending.call_when_over(lambda _: self._wake())
 
         def is_over() -> bool:
             return pending.done() or self.is_stopped(token) or self._losses != losses or time.monotonic() >= until
@@ -239,7 +239,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise self._too_late(entry.deadline_s)
         error = pending.error()
         if error is not None:
-            with self._telling(entry.path):
+            with self._naming_failure(entry.path):
                 raise error
         return True
 
@@ -264,9 +264,9 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         made = self._object
         if made is None or self._lost is not None:
             raise DriverUnavailable(self._lost or "it is not connected")
-        return self._settled(partial(work, made), ends)
+        return self._result_of(partial(work, made), ends)
 
-    def _settled(self, work: Callable[[], object], ends: Callable[[], bool] | None = None) -> object:
+    def _result_of(self, work: Callable[[], object], ends: Callable[[], bool] | None = None) -> object:
         if self._loop is not None:
             return self._loop.run(work, ends or (lambda: False))
         result = work()
@@ -276,7 +276,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         return result
 
     @contextmanager
-    def _telling(self, path: str) -> Iterator[None]:
+    def _naming_failure(self, path: str) -> Iterator[None]:
         """Turn what the object raises into a sentence, and take note where it means that the connection is lost."""
         try:
             yield
@@ -300,12 +300,12 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
     def _made(self) -> object:
         options = self._options
         try:
-            made = self._settled(partial(self._make, *options.args, **options.arguments))
+            made = self._result_of(partial(self._make, *options.args, **options.arguments))
         except Exception as wrong:
             raise DriverUnavailable(f"{options.object_} cannot be made: {sentence_of(wrong)}") from wrong
         if options.open is not None:
             try:
-                self._settled(partial(_got, options.open, made))
+                self._result_of(partial(_got, options.open, made))
             except Exception as wrong:
                 self._object = made
                 self._discard()
@@ -319,7 +319,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if made is not None and path is not None:
             # What is lost can often not be closed either, and nothing better can be done about it.
             with suppress(Exception):
-                self._settled(partial(_got, path, made))
+                self._result_of(partial(_got, path, made))
 
     def _mistake(self) -> str | None:
         """Return the first thing that the lab file names and the object has not."""

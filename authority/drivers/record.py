@@ -64,14 +64,14 @@ class MotorRecord:
     def begin(self, action: str, parameters: Mapping[str, object], position: float, *, moving: bool) -> int:
         """Note that a command begins and return its number; raises `FenceWentBack`, and `OSError` if it cannot."""
         fence = fence_of_command.get()
-        told: dict[str, object] = {"action": action, "parameters": parameters, "fence": fence}
+        command: dict[str, object] = {"action": action, "parameters": parameters, "fence": fence}
         if fence < self._fence:
-            self._write("refused", position, told | {"seen": self._fence})
+            self._write("refused", position, command | {"seen": self._fence})
             raise FenceWentBack(
                 f"The motor has obeyed fence {self._fence} and refuses {action} of fence {fence}: "
                 "that lock has passed on, log in again."
             )
-        self._write("begin", position, {"command": self._commands + 1} | told | {"moving": moving})
+        self._write("begin", position, {"command": self._commands + 1} | command | {"moving": moving})
         self._commands += 1
         self._fence = fence
         return self._commands

@@ -183,12 +183,12 @@ class SimulatedMotor(Simulated):
         """Answer position, units, whether it moves, velocity, target and limits."""
         return self.readback().flat()
 
-    async def _go(self, action: str, told: Mapping[str, object], target_from: Callable[[float], float]) -> float:
+    async def _go(self, action: str, parameters: Mapping[str, object], target_from: Callable[[float], float]) -> float:
         with self._guard:
             position, before = self._now()
             target = target_from(position)
             self._refuse_outside(target)
-            number = self._record.begin(action, told, position, moving=before is not None)
+            number = self._record.begin(action, parameters, position, moving=before is not None)
             self._interrupt("interrupted")
             move = self._move = _Move(number, self._rest, target, self._velocity, self._clock())
         while not move.ended.done():

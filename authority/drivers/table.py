@@ -177,12 +177,12 @@ def table_mistakes(options: TableOptions, found: list[Mistake]) -> Iterator[Mist
 
     for name, reading in options.readings.items():
         if sound(f"readings.{name}"):
-            yield from _told(f"readings.{name}", _reading(name, reading, options))
+            yield from _mistakes(f"readings.{name}", _reading(name, reading, options))
     for group in ("control", "observe"):
         commands: Mapping[str, CommandEntry] = getattr(options, group)
         for name, command in commands.items():
             if sound(f"{group}.{name}"):
-                yield from _told(f"{group}.{name}", _command(name, command, options))
+                yield from _mistakes(f"{group}.{name}", _command(name, command, options))
     if sound("low") and sound("high") and _crossed(options.low, options.high):
         clause = f"low is {options.low:.12g} and high is {options.high:.12g}, but low must be less than high"
         yield Mistake("low", clause)
@@ -217,7 +217,7 @@ def command_of(name: str, entry: CommandEntry, options: TableOptions) -> Command
     )
 
 
-def _told(key: str, clauses: Iterator[str]) -> Iterator[Mistake]:
+def _mistakes(key: str, clauses: Iterator[str]) -> Iterator[Mistake]:
     for clause in clauses:
         yield Mistake(key, f"{key} {clause}")
 
@@ -283,17 +283,19 @@ def _limits(options: TableOptions) -> Iterator[Mistake]:
     high = options.high
     commands = options.control.values()
     if (low is not None or high is not None) and not any(one.target or one.distance for one in commands):
-        said = (
+        remedy = (
             'say target = "PARAMETER" or distance = "PARAMETER" in the control command that moves, or give the '
             "parameter limits of its own, as in parameters = { voltage = { low = 0, high = 30 } }"
         )
         key = "low"
         if low is None:
             key = "high"
-        yield Mistake(key, f"low and high hold for no command: {said}")
+        yield Mistake(key, f"low and high hold for no command: {remedy}")
     if options.max_velocity is not None and not any(one.velocity for one in commands):
-        said = 'say velocity = "PARAMETER" in the control command that sets it, or give the parameter a high of its own'
-        yield Mistake("max_velocity", f"max_velocity holds for no command: {said}")
+        remedy = (
+            'say velocity = "PARAMETER" in the control command that sets it, or give the parameter a high of its own'
+        )
+        yield Mistake("max_velocity", f"max_velocity holds for no command: {remedy}")
 
 
 def table_warnings(options: TableOptions) -> Iterator[str]:
@@ -323,8 +325,8 @@ def _motion(entry: ControlEntry) -> str | None:
 def _stop(options: TableOptions) -> Iterator[Mistake]:
     moving = [name for name, one in options.control.items() if isinstance(one, ControlEntry) and one.moves]
     if options.stop is None and options.control:
-        said = 'say what stops it, or stop = "" where there is nothing to stop'
-        yield Mistake("stop", f"stop is missing, but there are control commands: {said}")
+        remedy = 'say what stops it, or stop = "" where there is nothing to stop'
+        yield Mistake("stop", f"stop is missing, but there are control commands: {remedy}")
     elif options.stop is not None and not options.stop.strip() and (moving or "moving" in options.readings):
         what = "there is a reading moving"
         if moving:

@@ -120,9 +120,9 @@ class TextControl(ControlEntry, frozen=True, kw_only=True):
             key = "send"
         yield from _prefixed(key, template_mistakes(self.line, _types(self.parameters)))
         yield from _reply(self, self.answer)
-        said = [name for name in ("type", "parse", "true", "false", "per_unit") if getattr(self, name) is not None]
-        if self.query is None and said:
-            yield f"has {said[0]}, but nothing is read after send: write query where the device answers"
+        given = [name for name in ("type", "parse", "true", "false", "per_unit") if getattr(self, name) is not None]
+        if self.query is None and given:
+            yield f"has {given[0]}, but nothing is read after send: write query where the device answers"
 
 
 class TextOptions(TableOptions, frozen=True, kw_only=True):
@@ -156,12 +156,12 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
                 for clause in template_mistakes(line, types):
                     yield Mistake(key, f"{key} {clause}")
         if not _is_ascii_and_more(self.encoding):
-            said = 'must be one that Python knows and that has ASCII in it, such as "latin-1", "utf-8" or "cp437"'
-            yield Mistake("encoding", f"encoding is {self.encoding!r}, but {said}")
+            allowed = 'must be one that Python knows and that has ASCII in it, such as "latin-1", "utf-8" or "cp437"'
+            yield Mistake("encoding", f"encoding is {self.encoding!r}, but {allowed}")
         for key, end in (("read_termination", self.read_termination), ("write_termination", self.write_termination)):
             if not 1 <= len(end) <= 2 or not end.isascii() or end.isprintable():
-                said = 'must be one or two control characters, such as "\\n" or "\\r\\n"'
-                yield Mistake(key, f"{key} is {end!r}, but {said}")
+                allowed = 'must be one or two control characters, such as "\\n" or "\\r\\n"'
+                yield Mistake(key, f"{key} is {end!r}, but {allowed}")
 
     def encoded(self, lines: str) -> bytes:
         """Return one line, or several that are parted by line feeds, as they are sent."""
