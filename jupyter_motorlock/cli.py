@@ -103,16 +103,16 @@ def _events(session: KernelSession, arguments: argparse.Namespace) -> int:
         session.subscribe(lambda name, _status, event: news.put(event) if event or name is None else None)
     if arguments.name:
         arguments.name = targets.resolve_name(session, arguments.name)
-    told = _newest(session, arguments.name, arguments.last)
-    show(told)
-    seen = told[-1]["seq"] if told else 0
+    past = _newest(session, arguments.name, arguments.last)
+    show(past)
+    newest_seq = past[-1]["seq"] if past else 0
     lost = False
     while arguments.follow:
         event = news.get()
         if event is None:
             lost = _say_of_the_line(lost, alive=session.link.feed_alive)
-        elif event["seq"] > seen and arguments.name in (None, event["equipment_id"]):
-            seen = event["seq"]
+        elif event["seq"] > newest_seq and arguments.name in (None, event["equipment_id"]):
+            newest_seq = event["seq"]
             show([event])
     return 0
 
@@ -137,10 +137,10 @@ def _stop(session: KernelSession, arguments: argparse.Namespace) -> int:
         raise UsageProblem(f"Say what to stop, or --all: {targets.equipment_list_text(session.equipment_list())}.")
     try:
         if arguments.all:
-            said = stop_everything(session, reason)
+            done = stop_everything(session, reason)
         else:
-            said = stop_typed(session, names, how_all="motorlock stop --all", reason=reason)
-        print_line(f"{said}.")
+            done = stop_typed(session, names, how_all="motorlock stop --all", reason=reason)
+        print_line(f"{done}.")
     except MotorlockError as failed:
         print_line(f"motorlock: STOP NOT DELIVERED: {failed}", sys.stderr)
         return REFUSED

@@ -54,8 +54,8 @@ def login(
                     for name in new:
                         with suppress(LockRequired):
                             session.release(name)
-            told = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
-            raise Interrupted(told) from None
+            sentence = f"You stopped the login to {' and '.join(names)}; you are not in its queue."
+            raise Interrupted(sentence) from None
         except EquipmentInUse as refused:
             raise _in_own_use(refused, session.user) from None
     return Handles(Handle(session, name) for name in names)

@@ -1,11 +1,13 @@
-"""Where an authority is, the token that it is shown and the certificates that it is known by: settings made usable.
+"""Where an authority is, its token and certificates, and who the user is: settings made usable.
 
 What cannot work is named here, at once, and not by the network later.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -104,3 +106,14 @@ def ca_file(given: str | None, url: str) -> str | None:
     if not Path(path).expanduser().exists():
         raise UsageProblem(f"{where} names a file of certificates that is not there: {path}")
     return str(Path(path).expanduser())
+
+
+def user_name() -> str:
+    """Return who the user is, as far as the environment knows."""
+    named = os.environ.get("MOTORLOCK_USER") or os.environ.get("JUPYTERHUB_USER")
+    if named:
+        return named
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # no entry for this user id
+        return f"somebody@{socket.gethostname()}"

@@ -198,10 +198,10 @@ class Client:
 
     def _untrusted(self, error: requests.exceptions.SSLError) -> Untrusted:
         """Return what is wrong with an encrypted connection: the certificate, or that it is none."""
-        said = str(error)
-        if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
+        text = str(error)
+        if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
             return Untrusted(f"What answers at {self.url} does not speak https; write http:// if it is an authority.")
-        why = said.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or said
+        why = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or text
         known_by = "the certificates known here"
         if self.ca_file:
             known_by = f"the certificates in {self.ca_file}"

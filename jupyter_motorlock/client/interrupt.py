@@ -80,8 +80,8 @@ class StopReport:
     def clause(self) -> str:
         """Return a clause that says what was done; raise `MotorlockError` with it where a stop was not delivered."""
         if self.failed:
-            said = " and ".join(self.done + self.failed)
-            raise MotorlockError(f"{said}: use the equipment's own emergency stop.")
+            clause = " and ".join(self.done + self.failed)
+            raise MotorlockError(f"{clause}: use the equipment's own emergency stop.")
         return " and ".join(self.done)
 
 

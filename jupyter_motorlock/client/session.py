@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jupyter_motorlock.client.address import user_name
 from jupyter_motorlock.client.commands import Command, command_from_description
 from jupyter_motorlock.client.http import Client, Json
 from jupyter_motorlock.client.in_flight import CallsInFlight
@@ -223,10 +222,10 @@ class KernelSession:
         self, equipment_id: str, queue_id: str, answer: str, *, seconds: float | None = None, note: str | None = None
     ) -> Json:
         """Answer what an entry asked: `yield` now, `later` in `seconds`, or `no`; returns the status after it."""
-        told: Json = {"queue_id": queue_id, "answer": answer, "note": note}
+        asked: Json = {"queue_id": queue_id, "answer": answer, "note": note}
         if seconds is not None:
-            told |= {"seconds": seconds}
-        status = self._status_after("locks", "answer", equipment_id, **told)
+            asked |= {"seconds": seconds}
+        status = self._status_after("locks", "answer", equipment_id, **asked)
         if answer == "yield":
             self.mirror.remove_lock(equipment_id)
         return status
@@ -309,14 +308,3 @@ def outcome_of_reply(reply: Json) -> Any:
             raise CommandStopped(reply.get("error") or "The command was stopped.")
         case end:
             raise CommandFailed(reply.get("error") or f"The command ended as {end}.", outcome=str(end))
-
-
-def user_name() -> str:
-    """Return who the user is, as far as the environment knows."""
-    named = os.environ.get("MOTORLOCK_USER") or os.environ.get("JUPYTERHUB_USER")
-    if named:
-        return named
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # no entry for this user id
-        return f"somebody@{socket.gethostname()}"

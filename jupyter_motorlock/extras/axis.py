@@ -72,21 +72,21 @@ class Axis:
         if self._read is not None:
             here = float(self.session.command(self.equipment_id, self._read, {}))
             return PositionReading(here, here, time.time())
-        seen = self.reading()
-        if not seen.connected or seen.position is None:
-            why = seen.error or "it tells no position"
+        reading = self.reading()
+        if not reading.connected or reading.position is None:
+            why = reading.error or "it tells no position"
             raise MotorlockError(f"Where {self.equipment_id} is cannot be told now: {why.rstrip('.')}.")
-        target = seen.position if seen.target is None else seen.target
-        return PositionReading(float(seen.position), float(target), time.time() - seen.age_s)
+        target = reading.position if reading.target is None else reading.target
+        return PositionReading(float(reading.position), float(target), time.time() - reading.age_s)
 
     def limits(self) -> tuple[float | None, float | None]:
         """Return the lowest and the highest number that it may be set to, as far as it is known; None is no limit."""
         if self._read is None:
-            told = self.reading().values
+            limits = self.reading().values
         else:
-            told = {}  # those of the readback are its position's
-        lows = [low for low in (self._low, told.get("low")) if isinstance(low, int | float)]
-        highs = [high for high in (self._high, told.get("high")) if isinstance(high, int | float)]
+            limits = {}  # those of the readback are its position's
+        lows = [low for low in (self._low, limits.get("low")) if isinstance(low, int | float)]
+        highs = [high for high in (self._high, limits.get("high")) if isinstance(high, int | float)]
         return max(lows, default=None), min(highs, default=None)
 
     def loss(self) -> LockLost | None:

@@ -97,19 +97,19 @@ class Past:
 
     def units(self, equipment: str) -> str | None:
         """The units of its position."""
-        told = (event["units"] for event in reversed(self._events.get(equipment, [])) if event["units"])
-        return self._now.get(equipment, {}).get("units") or next(told, None)
+        units = (event["units"] for event in reversed(self._events.get(equipment, [])) if event["units"])
+        return self._now.get(equipment, {}).get("units") or next(units, None)
 
     def path(self, equipment: str) -> list[Stretch]:
         """Where it was, from event to event; what is not known is left out."""
-        told = [event for event in self._events.get(equipment, []) if event["event"] in _PLACED]
+        events = [event for event in self._events.get(equipment, []) if event["event"] in _PLACED]
         now = self._now.get(equipment, {})
-        if told and told[0]["event"] in _AT_REST:
-            told.insert(0, told[0] | {"event": "begin", "time": self.begin})
-        if told and now.get("held") and now["position"] is not None:
-            told.append(told[-1] | {"event": "now", "time": self.end, "position": now["position"]})
+        if events and events[0]["event"] in _AT_REST:
+            events.insert(0, events[0] | {"event": "begin", "time": self.begin})
+        if events and now.get("held") and now["position"] is not None:
+            events.append(events[-1] | {"event": "now", "time": self.end, "position": now["position"]})
         holds = sorted((x for x in self.holds if x.equipment == equipment), key=lambda x: x.begin)
-        return list(_path(told, holds))
+        return list(_path(events, holds))
 
     def _read(self, name: str, events: list[Fact], now: dict[str, Any]) -> None:
         held: dict[object, tuple[str, float]] = {}

@@ -43,11 +43,11 @@ class Cell:
                 _where(line), "" if certain else "the lines before it may change that"
             )
             is_certain |= certain
-        told = [error for _, error in sorted(wrong.items())]
-        heading = _counted(len(self.lines) + len(self._mistakes), len(told))
+        errors = [error for _, error in sorted(wrong.items())]
+        heading = _counted(len(self.lines) + len(self._mistakes), len(errors))
         if is_certain:
-            raise DryRunRefused(f"{heading}:", told)
-        return "\n".join([heading + (":" if told else "."), *(f"  {error.shown()}" for error in told)])
+            raise DryRunRefused(f"{heading}:", errors)
+        return "\n".join([heading + (":" if errors else "."), *(f"  {error.shown()}" for error in errors)])
 
     def prepare(self) -> None:
         """Raise what is wrong with the first line that would be refused whatever runs before it; sends none."""

@@ -63,11 +63,13 @@ class Extension:
         if session is None or not _in_main_thread():
             return
         session.link.set_busy(False)
-        said = []
+        sentences = []
         if _is_interrupt(result.error_in_exec) and (stopped := stop_after_cell(session)):
-            said = [f"You interrupted the cell; {stopped}."]
-        said += session.mirror.take_notices()
-        print_sentence(*([""] if said and not result.success else []), *said)  # an error need not end its line
+            sentences = [f"You interrupted the cell; {stopped}."]
+        sentences += session.mirror.take_notices()
+        if sentences and not result.success:
+            sentences.insert(0, "")  # an error need not end its line
+        print_sentence(*sentences)
 
 
 def load(shell: InteractiveShell) -> None:

@@ -80,7 +80,7 @@ class Panel:
         self._said = ""
         self._mark = uuid.uuid4().hex
         self._answers = 0
-        self._seen: PanelContent | None = None
+        self._content: PanelContent | None = None
         self._pace = pace or Pace()
         self._written = self._settled = 0.0
         self._later: threading.Timer | None = None
@@ -113,8 +113,8 @@ class Panel:
     def rewrite(self) -> None:
         """Write it again, its digits counted from now, for a view that is about to open."""
         with self._lock:
-            if self._seen:
-                self._write(self._seen)
+            if self._content:
+                self._write(self._content)
 
     def bundle(self, widget: dict[str, object]) -> dict[str, object]:
         """Return what is displayed: the widget, and its text for lesser front ends."""
@@ -124,12 +124,12 @@ class Panel:
     def click(self, action: panel_actions.PanelAction | None) -> None:
         """Do what a button says (None: the first one), in whatever thread the front end's click arrives."""
         with self._lock:
-            if self._seen is None or self.face is None:
+            if self._content is None or self.face is None:
                 return
             face = self.face
-            wanted = action or self._seen.main_action[0]
+            wanted = action or self._content.main_action[0]
             status = self._status
-            fits = wanted in {self._seen.main_action[0], *dict(self._seen.others)}
+            fits = wanted in {self._content.main_action[0], *dict(self._content.others)}
             settled = time.monotonic() - self._settled > SETTLED_S
         if not (fits and settled):
             self._answer_click("The button had just changed: click again if you mean it.")
@@ -143,19 +143,19 @@ class Panel:
 
     def stop(self) -> None:
         """Stop the equipment, whoever has it; what came of it is shown in the panel."""
-        said = panel_html.NOT_DELIVERED.format(name=self.equipment_id)
+        answer = panel_html.NOT_DELIVERED.format(name=self.equipment_id)
         try:
             reply = stop_by_click(self._session, self.equipment_id)
             if reply.get("outcome") == "nothing_to_stop":
-                said = f"{self.equipment_id} has nothing to stop."
+                answer = f"{self.equipment_id} has nothing to stop."
             elif reply["delivered"]:
-                said = f"{status_text.local_now():%H:%M:%S} stop delivered."
+                answer = f"{status_text.local_now():%H:%M:%S} stop delivered."
             elif reply.get("error"):
-                said = f"{said} The driver says: {reply['error']}"
+                answer = f"{answer} The driver says: {reply['error']}"
         except Exception as error:  # noqa: BLE001 - an exception in a click would be seen by nobody
-            said = f"{said} {error}"
+            answer = f"{answer} {error}"
         in_main = threading.current_thread() is threading.main_thread()
-        self._answer_click(f"{said} {BETWEEN_CELLS}" if in_main else said)
+        self._answer_click(f"{answer} {BETWEEN_CELLS}" if in_main else answer)
 
     def _answer_click(self, text: str) -> None:
         with self._lock:
@@ -183,8 +183,8 @@ class Panel:
 
     def _remember(self, *events: status_text.Fields) -> None:
         known = self._happened | {event["seq"]: event for event in events if panel_html.is_news(event)}
-        told = is_active_event(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
-        self._happened = {event["seq"]: event for event in told}
+        shown = is_active_event(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
+        self._happened = {event["seq"]: event for event in shown}
 
     def _show(self, *, due: bool = False) -> None:
         with self._lock:
@@ -192,22 +192,22 @@ class Panel:
                 return
             me = self._session.session_id
             now = status_text.local_now()
-            before = self._seen
+            before = self._content
             if before and status_text.headline(self._status, me, now=now) != before.headline:
                 self._said = ""  # it was about what is no longer so
             happened = tuple(self._happened.values())
-            seen = panel_html.panel_content(
+            content = panel_html.panel_content(
                 self._status, me, alive=self._alive, said=self._said, mark=self._mark, answers=self._answers,
                 happened=happened, now=now,
             )  # fmt: skip
-            if seen == before:
+            if content == before:
                 return
-            if before and not due and _same_but_for_motion(seen, before):
+            if before and not due and _same_but_for_motion(content, before):
                 if not self._later and (wait_s := self._pace.wait_s(self._written)) > 0:
                     self._later = _started(wait_s, self._show_late)
                 if self._later:
                     return
-            self._write(seen)
+            self._write(content)
 
     def _show_late(self) -> None:
         with self._lock:
@@ -228,15 +228,15 @@ class Panel:
             with suppress(MotorlockError):  # the feed says what is lost
                 self._on_change(self.equipment_id, self._session.status(self.equipment_id), None)
 
-    def _write(self, seen: PanelContent) -> None:
+    def _write(self, content: PanelContent) -> None:
         if self.face is None:
             return
         now = time.monotonic()
-        before = self._seen
-        self.face.show(seen, status_text.seconds_left(self._status, elapsed_s=now - self._received))
-        if before and _means_another(seen, before):
+        before = self._content
+        self.face.show(content, status_text.seconds_left(self._status, elapsed_s=now - self._received))
+        if before and _means_another(content, before):
             self._settled = now
-        self._seen = seen
+        self._content = content
         self._written = now
 
 
@@ -294,14 +294,14 @@ def _started(wait_s: float, call: Callable[[], None]) -> threading.Timer:
     return timer
 
 
-def _same_but_for_motion(seen: PanelContent, before: PanelContent) -> bool:
-    still = replace(seen, reading=before.reading, doing=before.doing, fraction=before.fraction, ends=before.ends)
+def _same_but_for_motion(content: PanelContent, before: PanelContent) -> bool:
+    still = replace(content, reading=before.reading, doing=before.doing, fraction=before.fraction, ends=before.ends)
     return replace(still, ends_at=before.ends_at) == before
 
 
-def _means_another(seen: PanelContent, before: PanelContent) -> bool:
+def _means_another(content: PanelContent, before: PanelContent) -> bool:
     """Whether a button now does something else, or the same to somebody else."""
     known = dict(before.others)
-    return seen.main_action != before.main_action or any(
-        known.get(action, words) != words for action, words in seen.others
+    return content.main_action != before.main_action or any(
+        known.get(action, words) != words for action, words in content.others
     )

@@ -89,7 +89,7 @@ def panel_content(
         badge, tone = ("no connection", "bad")
     asks = status_text.ask_text(status, me, now=now)
     wrong = status_text.trouble_text(status, me, now=now)
-    told = [said, wrong, *asks] if alive else [said, LOST]
+    notices = [said, wrong, *asks] if alive else [said, LOST]
     turn = ""
     if stand == "turn":
         turn = f"{status.get('fence')} {status.get('lock_id')}"
@@ -104,7 +104,7 @@ def panel_content(
         fraction=(status.get("readback") or {}).get("fraction"),
         ends=status_text.ending_text(status, me, now),
         ends_at=((status.get("ending") or {}).get("at") or "")[:19],  # what the digits cannot show is no change
-        notice=" ".join(text for text in told if text),
+        notice=" ".join(text for text in notices if text),
         wrong=bool(said or wrong) or not alive,
         asked=status_text.holds_lock(status, me) and bool(asks),
         turn=turn,
@@ -127,59 +127,59 @@ def is_news(event: Fields) -> bool:
     return event["event"] != "command_started" and event.get("outcome") != "done"
 
 
-def panel_html(seen: PanelContent, left_s: float | None) -> str:
+def panel_html(content: PanelContent, left_s: float | None) -> str:
     """Return the panel of one; the browser counts down from `left_s` seconds, then says that the time is up."""
-    headline = escape(seen.headline)
-    doing = escape(seen.doing)
-    notice = escape(seen.notice)
-    ends = escape(seen.ends)
+    headline = escape(content.headline)
+    doing = escape(content.doing)
+    notice = escape(content.notice)
+    ends = escape(content.ends)
     digits, late = _countdown(left_s)
     return (
-        f'<div class="ml-panel ml-{seen.tone}{" ml-asked" if seen.asked else ""}">'
-        f'<div class="ml-top"><b>{escape(seen.title)}</b><span class="ml-dim">{escape(seen.label)}</span>'
-        f'<span class="ml-badge">{escape(seen.badge)}</span></div>'
+        f'<div class="ml-panel ml-{content.tone}{" ml-asked" if content.asked else ""}">'
+        f'<div class="ml-top"><b>{escape(content.title)}</b><span class="ml-dim">{escape(content.label)}</span>'
+        f'<span class="ml-badge">{escape(content.badge)}</span></div>'
         f'<div class="ml-words"><div class="ml-head" title="{headline}">{headline}</div>'
-        f'<div class="ml-note{" ml-wrong" if seen.wrong else ""}" title="{notice}">{notice}</div></div>'
-        f"{_kernel_gone_html(seen)}"
-        f'<div class="ml-line ml-read"><span class="ml-pos">{escape(seen.reading) or "&nbsp;"}</span>'
-        f'<span class="ml-dim" title="{doing}">{doing}</span></div>{_bar(seen)}'
+        f'<div class="ml-note{" ml-wrong" if content.wrong else ""}" title="{notice}">{notice}</div></div>'
+        f"{_kernel_gone_html(content)}"
+        f'<div class="ml-line ml-read"><span class="ml-pos">{escape(content.reading) or "&nbsp;"}</span>'
+        f'<span class="ml-dim" title="{doing}">{doing}</span></div>{_bar(content)}'
         f'<div class="ml-line ml-ends">{digits}<span class="ml-dim" title="{ends}">{ends}</span>{late}</div>'
-        f"{_news_html(seen)}</div>"
+        f"{_news_html(content)}</div>"
     )
 
 
-def row_html(seen: PanelContent, left_s: float | None) -> str:
+def row_html(content: PanelContent, left_s: float | None) -> str:
     """Return one of many: two lines, of which the second says what is wrong, where something is."""
     digits, late = _countdown(left_s)
-    doing = escape(seen.doing)
-    told = escape(seen.notice or seen.headline)
-    if seen.wrong:
+    doing = escape(content.doing)
+    line = escape(content.notice or content.headline)
+    if content.wrong:
         kind = "ml-wrong"
-    elif seen.notice:
+    elif content.notice:
         kind = ""
     else:
         kind = "ml-dim"
     return (
-        f'<div class="ml-panel ml-{seen.tone}">'
-        f'<div class="ml-line"><b title="{escape(seen.label)}">{escape(seen.title)}</b>'
-        f'<span class="ml-badge">{escape(seen.badge)}</span><span class="ml-pos">{escape(seen.reading)}</span>'
-        f'<span class="ml-dim" title="{doing}">{doing}</span>{digits}{late}</div>{_bar(seen)}'
-        f'<div class="ml-said {kind}" title="{told}">{told}</div>'
-        f"{_kernel_gone_html(seen)}{_news_html(seen)}</div>"
+        f'<div class="ml-panel ml-{content.tone}">'
+        f'<div class="ml-line"><b title="{escape(content.label)}">{escape(content.title)}</b>'
+        f'<span class="ml-badge">{escape(content.badge)}</span><span class="ml-pos">{escape(content.reading)}</span>'
+        f'<span class="ml-dim" title="{doing}">{doing}</span>{digits}{late}</div>{_bar(content)}'
+        f'<div class="ml-said {kind}" title="{line}">{line}</div>'
+        f"{_kernel_gone_html(content)}{_news_html(content)}</div>"
     )
 
 
-def details_html(seen: PanelContent) -> str:
+def details_html(content: PanelContent) -> str:
     """Return what is read behind More: the queue, the newest events, and who watches."""
-    waiting = [f"{place}. {line}" for place, line in enumerate(seen.waiting, start=1)] or ["Nobody waits."]
+    waiting = [f"{place}. {line}" for place, line in enumerate(content.waiting, start=1)] or ["Nobody waits."]
     if len(waiting) > MOST_WAITING:
         waiting[MOST_WAITING - 1 :] = [f"and {len(waiting) - MOST_WAITING + 1} more"]
     watching = "Nobody watches."
-    if seen.watching:
-        watching = f"Watching: {', '.join(seen.watching)}"
+    if content.watching:
+        watching = f"Watching: {', '.join(content.watching)}"
     return (
         f'<div class="ml-rest"><div><b>Queue</b>{_list(waiting)}</div>'
-        f"<div><b>Recent events</b>{_list(seen.happened[-MOST_EVENTS:])}</div>"
+        f"<div><b>Recent events</b>{_list(content.happened[-MOST_EVENTS:])}</div>"
         f'<div class="ml-dim ml-cut" title="{escape(watching)}">{escape(watching)}</div></div>'
     )
 
@@ -227,17 +227,17 @@ def _countdown(left_s: float | None) -> tuple[str, str]:
     return digits, f'<span class="ml-late" style="animation-delay:{left_s + LATE_S:.1f}s">{LATE}</span>'
 
 
-def _bar(seen: PanelContent) -> str:
-    if seen.fraction is None:
+def _bar(content: PanelContent) -> str:
+    if content.fraction is None:
         return '<div class="ml-way"></div>'
-    gone = 100 * seen.fraction
+    gone = 100 * content.fraction
     value = f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{gone:.0f}" aria-label="Way of the move"'
     return f'<div class="ml-way" role="progressbar" {value}><i style="width:{gone:.1f}%"></i></div>'
 
 
-def _kernel_gone_html(seen: PanelContent) -> str:
+def _kernel_gone_html(content: PanelContent) -> str:
     """Return what the style shows in place of all else once the kernel has ended or is not reached."""
-    gone = escape(GONE.format(name=seen.title))
+    gone = escape(GONE.format(name=content.title))
     return f'<div class="ml-gone">{gone}</div><div class="ml-apart">{escape(APART)}</div>'
 
 
@@ -246,10 +246,10 @@ def _list(lines: Iterable[str]) -> str:
     return f'<ul class="ml-list">{items}</ul>'
 
 
-def _news_html(seen: PanelContent) -> str:
+def _news_html(content: PanelContent) -> str:
     """Return what wakes the browser's part whenever the panel has changed: what to read aloud, and whose turn it is."""
-    data = {"name": seen.title, "said": seen.notice, "turn": seen.turn, "headline": seen.headline}
-    data |= {"mark": seen.mark, "floats": "yes" if seen.floats else ""}
-    data |= {"answers": str(seen.answers), "answer": seen.answer}
-    told = " ".join(f'data-{key}="{escape(text)}"' for key, text in data.items())
-    return f'<style class="ml-news" {told} onload="window.motorlockTell?.(this)">.ml-news{{}}</style>'
+    data = {"name": content.title, "said": content.notice, "turn": content.turn, "headline": content.headline}
+    data |= {"mark": content.mark, "floats": "yes" if content.floats else ""}
+    data |= {"answers": str(content.answers), "answer": content.answer}
+    attributes = " ".join(f'data-{key}="{escape(text)}"' for key, text in data.items())
+    return f'<style class="ml-news" {attributes} onload="window.motorlockTell?.(this)">.ml-news{{}}</style>'

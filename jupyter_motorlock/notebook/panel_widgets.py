@@ -32,11 +32,11 @@ class RowFace:
     def _parts(self, _click: Click, stop: ipywidgets.Button) -> list[ipywidgets.Widget]:
         return [self._body, self._first, stop]
 
-    def show(self, seen: PanelContent, left_s: float | None) -> None:
+    def show(self, content: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
-        action, words = seen.main_action
+        action, words = content.main_action
         self._label("" if action == "Clear fault" else action, words)  # a row has no place for the reason
-        self._body.value = panel_html.row_html(seen, left_s)
+        self._body.value = panel_html.row_html(content, left_s)
 
     def typed(self) -> str:
         """Return what was typed for a action."""
@@ -67,15 +67,15 @@ class WholeFace(RowFace):
         buttons = _box(ipywidgets.HBox, [self._first, foot, stop], "motorlock-buttons")
         return [_style(), self._body, buttons, _box(ipywidgets.VBox, more, "motorlock-more")]
 
-    def show(self, seen: PanelContent, left_s: float | None) -> None:
+    def show(self, content: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
-        self._label(*seen.main_action)
-        fit = dict(seen.others)
+        self._label(*content.main_action)
+        fit = dict(content.others)
         for action, button in self._others.items():
             button.tooltip = fit.get(action, button.tooltip)
             button.layout.display = None if action in fit else "none"
-        self._more.value = panel_html.details_html(seen)
-        self._body.value = panel_html.panel_html(seen, left_s)
+        self._more.value = panel_html.details_html(content)
+        self._body.value = panel_html.panel_html(content, left_s)
 
     def typed(self) -> str:
         """Return what was typed for a action."""
