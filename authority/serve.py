@@ -13,14 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import uvicorn
-
-from .api.acceptor import Acceptor
 from .api.app import make_app
-from .api.connection_limits import ConnectionLimits
-from .api.http_protocol import protocol_within
+from .api.http_server import http_server
 from .api.session_ids import SessionIds
-from .api.websocket import WebSocketProtocol
 from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
@@ -33,12 +28,10 @@ from .worker import Worker
 
 log = logging.getLogger("motorlock")
 WriteEvents = Callable[[Sequence[bytes]], None]
-LINGER_S = 3
 EXIT_STORE_FAILED = 70
 # Another program has the database, or the disk is full or in trouble: a later start may succeed.
 _MAY_RESOLVE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _PRIMARY_CODE = 0xFF
-DESCRIPTORS = 65536
 
 
 def serve(settings: Settings, announce: Callable[[str], None], *, write_events: WriteEvents) -> int:
@@ -129,27 +122,11 @@ async def _serve(
 ) -> int:
     ended = asyncio.Event()
     failed = asyncio.Event()
-
-    def on_failure(error: BaseException) -> None:
-        log.critical("only stop is served from now on, and the authority ends once nothing moves: %r", error)
-        failed.set()
-
-    clock = SystemClock(not_before=store.load().wall)
-    workers = {a.id: Worker(a.id, a.driver, clock, label=a.label) for a in settings.equipment}
-    if settings.dotenv is not None:
-        log.info("settings were taken from %s, too", settings.dotenv)
-    on_written = None
-    if settings.options.log_events and log.isEnabledFor(logging.INFO):
-        on_written = partial(_log_lock_events, write_events)
-    service = Service(
-        store,
-        clock,
-        workers,
-        {a.id: a.policy for a in settings.equipment},
-        history_days=settings.history_days,
-        on_written=on_written,
-        on_failure=on_failure,
-    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    _log_what_is_unusual(settings)
+    service = _service(settings, store, write_events, failed)
     ids = SessionIds(store.meta("session_key", secrets.token_hex(32)))
     users = Users(
         settings.sources,
@@ -158,36 +135,12 @@ async def _serve(
         kept_tokens=store.meta("tokens", "[]"),
     )
     app = make_app(service, ids, hosts=settings.hosts, users=users, options=settings.options)
-    limits = ConnectionLimits(
-        in_all=settings.max_connections,
-        per_address=settings.max_connections_per_address,
-        descriptors=_raise_descriptor_limit(),
-        equipment_count=len(workers),
-    )
-    config = uvicorn.Config(
+    server = http_server(
         app,
-        http=protocol_within(limits),
-        access_log=False,
-        log_config=None,  # its loggers write as ours do
-        # Never less: below that, it and what it uses show the heads of requests, with the tokens in them.
-        log_level=max(logging.WARNING, log.getEffectiveLevel()),
-        lifespan="off",
-        timeout_keep_alive=300,
-        timeout_graceful_shutdown=LINGER_S,
-        server_header=False,
-        proxy_headers=False,
-        ws=WebSocketProtocol,
-        ws_max_size=4096,
-        ws_per_message_deflate=False,
-        # No pings of uvicorn's own: it closes who does not answer, and a laptop that sleeps is silent, not dead.
-        ws_ping_interval=None,
+        connections_in_all=settings.max_connections,
+        connections_per_address=settings.max_connections_per_address,
+        equipment_count=len(settings.equipment),
     )
-    server = _Server(config, limits)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    if not settings.options.locks:
-        log.warning("equipment locks are switched off: everybody may drive everything, and nothing arbitrates")
     service.start()
     with contextlib.suppress(StoreFailed):
         # What the recovery decided is on disk before the routes open, so that nobody asks for an outcome in between.
@@ -212,6 +165,35 @@ async def _serve(
     return EXIT_STORE_FAILED
 
 
+def _log_what_is_unusual(settings: Settings) -> None:
+    if settings.dotenv is not None:
+        log.info("settings were taken from %s, too", settings.dotenv)
+    if not settings.options.locks:
+        log.warning("equipment locks are switched off: everybody may drive everything, and nothing arbitrates")
+
+
+def _service(settings: Settings, store: SqliteStore, write_events: WriteEvents, failed: asyncio.Event) -> Service:
+    """Return the service over a worker for each piece of equipment; `failed` is set when the store fails."""
+
+    def on_failure(error: BaseException) -> None:
+        log.critical("only stop is served from now on, and the authority ends once nothing moves: %r", error)
+        failed.set()
+
+    clock = SystemClock(not_before=store.load().wall)
+    on_written = None
+    if settings.options.log_events and log.isEnabledFor(logging.INFO):
+        on_written = partial(_log_lock_events, write_events)
+    return Service(
+        store,
+        clock,
+        {one.id: Worker(one.id, one.driver, clock, label=one.label) for one in settings.equipment},
+        {one.id: one.policy for one in settings.equipment},
+        history_days=settings.history_days,
+        on_written=on_written,
+        on_failure=on_failure,
+    )
+
+
 async def _end_after_failure(service: Service, failed: asyncio.Event, ended: asyncio.Event) -> None:
     """End the process after its store has failed, so that whoever watches over it starts it anew."""
     await failed.wait()
@@ -220,55 +202,8 @@ async def _end_after_failure(service: Service, failed: asyncio.Event, ended: asy
     ended.set()
 
 
-def _raise_descriptor_limit() -> int:
-    """Raise the limit of open descriptors as far as this process may, and return it."""
-    if sys.platform == "win32":
-        return DESCRIPTORS
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        wanted = DESCRIPTORS
-    else:
-        wanted = min(hard, DESCRIPTORS)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted
-
-
 def _log_lock_events(write_events: WriteEvents, batch: Batch) -> None:
     """Write what a commit said of locks and sessions; called in the store's thread, once a commit."""
     events = [row.body for row in batch.events if b'"event":"command_' not in row.body]
     if events:
         write_events(events)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, and with our own way of accepting connections."""
-
-    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
-        """Serve as `config` says, and cut connections off by `limits` when no descriptor is left."""
-        super().__init__(config)
-        self._limits = limits
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections."""
-        if sys.platform == "win32":  # its loop cannot wait for a listening socket
-            await super().startup(sockets=sockets)
-            return
-        await super().startup(sockets=[])
-        for listening in sockets or ():
-            acceptor = Acceptor(listening, self._make_protocol, self._limits.make_room)
-            self.servers.append(acceptor)  # type: ignore[arg-type] # it is closed as a server of the loop is
-
-    def _make_protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg] # uvicorn calls it so
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Leave the signals to `serve`: the authority first stops what moves, then ends its server."""
-        yield
