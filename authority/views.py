@@ -210,9 +210,6 @@ class Views:
             holder = self.holder(lock)
             acquired_at = holder.since
         kept = self._kept(lock)
-        last_lost = None
-        if equipment.losses:
-            last_lost = self.loss(equipment.losses[-1])
         return StatusView(
             equipment_id=equipment.id,
             locked=lock is not None,
@@ -242,7 +239,7 @@ class Views:
             fault=equipment.fault,
             fault_at=self._time_if_known(equipment.fault_at),
             draining=self._copy(DrainView, equipment.drain, sentences.end_clause),
-            last_lost=last_lost,
+            last_lost=self._copy(LossView, next(reversed(equipment.losses), None), sentences.end_clause),
             text=sentences.status_sentence(
                 equipment, is_silent=holder is not None and holder.suspect, is_kept=kept is not None, time=self.time
             ),

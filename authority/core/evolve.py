@@ -65,6 +65,7 @@ def _session(table: Table, event: messages.SessionEvent) -> None:
 
 
 def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
+    """Return the equipment after `event`, of commands and motion here, of lock and queue below."""
     match event:
         case messages.CommandStarted(command=command):
             lock = None
@@ -81,32 +82,56 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
             return _refresh_idle(table, equipment, event)
         case messages.MotionChanged(moving=moving):
             return replace(equipment, moving=moving)
+        case messages.Stopped():
+            return _stopped(equipment, event)
+        case messages.Resumed():
+            return replace(equipment, stopped_by=None, lock=_restart_idle_clock(equipment.lock, event.at))
+        case messages.Faulted(reason=reason):
+            return replace(equipment, fault=reason, fault_at=event.at)
+        case messages.FaultCleared():
+            return replace(equipment, fault=None, fault_at=None)
+        case messages.ClocksRestarted():
+            return _restart_clocks(equipment, event.at)
+        case _:
+            return _lock(equipment, event)
+
+
+def _lock(equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
+    match event:
         case messages.LockAcquired(lock=lock):
             return replace(equipment, lock=lock, fence=lock.fence, stopped_by=None)
         case messages.LockRefreshed():
-            assert equipment.lock is not None
-            lock = replace(
-                equipment.lock, timeout_s=event.new_timeout, used_at=event.at, claim_by=None, note=event.note
+            refreshed = _changed_lock(
+                equipment, timeout_s=event.new_timeout, used_at=event.at, claim_by=None, note=event.note
             )
-            return replace(equipment, lock=lock, stopped_by=None)
+            return replace(refreshed, stopped_by=None)
         case messages.LockKept(kept=kept):
-            assert equipment.lock is not None
-            return replace(equipment, lock=replace(equipment.lock, kept=kept, used_at=event.at))
+            return _changed_lock(equipment, kept=kept, used_at=event.at)
         case messages.LockClaimed():
-            assert equipment.lock is not None
-            return replace(equipment, lock=replace(equipment.lock, claim_by=None, used_at=event.at))
+            return _changed_lock(equipment, claim_by=None, used_at=event.at)
         case messages.LockDraining(drain=drain):
             unasked = (replace(x, ask=None) for x in equipment.queue)
-            equipment = replace(equipment, queue=tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir)))
-            return replace(equipment, drain=drain, stopped_by=None)
+            queue = tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir))
+            return replace(equipment, queue=queue, drain=drain, stopped_by=None)
         case messages.LockEnded(loss=loss):
-            losses = (*equipment.losses, loss)[-LOSSES_KEPT:]
             queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=queue_order))
+            losses = (*equipment.losses, loss)[-LOSSES_KEPT:]
             holds_s = equipment.holds_s
             if loss.why is not LossCause.UNCLAIMED:
-                holds_s = (*holds_s, event.duration_seconds)
-            equipment = replace(equipment, lock=None, drain=None, stopped_by=None, losses=losses)
-            return replace(equipment, queue=queue, holds_s=holds_s[-HOLDS_KEPT:])
+                holds_s = (*holds_s, event.duration_seconds)[-HOLDS_KEPT:]
+            ended = replace(equipment, lock=None, drain=None, stopped_by=None)
+            return replace(ended, queue=queue, losses=losses, holds_s=holds_s)
+        case messages.FenceRaised(fence=fence):
+            raised = replace(equipment, fence=fence)
+            if raised.lock is None:
+                return raised
+            return _changed_lock(raised, fence=fence)
+        case _:
+            return _queue(equipment, event)
+
+
+def _queue(equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
+    match event:
         case messages.ObserverAcquired(observing=observing):
             others = tuple(o for o in equipment.observers if o.session != observing.session)
             return replace(equipment, observers=(*others, observing))
@@ -116,38 +141,25 @@ def _equipment(table: Table, equipment: Equipment, event: messages.EquipmentEven
             heir = None
             if equipment.drain is not None:
                 heir = equipment.drain.heir
-            return replace(
-                equipment,
-                queue=tuple(sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, queue_order(x)))),
-            )
+            queue = sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, queue_order(x)))
+            return replace(equipment, queue=tuple(queue))
         case messages.QueueLeft(queue_id=queue_id):
             left = (x for x in equipment.queue if x.queue_id != queue_id)
-            return replace(
-                equipment, queue=tuple(replace(x, swap_with=_none_if_equal(x.swap_with, queue_id)) for x in left)
-            )
+            unpaired = tuple(replace(x, swap_with=None) if x.swap_with == queue_id else x for x in left)
+            return replace(equipment, queue=unpaired)
         case messages.SwapOffered(queue_id=queue_id, partner=partner):
             return _with_entry(equipment, queue_id, swap_with=partner)
         case messages.QueueSwapped():
             return _swapped(equipment, event)
         case messages.AskChanged(queue_id=queue_id, ask=ask):
             return _with_entry(equipment, queue_id, ask=ask)
-        case messages.Stopped():
-            return _stopped(equipment, event)
-        case messages.Resumed():
-            return replace(equipment, stopped_by=None, lock=_restart_idle_clock(equipment.lock, event.at))
-        case messages.Faulted(reason=reason):
-            return replace(equipment, fault=reason, fault_at=event.at)
-        case messages.FenceRaised(fence=fence):
-            raised = replace(equipment, fence=fence)
-            if raised.lock is None:
-                return raised
-            return replace(raised, lock=replace(raised.lock, fence=fence))
-        case messages.FaultCleared():
-            return replace(equipment, fault=None, fault_at=None)
-        case messages.ClocksRestarted():
-            return _restart_clocks(equipment, event.at)
         case _:
             return equipment
+
+
+def _changed_lock(equipment: Equipment, **changes: object) -> Equipment:
+    assert equipment.lock is not None
+    return replace(equipment, lock=replace(equipment.lock, **changes))
 
 
 def _finished(table: Table, equipment: Equipment, event: messages.CommandFinished) -> Equipment:
@@ -172,10 +184,6 @@ def _with_entry(equipment: Equipment, queue_id: str, **changes: object) -> Equip
     return replace(
         equipment, queue=tuple(replace(x, **changes) if x.queue_id == queue_id else x for x in equipment.queue)
     )
-
-
-def _none_if_equal(text: str | None, other: str) -> str | None:
-    return None if text == other else text
 
 
 def _swapped(equipment: Equipment, event: messages.QueueSwapped) -> Equipment:
