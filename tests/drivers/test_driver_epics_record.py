@@ -74,6 +74,24 @@ def test_a_stop_at_the_very_start_of_a_jog_is_not_lost(motor_of, other_thread):
     assert until(motor, lambda seen: not seen.moving).position < 50
 
 
+def test_a_stop_between_the_velocity_and_the_order_to_move_keeps_the_order_back(motor_of):
+    """STOP-5, DRV-10"""
+    motor = motor_of(velocity=2.0)
+    write = motor.record.put
+    written = []
+
+    def put(field, value, **how):
+        write(field, value, **how)
+        written.append(field)
+        if field == "VELO":
+            motor.stop()
+
+    motor.record.put = put
+    with pytest.raises(MotionStopped):
+        motor.move_to(3.0)
+    assert written == ["VELO", "STOP"]
+
+
 def test_the_tolerance_says_also_what_is_a_motion_from_outside(motor_of):
     """DRV-8"""
     assert motor_of(tolerance=0.05).readback().tolerance == 0.05

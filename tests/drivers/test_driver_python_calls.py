@@ -188,6 +188,20 @@ def test_where_there_is_nothing_to_stop_a_call_that_takes_too_long_has_failed_al
     driver.stop()
 
 
+def test_where_there_is_nothing_to_stop_a_stop_ends_no_call(made, other_thread):
+    """DRV-66"""
+    fill = {"call": "move", "parameters": {"position": {"type": "number"}}}
+    driver = made(stop="", readings={}, low=None, high=None, control={"fill": fill})
+    stage = bench.made[-1]
+    stage.may_send.clear()
+    filling = other_thread.submit(run, driver, "fill", position=4.0)
+    assert stage.called.wait(WAIT_S)
+    driver.stop()
+    stage.may_send.set()
+    assert filling.result(WAIT_S) is None
+    assert stage.position == 4.0
+
+
 def test_a_call_that_does_not_end_by_its_deadline_is_stopped_and_failed(made):
     """DRV-33, DRV-43"""
     driver = made(control={"move_to": {**MOVE, "deadline_s": 0.05}})

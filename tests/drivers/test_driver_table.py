@@ -329,6 +329,13 @@ def test_a_move_that_ends_elsewhere_has_failed():
         run(driver, "move_to", position=7.0)
 
 
+def test_a_stop_at_rest_ends_no_move_that_comes_later():
+    """DRV-10"""
+    driver = desk()
+    driver.stop()
+    assert run(driver, "move_to", position=7.0) == 7.0
+
+
 def test_a_stop_during_a_move_ends_it_as_stopped():
     """DRV-10"""
     driver = desk()
