@@ -6,9 +6,9 @@ import math
 
 from .ports import Readback
 
-STILL_S = 0.5
-PROGRESS_INTERVAL_S = 0.1
-_QUIET_S = 1.0
+STILL_S = 0.5  # a driver that cannot say whether it moves rests when its position has not changed for so long
+PROGRESS_INTERVAL_S = 0.1  # between two readbacks that tell mere progress
+_FIRST_QUIET_S = 1.0  # after a motion from outside was told, and twice as long after each that follows soon
 _LONGEST_QUIET_S = 60.0
 
 
@@ -110,7 +110,7 @@ class OutsideMotion:
     def __init__(self) -> None:
         self._rested_at: float | None = None
         self._goes_on = False
-        self._quiet_s = _QUIET_S
+        self._quiet_s = _FIRST_QUIET_S
         self._quiet_until = -math.inf
 
     def command_ended(self, found: Readback) -> None:
@@ -139,7 +139,7 @@ class OutsideMotion:
         if trembles:
             self._quiet_s = min(2 * self._quiet_s, _LONGEST_QUIET_S)
         else:
-            self._quiet_s = _QUIET_S
+            self._quiet_s = _FIRST_QUIET_S
         self._quiet_until = now + self._quiet_s
         self._goes_on = found.moving is True
         self._rested_at = position

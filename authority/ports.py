@@ -142,6 +142,8 @@ class Driver(Protocol):
     commands one after another in one of them, `stop` in a further one, possibly while a command still runs.
     `blocking = False`: methods run on the authority's loop and must return at once; a command that takes time is
     then a coroutine function. Methods named here are never coroutines.
+
+    A stop also stops the token of the command that runs (`stop_token_of_command`), before `stop` is called.
     """
 
     blocking: ClassVar[bool]

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from .control_lane import ControlLane
-from .core.model import Command as Ordered
+from .core import model
 from .core.model import EquipmentId, Outcome
 from .device_log import DeviceLog
 from .driver_calls import call_concurrent, call_driver, take_nothing, thread_for
@@ -126,20 +126,20 @@ class Worker:
         run = partial(self._declared[action].run, **parameters)
         return await call_driver(self._threads["observe"], run, plain_result)
 
-    def run(self, ordered: Ordered, token: StopToken) -> None:
+    def run(self, command: model.Command, token: StopToken) -> None:
         """Begin a control command, unless a stop came since it was accepted and took `token`.
 
         `WorkerListener.command_finished` hears of its end.
         """
         self._watch.command_began()
-        self._command_task = self._spawn(self._run(ordered, token))
+        self._command_task = self._spawn(self._run(command, token))
 
-    async def _run(self, ordered: Ordered, token: StopToken) -> None:
-        result = await self._lane.run(ordered, token)
+    async def _run(self, command: model.Command, token: StopToken) -> None:
+        result = await self._lane.run(command, token)
         await self._watch.read()
         moving = self._watch.command_ended()
         if self._listener is not None:
-            self._listener.command_finished(self.equipment, ordered.key, *result, moving=moving)
+            self._listener.command_finished(self.equipment, command.key, *result, moving=moving)
 
     def stop_token(self) -> StopToken:
         """Return the stop token of a command that is accepted now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Literal, Protocol
@@ -202,14 +203,8 @@ class _VisaLine:
             raise LineLost(f"cannot be written to ({_clause(failed)})") from failed
 
     def read(self) -> str:
-        try:
+        with self._reading():
             raw = self._connected().read_raw()
-        except self._pyvisa.VisaIOError as failed:
-            if failed.error_code == self._pyvisa.constants.StatusCode.error_timeout:
-                raise NoAnswer from None
-            raise LineLost(f"cannot be read ({_clause(failed)})") from failed
-        except OSError as failed:
-            raise LineLost(f"cannot be read ({_clause(failed)})") from failed
         return self._options.decoded(raw).removesuffix(self._options.read_termination)
 
     def drain(self, quiet_s: float) -> None:
@@ -222,19 +217,25 @@ class _VisaLine:
             wait_s = quiet_s
         count = 1
         try:
-            for _ in range(_MOST_UNASKED):
-                resource.timeout = round(wait_s * 1000)
-                resource.read_bytes(count, break_on_termchar=True)
-                wait_s = max(wait_s, _REST_OF_LINE_S)
-                count = 4096
-            raise LineLost("it sends without end and without being asked")
-        except self._pyvisa.VisaIOError as nothing:
-            if nothing.error_code != self._pyvisa.constants.StatusCode.error_timeout:
-                raise LineLost(f"cannot be read ({_clause(nothing)})") from nothing
-        except OSError as failed:
-            raise LineLost(f"cannot be read ({_clause(failed)})") from failed
+            with suppress(NoAnswer), self._reading():
+                for _ in range(_MOST_UNASKED):
+                    resource.timeout = round(wait_s * 1000)
+                    resource.read_bytes(count, break_on_termchar=True)
+                    wait_s = max(wait_s, _REST_OF_LINE_S)
+                    count = 4096
+                raise LineLost("it sends without end and without being asked")
         finally:
             resource.timeout = round(self._options.timeout_s * 1000)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what a backend raises into `NoAnswer`, where nothing came in time, or `LineLost`."""
+        try:
+            yield
+        except (self._pyvisa.VisaIOError, OSError) as failed:
+            if getattr(failed, "error_code", None) == self._pyvisa.constants.StatusCode.error_timeout:
+                raise NoAnswer from None
+            raise LineLost(f"cannot be read ({_clause(failed)})") from failed
 
     def _connected(self) -> _Resource:
         if self._resource is None:
