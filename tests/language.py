@@ -1,12 +1,14 @@
 """Count how the code speaks and compare it with the aims of the house style: `make words`.
 
-Counted are the packages: conditional expressions and parallel assignments per 1,000 lines that are not blank, names of
-one letter outside comprehensions, and circles of imports, lazy and typing-only ones included.
+Counted are, in the packages, conditional expressions and parallel assignments per 1,000 lines that are not blank, names
+of one letter outside comprehensions, and circles of imports, lazy and typing-only ones included; in the tests, uses of
+what is private to others.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,10 @@ CONDITIONAL_EXPRESSIONS_PER_1000 = 8.0
 PARALLEL_ASSIGNMENTS_PER_1000 = 1.0
 # `_` says that a value is not used; `T` is the usual name of a type variable.
 ALLOWED_LETTERS = frozenset({"_", "T"})
+PRIVATE_ACCESSES_IN_TESTS = 7
+# Code that a test sends to a kernel stands in a text, and counts as well.
+_PRIVATE_ACCESS = re.compile(r"(?<!\bself)(?<!\bcls)\.(_(?!_)[A-Za-z]\w*)")
+_PUBLIC_ALL_THE_SAME = frozenset({"_exit", "_current_frames"})
 
 
 class Counts(NamedTuple):
@@ -66,6 +72,16 @@ def _single_letters(nodes: list[ast.AST]) -> Iterator[str]:
             name = node.asname
         if len(name) == 1 and name not in ALLOWED_LETTERS:
             yield f"{name} (line {getattr(node, 'lineno', '?')})"
+
+
+def private_accesses(source: str) -> list[str]:
+    """Return each use of a private attribute of something else than `self`; `_repr_html_` is a protocol of IPython."""
+    return [
+        f"{name} (line {number})"
+        for number, line in enumerate(source.splitlines(), 1)
+        for name in _PRIVATE_ACCESS.findall(line)
+        if name not in _PUBLIC_ALL_THE_SAME and not name.endswith("_")
+    ]
 
 
 def import_circles(modules: dict[str, str]) -> list[list[str]]:
@@ -150,6 +166,14 @@ def main() -> int:
         wrong.append(f"more than {CONDITIONAL_EXPRESSIONS_PER_1000:g} conditional expressions per 1,000 lines")
     if parallel > PARALLEL_ASSIGNMENTS_PER_1000:
         wrong.append(f"more than {PARALLEL_ASSIGNMENTS_PER_1000:g} parallel assignment per 1,000 lines")
+    private = [
+        f"{path.relative_to(TOP)}: {access}"
+        for path in sorted((TOP / "tests").rglob("*.py"))
+        for access in private_accesses(path.read_text(encoding="utf-8"))
+    ]
+    print(f"{len(private)} uses in tests of what is private to others.")
+    if len(private) > PRIVATE_ACCESSES_IN_TESTS:
+        wrong += [f"more than {PRIVATE_ACCESSES_IN_TESTS} uses in tests of what is private to others", *private]
     for sentence in wrong:
         print(f"  {sentence}")
     return int(bool(wrong))

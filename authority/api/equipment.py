@@ -38,7 +38,7 @@ def listing(context: RequestContext) -> Response:
 
 _JSON = {"content-type": "application/json"}
 _STOP_WAITS_FOR_BODY_S = 0.02
-_STOP_BODY_S = 0.5
+STOP_BODY_S = 0.5
 _RECORD_S = 0.5
 
 
@@ -140,10 +140,10 @@ async def stop(context: RequestContext) -> bodies.StopAnswer:
 async def _stop_body(context: RequestContext) -> tuple[bodies.StopBody, list[str]]:
     """Return what of the body can be used, and what is wrong with the rest; raises nothing."""
     try:
-        async with asyncio.timeout(_STOP_BODY_S):
+        async with asyncio.timeout(STOP_BODY_S):
             raw = await read_small_body(context.request.scope, context.headers, context.request.receive)
     except TimeoutError:
-        return bodies.StopBody(), [f"the body was not complete after {_STOP_BODY_S:g} s"]
+        return bodies.StopBody(), [f"the body was not complete after {STOP_BODY_S:g} s"]
     except ProblemResponse as refused:
         return bodies.StopBody(), [refused.detail[:1].lower() + refused.detail[1:].rstrip(".")]
     return usable_fields(bodies.StopBody, raw)

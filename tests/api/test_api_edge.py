@@ -77,7 +77,7 @@ def test_a_stop_is_delivered_before_its_body_has_come_which_then_says_who_it_was
     program.write_text(
         "import sys\n"
         "from authority.api import equipment\n"
-        "equipment._STOP_BODY_S = 60.0\n"
+        "equipment.STOP_BODY_S = 60.0\n"
         "from authority.__main__ import main\n"
         "sys.exit(main())\n"
     )

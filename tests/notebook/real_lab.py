@@ -176,14 +176,15 @@ class Kernel:
             self.manager._kernel_spec = KernelSpec(argv=argv, language="python")  # as an installed one would be found
             self.manager.start_kernel(env=env)
             try:
-                self._connect()
+                self.connect()
                 break
             except RuntimeError:  # it ended at once: somebody has taken one of the ports that were chosen for it
                 self.end()
                 if not more:
                     raise
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Open the channels of a client, once the kernel answers."""
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE_S)
@@ -244,7 +245,7 @@ class Kernel:
         """Restart it as the menu does."""
         self.client.stop_channels()
         self.manager.restart_kernel()
-        self._connect()
+        self.connect()
 
     def end(self) -> None:
         """Kill it, and wait until its keeper has told the authority."""

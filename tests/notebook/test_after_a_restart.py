@@ -42,7 +42,7 @@ def again(kernel: Kernel) -> None:
     """Start the kernel's next process, in place of what is left of the one before."""
     kernel.client.stop_channels()
     kernel.manager.restart_kernel(now=True)
-    kernel._connect()
+    kernel.connect()
 
 
 def test_the_first_magic_after_a_restart_says_once_what_became_of_the_lock_and_takes_nothing_back(

@@ -224,12 +224,12 @@ def test_a_scan_has_the_positions_in_their_unit(
 
 
 def test_the_descriptor_of_a_run_says_who_made_it_under_which_lock(
-    x: Handle, authority: Authority, run_engine: RunEngine, told: Documents
+    ann: Connection, x: Handle, authority: Authority, run_engine: RunEngine, told: Documents
 ) -> None:
     """NB-75"""
     run_engine(scan([], x.bluesky(), 0, 1, 2))
     x.release()
-    x = Connection(x._session).lock("stage_x")
+    ann.lock("stage_x")
     run_engine(scan([], x.bluesky(), 0, 1, 2))
     first, second = (descriptor["configuration"]["stage_x"] for descriptor in told.named("descriptor"))
     assert (first["data"]["stage_x_user"], first["data"]["stage_x_note"]) == ("ann", "scan 12")

@@ -228,18 +228,21 @@ def test_each_motor_is_stopped_once_by_who_waits_for_it(stages: tuple[Handle, Ha
     assert (stops(authority, "stage_x"), stops(authority, "stage_y")) == (before[0] + 1, before[1] + 1)
 
 
-def test_a_read_that_is_interrupted_stops_what_moves_here(stages: tuple[Handle, Handle], authority: Authority) -> None:
+def test_a_read_that_is_interrupted_stops_what_moves_here(
+    ann: Connection, stages: tuple[Handle, Handle], authority: Authority
+) -> None:
     """NB-10"""
-    x, y = stages
+    _, y = stages
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
     wait_until(
-        lambda: (x._session.mirror.statuses.get("stage_y") or {"readback": {}})["readback"].get("moving"), "it is heard"
+        lambda: (ann.session.mirror.statuses.get("stage_y") or {"readback": {}})["readback"].get("moving"),
+        "it is heard",
     )
-    assert stop_after_interrupt(x._session) == "stage_y was stopped"
+    assert stop_after_interrupt(ann.session) == "stage_y was stopped"
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()
-    wait_until(lambda: not x._session.mirror.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
-    assert stop_after_interrupt(x._session) == ""
+    wait_until(lambda: not ann.session.mirror.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
+    assert stop_after_interrupt(ann.session) == ""
 
 
 def test_a_stop_that_reaches_nobody_is_told_and_the_others_are_tried(authority: Authority) -> None:
@@ -272,28 +275,30 @@ def test_an_interrupt_that_is_not_ours_says_so_once_at_the_next_command(
     assert "begins" in capsys.readouterr().err
 
 
-def test_stop_in_the_panel_holds_back_a_cell_that_runs_and_no_later_one(stages: tuple[Handle, Handle]) -> None:
+def test_stop_in_the_panel_holds_back_a_cell_that_runs_and_no_later_one(
+    ann: Connection, stages: tuple[Handle, Handle]
+) -> None:
     """NB-68"""
     x, y = stages
-    stop_by_click(x._session, "stage_x")
+    stop_by_click(ann.session, "stage_x")
     x.move_by(0)  # no cell ran
-    x._session.link.set_busy(True)
-    stop_by_click(x._session, "stage_x")
+    ann.session.link.set_busy(True)
+    stop_by_click(ann.session, "stage_x")
     with pytest.raises(Interrupted, match="You pressed STOP for stage_x while this cell ran"):
         x.move_by(0)
     y.move_by(0)
-    x._session.link.set_busy(False)
-    x._session.link.set_busy(True)
+    ann.session.link.set_busy(False)
+    ann.session.link.set_busy(True)
     x.move_by(0)
-    x._session.link.set_busy(False)
+    ann.session.link.set_busy(False)
 
 
 def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
-    stages: tuple[Handle, Handle], authority: Authority
+    ann: Connection, stages: tuple[Handle, Handle], authority: Authority
 ) -> None:
     """NB-10 NB-67"""
-    x, y = stages
-    session = x._session
+    _, y = stages
+    session = ann.session
     before = stops(authority, "stage_y")
     session.link.set_busy(True)
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
@@ -309,11 +314,11 @@ def test_what_an_interrupt_stopped_is_told_at_the_end_of_the_cell(
 
 
 def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
-    stages: tuple[Handle, Handle], authority: Authority
+    ann: Connection, stages: tuple[Handle, Handle], authority: Authority
 ) -> None:
     """NB-10"""
-    x, y = stages
-    session = x._session
+    _, y = stages
+    session = ann.session
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
     wait_until(lambda: "stage_y" in session.mirror.statuses, "news has come")
     wait_until(lambda: session.mirror.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
@@ -323,10 +328,10 @@ def test_where_the_signal_is_not_heard_the_end_of_the_cell_stops_what_moves(
 
 
 def test_an_interrupted_read_stops_nothing_that_rests_and_an_interrupted_move_always(
-    stages: tuple[Handle, Handle], authority: Authority
+    ann: Connection, stages: tuple[Handle, Handle], authority: Authority
 ) -> None:
     """NB-10 NB-65"""
-    session = stages[0]._session
+    session = ann.session
     commands = session.commands("stage_x")
     for name, ended, more in (
         ("position", "You interrupted position of stage_x; nothing was moving.", 0),

@@ -96,7 +96,8 @@ def test_nbclient_runs_a_notebook_whose_panel_has_its_text_and_no_secret_and_fre
     authority: Authority, env: dict[str, str]
 ) -> None:
     """NB-64"""
-    made = notebook(LOAD, LOGIN, "token = get_ipython()._motorlock_extension.session.client.session_token\ntoken[:0]",
+    made = notebook(LOAD, LOGIN, "from jupyter_motorlock import kernel_session\n"
+                    "token = kernel_session().client.session_token\ntoken[:0]",
                     "stage.move_to(0.25)", "print(hash(token) and 'known', token[::-1])")  # fmt: skip
     nbclient.NotebookClient(made, timeout=PATIENCE_S).execute()
     said = texts(made)

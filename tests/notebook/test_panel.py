@@ -15,9 +15,22 @@ from jupyter_motorlock.notebook.panel import Panel
 
 # A session that does nothing but tell: what the panel sends can then be counted.
 TELLING = """
+import threading, time
 from types import SimpleNamespace
 from IPython.display import display
+from jupyter_motorlock.notebook import panel as panel_module
 from jupyter_motorlock.notebook.panel import Panel
+
+class Clock:
+    ahead = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.ahead
+
+panel_module.time = clock = Clock()
+
+def timers():
+    return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 class Telling:
     session_id, done, error, delivered, seq = "s-ann", [], None, True, 100
@@ -108,7 +121,9 @@ for step in range(50):
 RUNNING_OUT = """
 soon = {"text": "offered unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 0.1}
 later = {**soon, "at": "2026-11-21T15:32:00+00:00", "in_seconds": 3600.0}
-panel._looking.cancel(); panel._looking = None
+panel.close()
+for timer in timers():
+    timer.join()
 session.asked = 0
 
 def status(equipment_id):
@@ -116,10 +131,12 @@ def status(equipment_id):
     return session.now
 
 session.status = status
-session.says(ending=soon)
+session.now = {**session.now, "ending": soon}
+panel = Panel(session, "stage_x", status=session.now)
+display(panel.widget)
 session.now = {**session.now, "ending": {**soon, "in_seconds": 0.0}}
 """
-SETTLED = "panel._settled = 0.0"  # as if the buttons had changed long ago
+SETTLED = "clock.ahead += 100.0"  # as if the buttons had changed long ago
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +161,7 @@ def test_an_unchanged_panel_sends_nothing(front: Front) -> None:
     front.forget()
     front.run(
         "for left in range(200):\n"
-        "    panel._written = 0.0  # the limit on how often is another rule\n"
+        "    clock.ahead += 100.0  # the limit on how often is another rule\n"
         "    session.says(ending={**session.now['ending'], 'in_seconds': 250.0 - left})"
     )
     front.settle()
@@ -198,15 +215,15 @@ def test_the_loss_and_the_return_of_the_feed_are_one_message_each(front: Front) 
 
 def test_a_countdown_that_has_run_out_is_asked_about_once_and_is_not_called_stale(front: Front) -> None:
     front.run(RUNNING_OUT)
-    front.until(lambda: "offered unless used (since" in front.panel, "the answer")
-    assert "stale" not in front.panel
+    front.until(lambda: "offered unless used (since" in front.rows()[-1], "the answer")
+    assert "stale" not in front.rows()[-1]
     front.forget()
-    front.run("assert session.asked == 1 and panel._looking is None")
+    front.run("assert session.asked == 1 and timers() == []")
 
 
 def test_a_countdown_that_was_put_off_is_not_asked_about_before_its_end(front: Front) -> None:
-    front.run(f"{RUNNING_OUT}\nsession.says(ending=later)\npanel._looking.join()")
-    front.run("assert session.asked == 0 and panel._looking.interval > 3000")
+    front.run(f"{RUNNING_OUT}\n[first] = timers()\nsession.says(ending=later)\nfirst.join()")
+    front.run("assert session.asked == 0 and [timer.interval > 3000 for timer in timers()] == [True]")
 
 
 def test_news_of_another_equipment_are_not_shown(front: Front) -> None:
@@ -408,7 +425,7 @@ def test_an_ask_is_seen_without_opening_more(front: Front) -> None:
 
 def test_a_panel_shown_again_starts_its_countdown_from_now(front: Front) -> None:
     front.forget()
-    front.run("panel._received -= 100\ndisplay(panel.widget)")
+    front.run("clock.ahead += 100\ndisplay(panel.widget)")
     front.settle()
     assert "animation-delay:-359850" in front.panel
 

@@ -9,7 +9,7 @@ import pytest
 from real_lab import Authority
 
 import jupyter_motorlock
-from jupyter_motorlock import UsageProblem
+from jupyter_motorlock import Connection, UsageProblem
 from jupyter_motorlock.handle import Handle
 from jupyter_motorlock.notebook.command_lines import read_line
 
@@ -43,9 +43,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 
 
 @pytest.fixture
-def mono(authority: Authority) -> Iterator[Handle]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as lab:
-        yield lab.lock("mono")
+def lab(authority: Authority) -> Iterator[Connection]:
+    with jupyter_motorlock.connect(authority.url, user="ann") as made:
+        yield made
+
+
+@pytest.fixture
+def mono(lab: Connection) -> Handle:
+    return lab.lock("mono")
 
 
 def test_a_parameter_called_by_a_word_of_python_is_written_with_an_underscore_in_python(mono: Handle) -> None:
@@ -58,12 +63,13 @@ def test_a_parameter_called_by_a_word_of_python_is_written_with_an_underscore_in
         mono.go_to(lambda_=633, **{"lambda": 600})
 
 
-def test_a_parameter_called_by_a_word_of_python_is_typed_as_it_is_declared(mono: Handle) -> None:
+def test_a_parameter_called_by_a_word_of_python_is_typed_as_it_is_declared(lab: Connection) -> None:
     """DRV-67"""
+    commands = lab.session.commands("mono")
     for words in (["go_to", "lambda=633"], ["go_to", "633"]):
-        assert read_line(words, "mono", mono._commands, {}).parameters == {"lambda": 633.0}
+        assert read_line(words, "mono", commands, {}).parameters == {"lambda": 633.0}
     with pytest.raises(UsageProblem, match=r"^go_to needs lambda, a number in nm; write: go_to LAMBDA$"):
-        read_line(["go_to"], "mono", mono._commands, {})
+        read_line(["go_to"], "mono", commands, {})
 
 
 def test_a_command_called_by_a_word_of_python_and_a_parameter_called_name_can_be_given(mono: Handle) -> None:
