@@ -14,7 +14,7 @@ from jupyter_motorlock.client.http import Client, Json
 from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.extras import not_installed
-from jupyter_motorlock.text.rows import IDS, event_row, event_sentence
+from jupyter_motorlock.text.rows import IDS, event_row
 from jupyter_motorlock.text.units import read_span
 
 try:
@@ -129,7 +129,7 @@ def fetch_events(client: Client, name: str, since: datetime | None, last: int | 
 def frame_of(events: Sequence[Json]) -> pandas.DataFrame:
     """Return events as a table with an event's number in the authority (`seq`) as its index."""
     now = datetime.now(UTC)
-    rows = [event_row(event, now) | {"text": event_sentence(event)} for event in events]
+    rows = [event_row(event, now) for event in events]
     index = pandas.Index([event["seq"] for event in events], dtype="int64", name="seq")
     further = sorted({column for row in rows for column in row if column.startswith("parameters.")})
     columns = {column: [row.get(column) for row in rows] for column in (*COLUMNS, *further)}

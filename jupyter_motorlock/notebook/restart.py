@@ -106,7 +106,8 @@ def _what_became(before: Json, name: str, session: KernelSession) -> str:
     if status["state"] == "free":
         waits = ""
     ended = f"your lock on {name}{note} {_ended(status, before['session_id'])}"
-    return f"This kernel was restarted: {ended}; {_now(status)}: {again}{waits} asks for it again."
+    stands = status_text.local_text(status["text"], status_text.local_now())
+    return f"This kernel was restarted: {ended}. {stands} {again}{waits} asks for it again."
 
 
 def _ended(status: Json, session_id: str) -> str:
@@ -115,20 +116,5 @@ def _ended(status: Json, session_id: str) -> str:
     loss = next((loss for loss in losses if loss.get("why") and loss["session_id"] == session_id), None)
     if loss is None:
         return "has ended"
-    if loss["why"] == "gone" and loss["reason"]:
-        why = loss["reason"]
-    else:
-        why = status_text.reason_clause(loss)
-    return f"ended at {status_text.clock_text(loss['at'], status_text.local_now())} because {why}"
-
-
-def _now(status: Json) -> str:
-    match status["state"]:
-        case "free":
-            return "nobody has it now"
-        case "held":
-            return f"{status['holder']['user']} has it now"
-        case "draining":
-            return "it is coming to rest"
-        case _:
-            return "it has a fault"
+    at = status_text.clock_text(loss["at"], status_text.local_now())
+    return f"ended at {at} because {loss['text']}"

@@ -166,4 +166,4 @@ class SharingMagics(KernelMagics):
         if status_text.place_text(status, session.session_id)["swap_with"]:
             print_sentence(f"{user} has to agree: %motor_swap {name} {session.user}")
         else:
-            print_sentence(f"You have swapped: {status_text.standing_text(status, session.session_id)}.")
+            print_sentence(f"You have swapped. {status_text.place_sentence(status, session.session_id)}")

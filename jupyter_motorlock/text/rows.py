@@ -5,58 +5,11 @@ A row is flat; a time in it is aware, all in one zone; what is not there is None
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from jupyter_motorlock.text import status as status_text
 from jupyter_motorlock.text.status import Fields
-
-_WORDS: Mapping[str, str] = {  # as the authority's page says them; an error, a reason or a note follows by itself
-    "lock_acquired": "{user} has {equipment_id}",
-    "lock_refreshed": "{user} goes on with {equipment_id}",
-    "lock_claimed": "{user} claimed {equipment_id}",
-    "lock_kept": "{user} keeps {equipment_id} for {seconds} s",
-    "lock_released": "{user} gave {equipment_id} back",
-    "lock_force_released": "{equipment_id} was taken from {user} by force by {by}",
-    "lock_expired": "{user} lost {equipment_id}: {why}",
-    "lock_draining": "{equipment_id} of {user} is coming to rest: {why}",
-    "lock_parking": "{equipment_id} of {user} is parked by the authority: {why}",
-    "observer_lock_acquired": "{user} watches {equipment_id}",
-    "observer_lock_released": "{user} no longer watches {equipment_id}",
-    "queued": "{user} waits for {equipment_id}, place {position}",
-    "queue_processed": "{user} left the queue of {equipment_id}: {result}",
-    "swap_offered": "{user} offers to swap places for {equipment_id}",
-    "queue_swapped": "{user} and {by} swapped places for {equipment_id}",
-    "asked": "{user} asks {holder} for {equipment_id}",
-    "ask_answered": "{holder} answers {user} about {equipment_id}: {answer}",
-    "ask_expired": "{holder} did not answer {user} about {equipment_id}",
-    "command_started": "{user}: {equipment_id} {action}({arguments})",
-    "command_finished": "{equipment_id} {action}: {outcome}",
-    "stopped": "{equipment_id} stopped by {by}",
-    "stop_not_delivered": "STOP of {equipment_id} by {by} was NOT DELIVERED",
-    "nothing_to_stop": "STOP of {equipment_id} by {by}",
-    "resumed": "{user} goes on with {equipment_id} after the stop",
-    "fault": "{equipment_id} has a fault",
-    "fault_cleared": "fault of {equipment_id} cleared by {user}",
-    "fence_raised": "{equipment_id} had obeyed fence {fence} already, and its locks go on above it",
-    "moved_outside": "{equipment_id} was moved from outside, to {position}",
-}
-
-
-_WHY: Mapping[str, str] = {  # why a lock ended, as the authority's page says it, too
-    "logout": "given back",
-    "idle": "it was idle",
-    "offered": "it was idle and somebody asked for it",
-    "silence": "nothing was heard of the kernel",
-    "unclaimed": "it was not taken up in time",
-    "turn": "the turn was over",
-    "session_ended": "the session ended",
-    "session_expired": "the session was silent for too long",
-    "gone": "the kernel is gone",
-    "connections_lost": "both connections of the kernel closed",
-}
-
 
 IDS = frozenset({"session_id", "lock_id", "queue_id", "command_id"})
 
@@ -118,28 +71,8 @@ def is_active_event(events: Iterable[Fields]) -> list[Fields]:
 
 
 def event_sentence(event: Fields) -> str:
-    """Return what happened, in plain words; an event that is not known here is said by its name."""
-    if event["event"] == "stopped" and event.get("error"):
-        name = "nothing_to_stop"
-    else:
-        name = event["event"]
-    if event.get("delivered") is False:
-        name = "stop_not_delivered"
-    if event.get("parking"):
-        name = "lock_parking"
-    words = _WORDS.get(name, f"{name.replace('_', ' ')}: {{equipment_id}}, {{user}}")
-    fields = {key: status_text.value_text(given) for key, given in event.items() if given is not None}
-    why = fields.get("why", "")
-    reason = fields.get("reason", "")
-    fields |= {"why": _WHY.get(why, why.replace("_", " ")), "arguments": status_text.arguments_text(event)}
-    if event["event"] == "stopped":  # nobody's stop is the authority's own, for the reason for which a lock ended
-        fields = {"by": "the authority", **fields}
-        reason = _WHY.get(reason, reason)
-    because = fields.get("error") or reason or fields.get("note")
-    sentence = words.format_map(defaultdict(lambda: "somebody", fields))
-    if because:
-        return f"{sentence} ({because})"
-    return sentence
+    """Return what happened, as the authority says it; what was stored before it did is told by its name."""
+    return event.get("text") or f"{event['event'].replace('_', ' ')}: {event['equipment_id'] or event['user']}"
 
 
 def _status_row(status: Fields, now: datetime) -> dict[str, object]:
@@ -172,4 +105,4 @@ def event_row(event: Fields, now: datetime) -> dict[str, object]:
             row["place"] = given
         elif key not in ("seq", "timestamp", "equipment_id"):
             row[key] = given
-    return row
+    return row | {"text": event_sentence(event)}

@@ -1,4 +1,6 @@
-"""What a person is told about one equipment: sentences, and the plain text for every front end.
+"""What a person is told about one equipment: what speaks to the reader, and the plain text for every front end.
+
+The sentences in the third person are the authority's (docs/decisions/0019-said-once.md).
 
 Pure: a `Status` of the authority (docs/reference/rest.md) and the own session id go in, text comes out. A
 status may lack any field; what it lacks is not shown.
@@ -6,22 +8,15 @@ status may lack any field; what it lacks is not shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 Fields: TypeAlias = Mapping[str, Any]
 Standing: TypeAlias = Literal["free", "mine", "turn", "other", "silent", "draining", "fault", "unknown"]
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)")
 OWN_DOING = frozenset({"logout", "handed_over", "downgraded", "upgraded"})
-
-_WHY: Mapping[str, str] = {
-    "forced": "{by} took it by force",
-    "idle": "it was not used for longer than its idle time",
-    "offered": "it was idle and somebody else asked for it",
-    "silence": "this kernel was silent for too long and somebody else asked for it",
-    "unclaimed": "it was granted from the queue and not used in time",
-    "turn": "its time was over and others were waiting",
-}
 
 _ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to the holder
     "claim": "passes to the next in the queue unless you claim it",
@@ -32,39 +27,28 @@ _ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to 
 
 
 def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
-    """Return one sentence: who has the equipment, since when and why, and where `me` stands in its queue."""
+    """Return who has the equipment, since when and why, and where `me` stands; it says "you" to the holder."""
     name = _name(status)
     holder = _part(status, "holder")
-    place = standing_text(status, me)
-    who = person_text(holder, me)
-    since = ""
-    if holder.get("since"):
-        since = f" since {clock_text(holder['since'], now)}"
-    kept = ""
-    if status.get("kept"):
-        kept = f", kept{until_text(_part(status, 'kept'), now)}"
-    match state_text(status, me):
-        case "fault":
-            why = status.get("fault") or "its state is not known"
-            then = f"look at it, then %motor_clear_fault {name} REASON (in a terminal motorlock clear-fault)"
-            return f"{name} has a fault ({why}) and is given to nobody: {then}."
-        case "draining":
-            return f"{name} is coming to rest and then passes on from {who}; {place}."
-        case "turn":
-            return f"It is your turn on {name}: claim it, or it passes on; {place}."
-        case "mine":
-            return f"{name} is yours{since}{_note(holder)}{kept}; {place}."
-        case "other" | "silent":
-            new = ""
-            if status.get("claimed") is False:
-                new = " and has not claimed it yet"
-            return f"{who}{_note(holder)} has {name}{since}{new}{kept}; {place}."
-        case "free":
-            if observes_equipment(status, me):
-                return f"{name} is free; you are watching."
-            return f"{name} is free."
-        case _:
-            return f"{name}: no word from the authority yet."
+    stand = state_text(status, me)
+    if stand == "turn":
+        return f"It is your turn on {name}: claim it, or it passes on; {_waiting(status)}."
+    if stand == "mine":
+        since = ""
+        if holder.get("since"):
+            since = f" since {clock_text(holder['since'], now)}"
+        kept = ""
+        if status.get("kept"):
+            kept = f", kept{until_text(_part(status, 'kept'), now)}"
+        return f"{name} is yours{since}{_note(holder)}{kept}; {_waiting(status)}."
+    told = [local_text(status.get("text") or f"{name}: no word from the authority yet.", now)]
+    if stand == "fault":
+        told.append(f"Look at it, then %motor_clear_fault {name} REASON (in a terminal motorlock clear-fault).")
+    if place_text(status, me):
+        told.append(place_sentence(status, me))
+    elif observes_equipment(status, me):
+        told.append("You are watching.")
+    return " ".join(told)
 
 
 def plain_text(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
@@ -114,22 +98,11 @@ def queue_text(status: Fields, me: str | None, *, now: datetime | None = None) -
             told += [f"priority {entry['priority']}"]
         if about := _about_user(entry):
             told += [f"perhaps {about}"]
+        asks = ""
         if entry.get("ask"):
-            told += [_asked(entry["ask"], now)]
-        lines.append(", ".join([f"{person_text(entry, me)}{_note(entry)}", *told]))
+            asks = f": {local_text(entry['ask'].get('text') or 'asks for it', now)}"
+        lines.append(", ".join([f"{person_text(entry, me)}{_note(entry)}", *told]) + asks)
     return lines
-
-
-def _asked(ask: Fields, now: datetime | None) -> str:
-    match ask.get("answer"):
-        case None:
-            return f"asks{_note(ask, 'reason')}"
-        case "later":
-            return f"answered: at {clock_text(ask.get('promised_at') or '', now)}{_note(ask)}"
-        case answer:
-            if answer == "unanswered":
-                return "not answered"
-            return f"answered: {answer}{_note(ask)}"
 
 
 def observers_text(status: Fields, me: str | None) -> list[str]:
@@ -139,18 +112,12 @@ def observers_text(status: Fields, me: str | None) -> list[str]:
 
 def trouble_text(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
     """Return what is wrong, for `me`, and what to do about it; nothing when all is well."""
-    name = _name(status)
-    holder = _part(status, "holder")
-    mine = holds_lock(status, me)
     if stop := _part(status, "stopped_by"):
-        if mine:
-            then = "resume or log in again to go on"
-        else:
-            then = f"{_holder(status)} must resume before it moves again"
+        if not holds_lock(status, me):
+            return local_text(stop.get("text") or "", now)
         when = f"at {clock_text(stop.get('at') or '', now)}{_note(stop, 'reason')}"
-        return f"{name} was stopped by {person_text(stop, me)} {when}: {then}."
-    if holder.get("suspect") is True and not mine:
-        return f"Nothing is heard of {person_text(holder, me)}: whoever asks for {name} gets it at rest."
+        who = person_text(stop, me)
+        return f"{_name(status)} was stopped by {who} {when}: resume or log in again to go on."
     return loss_text(status, me, now=now)
 
 
@@ -197,15 +164,9 @@ def loss_text(status: Fields, me: str | None, *, now: datetime | None = None) ->
     name = _name(status)
     loss = _part(status, "last_lost")
     if me and loss.get("session_id") == me and not holds_lock(status, me) and loss.get("why") not in OWN_DOING:
-        when = f"at {clock_text(loss.get('at') or '', now)} because {reason_clause(loss)}"
+        when = f"at {clock_text(loss.get('at') or '', now)} because {loss.get('text') or 'it was lost'}"
         return f"Your lock on {name} ended {when}; `%motor_login {name}` asks for it again."
     return ""
-
-
-def reason_clause(loss: Fields) -> str:
-    """Return why a lock ended: `Bob took it by force (beam time)`."""
-    why = _WHY.get(loss["why"], "this kernel's session ended").format(by=loss.get("by") or "somebody")
-    return f"{why}{_note(loss, 'reason')}"
 
 
 def reading_text(status: Fields) -> str:
@@ -258,6 +219,11 @@ def moment_text(at: str | None, now: datetime | None = None) -> datetime | None:
         return datetime.fromisoformat(at or "").astimezone(now.tzinfo if now else None)
     except ValueError:
         return None
+
+
+def local_text(text: str, now: datetime | None = None) -> str:
+    """Return a sentence of the authority with its ISO instants as local wall time."""
+    return _INSTANT.sub(lambda found: clock_text(found[0], now), text)
 
 
 def clock_text(at: str, now: datetime | None = None, *, form: str = "%H:%M") -> str:
@@ -318,18 +284,19 @@ def observes_equipment(status: Fields, me: str | None) -> bool:
     return bool(me) and any(watcher.get("session_id") == me for watcher in _parts(status, "observers"))
 
 
-def standing_text(status: Fields, me: str | None) -> str:
-    """Return where `me` stands: `you are next in the queue`, or how many wait."""
-    if mine := place_text(status, me):
-        if about := _about_user(mine):
-            about = f" (perhaps {about})"
-        else:
-            about = ""
-        if mine["position"] == 1:
-            return f"you are next in the queue{about}"
-        return f"you are number {mine['position']} in the queue{about}"
-    if observes_equipment(status, me):
-        return "you are watching"
+def place_sentence(status: Fields, me: str | None) -> str:
+    """Return where `me` stands in the queue: `You are next in the queue (perhaps 5 min).`"""
+    place = place_text(status, me)
+    number = "next"
+    if place["position"] != 1:
+        number = f"number {place['position']}"
+    perhaps = ""
+    if about := _about_user(place):
+        perhaps = f" (perhaps {about})"
+    return f"You are {number} in the queue{perhaps}."
+
+
+def _waiting(status: Fields) -> str:
     waiting = status.get("queue_length") or 0
     return {0: "nobody waits", 1: "one waits"}.get(waiting, f"{waiting} wait")
 
@@ -390,13 +357,6 @@ def person_text(part: Fields, me: str | None) -> str:
     if me and part.get("session_id") == me:
         return "you"
     return part.get("user") or part.get("client_name") or "somebody"
-
-
-def _holder(status: Fields) -> str:
-    """Return the holder by name, as one speaks to somebody else."""
-    if status.get("holder"):
-        return person_text(status["holder"], None)
-    return "its holder"
 
 
 def _note(part: Fields, key: str = "note") -> str:

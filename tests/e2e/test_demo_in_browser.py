@@ -157,7 +157,7 @@ def test_a_newcomer_plays_the_two_notebooks_with_nothing_but_shift_and_enter(
     bob.runs("", "", "EquipmentInUse: Ann", "", "holder: Ann", "", "stage_x was stopped")
     ann.sees("CommandStopped: Bob stopped stage_x")
     ann.runs("", "stage_x takes commands again", "sweep 1")
-    bob.runs("", "you are next in the queue")
+    bob.runs("", "You are next in the queue")
     ann.sees("one waits")
     ann.interrupts()
     ann.sees("You interrupted move_to of stage_x; stage_x was stopped")

@@ -56,7 +56,7 @@ def test_the_first_magic_after_a_restart_says_once_what_became_of_the_lock_and_t
     at, _, rest = said[0].removeprefix(MINE).partition(" ")
     assert len(at) == len("14:02")
     assert rest == (
-        "because the kernel was shut down or restarted; nobody has it now: %motor_login stage_x asks for it again."
+        "because the kernel was shut down or restarted. stage_x is free. %motor_login stage_x asks for it again."
     )
     assert said[1].startswith("stage_x is free")
     assert authority.status()["state"] == "free"
@@ -77,11 +77,10 @@ def test_after_a_crash_who_has_it_now_is_said_and_that_one_must_wait(
     again(kernel)
     x, y, *_ = Notebook(kernel).run("%motor_status stage_x").stdout.splitlines()
     assert x.startswith(MINE)
-    assert x.endswith(
-        " because the kernel's process ended; Bob has it now: %motor_login stage_x --as Ann --wait asks for it again."
-    )
+    assert " because the kernel's process ended. Bob has stage_x since " in x
+    assert x.endswith("; nobody waits. %motor_login stage_x --as Ann --wait asks for it again.")
     assert y.startswith(f"{BEFORE}: your lock on stage_y ended at ")
-    assert y.endswith("nobody has it now: %motor_login stage_y --as Ann asks for it again.")
+    assert y.endswith(". stage_y is free. %motor_login stage_y --as Ann asks for it again.")
 
 
 def test_a_login_after_a_restart_says_first_what_became_of_the_lock_and_then_has_it(

@@ -140,7 +140,7 @@ def test_a_day_at_the_bench(stage: StageProcess, authority: Authority, notebooks
     assert "it is tried again and again, and locks are kept" in terminal(authority, "why", "stage_z")
     stage.start()
     wait_until(lambda: reads("connected"), "the stage answers again")
-    assert "stage_z was moved from outside, to 0" in says(bob, "%motor_events stage_z --last 3")
+    assert "stage_z was moved from outside to 0 mm" in says(bob, "%motor_events stage_z --last 3")
     assert says(ann, "z.move_to(10)").strip() == "10.0 mm"
 
     # Ann is done: the stage is parked before Bob has it.
@@ -155,8 +155,8 @@ def test_a_day_at_the_bench(stage: StageProcess, authority: Authority, notebooks
     wait_until(lambda: reads("moving"), "it moves")
     os.kill(bob.kernel.pid, signal.SIGKILL)
     wait_until(lambda: authority.status("stage_z")["state"] == "free", "it is free")
-    assert "stage_z stopped by the authority (the kernel is gone)" in terminal(authority, "events", "stage_z")
-    assert "Bob had it last; that lock ended because its process ended" in terminal(authority, "why", "stage_z")
+    assert "stage_z was stopped by the authority (the kernel is gone)" in terminal(authority, "events", "stage_z")
+    assert "because the kernel's process ended" in terminal(authority, "why", "stage_z")
     assert "stage_z is yours." in says(ann, "z = %motor_login stage_z --no-panel")
 
     told = stage.told()

@@ -90,7 +90,7 @@ def test_what_happened_is_a_table_with_a_row_for_each_event_and_the_documented_c
     )
     assert (moved["action"], moved["outcome"], moved["position"]) == ("move_to", "done", 1.5)
     assert told["parameters.position"].dropna().tolist() == [1.5]
-    assert (waits["place"], waits["text"]) == (1, "Bob waits for stage_x, place 1")
+    assert (waits["place"], waits["text"]) == (1, "Bob is number 1 in the queue for stage_x")
     assert pandas.isna(waits["position"])
     timestamps = pandas.to_datetime([event["timestamp"] for event in authority.events()])
     assert (told["time"].to_numpy() == timestamps.to_numpy()).all()

@@ -702,8 +702,8 @@ def test_the_newest_events_are_lines_or_when_they_are_kept_rows(ann: Notebook) -
     """NB-28"""
     ann.value("stage = %motor_login stage_x --no-panel\nstage.move_to(0.5)")
     started, finished = ann.run("%motor_events --last 2").stdout.splitlines()
-    assert started.endswith("  ann: stage_x move_to(position=0.5)")
-    assert finished.endswith("  stage_x move_to: done")
+    assert started.endswith("  ann started move_to(position=0.5) on stage_x")
+    assert finished.endswith("  ann's move_to on stage_x is done")
     assert ann.run("events = %motor_events stage_x").stdout == ""
     assert ann.value("len(events) > 2, events[-2]['parameters.position'], events[-1]['outcome']") == (
         "(True, 0.5, 'done')"

@@ -49,8 +49,7 @@ class Telling:
 
     def newest_events(self, equipment_id, last):
         asked = {"timestamp": "2026-11-21T14:02:00+00:00", "event": "asked", "equipment_id": equipment_id}
-        asked |= {"holder": "Ann", "reason": "<b>"}
-        return [{**asked, "seq": number, "user": f"Bob {number}"} for number in range(1, 8)]
+        return [{**asked, "seq": number, "text": f"Bob {number} asks Ann for stage_x (<b>)"} for number in range(1, 8)]
 
     def says(self, **changes):
         self.now = {**self.now, **changes}
@@ -241,8 +240,8 @@ def test_a_move_shows_its_target_and_a_bar_and_a_motion_from_outside_is_told(fro
     )
     front.until(lambda: "20.000 → 80 mm" in front.panel, "the target")
     assert '<i style="width:25.0%"></i>' in front.panel
-    front.run("session.happens('moved_outside', position=7.25, user=None)")
-    front.until(lambda: "stage_x was moved from outside, to 7.25." in front.panel, "the motion")
+    front.run("session.happens('moved_outside', text='stage_x was moved from outside to 7.25 mm')")
+    front.until(lambda: "stage_x was moved from outside to 7.25 mm." in front.panel, "the motion")
 
 
 def test_stop_is_obeyed_while_a_cell_runs(front: Front) -> None:
@@ -396,9 +395,9 @@ def test_more_shows_the_queue_the_newest_events_and_who_watches(front: Front) ->
     assert "Bob 2" not in front.more
     assert "Bob 3 asks Ann for stage_x (&lt;b&gt;)" in front.more
     assert "Watching: &lt;Dora&gt;" in front.more
-    front.run("session.happens('stopped', by='Carl', reason='too close')")
+    front.run("session.happens('stopped', text='stage_x was stopped by Carl (too close)')")
     assert "Bob 3" not in front.more
-    assert "stage_x stopped by Carl (too close)" in front.more
+    assert "stage_x was stopped by Carl (too close)" in front.more
 
 
 def test_a_scan_changes_nothing_behind_more(front: Front) -> None:
@@ -410,8 +409,8 @@ def test_a_scan_changes_nothing_behind_more(front: Front) -> None:
         "    session.happens('command_finished', action='move_to', outcome='done')"
     )
     assert front.updates == []
-    front.run("session.happens('command_finished', action='move_to', outcome='failed', error='limit switch')")
-    assert "stage_x move_to: failed (limit switch)" in front.more
+    front.run("session.happens('command_finished', outcome='failed', text='move_to failed (limit switch)')")
+    assert "move_to failed (limit switch)" in front.more
 
 
 def test_an_ask_is_seen_without_opening_more(front: Front) -> None:

@@ -161,7 +161,7 @@ def test_a_motor_is_asked_for_answered_and_handed_over(ann: Notebook, bob: Noteb
     """NB-25 NB-31"""
     ann.run(LOGIN)
     asked = bob.run('%motor_ask stage_x "five minutes of beam"').stdout
-    assert asked.endswith("you are next in the queue.\nAnn is asked to yield.\n")
+    assert asked.endswith(" You are next in the queue.\nAnn is asked to yield.\n")
     said = until_said(ann, "Bob asks you for stage_x (five minutes of beam)")
     assert "answer with %motor_answer yes, or no, or a time such as 10min." in said
     assert "asks you" not in (ann.run("pass").stdout + ann.run("pass").stderr), "told twice"
@@ -219,7 +219,7 @@ def test_two_who_wait_swap_when_both_agree(ann: Notebook, bob: Notebook, authori
     bob.run("%motor_ask stage_x")
     assert ann.run("%motor_swap stage_x Bob").stdout == "Bob has to agree: %motor_swap stage_x Ann\n"
     until_said(bob, "Ann offers to swap places for stage_x with you: %motor_swap stage_x Ann agrees.")
-    assert bob.run("%motor_swap stage_x Ann").stdout == "You have swapped: you are next in the queue.\n"
+    assert bob.run("%motor_swap stage_x Ann").stdout == "You have swapped. You are next in the queue.\n"
     assert [x["user"] for x in authority.status()["queue"]] == ["Bob", "Ann"]
     assert "Nobody of that name waits for stage_x: Dan." in ann.run("%motor_swap stage_x Dan").error
 
