@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .core import messages
+from .core.clocks import EndingKind
 from .core.model import Drain, Equipment, HolderAsk, LockLoss, LossCause, Outcome, StoppedBy
 
 AUTHORITY = "the authority"
@@ -41,6 +42,14 @@ _LEFT: dict[str, str] = {
     "direct": ": it was granted",
     "session_ended": ": the session ended",
     "silent": ": nothing is heard of the kernel",
+}
+_ENDING: dict[EndingKind, str] = {
+    "claim": "passes to the next in the queue unless {user} takes it up",
+    "idle": "is released unless {user} uses it",
+    "offer": "may be taken over by whoever asks unless {user} uses it",
+    "silence": "{user} is silent: it passes to whoever asks, unless {user} is heard from first",
+    "turn": "passes to the next in the queue: the turn of {user} is over then",
+    "drain": "passes on as soon as {name} is at rest",
 }
 # Their end is the holder's own doing, and needs no cause.
 _OWN_DOING = frozenset({LossCause.LOGOUT, LossCause.SESSION_ENDED, LossCause.DOWNGRADED, LossCause.UPGRADED})
@@ -77,6 +86,11 @@ def cause_clause(why: LossCause, by: str | None, reason: str | None) -> str:
 def end_clause(end: LockLoss | Drain) -> str:
     """Return why this lock ended, or ends when the equipment is at rest."""
     return cause_clause(end.why, end.by, end.reason)
+
+
+def ending_clause(what: EndingKind, name: str, user: str) -> str:
+    """Return what will become of the lock of `user`, as what follows the name of the equipment."""
+    return _ENDING[what].format(name=name, user=user)
 
 
 def event_sentence(event: messages.Event, units: str | None) -> str:

@@ -257,7 +257,7 @@ class Views:
             what=found.what,
             at=self._time_if_known(found.at),
             in_seconds=left,
-            text=_ENDING[found.what].format(user=equipment.lock.user, equipment=equipment.id),
+            text=sentences.ending_clause(found.what, equipment.id, equipment.lock.user),
         )
 
     def _kept(self, lock: Lock | None) -> KeptView | None:
@@ -288,13 +288,3 @@ class Views:
 @cache
 def _time_fields(kind: type[Copied]) -> tuple[str, ...]:
     return tuple(x.name for x in msgspec.structs.fields(kind) if x.type is Time or Time in get_args(x.type))
-
-
-_ENDING: dict[str, str] = {
-    "claim": "passes to the next in the queue unless {user} takes it up",
-    "idle": "is released unless {user} uses it",
-    "offer": "may be taken over by whoever asks unless {user} uses it",
-    "silence": "{user} is silent: it passes to whoever asks, unless {user} is heard from first",
-    "turn": "passes to the next in the queue: the turn of {user} is over then",
-    "drain": "passes on as soon as {equipment} is at rest",
-}
