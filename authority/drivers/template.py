@@ -24,10 +24,10 @@ def template_mistakes(template: str, types: Mapping[str, type_name]) -> Iterator
     except ValueError as wrong:
         yield f"is {template!r}, whose braces cannot be read ({wrong}); a brace itself is written twice"
         return
-    is_listed = False
+    has_wrong_placeholder = False
     for name, spec, turned in fields:
         if name not in types or turned:
-            is_listed = True
+            has_wrong_placeholder = True
             known = "there are no parameters"
             if types:
                 known = f"parameters are {', '.join(types)}"
@@ -41,7 +41,7 @@ def template_mistakes(template: str, types: Mapping[str, type_name]) -> Iterator
         except ValueError as wrong:
             yield f"has the placeholder {{{name}:{spec}}}, which no {types[name]} can fill ({wrong})"
     for name in types:
-        if not is_listed and name not in {field for field, _, _ in fields}:
+        if not has_wrong_placeholder and name not in {field for field, _, _ in fields}:
             yield f"has no placeholder {{{name}}}, but there is a parameter {name}"
 
 
