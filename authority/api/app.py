@@ -23,8 +23,8 @@ from .openapi import openapi_document
 from .problems import ProblemResponse
 from .push import HEADERS, Streams
 from .push import PATH as EVENTS
-from .router import Router
-from .routing import AppContext
+from .request_context import AppContext
+from .routing import Router
 from .session_ids import SessionIds
 from .stop_first import StopFirstScheduler
 from .websocket import PATH, WebSocketEndpoint

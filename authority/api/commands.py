@@ -27,7 +27,8 @@ from authority.sentences import in_parentheses
 from . import bodies
 from .problems import ProblemResponse, refusal_to_problem
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
 _JSON = {"content-type": "application/json"}

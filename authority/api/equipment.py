@@ -21,7 +21,8 @@ from . import bodies
 from .explanation import explain
 from .problems import ProblemResponse
 from .request_body import read_small_body, usable_fields
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 
 _LABLINK_TYPES = frozenset(
     {"oscilloscope", "power_supply", "electronic_load", "multimeter", "function_generator", "unknown"}

@@ -16,7 +16,8 @@ from . import bodies, pagination
 from .problems import ProblemResponse, refusal_to_problem
 from .refusal_table import holder_sentence
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 
 RIGHT_TO_LOCK = {LockMode.EXCLUSIVE: Right.CONTROL, LockMode.OBSERVER: Right.OBSERVE}
 

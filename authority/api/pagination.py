@@ -18,7 +18,7 @@ from authority.identity.access import Right
 
 from . import bodies
 from .request_body import invalid_request
-from .routing import Query, RequestContext
+from .request_context import Query, RequestContext
 
 PAGE_BYTES = 512 * 1024  # what is encoded in some milliseconds: a stop waits for no list
 

@@ -27,7 +27,8 @@ from authority.wire import StatusView
 
 from .quotas import PeerLimit
 from .request_body import invalid_request
-from .routing import AppContext, RequestContext, respond_or_refuse
+from .request_context import AppContext, RequestContext
+from .routing import respond_or_refuse
 
 log = logging.getLogger("motorlock")
 

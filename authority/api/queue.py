@@ -8,7 +8,8 @@ from authority.core import messages
 
 from . import bodies
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 
 
 def leave(context: RequestContext) -> bodies.LeftAnswer:

@@ -11,7 +11,8 @@ from authority.wire import NewSessionView, SessionView
 
 from . import bodies, pagination
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 from .session_ids import new_session_token
 
 METADATA_LIMIT = 16 * 1024

@@ -14,7 +14,8 @@ from .bodies import Name
 from .claimed_names import claimed_user
 from .problems import ProblemResponse
 from .request_body import invalid_request
-from .routing import RequestContext, Route
+from .request_context import RequestContext
+from .routing import Route
 
 RoleName = Literal["observer", "operator", "admin"]
 _Pattern = Annotated[str, Meta(min_length=1, max_length=128)]

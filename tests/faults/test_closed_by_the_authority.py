@@ -11,7 +11,7 @@ from starlette.types import Message as AsgiMessage
 from timeline import Timeline
 
 from authority.api.push import Stream, Streams
-from authority.api.routing import AppContext
+from authority.api.request_context import AppContext
 from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES, Message
 from authority.identity.users import Users

@@ -18,7 +18,7 @@ from starlette.types import Message as AsgiMessage
 from authority.api import push
 from authority.api.push import Snapshots, Stream, Streams
 from authority.api.quotas import PeerLimit
-from authority.api.routing import AppContext
+from authority.api.request_context import AppContext
 from authority.api.session_ids import SessionIds
 from authority.hub import BACKLOG_BYTES
 from authority.identity.users import Users
