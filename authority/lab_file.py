@@ -84,9 +84,11 @@ def keys_of_call(make: Callable[..., object], hints: Mapping[str, object]) -> di
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return a clause that names the allowed word that was probably meant; empty where none is near."""
-    near = get_close_matches(word, list(allowed), n=1)
-    if near:
-        return f", perhaps {near[0]} is meant"
+    words = list(allowed)
+    for spelling in (str, str.lower):
+        spelled = {spelling(one): one for one in words}
+        for near in get_close_matches(spelling(word), spelled, n=1):
+            return f", perhaps {spelled[near]} is meant"
     return ""
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeGuard, assert_never, get_args, get_or
 import msgspec
 
 type_name = Literal["number", "integer", "boolean", "text"]
+answer_name = Literal["number", "integer", "boolean", "text", "object", "list", "nothing"]
 Scalar = float | int | bool | str
 
 _TYPE_NAMES: Mapping[object, type_name] = {float: "number", int: "integer", bool: "boolean", str: "text"}
@@ -38,7 +39,7 @@ class Parameter(msgspec.Struct, frozen=True):
 class Returns(msgspec.Struct, frozen=True):
     """What a command answers."""
 
-    type: Literal["number", "integer", "boolean", "text", "object", "list", "nothing"]
+    type: answer_name
     units: str | None = None
 
 
@@ -83,11 +84,7 @@ class InvalidParameters(Exception):
 
 
 class _Wrong(Exception):
-    """One parameter is wrong: a code for programs and the clause for a person."""
-
-    def __init__(self, code: str, clause: str) -> None:
-        self.code = code
-        super().__init__(clause)
+    """A value does not fit; the text is a code for programs."""
 
 
 def bind(command: Command, parameters: Mapping[str, object], equipment_id: str) -> dict[str, Scalar]:
@@ -105,8 +102,12 @@ def bind(command: Command, parameters: Mapping[str, object], equipment_id: str) 
         try:
             bound[parameter.name] = _argument(parameter, parameters)
         except _Wrong as wrong:
-            clause = f"{call} needs {parameter.name}, {described(parameter)}; {wrong}"
-            errors.append(_error(parameter.name, wrong.code, clause))
+            given = "none"
+            if parameter.name in parameters:
+                value = parameters[parameter.name]
+                given = f"{_shown(value)}{_quotes_hint(value)}"
+            clause = f"{call} needs {parameter.name}, {described(parameter)}; you gave {given}"
+            errors.append(_error(parameter.name, str(wrong), clause))
     if errors:
         raise InvalidParameters(sorted(errors, key=lambda error: str(error["loc"])))
     return bound
@@ -228,19 +229,19 @@ def _argument(parameter: Parameter, parameters: Mapping[str, object]) -> Scalar:
     if parameter.name in parameters:
         return _fitting(parameter, parameters[parameter.name])
     if parameter.default is None:
-        raise _Wrong("missing", "you gave none")
+        raise _Wrong("missing")
     return parameter.default
 
 
 def _fitting(parameter: Parameter, value: object) -> Scalar:
     typed = _typed(parameter, value)
     if parameter.choices is not None and typed not in parameter.choices:
-        raise _Wrong("not_a_choice", _given(value))
+        raise _Wrong("not_a_choice")
     if isinstance(typed, float | int):
         below = parameter.low is not None and typed < parameter.low
         above = parameter.high is not None and typed > parameter.high
         if below or above:
-            raise _Wrong("out_of_range", _given(value))
+            raise _Wrong("out_of_range")
     return typed
 
 
@@ -256,7 +257,7 @@ def _typed(parameter: Parameter, value: object) -> Scalar:
         case "integer" if _is_number(value) and value == int(value):
             return int(value)
         case _:
-            raise _Wrong("wrong_type", _given(value))
+            raise _Wrong("wrong_type")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -279,10 +280,6 @@ def _span(parameter: Parameter) -> str:
             return f", at most {high:.12g}"
         case low, high:
             return f" from {low:.12g} to {high:.12g}"
-
-
-def _given(value: object) -> str:
-    return f"you gave {_shown(value)}{_quotes_hint(value)}"
 
 
 def _quotes_hint(value: object) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from authority.driver_values import PlainValue, UnusableAnswer, plain_value, value_in_sentence
-from authority.drivers.table import answer_name
-from authority.parameters import Scalar
+from authority.parameters import Scalar, answer_name
 
 
 def as_type(value: object, kind: answer_name, units: str | None = None) -> PlainValue:

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from authority.drivers.channel_access import Record
 from authority.drivers.declare import Range, Unit, UnitOf, control, observe, refuse_options
-from authority.drivers.limits import MoveFailed, lower_bound, upper_bound, wrong_limits
+from authority.drivers.limits import MoveFailed, lower_bound, upper_bound, wrong_limits, wrong_speeds
 from authority.drivers.motion import Motion
 from authority.drivers.motor_state import WATCHED, Direction, MotorState
 from authority.ports import Readback
@@ -57,13 +57,12 @@ class EpicsMotor:
         max_velocity: float | None = None,
         park_position: float | None = None,
     ) -> None:
-        speeds = {"velocity": velocity, "max_velocity": max_velocity}
         others = {"tolerance": tolerance, "move_deadline_s": move_deadline_s}
         refuse_options(
             [
                 *_wrong_prefix(prefix),
                 *wrong_limits(lower_bound(low), upper_bound(high), {"park_position": park_position}),
-                *_wrong_numbers(velocity, max_velocity, speeds | others),
+                *wrong_speeds(velocity, max_velocity, others),
             ]
         )
         self._prefix = prefix
@@ -357,16 +356,6 @@ def _wrong_prefix(prefix: str) -> Iterator[str]:
         yield "prefix must be the name of a motor record, such as 'IOC:m1'"
     if "." in prefix:
         yield f"prefix is {prefix!r}, but must be the record's name without a field: leave out the dot"
-
-
-def _wrong_numbers(
-    velocity: float | None, max_velocity: float | None, positive: Mapping[str, float | None]
-) -> Iterator[str]:
-    for name, value in positive.items():
-        if value is not None and not value > 0:
-            yield f"{name} is {value:.12g}, but must be more than 0"
-    if velocity is not None and max_velocity is not None and 0 < max_velocity < velocity:
-        yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"
 
 
 def _finite_or_none(number: float) -> float | None:

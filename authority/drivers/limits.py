@@ -59,3 +59,14 @@ def wrong_limits(low: float, high: float, places: Mapping[str, float | None]) ->
     for name, position in places.items():
         if position is not None and not low <= position <= high:
             yield f"{name} is {position:.12g}, but must be from {low:.12g} to {high:.12g}"
+
+
+def wrong_speeds(
+    velocity: float | None, max_velocity: float | None, others: Mapping[str, float | None]
+) -> Iterator[str]:
+    """Say what cannot be in the velocities of a lab file and in `others` that must be positive, a clause each."""
+    for name, value in {"velocity": velocity, "max_velocity": max_velocity, **others}.items():
+        if value is not None and not 0 < value < math.inf:
+            yield f"{name} is {value:.12g}, but must be more than 0 and finite"
+    if velocity is not None and max_velocity is not None and 0 < max_velocity < velocity < math.inf:
+        yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+
+from authority.lab_file import did_you_mean
 
 _HANDED_ON = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -22,7 +23,7 @@ def imported(place: str) -> Callable[..., object]:
     found: object = _module(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
-            raise NoSuch(f"{module_name} has no {name!r}{near(name, vars(found))}")
+            raise NoSuch(f"{module_name} has no {name!r}{_near(name, vars(found))}")
         found = getattr(found, name)
     if not callable(found):
         raise NoSuch(f"{place} is {type(found).__name__}, but must be a class or a function that makes the object")
@@ -40,16 +41,6 @@ def refuse_unmakeable(make: Callable[..., object], args: Sequence[object], argum
     except TypeError as wrong:
         name = getattr(make, "__qualname__", "it")
         raise NoSuch(f"{name}{signature} cannot be made with args and arguments as given: {wrong}") from wrong
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return `, perhaps 'x' is meant` where one of the public names is like `name`, else nothing."""
-    public = [one for one in known if not one.startswith("_")]
-    like = difflib.get_close_matches(name.lower(), {one.lower() for one in public}, n=3)
-    found = [repr(one) for one in sorted(public) if one.lower() in like]
-    if found:
-        return f", perhaps {' or '.join(found)} is meant"
-    return ""
 
 
 def owner_of(made: object, path: str) -> tuple[object, str]:
@@ -76,7 +67,7 @@ def refuse_missing(made: object, path: str) -> None:
     """Raise `NoSuch` where there is nothing at a path; a property at its end is not read for that."""
     owner, last = owner_of(made, path)
     if _static(owner, last) is None and not hasattr(owner, last):
-        raise NoSuch(f"{type(owner).__name__} has no {last!r}{near(last, dir(owner))}")
+        raise NoSuch(f"{type(owner).__name__} has no {last!r}{_near(last, dir(owner))}")
 
 
 def refuse_unsettable(made: object, path: str) -> None:
@@ -136,8 +127,13 @@ def _can_be_set(found: property) -> bool:
 
 def _held(owner: object, name: str) -> object:
     if not hasattr(owner, name):
-        raise NoSuch(f"{type(owner).__name__} has no {name!r}{near(name, dir(owner))}")
+        raise NoSuch(f"{type(owner).__name__} has no {name!r}{_near(name, dir(owner))}")
     return getattr(owner, name)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """Return a clause that names the public name that was probably meant; empty where none is near."""
+    return did_you_mean(name, [one for one in known if not one.startswith("_")])
 
 
 def _static(owner: object, name: str) -> object:

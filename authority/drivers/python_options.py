@@ -14,8 +14,9 @@ from authority.drivers.object_paths import (
     refuse_unmakeable,
     refuse_unsettable,
 )
-from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions, answer_name
+from authority.drivers.table import ControlEntry, ObserveEntry, ReadingEntry, TableOptions
 from authority.lab_file import Mistake
+from authority.parameters import answer_name
 
 
 class PythonReading(ReadingEntry, frozen=True, kw_only=True):

@@ -9,11 +9,11 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar
 
 from authority.drivers.declare import Range, UnitOf, control, observe, refuse_options
-from authority.drivers.limits import refuse_outside, refuse_velocity, upper_bound, wrong_limits
+from authority.drivers.limits import refuse_outside, refuse_velocity, upper_bound, wrong_limits, wrong_speeds
 from authority.drivers.record import How, MotorRecord
 from authority.ports import DriverUnavailable, MotionStopped, Readback
 
@@ -63,7 +63,7 @@ class SimulatedMotor(Simulated):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         places = {"home_position": home_position, "start": start, "park_position": park_position}
-        refuse_options([*wrong_limits(low, high, places), *_wrong_velocity(velocity, max_velocity)])
+        refuse_options([*wrong_limits(low, high, places), *wrong_speeds(velocity, max_velocity, {})])
         self.units = units
         self._low = low
         self._high = high
@@ -229,13 +229,6 @@ class SimulatedMotor(Simulated):
 
     def _refuse_outside(self, target: float, *, always: bool = False) -> None:
         refuse_outside(target, self._low, self._high, self.units, always=always)
-
-
-def _wrong_velocity(velocity: float, max_velocity: float | None) -> Iterator[str]:
-    if not 0 < velocity < math.inf:
-        yield f"velocity is {velocity:.12g}, but must be more than 0 and finite"
-    elif max_velocity is not None and not velocity <= max_velocity:
-        yield f"velocity is {velocity:.12g}, but max_velocity is {max_velocity:.12g}"
 
 
 class _Move:

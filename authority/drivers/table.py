@@ -12,10 +12,9 @@ from typing import Annotated, Literal
 from msgspec import Struct
 
 from authority.drivers.declare import OF_EVERY_DRIVER
+from authority.drivers.limits import lower_bound, upper_bound, wrong_limits
 from authority.lab_file import Mistake
-from authority.parameters import Command, Parameter, Range, Returns, Scalar, fit, type_name
-
-answer_name = Literal["number", "integer", "boolean", "text", "object", "list", "nothing"]
+from authority.parameters import Command, Parameter, Range, Returns, Scalar, answer_name, fit, type_name
 
 _OF_POSITION = ("position", "target")
 _NEEDED_FOR_REST = "a reading moving, or a reading position and a tolerance, by which to see that it rests"
@@ -35,10 +34,10 @@ class ParameterEntry(Struct, frozen=True, kw_only=True):
 
     def mistakes(self) -> Iterator[str]:
         """Say what cannot be, a clause each."""
-        if (self.low is not None or self.high is not None) and self.type not in ("number", "integer"):
+        if self.type in ("number", "integer"):
+            yield from wrong_limits(lower_bound(self.low), upper_bound(self.high), {})
+        elif self.low is not None or self.high is not None:
             yield f"has low or high, which only a number can have, not {self.type}"
-        elif _crossed(self.low, self.high):
-            yield f"low is {self.low:.12g} and high is {self.high:.12g}, but low must be less than high"
         if self.choices is not None and not self.choices:
             yield "has choices without any"
             return
@@ -183,9 +182,9 @@ def table_mistakes(options: TableOptions, found: list[Mistake]) -> Iterator[Mist
         for name, command in commands.items():
             if sound(f"{group}.{name}"):
                 yield from _mistakes(f"{group}.{name}", _command(name, command, options))
-    if sound("low") and sound("high") and _crossed(options.low, options.high):
-        clause = f"low is {options.low:.12g} and high is {options.high:.12g}, but low must be less than high"
-        yield Mistake("low", clause)
+    if sound("low") and sound("high"):
+        for clause in wrong_limits(lower_bound(options.low), upper_bound(options.high), {}):
+            yield Mistake("low", clause)
     if sound("control"):
         yield from _limits(options)
     if sound("stop"):
@@ -344,7 +343,3 @@ def _named(what: str, table: Mapping[str, object]) -> str:
     if table:
         return f"its {what}s are {', '.join(table)}"
     return f"there is no {what}"
-
-
-def _crossed(low: float | None, high: float | None) -> bool:
-    return low is not None and high is not None and not low < high

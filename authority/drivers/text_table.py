@@ -13,11 +13,10 @@ from authority.drivers.table import (
     ParameterEntry,
     ReadingEntry,
     TableOptions,
-    answer_name,
 )
 from authority.drivers.template import forbidden, template_mistakes
 from authority.lab_file import Mistake
-from authority.parameters import type_name
+from authority.parameters import answer_name, type_name, value_in_sentence
 
 Answer = float | int | bool | str | None | list[float | None]
 text_answer = Literal["number", "integer", "boolean", "text", "list"]
@@ -178,7 +177,7 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
     if entry.parse is not None:
         match = re.fullmatch(entry.parse, found)
         if match is None:
-            raise BadAnswer(f"answered {_shown(text.strip())}, which does not match {entry.parse!r}")
+            raise BadAnswer(f"answered {value_in_sentence(text.strip())}, which does not match {entry.parse!r}")
         found = match.group(1 if match.re.groups else 0).strip()
     try:
         match answer:
@@ -195,7 +194,7 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
             case _:
                 return found
     except ValueError:
-        raise BadAnswer(f"answered {_shown(text.strip())}, which is no {answer}") from None
+        raise BadAnswer(f"answered {value_in_sentence(text.strip())}, which is no {answer}") from None
 
 
 def _is_ascii_and_more(encoding: str) -> bool:
@@ -273,10 +272,3 @@ def _types(parameters: Mapping[str, TextParameter]) -> dict[str, type_name]:
 def _prefixed(key: str, clauses: Iterator[str]) -> Iterator[str]:
     for clause in clauses:
         yield f"{key} {clause}"
-
-
-def _shown(text: str) -> str:
-    shown = repr(text)
-    if len(shown) <= 60:
-        return shown
-    return shown[:57] + "..."

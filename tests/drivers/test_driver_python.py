@@ -176,7 +176,7 @@ def test_an_object_whose_call_never_ends_is_not_made_afresh_beside_it(made, othe
     ("changes", "sentence"),
     [
         ({"object": "benchh:Stage"}, "there is no module benchh: install it here, or set PYTHONPATH to its folder"),
-        ({"object": "bench:Stagge"}, "bench has no 'Stagge', perhaps 'Stage' or 'stage' is meant."),
+        ({"object": "bench:Stagge"}, "bench has no 'Stagge', perhaps Stage is meant."),
         ({"object": "bench:stage"}, "bench:stage is Stage, but must be a class or a function that makes the object"),
         ({"object": "needy:Stage"}, "the module needy needs nowhere_at_all, which is not installed here"),
         ({"object": "broken:Stage"}, "the module broken cannot be imported: no licence"),
@@ -209,9 +209,9 @@ def test_a_mistake_that_the_lab_file_shows_is_told_before_anything_is_made(chang
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"stop": "stopp"}, "stop: Stage has no 'stopp', perhaps 'stop' or 'stops' is meant"),
+        ({"stop": "stopp"}, "stop: Stage has no 'stopp', perhaps stop is meant"),
         ({"close": "port"}, "close: Stage.port is str, no method"),
-        ({"readings": {**READINGS, "moving": {"get": "ismoving", "type": "boolean"}}}, "perhaps 'is_moving'"),
+        ({"readings": {**READINGS, "moving": {"get": "ismoving", "type": "boolean"}}}, "perhaps is_moving"),
         ({"observe": {"f": {"get": "axis.field"}}}, "observe.f.get: Stage has no 'axis'"),
         ({"observe": {"f": {"call": "position"}}}, "is a property, no method: write set = "),
         (

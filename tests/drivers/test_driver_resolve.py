@@ -206,7 +206,7 @@ def test_a_constructor_may_say_several_things_that_are_wrong_at_once(own_module)
             [
                 "prefix is 'IOC:m1.VAL', but must be the record's name without a field: leave out the dot",
                 "low is 5 and high is 1, but low must be less than high",
-                "tolerance is 0, but must be more than 0",
+                "tolerance is 0, but must be more than 0 and finite",
                 "velocity is 5, but max_velocity is 1",
             ],
             marks=pytest.mark.epics,
