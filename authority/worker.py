@@ -129,7 +129,7 @@ class Worker:
     def run(self, command: model.Command, token: StopToken) -> None:
         """Begin a control command, unless a stop came since it was accepted and took `token`.
 
-        `WorkerListener.command_finished` hears of its end.
+        `WorkerListener.command_finished` is called at its end.
         """
         self._watch.command_began()
         self._command_task = self._spawn(self._run(command, token))

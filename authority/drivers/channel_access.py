@@ -67,20 +67,22 @@ class _Context(Protocol):
 
 
 class Record:
-    """The fields of one record; `changed` is notified after each change, `on_value(field)` is called with it held."""
+    """The fields of the record `prefix`.
+
+    `changed` is notified after each change; `on_value(field)` is called with it held, for who sets it.
+    """
 
     def __init__(
         self,
         prefix: str,
         watched: Iterable[str],
         commanded: Iterable[str],
-        on_value: Callable[[str], None],
         start_afresh_s: float = 20.0,
     ) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._watched = tuple(watched)
         self._commanded = tuple(commanded)
-        self._on_value = on_value
+        self.on_value: Callable[[str], None] | None = None
         self.start_afresh_s = start_afresh_s
         self._new_context, self._errors = client()
         self.changed = threading.Condition()
@@ -179,10 +181,10 @@ class Record:
         lacking = [field for field, channel in self._channels.items() if not channel.connected]
         if 0 < len(lacking) < len(self._channels):
             return DriverUnavailable(
-                f"{self._prefix} has no field {', '.join(lacking)}: check that it is a motor record"
+                f"{self.prefix} has no field {', '.join(lacking)}: check that it is a motor record"
             )
         return DriverUnavailable(
-            f"{self._prefix} does not answer over Channel Access: check that its server runs and that "
+            f"{self.prefix} does not answer over Channel Access: check that its server runs and that "
             "EPICS_CA_ADDR_LIST names it"
         )
 
@@ -199,7 +201,7 @@ class Record:
             self._values.clear()
         self._context = self._new_context()
         fields = self._watched + self._commanded
-        names = [f"{self._prefix}.{field}" for field in fields]
+        names = [f"{self.prefix}.{field}" for field in fields]
         found = self._context.get_pvs(*names, connection_state_callback=self._on_connection)
         self._channels = dict(zip(fields, found, strict=True))
         for field in self._watched:
@@ -219,7 +221,8 @@ class Record:
         with self.changed:
             if value is not None:
                 self._values[_field(subscription.pv)] = value
-                self._on_value(_field(subscription.pv))
+                if self.on_value is not None:
+                    self.on_value(_field(subscription.pv))
             self.changed.notify_all()
 
 

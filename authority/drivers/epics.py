@@ -73,14 +73,12 @@ class EpicsMotor:
         self._home_with = home_with
         self._park_position = park_position
         self._connect_timeout_s = connect_timeout_s
-        self._motion = Motion(prefix)
         commanded: tuple[str, ...] = _COMMANDED
         if home_with:
             commanded = (*commanded, home_with)
-        self.record = Record(prefix, WATCHED, commanded, self._motion.on_value)
-        self._state = MotorState(self.record, prefix, low, high, max_velocity)
-        self._state.units = units
-        self._motion.attach(self.record, self._state)
+        self.record = Record(prefix, WATCHED, commanded)
+        self._state = MotorState(self.record, low=low, high=high, max_velocity=max_velocity, units=units)
+        self._motion = Motion(self.record, self._state)
 
     @property
     def address(self) -> str | None:
@@ -95,7 +93,7 @@ class EpicsMotor:
     @property
     def units(self) -> str | None:
         """The unit of the position: the lab file's, else the record's `EGU` once it is connected."""
-        return self._units or self.record.text("EGU")
+        return self._state.units
 
     @property
     def tolerance(self) -> float:

@@ -21,22 +21,19 @@ _LEAST_STEPS = 10  # of a jog that must be seen in the position: a shorter one m
 
 
 class Motion:
-    """Moves the record `prefix`; commands come one at a time, `stop` whenever it likes."""
+    """Moves a record; commands come one at a time, `stop` whenever it likes."""
 
-    def __init__(self, prefix: str) -> None:
-        """Move nothing before `attach`."""
-        self._prefix = prefix
+    def __init__(self, record: Record, state: MotorState) -> None:
+        """Move nothing yet; take note from now on of what the record says."""
+        self._record = record
+        self._state = state
         self.last_moving = False  # what the record said last
         self._starts = 0  # how often it began a motion, which need not have moved anything
         self._turns = 0  # how often its controller began to move
         self._placed_at = 0.0  # when it last told its position
+        record.on_value = self._on_value
 
-    def attach(self, record: Record, state: MotorState) -> None:
-        """Take the record and what it says; `record` calls `on_value`."""
-        self._record = record
-        self._state = state
-
-    def on_value(self, field: str) -> None:
+    def _on_value(self, field: str) -> None:
         """Hear of a new value; the record's condition is held."""
         if field == "DMOV":
             self.last_moving = self._record.number("DMOV") == 0
@@ -69,7 +66,7 @@ class Motion:
         ended = f"was stopped at {at}{self._state.why_paused()}"
         if self._state.moving:
             ended = f"does not obey STOP: it still moves, at {at}"
-        raise MoveFailed(f"{self._prefix} was not there after {deadline_s:.12g} s and {ended}")
+        raise MoveFailed(f"{self._record.prefix} was not there after {deadline_s:.12g} s and {ended}")
 
     def jog(self, direction: Direction, seconds: float) -> None:
         """Move on until `seconds` are over (0: until a stop), but not beyond a soft limit.
@@ -128,12 +125,12 @@ class Motion:
         at = self._state.shown(self._record.fetch("RBV"))
         if ended == "limit":
             limit = self._state.limit_text(direction)
-            return f"the jog of {self._prefix} was ended at {at}, before the soft limit {limit}"
+            return f"the jog of {self._record.prefix} was ended at {at}, before the soft limit {limit}"
         why = self._state.why_not_there(direction, target_kept=True)
         what = "did not begin"
         if began:
             what = "ended"
-        return f"the jog of {self._prefix} {what} at {at}: {why}"
+        return f"the jog of {self._record.prefix} {what} at {at}: {why}"
 
     def _ends_in(self, deadline_s: float, starts: int) -> bool:
         """Wait for the end of the motion; False when a stop or the deadline comes first."""
@@ -175,12 +172,12 @@ class Motion:
         self._refuse_stopped()
         if self._state.moving:
             raise MoveFailed(
-                f"{self._prefix} is moved by somebody outside this authority: wait until it rests, or stop it"
+                f"{self._record.prefix} is moved by somebody outside this authority: wait until it rests, or stop it"
             )
 
     def _refuse_lost(self, motion: str) -> None:
         if not self._record.connected:
-            raise DriverUnavailable(f"{self._prefix} was lost during {motion}: it may still be moving")
+            raise DriverUnavailable(f"{self._record.prefix} was lost during {motion}: it may still be moving")
 
     def _refuse_stopped(self) -> None:
         """End a command during which `stop` was called, or was on its way when it began."""

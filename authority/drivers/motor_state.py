@@ -45,15 +45,21 @@ _NOBODY = (
 
 
 class MotorState:
-    """The record `prefix`, its limits and those of the lab file: `low`, `high` and `max_velocity` in its units."""
+    """A record, its limits and those of the lab file, in the lab file's `units` or else the record's own."""
 
     def __init__(
-        self, record: Record, prefix: str, low: float | None, high: float | None, max_velocity: float | None
+        self,
+        record: Record,
+        *,
+        low: float | None,
+        high: float | None,
+        max_velocity: float | None,
+        units: str | None,
     ) -> None:
-        """Read nothing yet; `units` may be set to what the lab file says."""
-        self.units: str | None = None
+        """Read nothing yet."""
+        self._units = units
         self._record = record
-        self._prefix = prefix
+        self._prefix = record.prefix
         self._low = lower_bound(low)
         self._high = upper_bound(high)
         self._max_velocity = upper_bound(max_velocity)
@@ -66,6 +72,11 @@ class MotorState:
         if value is None:
             raise self._record.unavailable()
         return value
+
+    @property
+    def units(self) -> str | None:
+        """The unit of the position: the lab file's, else the record's `EGU` once it is connected."""
+        return self._units or self._record.text("EGU")
 
     @property
     def moving(self) -> bool:
@@ -127,11 +138,11 @@ class MotorState:
     def refuse_outside(self, target: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a target beyond the soft limits."""
         low, high = self.limits()
-        refuse_outside(target, low, high, self._unit(), always=always)
+        refuse_outside(target, low, high, self.units, always=always)
 
     def refuse_velocity(self, velocity: float, *, always: bool = False) -> None:
         """Raise `OutsideLimits` for a velocity that nothing may move at."""
-        refuse_velocity(velocity, self._max_velocity, self._unit(), always=always)
+        refuse_velocity(velocity, self._max_velocity, self.units, always=always)
         asked = self.shown(velocity, "/s")
         most = self._record.number("VMAX") or math.inf
         least = self._record.number("VBAS") or 0.0
@@ -261,10 +272,7 @@ class MotorState:
 
     def shown(self, number: float, per: str = "") -> str:
         """Return a number with the unit, for a sentence."""
-        return with_unit(number, self._unit(), per)
-
-    def _unit(self) -> str | None:
-        return self.units or self._record.text("EGU")
+        return with_unit(number, self.units, per)
 
     def _switched(self, spmg: float | None = None) -> str | None:
         """Return what SPMG says, as it is given or cached, if it keeps the record from moving."""

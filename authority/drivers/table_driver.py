@@ -61,8 +61,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         }
         self._changed = threading.Condition()
         self._halted = False  # the device had the order to stop since the command began
-        self._busy = False
-        self._moving_by_order = False  # a command that moves the device is being carried out
+        self._running: ControlT | None = None
         self._position: float | None = None
         self._settling = Settling(options.tolerance or 0.0, options.settle_s) if options.settles else None
 
@@ -112,7 +111,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         found = {name: self.ask(name, entry) for name, entry in self._readings.items()}
         position = self._position = _number(found.get("position"))
         return Readback(
-            moving=self._moving_by_order or self._seen_moving(found, position),
+            moving=self._moves_by_order() or self._seen_moving(found, position),
             position=position,
             target=_number(found.get("target")),
             velocity=_number(found.get("velocity")),
@@ -120,6 +119,10 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
             units=self.units,
             values={name: value for name, value in (found | self._limits()).items() if name not in _OWN_READINGS},
         )
+
+    def _moves_by_order(self) -> bool:
+        running = self._running
+        return running is not None and running.moves
 
     def _seen_moving(self, found: Mapping[str, Scalar | None], position: float | None) -> bool | None:
         """Return whether the device moves, None where it has a position that may, and no reading tells."""
@@ -148,7 +151,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
         entry = self._control.get(action)
         if entry is not None:
             origin = self._position
-            if self._busy:
+            if self._running is not None:
                 origin = None  # what runs now ends elsewhere: a distance behind it is judged when it begins
             self._refuse_outside(entry, parameters, origin)
 
@@ -159,8 +162,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
     def _run(self, entry: ControlT, /, **parameters: Scalar) -> object:
         token = stop_token_of_command.get()
         self._halted = False
-        self._busy = True
-        self._moving_by_order = entry.moves
+        self._running = entry
         try:
             origin = self._origin() if entry.distance else self._position
             goal = self._refuse_outside(entry, parameters, origin)
@@ -177,7 +179,7 @@ class TableDriver(ABC, Generic[ControlT, ObserveT, ReadingT]):
                 raise MotionStopped(f"stopped, but {failed}") from failed
             raise
         finally:
-            self._busy = self._moving_by_order = False
+            self._running = None
 
     def _origin(self) -> float:
         position = _number(self._reading("position"))

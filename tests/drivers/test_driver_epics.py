@@ -243,7 +243,7 @@ def test_a_record_lost_for_long_is_searched_afresh_and_found(server, monkeypatch
             super().__init__()
 
     monkeypatch.setattr("caproto.threading.client.Context", CountedContext)
-    record = Record("sim:mtr3", ["RBV"], ["STOP"], lambda _: None, start_afresh_s=1.0)
+    record = Record("sim:mtr3", ["RBV"], ["STOP"], start_afresh_s=1.0)
     try:
         record.open(WAIT_S)
         before = len(contexts)
@@ -276,7 +276,7 @@ def test_a_search_on_a_socket_that_is_being_closed_ends_without_a_traceback():
 
 
 def test_a_record_that_lacks_fields_is_named_as_no_motor_record(server):
-    record = Record("sim:mtr3", ["RBV", "NOPE"], [], lambda _: None)
+    record = Record("sim:mtr3", ["RBV", "NOPE"], [])
     try:
         with pytest.raises(DriverUnavailable, match=r"^sim:mtr3 has no field NOPE: check that it is a motor record$"):
             record.open(2.0)
