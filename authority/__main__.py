@@ -67,6 +67,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the authority that owns the equipment")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, help="port to listen on (default 8790; 0 takes any free one)")
+    serve.add_argument("--socket", type=Path, metavar="PATH", help="listen on this Unix socket, and on no port")
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
     serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
@@ -110,6 +111,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             insist=arguments.no_token,
             is_open=arguments.open,
+            socket=arguments.socket,
         )
         status = serve(
             settings,

@@ -20,6 +20,7 @@ from .clock import SystemClock
 from .committer import StoreFailed
 from .exclusive_files import AlreadyInUse, Held, lock_device, lock_file
 from .identity.users import Users
+from .listening import listen_on_path, listen_on_port, url_of
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
@@ -44,8 +45,8 @@ def serve(settings: Settings, announce: Callable[[str], None], *, write_events: 
             for handle in _lock_everything(settings):
                 held.callback(handle.close)
             store = SqliteStore(settings.data / "motorlock.sqlite3")
-            sock = held.enter_context(_bind(settings.host, settings.port))
-        except (AlreadyInUse, sqlite3.Error, OSError, UnicodeError) as error:
+            listening = _listen(settings, held)
+        except (AlreadyInUse, sqlite3.Error, OSError, UnicodeError, LookupError) as error:
             if isinstance(error, sqlite3.Error) and _may_pass(error):
                 log.critical(_bind_failure_sentence(settings, error))
                 return EXIT_STORE_FAILED
@@ -53,7 +54,7 @@ def serve(settings: Settings, announce: Callable[[str], None], *, write_events: 
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
-                return runner.run(_serve(settings, store, sock, announce, write_events))
+                return runner.run(_serve(settings, store, listening, announce, write_events))
             except StoredStateUnreadable as error:
                 raise Misconfigured(_bind_failure_sentence(settings, error)) from None
 
@@ -70,22 +71,11 @@ def _lock_everything(settings: Settings) -> list[Held]:
     return held + [lock_device(address, a.id) for a in settings.equipment if (address := a.driver.address) is not None]
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    if ":" in host:
-        family = socket.AF_INET6
-    else:
-        family = socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    if sys.platform != "win32":
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(1024)
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
+def _listen(settings: Settings, held: contextlib.ExitStack) -> socket.socket:
+    if settings.socket is None:
+        return held.enter_context(listen_on_port(settings.host, settings.port))
+    path = settings.socket
+    return held.enter_context(listen_on_path(path, mode=settings.socket_mode, group=settings.socket_group))
 
 
 def _bind_failure_sentence(settings: Settings, error: Exception) -> str:
@@ -101,6 +91,8 @@ def _bind_failure_sentence(settings: Settings, error: Exception) -> str:
         reason = error.strerror
     else:
         reason = str(error)
+    if settings.socket is not None:
+        return f"Cannot listen on {settings.socket}: {reason}; choose another with --socket."
     return f"Cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --port."
 
 
@@ -116,7 +108,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(
     settings: Settings,
     store: SqliteStore,
-    sock: socket.socket,
+    listening: socket.socket,
     announce: Callable[[str], None],
     write_events: WriteEvents,
 ) -> int:
@@ -145,13 +137,12 @@ async def _serve(
     with contextlib.suppress(StoreFailed):
         # What the recovery decided is on disk before the routes open, so that nobody asks for an outcome in between.
         await service.wait_until_committed()
-    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     waiting = asyncio.create_task(ended.wait())
     ending = asyncio.create_task(_end_after_failure(service, failed, ended))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
-    host, port = sock.getsockname()[:2]
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    announce(url_of(listening))
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -48,6 +48,9 @@ class Settings(Struct, frozen=True):
 
     host: str
     port: int
+    socket: Path | None  # in the place of host and port
+    socket_mode: int
+    socket_group: str | None
     data: Path
     token: str | None
     token_file: Path | None
@@ -80,6 +83,9 @@ class _Table(Struct, frozen=True):
 
     host: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = DEFAULT_HOST
     port: Annotated[int, Range(0, 65535), _Source.FLAG, _Source.MOTORLOCK, "0 takes any free one"] = DEFAULT_PORT
+    socket: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = ""  # in the place of host and port
+    socket_mode: str = "0600"
+    socket_group: str | None = None
     data: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = ""  # below the user's state directory
     token_file: str | None = None
     allowed_hosts: list[str] = []
@@ -107,6 +113,7 @@ def load(
     data: Path | None,
     insist: bool = False,
     is_open: bool = False,
+    socket: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     dotenv: Path = Path(".env"),
 ) -> Settings:
@@ -118,7 +125,7 @@ def load(
     mistakes: list[str] = []
     name = "the demonstration lab" if config is None else str(config)
     where = f"{name}: [authority]"
-    flags = {"--host": host, "--port": port, "--data": data and str(data)}
+    flags = {"--host": host, "--port": port, "--data": data and str(data), "--socket": socket and str(socket)}
     written = read_dotenv(dotenv, mistakes)
     file = read_lab_file(name, config, mistakes)
     table = _table(where, file.authority, [flags, environ, written], mistakes)
@@ -128,12 +135,16 @@ def load(
     _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
     kept = _data(table.data, environ, mistakes)
     sources = () if is_open or insist else sources_of(named_sources(file.auth, environ), f"{name}: [auth]", mistakes)
+    socket_mode = _mode(where, table.socket_mode, mistakes)
     grants = grants_of(name, file.access, file.equipment, mistakes)
     if mistakes:
         raise Misconfigured(*mistakes)
     return Settings(
         host=table.host,
         port=table.port,
+        socket=Path(table.socket).expanduser() if table.socket else None,
+        socket_mode=socket_mode,
+        socket_group=table.socket_group,
         data=kept,
         token=token,
         token_file=Path(table.token_file).expanduser() if token and table.token_file else None,
@@ -222,6 +233,13 @@ def _check_host(name: str, table: _Table, mistakes: list[str], *, open_to_all: b
             f"Binding to {table.host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a "
             "secret of the lab, or insist with --no-token."
         )
+
+
+def _mode(where: str, text: str, mistakes: list[str]) -> int:
+    if re.fullmatch(r"0?[0-7]{3}", text):
+        return int(text, base=8)
+    mistakes.append(f"{where} socket_mode must be a mode such as '0660', not {value_in_sentence(text)}.")
+    return 0o600
 
 
 def _data(kept: str, environ: Mapping[str, str], mistakes: list[str]) -> Path:
