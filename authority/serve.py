@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import sqlite3
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
