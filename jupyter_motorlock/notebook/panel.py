@@ -21,7 +21,7 @@ from jupyter_motorlock.errors import MotorlockError
 from jupyter_motorlock.notebook import panel_actions, panel_html, panel_widgets
 from jupyter_motorlock.notebook.panel_html import PanelContent
 from jupyter_motorlock.text import status as status_text
-from jupyter_motorlock.text.rows import event_sentence, is_active_event
+from jupyter_motorlock.text.rows import event_sentence, without_repeats
 
 WRITE_EVERY_S = 0.25  # a panel is written at most this often when only the motion changes, as in a scan
 WRITE_APART_S = 0.06  # and the rows of many at most one after another: 30 in motion are 16 messages a second
@@ -183,7 +183,7 @@ class Panel:
 
     def _remember(self, *events: status_text.Fields) -> None:
         known = self._happened | {event["seq"]: event for event in events if panel_html.is_news(event)}
-        shown = is_active_event(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
+        shown = without_repeats(known[number] for number in sorted(known))[-panel_html.MOST_EVENTS :]
         self._happened = {event["seq"]: event for event in shown}
 
     def _show(self, *, due: bool = False) -> None:

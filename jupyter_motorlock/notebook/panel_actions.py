@@ -50,7 +50,7 @@ _FOUND = "Write under More what you found and did, and press Clear fault again."
 def main_action(status: Fields, me: str | None) -> MainAction:
     """Return what `me` will most probably want to do now."""
     stopper = status.get("stopped_by") or {}
-    match status_text.state_text(status, me):
+    match status_text.standing_of(status, me):
         case "turn":
             return "Claim"
         case "mine":
@@ -58,7 +58,7 @@ def main_action(status: Fields, me: str | None) -> MainAction:
                 return "Resume"
             return "Release"
         case state:
-            if status_text.place_text(status, me):
+            if status_text.own_place(status, me):
                 return "Leave queue"
             if state == "fault":
                 return "Clear fault"
@@ -67,8 +67,8 @@ def main_action(status: Fields, me: str | None) -> MainAction:
 
 def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
     """Return what else `me` can do now."""
-    stand = status_text.state_text(status, me)
-    mine = status_text.place_text(status, me)
+    stand = status_text.standing_of(status, me)
+    mine = status_text.own_place(status, me)
     waiting = bool(status.get("queue"))
     asks = bool(_asker(status))
     asked = (mine.get("ask") or {"answer": "no"})["answer"] is None
@@ -159,7 +159,7 @@ def _asker(status: Fields) -> Fields:
 
 def _swapper(status: Fields, me: str | None) -> Fields:
     """Return who offers `me` to swap places."""
-    offered = status_text.place_text(status, me).get("queue_id")
+    offered = status_text.own_place(status, me).get("queue_id")
     return next((entry for entry in status.get("queue") or () if offered and entry.get("swap_with") == offered), {})
 
 

@@ -80,7 +80,7 @@ def panel_content(
     now: datetime | None = None,
 ) -> PanelContent:
     """Return what the panel of `me` shows; `said` answers the last click, `happened` are events, `now` has the zone."""
-    stand = status_text.state_text(status, me)
+    stand = status_text.standing_of(status, me)
     title = status.get("equipment_id") or "equipment"
     label = status.get("label") or ""
     if alive:

@@ -163,7 +163,7 @@ class SharingMagics(KernelMagics):
         if len(places) != 1:
             raise UsageProblem(f"{'Nobody' if not places else 'More than one'} of that name waits for {name}: {user}.")
         status = session.swap(name, places[0])
-        if status_text.place_text(status, session.session_id)["swap_with"]:
+        if status_text.own_place(status, session.session_id)["swap_with"]:
             print_sentence(f"{user} has to agree: %motor_swap {name} {session.user}")
         else:
             print_sentence(f"You have swapped. {status_text.place_sentence(status, session.session_id)}")

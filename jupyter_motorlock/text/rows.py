@@ -27,19 +27,16 @@ class RowList(list[dict[str, object]]):
 
 def status_rows(statuses: Sequence[Fields], me: str | None, *, whole: bool, now: datetime) -> RowList:
     """Return a row for each equipment; its text is one line, or with `whole` all that is known."""
-    if whole:
-        tell = status_text.plain_text
-    else:
-        tell = status_text.headline
+    tell = status_text.plain_text if whole else status_text.headline
     text = "\n".join(tell(status, me, now=now) for status in statuses)
     return RowList((_status_row(status, now) for status in statuses), text)
 
 
 def event_rows(events: Sequence[Fields], *, now: datetime, ids: bool = False) -> RowList:
-    """Return a row for each event, with `ids` those of sessions and locks, too; the text tells their `acts`."""
+    """Return a row for each event, with `ids` those of sessions and locks, too; the text tells each act once."""
     told = [
         f"{status_text.clock_text(event['timestamp'], now, form='%H:%M:%S')}  {event_sentence(event)}"
-        for event in is_active_event(events)
+        for event in without_repeats(events)
     ]
     rows = [event_row(event, now) for event in events]
     if not ids:
@@ -47,7 +44,7 @@ def event_rows(events: Sequence[Fields], *, now: datetime, ids: bool = False) ->
     return RowList(rows, "\n".join(told))
 
 
-def is_active_event(events: Iterable[Fields]) -> list[Fields]:
+def without_repeats(events: Iterable[Fields]) -> list[Fields]:
     """Return the events without those that tell an act again.
 
     Who is granted something has left its queue, and who takes it up at once has no more than what was granted; a
@@ -82,7 +79,7 @@ def _status_row(status: Fields, now: datetime) -> dict[str, object]:
         "state": status.get("state"),
         "holder": holder.get("user"),
         "note": holder.get("note"),
-        "since": status_text.moment_text(holder.get("since"), now),
+        "since": status_text.local_time(holder.get("since"), now),
         "fence": status.get("fence"),
         "queue": status.get("queue_length"),
         "observers": status.get("observer_count"),
@@ -90,13 +87,13 @@ def _status_row(status: Fields, now: datetime) -> dict[str, object]:
         "units": readback.get("units"),
         "moving": readback.get("moving"),
         "ends": ending.get("text"),
-        "ends_at": status_text.moment_text(ending.get("at"), now),
+        "ends_at": status_text.local_time(ending.get("at"), now),
     }
 
 
 def event_row(event: Fields, now: datetime) -> dict[str, object]:
     """Return the event in the order in which it is read; what has parts becomes a column for each part."""
-    row = {"time": status_text.moment_text(event["timestamp"], now), "equipment": event["equipment_id"]}
+    row = {"time": status_text.local_time(event["timestamp"], now), "equipment": event["equipment_id"]}
     row |= {key: event[key] for key in ("event", "user", "session_id")}
     for key, given in event.items():
         if isinstance(given, Mapping):

@@ -30,21 +30,16 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
     """Return who has the equipment, since when and why, and where `me` stands; it says "you" to the holder."""
     name = _name(status)
     holder = _part(status, "holder")
-    stand = state_text(status, me)
+    stand = standing_of(status, me)
     if stand == "turn":
         return f"It is your turn on {name}: claim it, or it passes on; {_waiting(status)}."
     if stand == "mine":
-        since = ""
-        if holder.get("since"):
-            since = f" since {clock_text(holder['since'], now)}"
-        kept = ""
-        if status.get("kept"):
-            kept = f", kept{until_text(_part(status, 'kept'), now)}"
-        return f"{name} is yours{since}{_note(holder)}{kept}; {_waiting(status)}."
+        kept = f", kept{until_text(status['kept'], now)}" if status.get("kept") else ""
+        return f"{name} is yours{_since(holder.get('since'), now)}{_note(holder)}{kept}; {_waiting(status)}."
     told = [local_text(status.get("text") or f"{name}: no word from the authority yet.", now)]
     if stand == "fault":
         told.append(f"Look at it, then %motor_clear_fault {name} REASON (in a terminal motorlock clear-fault).")
-    if place_text(status, me):
+    if own_place(status, me):
         told.append(place_sentence(status, me))
     elif observes_equipment(status, me):
         told.append("You are watching.")
@@ -60,9 +55,7 @@ def plain_text(status: Fields, me: str | None, *, now: datetime | None = None) -
     does = activity_text(status, me, now)
     then = ending_text(status, me, now)
     if holder and not holds_lock(status, me):
-        verified = " (name not verified)"
-        if holder.get("user_verified") is True:
-            verified = ""
+        verified = "" if holder.get("user_verified") is True else " (name not verified)"
         client = ""
         if holder.get("client_name"):
             client = f" in {holder['client_name']}"
@@ -90,13 +83,10 @@ def queue_text(status: Fields, me: str | None, *, now: datetime | None = None) -
     lines = []
     for entry in _parts(status, "queue"):
         others = " and ".join(x for x in entry.get("equipment_ids", ()) if x != status.get("equipment_id"))
-        if others:
-            told = [f"with {others}"]
-        else:
-            told = []
+        told = [f"with {others}"] if others else []
         if entry.get("priority"):
             told += [f"priority {entry['priority']}"]
-        if about := _about_user(entry):
+        if about := _expected_wait(entry):
             told += [f"perhaps {about}"]
         asks = ""
         if entry.get("ask"):
@@ -126,7 +116,7 @@ def ask_text(status: Fields, me: str | None, *, now: datetime | None = None) -> 
     name = _name(status)
     holder = _part(status, "holder")
     said = []
-    offered = place_text(status, me).get("queue_id")
+    offered = own_place(status, me).get("queue_id")
     for entry in _parts(status, "queue"):
         if offered and entry.get("swap_with") == offered:
             who = person_text(entry, me)
@@ -154,7 +144,7 @@ def until_text(kept: Fields, now: datetime | None = None) -> str:
     return f" until {clock_text(kept.get('until') or '', now)}{_note(kept)}"
 
 
-def place_text(status: Fields, me: str | None) -> Fields:
+def own_place(status: Fields, me: str | None) -> Fields:
     """Return the place of `me` in the queue; empty where there is none."""
     return next((entry for entry in _parts(status, "queue") if me and entry.get("session_id") == me), {})
 
@@ -175,17 +165,10 @@ def reading_text(status: Fields) -> str:
     if readback.get("connected") is False:
         return readback.get("error") or "not connected"
     if (position := readback.get("position")) is not None:
-        if position == 0 or abs(position) >= 0.001:
-            digits = f"{position:.3f}"
-        else:
-            digits = f"{position:.3g}"
-        target = None
-        if readback.get("moving") is True:
-            target = readback.get("target")
-        if target is None:
-            way = ""
-        else:
-            way = f" → {value_text(float(target))}"
+        is_small = 0 < abs(position) < 0.001
+        digits = f"{position:.3g}" if is_small else f"{position:.3f}"
+        target = readback.get("target") if readback.get("moving") is True else None
+        way = "" if target is None else f" → {value_text(float(target))}"
         return f"{digits}{way} {readback.get('units') or ''}".strip()
     return " · ".join(f"{key} {value_text(given)}" for key, given in _part(readback, "values").items())
 
@@ -213,7 +196,7 @@ def local_now() -> datetime:
     return datetime.now().astimezone()
 
 
-def moment_text(at: str | None, now: datetime | None = None) -> datetime | None:
+def local_time(at: str | None, now: datetime | None = None) -> datetime | None:
     """Return an ISO time in the zone of `now`, else in the local one; None for what is no time."""
     try:
         return datetime.fromisoformat(at or "").astimezone(now.tzinfo if now else None)
@@ -229,7 +212,7 @@ def local_text(text: str, now: datetime | None = None) -> str:
 def clock_text(at: str, now: datetime | None = None, *, form: str = "%H:%M") -> str:
     """Return an ISO time as local wall time: `14:02`, with the date unless `now` is given and of that day."""
     here = now is None or now.utcoffset() == now.astimezone().utcoffset()
-    when = moment_text(at, None if here else now)  # here the wall showed another offset before the clocks were changed
+    when = local_time(at, None if here else now)  # here the wall showed another offset before the clocks were changed
     if when is None:
         return at
     if now and when.date() == now.date():
@@ -258,7 +241,7 @@ def arguments_text(fields: Fields) -> str:
     return ", ".join(f"{key}={value_text(given)}" for key, given in _part(fields, "parameters").items())
 
 
-def state_text(status: Fields, me: str | None) -> Standing:
+def standing_of(status: Fields, me: str | None) -> Standing:
     """Return how `me` stands to the equipment."""
     holder = _part(status, "holder")
     state = status.get("state")
@@ -276,7 +259,7 @@ def state_text(status: Fields, me: str | None) -> Standing:
 
 def holds_lock(status: Fields, me: str | None) -> bool:
     """Whether `me` has the exclusive lock."""
-    return state_text(status, me) in ("mine", "turn")
+    return standing_of(status, me) in ("mine", "turn")
 
 
 def observes_equipment(status: Fields, me: str | None) -> bool:
@@ -286,13 +269,10 @@ def observes_equipment(status: Fields, me: str | None) -> bool:
 
 def place_sentence(status: Fields, me: str | None) -> str:
     """Return where `me` stands in the queue: `You are next in the queue (perhaps 5 min).`"""
-    place = place_text(status, me)
-    number = "next"
-    if place["position"] != 1:
-        number = f"number {place['position']}"
-    perhaps = ""
-    if about := _about_user(place):
-        perhaps = f" (perhaps {about})"
+    place = own_place(status, me)
+    number = "next" if place["position"] == 1 else f"number {place['position']}"
+    wait = _expected_wait(place)
+    perhaps = f" (perhaps {wait})" if wait else ""
     return f"You are {number} in the queue{perhaps}."
 
 
@@ -301,7 +281,7 @@ def _waiting(status: Fields) -> str:
     return {0: "nobody waits", 1: "one waits"}.get(waiting, f"{waiting} wait")
 
 
-def _about_user(entry: Fields) -> str:
+def _expected_wait(entry: Fields) -> str:
     """Return the expected wait as what it is, an estimate: no seconds, and nothing below a minute."""
     minutes = round((entry.get("expected_wait_seconds") or 0) / 60)
     if not minutes:
@@ -316,9 +296,7 @@ def activity_text(status: Fields, me: str | None, now: datetime | None) -> str:
     running = _part(status, "running")
     readback = _part(status, "readback")
     if running:
-        since = ""
-        if running.get("started_at"):
-            since = f" since {clock_text(running['started_at'], now)}"
+        since = _since(running.get("started_at"), now)
         return f"{running['action']}({arguments_text(running)}) by {person_text(running, me)}{since}"
     if readback.get("moving") is True:
         return "moving"
@@ -363,6 +341,10 @@ def _note(part: Fields, key: str = "note") -> str:
     if part.get(key):
         return f" ({part[key]})"
     return ""
+
+
+def _since(at: str | None, now: datetime | None) -> str:
+    return f" since {clock_text(at, now)}" if at else ""
 
 
 def _name(status: Fields) -> str:
