@@ -40,13 +40,13 @@ class Actuator:
         self._record_stop = record_stop
         self._stoppers: dict[EquipmentId, str] = {}
 
-    def actuate(self, event: messages.EquipmentEvent, shown: str) -> None:
-        """Do what an event asks of the driver or of a waiting caller; `shown` is its time as a reply says it."""
+    def actuate(self, event: messages.EquipmentEvent, timestamp: str) -> None:
+        """Do what an event asks of the driver or of a waiting caller; `timestamp` is its time as a reply says it."""
         match event:
             case messages.CommandStarted(command=command):
                 self._start_command(event.equipment, command, event.at)
             case messages.CommandFinished():
-                self._recorder.record_command_finished(event, shown)
+                self._recorder.record_command_finished(event, timestamp)
             case messages.LockDraining(drain=drain) if drain.how is RestMethod.STOP and drain.stop_owed:
                 # The stop goes out at once: it harms nobody if the commit behind it should fail.
                 self.bring_to_rest(event.equipment, drain)

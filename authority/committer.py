@@ -28,7 +28,7 @@ class _Pending:
 
     def __init__(self) -> None:
         self.batch = Batch(events=[], equipment={}, sessions={}, commands=[])
-        self.then: list[Callable[[], None]] = []
+        self.callbacks: list[Callable[[], None]] = []
         self.waiters: list[asyncio.Future[None]] = []
 
 
@@ -87,7 +87,7 @@ class Committer:
         if pending is None:
             callback()
         else:
-            pending.then.append(callback)
+            pending.callbacks.append(callback)
 
     async def wait_until_committed(self) -> None:
         """Return once everything decided so far is on disk; raise `StoreFailed` if it will never be."""
@@ -187,7 +187,7 @@ class Committer:
         self.commits += 1
         self._flush()
         if done is not None:
-            for callback in done.then:
+            for callback in done.callbacks:
                 callback()
             for waiter in done.waiters:
                 if not waiter.done():

@@ -45,21 +45,21 @@ class Recorder:
     def encode(self, step: Step) -> Batch:
         """Return what the step puts on disk. Nothing has changed yet: what cannot be encoded can still be refused."""
         batch = Batch(events=[], equipment={}, sessions={}, commands=[])
-        shown = self._views.time(step.now)
+        timestamp = self._views.time(step.now)
         for event in step.events:
             if event.stored:
-                batch.events.append(self._event_row(event, self.seq + len(batch.events) + 1, shown))
+                batch.events.append(self._event_row(event, self.seq + len(batch.events) + 1, timestamp))
         if batch.events:
             _encode_entries(step, batch)
         return batch
 
-    def _event_row(self, event: messages.Event, seq: int, shown: str) -> EventRow:
+    def _event_row(self, event: messages.Event, seq: int, timestamp: str) -> EventRow:
         key = None
         readback = None
         if isinstance(event, messages.EquipmentEvent):
             key = event.equipment
             readback = self._workers[key].readback
-        body = encode_event(event, seq, shown, readback)
+        body = encode_event(event, seq, timestamp, readback)
         session: SessionId | None = getattr(event, "session", None)
         return EventRow(seq, event.at, key, session, body)
 
@@ -83,14 +83,14 @@ class Recorder:
             self._write_command(journal.journal_row(call, at, None))
         return call
 
-    def record_command_finished(self, event: messages.CommandFinished, shown: str) -> None:
+    def record_command_finished(self, event: messages.CommandFinished, timestamp: str) -> None:
         """Let the reply of a command that ended be written, and delivered after it to who waits."""
         call = self._journal.call_of(event)
         if call is None:
             return
-        whole = journal.reply_of(call, event, shown)
-        kept = journal.kept_reply(call, event, shown, whole)
-        self._write_command(journal.journal_row(call, event.at, kept))
+        whole = journal.reply_of(call, event, timestamp)
+        kept_reply = journal.kept_reply(call, event, timestamp, whole)
+        self._write_command(journal.journal_row(call, event.at, kept_reply))
         self._committer.call_when_committed(partial(self._journal.conclude, call, whole))
         if call.digest is None:
             self._journal.remove(call.key)

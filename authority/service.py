@@ -77,11 +77,11 @@ class Service:
         self.journal = journal.Journal(store)
         self._replayer = ThreadPoolExecutor(1, thread_name_prefix="motorlock-replay")
         self._tasks: set[asyncio.Task[None]] = set()
-        kept = store.load()
-        load_state(self.table, kept, policies, clock.now())
+        stored = store.load()
+        load_state(self.table, stored, policies, clock.now())
         self.committer = Committer(store, self._fail, on_written)
         self._recorder = Recorder(
-            self.table, self.views, self.workers, self.journal, self.committer, self.hub, seq=kept.seq
+            self.table, self.views, self.workers, self.journal, self.committer, self.hub, seq=stored.seq
         )
         self._actuator = Actuator(
             self.table,
@@ -93,7 +93,7 @@ class Service:
         )
         self._recovery = Recovery(self.table, self.workers, self._actuator, spawn=self._spawn, apply=self.apply)
         self._retention = Retention(
-            store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=kept.wall
+            store, clock, self.committer.run_in_writer, history_days=history_days, last_event_at=stored.wall
         )
         self._deadline_watch = DeadlineWatch(self.table, clock, self.apply)
         self.deadlines = self._deadline_watch.scheduler
@@ -211,12 +211,12 @@ class Service:
         self.table.absorb(step.table)
         if written.events:
             rows = iter(written.events)
-            shown = self.views.time(step.now)
+            timestamp = self.views.time(step.now)
             for event in step.events:
                 if event.stored:
                     self._recorder.record_event(next(rows))
                     if isinstance(event, messages.EquipmentEvent):
-                        self._actuator.actuate(event, shown)
+                        self._actuator.actuate(event, timestamp)
             self._recorder.record_entries(written)
         self._recorder.push_status_changes(step.events)
         self._deadline_watch.note_events(step.events)

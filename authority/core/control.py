@@ -87,9 +87,14 @@ def accept_observe(step: Step, request: messages.Observe) -> None:
     """Allow an observe command; it restarts the idle clock of the lock it runs under."""
     equipment = step.equipment(request.equipment)
     permit_observe(equipment, request.session)
-    if equipment.holds(request.session):
+    use_lock(step, equipment, request.session)
+
+
+def use_lock(step: Step, equipment: Equipment, session: SessionId) -> None:
+    """Restart the idle clock of a lock of either kind; a grant from the queue is taken up by that."""
+    if equipment.holds(session):
         claim(step, equipment)
-    step.emit(messages.LockUsed(at=step.now, equipment=equipment.id, session=request.session))
+    step.emit(messages.LockUsed(at=step.now, equipment=equipment.id, session=session))
 
 
 def finish_command(step: Step, request: messages.FinishCommand) -> None:

@@ -24,6 +24,7 @@ from .control import (
     require_holder,
     resume,
     stop,
+    use_lock,
 )
 from .due import apply_due, apply_touched
 from .model import (
@@ -169,9 +170,7 @@ def _activity(step: Step, request: messages.NoteActivity) -> None:
     equipment = step.equipment(request.equipment)
     if not equipment.holds(request.session) and equipment.observer(request.session) is None:
         raise refusals.NoLock(equipment)
-    if equipment.holds(request.session):
-        claim(step, equipment)
-    step.emit(messages.LockUsed(at=step.now, equipment=equipment.id, session=request.session))
+    use_lock(step, equipment, request.session)
 
 
 # -- those who wait
