@@ -49,7 +49,7 @@ class StopToken:
             raise MotionStopped(sentence)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a stop, at most so many seconds; return whether it came."""
+        """Wait in a thread for a stop, at most so many seconds; return whether it came."""
         return self._stopped.wait(timeout_s)
 
     def stop(self) -> None:
