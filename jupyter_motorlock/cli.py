@@ -1,4 +1,4 @@
-"""The authority from a terminal, where no notebook is at hand: status, events, why, stop, release, clear-fault.
+"""The authority from a terminal: status, events, why, stop, release, clear-fault, whoami, token.
 
 Nothing here needs a lock. What people wrote is shown without the control characters that a terminal would obey.
 """
@@ -18,6 +18,7 @@ from jupyter_motorlock.client.stop_line import stop_everything, stop_typed
 from jupyter_motorlock.errors import MotorlockError, UnknownName, UsageProblem
 from jupyter_motorlock.text import status as status_text
 from jupyter_motorlock.text.rows import event_rows, status_rows
+from jupyter_motorlock.text.units import read_span
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -28,6 +29,7 @@ Do: TypeAlias = Callable[[KernelSession, argparse.Namespace], int]
 REFUSED = 1
 USAGE = 2
 MOST_EVENTS = 1000
+ROLES = ("observer", "operator", "admin")
 
 
 def add_to(commands: Commands) -> None:
@@ -55,6 +57,24 @@ def add_to(commands: Commands) -> None:
     one = _command(commands, "clear-fault", _clear_fault, "say that equipment at fault stands and may be driven again")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--reason", required=True, metavar="TEXT", help="what you found and did")
+    one = _command(commands, "whoami", _whoami, "who you are to the authority, and what you may do")
+    _json(one)
+    _add_token_commands(commands.add_parser("token", help="tokens for single users: create, list, revoke"))
+
+
+def _add_token_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="token_command", required=True)
+    one = _command(commands, "create", _create_token, "make a token for a user; it is shown this once")
+    one.add_argument("user", metavar="USER")
+    one.add_argument("--role", required=True, choices=ROLES, help="what it allows")
+    one.add_argument(
+        "--equipment", action="append", metavar="PATTERN", help="which equipment, such as 'stage_*' (default: all)"
+    )
+    one.add_argument("--expires", type=_span, metavar="TIME", help="for how long it is good, such as 90d or 12h")
+    one = _command(commands, "list", _list_tokens, "the tokens that are good, without what they are")
+    _json(one)
+    one = _command(commands, "revoke", _revoke_token, "make a token worth nothing, at once")
+    one.add_argument("token_id", metavar="ID", help="as token list shows it")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,6 +98,13 @@ def _command(commands: Commands, name: str, do: Do, what: str) -> argparse.Argum
 
 def _json(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="for programs: one JSON object a line, as REST answers it")
+
+
+def _span(text: str) -> float:
+    span = read_span(text)
+    if not span:
+        raise argparse.ArgumentTypeError(f"it must be a time such as 90d or 12h, not {text}")
+    return span
 
 
 def _count(text: str) -> int:
@@ -168,6 +195,47 @@ def _clear_fault(session: KernelSession, arguments: argparse.Namespace) -> int:
     session.clear_fault(name, arguments.reason)
     print_line(f"The fault of {name} is cleared. {_headline(session.status(name))}")
     return 0
+
+
+def _whoami(session: KernelSession, arguments: argparse.Namespace) -> int:
+    found = session.client.call("GET", "whoami")
+    if arguments.json:
+        return _as_json([found])
+    print_line(found["text"])
+    return 0
+
+
+def _create_token(session: KernelSession, arguments: argparse.Namespace) -> int:
+    body = {"user": arguments.user, "role": arguments.role, "expires_seconds": arguments.expires}
+    if arguments.equipment:
+        body["equipment"] = arguments.equipment
+    made = session.client.call("POST", "tokens", body=body)
+    print_line(made["token"])
+    print_line(f"motorlock: {_token_text(made)}. Its user sets it as MOTORLOCK_TOKEN; keep no copy.", sys.stderr)
+    return 0
+
+
+def _list_tokens(session: KernelSession, arguments: argparse.Namespace) -> int:
+    tokens = session.client.call("GET", "tokens")["tokens"]
+    if arguments.json:
+        return _as_json(tokens)
+    for token in tokens:
+        print_line(_token_text(token))
+    return 0
+
+
+def _revoke_token(session: KernelSession, arguments: argparse.Namespace) -> int:
+    revoked = session.client.call("DELETE", "tokens", arguments.token_id)
+    print_line(f"The token {revoked['token_id']} is worth nothing any more.")
+    return 0
+
+
+def _token_text(token: Mapping[str, Any]) -> str:
+    may = token["role"] or ", ".join(token["rights"])
+    until = ""
+    if token["expires_at"]:
+        until = f", until {status_text.clock_text(token['expires_at'])}"
+    return f"{token['token_id']}: {token['user']}, {may} of {', '.join(token['equipment'])}{until}"
 
 
 def _headline(status: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
@@ -30,6 +31,7 @@ class WhoAmI(Struct):
     source: Literal["os", "token", "jupyterhub"] | None
     groups: list[str]
     rights: dict[str, list[Right]]
+    text: str
 
 
 class TokenBody(Struct, forbid_unknown_fields=True):
@@ -79,7 +81,31 @@ def whoami(context: RequestContext) -> WhoAmI:
     rights = {}
     for equipment in context.visible_equipment():
         rights[str(equipment.id)] = [right for right in Right if context.may(right, equipment.id)]
-    return WhoAmI(principal.user, principal.user is not None, principal.source, sorted(principal.groups), rights)
+    return WhoAmI(
+        user=principal.user,
+        user_verified=principal.user is not None,
+        source=principal.source,
+        groups=sorted(principal.groups),
+        rights=rights,
+        text=f"{_WHO[principal.source].format(user=principal.user)}: {_rights_text(rights)}.",
+    )
+
+
+_WHO = {
+    None: "Nothing proves who you are",
+    "os": "You are {user}, as the operating system says",
+    "token": "You are {user}, as your token says",
+    "jupyterhub": "You are {user}, as the Hub says",
+}
+
+
+def _rights_text(rights: Mapping[str, list[Right]]) -> str:
+    """Return "operator of stage_x and stage_y; observer of laser": a role where the rights are those of one."""
+    names_of: dict[str, list[str]] = {}
+    for name, given in rights.items():
+        may = next((role for role, bundle in ROLES.items() if bundle == set(given)), f"rights {', '.join(given)}")
+        names_of.setdefault(may, []).append(name)
+    return "; ".join(f"{may} of {', '.join(names)}" for may, names in names_of.items()) or "nothing here is for you"
 
 
 async def create_token(context: RequestContext, body: TokenBody) -> NewTokenView:

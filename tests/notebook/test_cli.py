@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from typed import wait_until
 from authority.__main__ import main
 from jupyter_motorlock.cli import print_line
 
+OWNER = getpass.getuser()
 ROOT = Path(__file__).parents[2]
 NOT_LIGHT = ("msgspec", "starlette", "uvicorn", "dotenv", "httptools", "websockets", "uvloop")
 WITHOUT_THE_EXTRA = f"""
@@ -99,6 +101,16 @@ def authority(shared: Authority) -> Iterator[Authority]:
     for session in shared.call("GET", "/locks/sessions")["sessions"]:
         shared.call("DELETE", f"/locks/sessions/{session['session_id']}")
     wait_until(lambda: shared.status()["state"] == "free", "the motor to be free")
+
+
+@pytest.fixture(scope="module")
+def os_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    """An authority that knows its users by the operating system."""
+    with pytest.MonkeyPatch.context() as env:
+        env.setenv("MOTORLOCK_AUTH", "os,token")
+        running = Authority(tmp_path_factory.mktemp("users"))
+    yield running
+    running.end()
 
 
 @pytest.fixture
@@ -323,3 +335,44 @@ def test_the_token_is_taken_from_the_environment(tmp_path: Path, monkeypatch: py
         assert done(stopped) == "stage_x was stopped.\n"
     finally:
         guarded.end()
+
+
+def test_whoami_says_who_one_is_and_what_one_may(os_users: Authority) -> None:
+    """WHO-30, RUN-55"""
+    said = done(motorlock(os_users.url, "whoami"))
+    assert said == f"You are {OWNER}, as the operating system says: admin of stage_x, stage_y, ps_abc123, scope_123.\n"
+    (found,) = [json.loads(line) for line in done(motorlock(os_users.url, "whoami", "--json")).splitlines()]
+    assert found["user_verified"] is True
+
+
+def test_a_token_is_made_shown_once_listed_and_revoked(os_users: Authority) -> None:
+    """WHO-27, RUN-55"""
+    words = ("token", "create", "ann", "--role", "operator", "--equipment", "stage_*", "--expires", "90d")
+    ran = motorlock(os_users.url, *words)
+    token = ran.stdout.rstrip("\n")
+    assert token.startswith("motorlock_")
+    token_id = ran.stderr.split()[1].rstrip(":")
+    assert f"{token_id}: ann, operator of stage_*, until " in ran.stderr
+    who = subprocess.run(
+        [sys.executable, "-m", "authority", "whoami"],
+        env={**environment(os_users.url), "MOTORLOCK_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert who.stdout == "You are ann, as your token says: operator of stage_x, stage_y.\n"
+    listed = done(motorlock(os_users.url, "token", "list"))
+    assert token_id in listed
+    assert token not in listed
+    assert done(motorlock(os_users.url, "token", "revoke", token_id)) == (
+        f"The token {token_id} is worth nothing any more.\n"
+    )
+    assert done(motorlock(os_users.url, "token", "list")) == ""
+    assert "There is no token" in refused(motorlock(os_users.url, "token", "revoke", token_id))
+
+
+def test_a_time_that_is_none_is_a_mistake_in_the_line(os_users: Authority) -> None:
+    """RUN-55"""
+    with pytest.raises(SystemExit) as ended:
+        motorlock(os_users.url, "token", "create", "ann", "--role", "operator", "--expires", "soon")
+    assert ended.value.code == 2
