@@ -215,7 +215,7 @@ def health(context: RequestContext) -> bodies.HealthAnswer:
 
 _PATH = "/api/equipment/{equipment_id}"
 ROUTES = (
-    Route("GET", "/health", health, "Whether the authority can do its work", open_to_all=True),
+    Route("GET", "/health", health, "Whether the authority can do its work", open_to_all=True, right=None),
     Route("GET", "/api/equipment/list", listing, "The equipment of this lab", answer=list[bodies.ListedEquipment]),
     Route("GET", _PATH, describe, "What one piece of equipment can do", codes=(404,)),
     Route("GET", _PATH + "/why", why, "Why it stands as it does, and who can change that", codes=(404,)),

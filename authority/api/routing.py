@@ -52,7 +52,12 @@ class Route:
     codes: tuple[int, ...] = ()
     statuses: tuple[int, ...] = (200,)
     open_to_all: bool = False
-    right: Right = Right.READ
+    right: Right | None = Right.READ
+
+    @cached_property
+    def names_equipment(self) -> bool:
+        """Whether the path names the equipment to which its right is asked for; else it is to any of the lab."""
+        return "{equipment_id}" in self.path
 
     @cached_property
     def answer_type(self) -> Any:
@@ -75,7 +80,8 @@ class RouteEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Parse, ask once, render."""
-        context = RequestContext(self._app_context, Request(scope, receive), self._route.query, self._route.right)
+        right = self._route.right or Right.READ
+        context = RequestContext(self._app_context, Request(scope, receive), self._route.query, right)
         response = await respond_or_refuse(self._app_context, self._serve(context))
         await response(scope, receive, send)
 
@@ -88,6 +94,8 @@ class RouteEndpoint:
             arguments += (await context.app.bodies.read(route.body_type, *received),)
         elif route.own_body is None:
             await read_small_body(*received)  # it means nothing
+        if route.right is not None and not route.names_equipment:
+            context.require_anywhere(route.right)
         if service.failure is not None and not route.open_to_all:
             raise StoreFailed
         is_committed = False
