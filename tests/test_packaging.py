@@ -161,7 +161,7 @@ def test_the_wheel_holds_what_is_no_python_too_and_no_tests(wheel: Path) -> None
     wanted = [
         "api/page/page.html",
         "api/page/worker.js",
-        "api/docs.html",
+        "api/page/docs.html",
         "demo_lab.toml",
         "demo/notebooks/ann.ipynb",
         "demo/notebooks/bob.ipynb",

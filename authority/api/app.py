@@ -8,7 +8,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,9 +44,17 @@ PARTS = (
     ("listen.js", "text/javascript"),
     ("worker.js", "text/javascript"),
     ("icon.svg", "image/svg+xml"),
+    ("docs.css", "text/css"),
+    ("docs.js", "text/javascript"),
 )
 
 _DEFAULTS = Options()
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'self'",
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
 
 
 def make_app(
@@ -68,7 +76,7 @@ def make_app(
             Route("/openapi.json", _json(openapi_document(ROUTES)), methods=["GET"]),
             Route("/", _part("page.html", "text/html"), methods=["GET"]),
             *(Route(f"/{name}", _part(name, media_type), methods=["GET"]) for name, media_type in PARTS),
-            Route("/docs", _docs(), methods=["GET"]),
+            Route("/docs", _part("docs.html", "text/html"), methods=["GET"]),
             # What the router did not take: another method of a route.
             *(Route(route.path, _method_not_allowed, methods=[route.method]) for route in ROUTES),
         ],
@@ -107,14 +115,7 @@ def _read(name: str) -> str:
 
 
 def _part(name: str, media_type: str) -> Response:
-    policy = "default-src 'self'; frame-ancestors 'self'"
-    headers = {"content-security-policy": policy, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
-    return Response(_read(f"page/{name}"), media_type=media_type, headers=headers)
-
-
-def _docs() -> Response:
-    policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'"
-    return HTMLResponse(_read("docs.html"), headers={"content-security-policy": policy, "cache-control": "no-cache"})
+    return Response(_read(f"page/{name}"), media_type=media_type, headers=_PAGE_HEADERS)
 
 
 def _json(content: object) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 # What events and sentences call the authority itself, and people without a name.
 _RESERVED = frozenset({"the authority", "authority", "somebody", "nobody", "you"})
 _RESERVED_BEGINNINGS = ("somebody at ", "a program at ")
@@ -19,12 +21,15 @@ def printable(text: str) -> str:
 
 
 def claimed_user(*names: object) -> str | None:
-    """Return the first name that somebody may give themselves; None where none is."""
+    """Return the first name that somebody may give themselves; None where none is.
+
+    What Unicode counts as another way to write the same (wide letters, ligatures) is written in the plain one.
+    """
     for name in names:
         if not isinstance(name, str):
             continue
-        user = printable(name)[:USER_LIMIT].strip()
-        plain = " ".join(user.casefold().split())
+        user = " ".join(unicodedata.normalize("NFKC", printable(name)).split())[:USER_LIMIT].strip()
+        plain = user.casefold()
         if plain and plain not in _RESERVED and not plain.startswith(_RESERVED_BEGINNINGS):
             return user
     return None

@@ -224,11 +224,14 @@ def test_health_needs_no_session_and_says_what_runs(lab: Authority) -> None:
 
 
 def test_the_pages_at_the_root_and_of_the_document_come_without_the_internet(lab: Authority) -> None:
-    """RUN-8 REST-16"""
+    """RUN-8 REST-16 WHO-35"""
     for path in ("/", "/docs"):
         answer = lab.send("GET", path)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/html")
         assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         for outside in ('src="http', 'href="http', "url(http", "@import"):
             assert outside not in answer.text

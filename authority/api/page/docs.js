@@ -1,35 +1,3 @@
-<!doctype html>
-<!-- Makes /openapi.json readable. One file, no internet. -->
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>motorlock: the REST interface</title>
-<link rel="icon" href="icon.svg" type="image/svg+xml">
-<style>
-:root { color-scheme: light dark; --back: #f3f4f6; --card: #fff; --text: #14181d; --dim: #545b65; --line: #cfd4da; --link: #1d5fb4; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #101317; --card: #1a1f25; --text: #e8ebee; --dim: #a6aeb8; --line: #39424d; --link: #8ab8f5; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin: 1.6rem 0 0.4rem; } h3 { font-size: 0.95rem; margin: 0.8rem 0 0.2rem; }
-a { color: var(--link); } .dim { color: var(--dim); } code, .path { font-family: ui-monospace, monospace; font-size: 0.93em; overflow-wrap: anywhere; }
-input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: 4px; padding: 0.35rem 0.6rem; width: 100%; }
-details { background: var(--card); border: 1px solid var(--line); border-radius: 5px; margin: 0.35rem 0; padding: 0.4rem 0.8rem; }
-summary { cursor: pointer; } summary:focus-visible, input:focus-visible { outline: 3px solid var(--link); }
-.method { display: inline-block; min-width: 4.4em; font-weight: 700; font-size: 0.85em; color: var(--link); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 0.93em; }
-td, th { text-align: left; vertical-align: top; padding: 0.2rem 0.8rem 0.2rem 0; border-top: 1px solid var(--line); }
-</style>
-</head>
-<body>
-<h1 id="title">motorlock</h1>
-<p id="about" class="dim">Reading <a href="openapi.json">openapi.json</a>…</p>
-<input id="filter" type="search" placeholder="Filter by path or words" aria-label="Filter by path or words">
-<main id="operations"></main>
-<h2>Objects</h2>
-<div id="objects"></div>
-<script>
 "use strict";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const find = id => document.getElementById(id);
@@ -117,6 +85,3 @@ addEventListener("hashchange", () => { const shown = find(decodeURIComponent(loc
 find("filter").addEventListener("input", filter);
 fetch(new URL("openapi.json", document.baseURI)).then(reply => { if (!reply.ok) throw new Error(reply.status); return reply.json(); })
   .then(document_ => { api = document_; render(); }).catch(error => { find("about").textContent = `openapi.json cannot be read (${error.message}): is the authority running?`; });
-</script>
-</body>
-</html>
