@@ -143,7 +143,7 @@ def _device_sentence(event: messages.EquipmentEvent, user: str, units: str | Non
 def _stopped_sentence(event: messages.Stopped) -> str:
     by = event.by or AUTHORITY
     reason = event.reason
-    if event.by is None and reason in set(LossCause):
+    if event.by is None and reason in _CAUSES:
         reason = cause_clause(LossCause(reason), None, None)
     if not event.delivered:
         return f"the STOP of {event.equipment} by {by} was NOT DELIVERED{in_parentheses(event.error)}"

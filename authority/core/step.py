@@ -104,7 +104,7 @@ class Step:
             heir=heir,
         )  # fmt: skip
         for command in equipment.accepted:
-            error = f"the lock ended ({why}) before the command began"
+            error = "the lock ended before the command began"
             self.finish_command(equipment, command, Outcome.NOT_RUN, error, moving=equipment.moving)
         parks = equipment.parks(how) and why is not LossCause.DOWNGRADED
         if equipment.at_rest and not stop_owed and not parks:

@@ -151,7 +151,7 @@ class Link:
         self._mirror.handle_message(event, data)
         fact = data["event"] if event == "change" else {}
         if fact.get("event") in ("session_ended", "session_expired"):
-            self.forget_ended_session(fact["session_id"], f"{fact['event']}: {fact.get('why')}")
+            self.forget_ended_session(fact["session_id"], fact.get("text") or fact["event"])
 
     # Called by the exit hooks, which may take no lock that another thread could hold for long
 

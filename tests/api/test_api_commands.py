@@ -371,7 +371,7 @@ def test_a_command_accepted_behind_another_one_is_not_run_when_the_lock_ends_fir
     ok(ann.release(motor, stop=True))
     answer = ok(ann.command("move_to", motor, "second", position=0))
     assert (answer["success"], answer["outcome"], answer["data"]) == (False, "not_run", None)
-    assert answer["error"] == "the lock ended (logout) before the command began"
+    assert answer["error"] == "the lock ended before the command began"
     assert ok(ann.command("move_to", motor, "first", position=100))["outcome"] == "stopped"
 
 
