@@ -91,7 +91,7 @@ def plain_result(value: object) -> msgspec.Raw:
 def plain_readback(found: object) -> Readback:
     """Return a readback of plain values, its numbers None where they are not finite; raises `UnusableAnswer`."""
     if not isinstance(found, Readback):
-        raise UnusableAnswer(f"its readback is {value_in_sentence(found)}, not a Readback")
+        raise UnusableAnswer(f"its readback is {described_value(found)}, not a Readback")
     units = _text_or_none(found.units, "units")
     tolerance = _number_or_none(found.tolerance, "tolerance", units)
     if tolerance is None:
@@ -120,7 +120,7 @@ def _flag(value: object, name: str) -> bool:
     found = plain_value(value)
     if isinstance(found, int | float) and found in (0, 1):
         return bool(found)
-    raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, neither true nor false")
+    raise UnusableAnswer(f"its {name} is {described_value(value)}, neither true nor false")
 
 
 def _number_or_none(value: object, name: str, units: str | None) -> float | None:
@@ -128,7 +128,7 @@ def _number_or_none(value: object, name: str, units: str | None) -> float | None
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, which is no number")
+        raise UnusableAnswer(f"its {name} is {described_value(value)}, which is no number")
     return float(found)
 
 
@@ -136,18 +136,18 @@ def _text_or_none(value: object, name: str) -> str | None:
     found = plain_value(value)
     if found is None or isinstance(found, str):
         return found
-    raise UnusableAnswer(f"its {name} is {value_in_sentence(value)}, which is no text")
+    raise UnusableAnswer(f"its {name} is {described_value(value)}, which is no text")
 
 
 def _scalars(values: object) -> dict[str, float | int | bool | str | None]:
     if not isinstance(values, Mapping):
-        raise UnusableAnswer(f"its values are {value_in_sentence(values)}, not a table of readings")
+        raise UnusableAnswer(f"its values are {described_value(values)}, not a table of readings")
     scalars: dict[str, float | int | bool | str | None] = {}
     for name, value in values.items():
         key = plain_value(name)
         found = plain_value(value)
         if isinstance(found, list | dict):
-            raise UnusableAnswer(f"its reading {key} is {value_in_sentence(value)}, which is no single value")
+            raise UnusableAnswer(f"its reading {key} is {described_value(value)}, which is no single value")
         scalars[str(key)] = found
     return scalars
 
@@ -215,7 +215,7 @@ class _Conversion:
             case SupportsFloat() if not callable(value):
                 return self.plain(float(value), depth)
         advice = "name one of its attributes, such as .get or .value"
-        raise UnusableAnswer(f"it answered {value_in_sentence(value)}, which cannot be sent on: {advice}")
+        raise UnusableAnswer(f"it answered {described_value(value)}, which cannot be sent on: {advice}")
 
     def _key(self, key: object, depth: int) -> str:
         if type(key) is str and key.isascii():
@@ -242,7 +242,7 @@ class _Conversion:
         try:
             return self.plain(value.to(self._units).magnitude, depth + 1)
         except Exception as wrong:  # pint's own errors, which need no import of pint this way
-            text = f"it answered {value_in_sentence(value)}, which cannot be had in {self._units}: {sentence_of(wrong)}"
+            text = f"it answered {described_value(value)}, which cannot be had in {self._units}: {sentence_of(wrong)}"
             raise UnusableAnswer(text) from wrong
 
     def _count(self, values: int) -> None:
@@ -292,7 +292,7 @@ def _ascii(raw: bytes) -> str:
         ) from None
 
 
-def value_in_sentence(value: object) -> str:
+def described_value(value: object) -> str:
     """Return a value for a sentence: its type and, where it can be had, how it begins."""
     try:
         text = " ".join(plain_text(repr(value)).split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authority.driver_values import PlainValue, UnusableAnswer, plain_value, value_in_sentence
+from authority.driver_values import PlainValue, UnusableAnswer, described_value, plain_value
 from authority.parameters import Scalar, answer_name
 
 
@@ -31,7 +31,7 @@ def as_type(value: object, kind: answer_name, units: str | None = None) -> Plain
             return bool(found)
         case "text", int() | float():
             return str(found)
-    raise UnusableAnswer(f"it answered {value_in_sentence(value)}, which is no {kind}: check its type in the lab file")
+    raise UnusableAnswer(f"it answered {described_value(value)}, which is no {kind}: check its type in the lab file")
 
 
 def as_scalar(value: object, kind: answer_name, units: str | None = None) -> Scalar | None:
@@ -41,6 +41,6 @@ def as_scalar(value: object, kind: answer_name, units: str | None = None) -> Sca
         found = as_type(value, kind, units)
     if isinstance(found, list | dict):
         raise UnusableAnswer(
-            f"it answered {value_in_sentence(value)}, which is no single value: name one of its elements"
+            f"it answered {described_value(value)}, which is no single value: name one of its elements"
         )
     return found

@@ -20,12 +20,12 @@ from authority.driver_values import (
     MOST_RESULT_BYTES,
     MOST_VALUES,
     UnusableAnswer,
+    described_value,
     plain_readback,
     plain_result,
     plain_text,
     plain_value,
     sentence_of,
-    value_in_sentence,
 )
 from authority.ports import Readback
 
@@ -198,9 +198,9 @@ def test_what_cannot_be_plain_is_refused_and_shown_as_far_as_it_can_be(value):
 
 def test_what_cannot_be_shown_is_named_by_its_type():
     """DRV-50"""
-    assert value_in_sentence(Loud()) == "a Loud"
-    assert value_in_sentence("x" * 50) == f"a str, '{'x' * 36}..."
-    assert value_in_sentence(SURROGATE) == "a str, 'M\\udcfcller'"
+    assert described_value(Loud()) == "a Loud"
+    assert described_value("x" * 50) == f"a str, '{'x' * 36}..."
+    assert described_value(SURROGATE) == "a str, 'M\\udcfcller'"
 
 
 @pytest.mark.parametrize(
