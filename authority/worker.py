@@ -131,8 +131,9 @@ class Worker:
 
         `WorkerListener.command_finished` is called at its end.
         """
-        self._watch.command_began()
+        # In this order, so that the look at the equipment comes after the driver was called.
         self._command_task = self._spawn(self._run(command, token))
+        self._watch.command_began()
 
     async def _run(self, command: model.Command, token: StopToken) -> None:
         result = await self._lane.run(command, token)
