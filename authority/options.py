@@ -1,16 +1,34 @@
-"""LabLink's settings that the routes and the log obey."""
+"""The settings of a lab that its routes and its log obey, and who may say a setting."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Struct, field
+
+from .parameters import Range
+
+
+class SaidBy(Enum):
+    """Who says a setting before the lab file does, by which name; who stands first goes first."""
+
+    FLAG = "--{key}"
+    MOTORLOCK = "MOTORLOCK_{KEY}"
+    LABLINK = "LABLINK_{KEY}"
+
+
+_Switch = Annotated[bool, SaidBy.MOTORLOCK, SaidBy.LABLINK]
+_Timeout = Annotated[int, Range(0, 31_536_000), SaidBy.MOTORLOCK, SaidBy.LABLINK, "0 is never"]
 
 
 class Options(Struct, frozen=True):
-    """What the lab decided for all its equipment; timeouts in seconds, 0 is never."""
+    """LabLink's seven settings, by their keys in the lab file's `[authority]`; timeouts in seconds."""
 
-    locks: bool = True
-    lock_timeout_s: int = 300
-    session_timeout_s: int = 600
-    queue: bool = True
-    observers: bool = True
-    log_events: bool = True
+    locks: _Switch = field(name="enable_equipment_locks", default=True)
+    lock_timeout_s: _Timeout = field(name="lock_timeout_sec", default=300)
+    session_timeout_s: _Timeout = field(name="session_timeout_sec", default=600)
+    queue: _Switch = field(name="enable_lock_queue", default=True)
+    observers: _Switch = field(name="enable_observer_mode", default=True)
+    release_on_disconnect: _Switch = field(name="auto_release_on_disconnect", default=True)
+    log_events: _Switch = field(name="log_lock_events", default=True)

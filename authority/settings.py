@@ -9,9 +9,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -21,7 +20,7 @@ from .core.model import Policy
 from .equipment_settings import EquipmentSettings, read_equipment
 from .identity.access import Grant
 from .identity.principal import Source
-from .options import Options
+from .options import Options, SaidBy
 from .parameters import Range, value_in_sentence
 from .settings_files import read_dotenv, read_lab_file, read_token
 from .user_settings import grants_of, named_sources, sources_of
@@ -65,43 +64,26 @@ class Settings(Struct, frozen=True):
     equipment: tuple[EquipmentSettings, ...]
 
 
-class _Source(Enum):
-    """Who says a setting before the lab file does; who stands first goes first."""
-
-    FLAG = "--{key}"
-    MOTORLOCK = "MOTORLOCK_{KEY}"
-    LABLINK = "LABLINK_{KEY}"
-
-
 _Connections = Annotated[int, Range(1, 60_000)]
-_Switch = Annotated[bool, _Source.MOTORLOCK, _Source.LABLINK]
-_Timeout = Annotated[int, Range(0, 31_536_000), _Source.MOTORLOCK, _Source.LABLINK, "0 is never"]
 
 
 class _Table(Struct, frozen=True):
-    """All settings: the keys of the lab file's `[authority]`, their defaults, and who else says them."""
+    """The keys of the lab file's `[authority]` beside those of `Options`, their defaults, and who else says them."""
 
-    host: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = DEFAULT_HOST
-    port: Annotated[int, Range(0, 65535), _Source.FLAG, _Source.MOTORLOCK, "0 takes any free one"] = DEFAULT_PORT
-    socket: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = ""  # in the place of host and port
+    host: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = DEFAULT_HOST
+    port: Annotated[int, Range(0, 65535), SaidBy.FLAG, SaidBy.MOTORLOCK, "0 takes any free one"] = DEFAULT_PORT
+    socket: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = ""  # in the place of host and port
     socket_mode: str = "0600"
     socket_group: str | None = None
-    data: Annotated[str, _Source.FLAG, _Source.MOTORLOCK] = ""  # below the user's state directory
+    data: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = ""  # below the user's state directory
     token_file: str | None = None
     allowed_hosts: list[str] = []
     history_days: Annotated[float, Meta(gt=0)] = 90.0
     max_connections: _Connections = 8192
     max_connections_per_address: _Connections = 2048
-    enable_equipment_locks: _Switch = True
-    lock_timeout_sec: _Timeout = 300
-    session_timeout_sec: _Timeout = 600
-    enable_lock_queue: _Switch = True
-    enable_observer_mode: _Switch = True
-    auto_release_on_disconnect: _Switch = True
-    log_lock_events: _Switch = True
 
 
-_DEFAULTS = _Table()
+_KEYS = lab_file.keys_of_struct(_Table) | lab_file.keys_of_struct(Options)
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -128,8 +110,9 @@ def load(
     flags = {"--host": host, "--port": port, "--data": data and str(data), "--socket": socket and str(socket)}
     written = read_dotenv(dotenv, mistakes)
     file = read_lab_file(name, config, mistakes)
-    table = _table(where, file.authority, [flags, environ, written], mistakes)
-    equipment = read_equipment(name, file.equipment, _general_policy(table), mistakes)
+    table, options = _table(where, file.authority, [flags, environ, written], mistakes)
+    general = Policy(enforce_locks=options.locks, release_with_session=options.release_on_disconnect)
+    equipment = read_equipment(name, file.equipment, general, mistakes)
     environ = written | dict(environ)
     token = read_token(where, table.token_file, environ, mistakes)
     _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
@@ -153,7 +136,7 @@ def load(
         history_days=table.history_days,
         max_connections=table.max_connections,
         max_connections_per_address=table.max_connections_per_address,
-        options=_options(table),
+        options=options,
         sources=sources,
         grants=grants,
         equipment=equipment,
@@ -169,59 +152,46 @@ def default_data(environ: Mapping[str, str]) -> Path:
 
 def _table(
     where: str, table: Mapping[str, object], places: Sequence[Mapping[str, object]], mistakes: list[str]
-) -> _Table:
-    """Return the settings as the lab file has them, and before it the `places`, of which the first goes first."""
-    settings, wrong = lab_file.read_table(_Table, table)
+) -> tuple[_Table, Options]:
+    """Return what the lab file says of the authority, and before it the `places`, of which the first goes first."""
+    values, wrong = lab_file.read_keys(_KEYS, table)
     mistakes += [f"{where} {mistake.clause}." for mistake in wrong]
     keys: dict[str, lab_file.Key] = {}
-    given: dict[str, object] = {}
-    for key in lab_file.keys_of_struct(_Table).values():
-        for name, value in _given_values(key, places):
+    said: dict[str, object] = {}
+    for key_name, key in _KEYS.items():
+        for name, value in _said(key_name, key.hint, places):
             keys[name] = key
-            given[name] = value
+            said[name] = value
             break
-    values, wrong = lab_file.read_keys(keys, given)
+    before, wrong = lab_file.read_keys(keys, said)
     mistakes += [f"{mistake.clause}." for mistake in wrong]
-    return replace(settings, **values)
+    values |= before
+    own = {name: values.pop(name) for name in _Table.__struct_fields__ if name in values}
+    return replace(_Table(), **own), replace(Options(), **values)
 
 
-def _given_values(key: lab_file.Key, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
+def _said(key: str, hint: object, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
     """Yield who says a setting and what, the one who goes first first."""
-    sources = [mark for mark in getattr(key.hint, "__metadata__", ()) if isinstance(mark, _Source)]
-    names = [source.value.format(key=key.argument, KEY=key.argument.upper()) for source in sources]
+    marks = getattr(hint, "__metadata__", ())
+    names = [mark.value.format(key=key, KEY=key.upper()) for mark in marks if isinstance(mark, SaidBy)]
     for place in places:
         for name in names:
             value = place.get(name)
             if isinstance(value, str) and value:
-                yield name, _value_of_text(value, getattr(_DEFAULTS, key.argument))
+                yield name, _value_of_text(value, get_args(hint)[0])
             elif value is not None and value != "":
                 yield name, value
 
 
-def _value_of_text(text: str, default: object) -> object:
+def _value_of_text(text: str, kind: object) -> object:
     """Return a text of the environment as a lab file would have it; one that cannot be is left for the check."""
-    if isinstance(default, bool):
+    if kind is bool:
         return _BOOLEANS.get(text.lower(), text)
-    if isinstance(default, int):
+    if kind is int:
         for number in (int, float):
             with suppress(ValueError):
                 return number(text)
     return text
-
-
-def _general_policy(table: _Table) -> Policy:
-    return Policy(enforce_locks=table.enable_equipment_locks, release_with_session=table.auto_release_on_disconnect)
-
-
-def _options(table: _Table) -> Options:
-    return Options(
-        locks=table.enable_equipment_locks,
-        lock_timeout_s=table.lock_timeout_sec,
-        session_timeout_s=table.session_timeout_sec,
-        queue=table.enable_lock_queue,
-        observers=table.enable_observer_mode,
-        log_events=table.log_lock_events,
-    )
 
 
 def _check_host(name: str, table: _Table, mistakes: list[str], *, open_to_all: bool) -> None:

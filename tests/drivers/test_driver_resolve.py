@@ -31,6 +31,10 @@ def own_module(tmp_path, monkeypatch):
         "    def heat(self): pass\n"
         "class NeedsBytes(SimulatedPowerSupply):\n"
         "    def __init__(self, ports: bytes) -> None: pass\n"
+        "class Racks(SimulatedPowerSupply):\n"
+        "    def __init__(self, ports: list[str]) -> None:\n"
+        "        super().__init__()\n"
+        "        self.given = ports\n"
         "class Greedy(Heater):\n"
         "    address = property(lambda self: self.given)\n"
         "class Picky(SimulatedPowerSupply):\n"
@@ -168,6 +172,15 @@ def test_a_class_of_the_labs_own_is_named_by_its_module(own_module):
 )
 def test_a_wrong_word_in_the_lab_file_gets_one_sentence(own_module, name, options, expected):
     assert sentence(name, **options) == expected
+
+
+def test_an_option_of_a_constructor_may_be_a_list(own_module):
+    """DRV-1, RUN-15"""
+    assert build("our_lab:Racks", {"ports": ["a", "b"]}).given == ["a", "b"]
+    assert sentence("our_lab:Racks", ports=["a", 3]) == "Driver 'our_lab:Racks': ports[1] must be a text, not 3."
+    assert sentence("our_lab:Racks", ports=[], PORTS=[]) == (
+        "Driver 'our_lab:Racks': PORTS is no key here, perhaps ports is meant; allowed are ports."
+    )
 
 
 def test_a_constructor_may_say_several_things_that_are_wrong_at_once(own_module):
