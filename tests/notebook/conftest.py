@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from real_lab import Authority, Kernel, Person, Wire, Witness
+from typed import Notebook, wait_until
+
+import jupyter_motorlock
+from jupyter_motorlock import Connection
 
 sys.path.append(str(Path(__file__).parents[1] / "drivers"))  # a stage in a process of its own
 
@@ -33,6 +37,36 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixt
     running = Authority(place / "data", *config)
     yield running
     running.end()
+
+
+@pytest.fixture(scope="module")
+def one_notebook(one_authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """Ann's notebook for all tests of a file: starting a kernel takes longer than most of them."""
+    place = {"IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    kernel = Kernel({**os.environ, **place, "MOTORLOCK_URL": one_authority.url, "MOTORLOCK_USER": "ann"})
+    yield Notebook(kernel)
+    kernel.end()
+
+
+@pytest.fixture
+def fresh_notebook(one_notebook: Notebook, one_authority: Authority) -> Iterator[Notebook]:
+    """Ann's notebook as just opened: nothing is held, by nobody, and nothing moves."""
+
+    def all_free() -> bool:
+        return all(item["state"] == "free" for item in one_authority.call("GET", "/equipment/list"))
+
+    wait_until(all_free, "what the test before held is free")
+    yield one_notebook
+    one_notebook.run("%reload_ext jupyter_motorlock")
+    for session in one_authority.call("GET", "/locks/sessions")["sessions"]:
+        one_authority.call("DELETE", f"/locks/sessions/{session['session_id']}")
+
+
+@pytest.fixture
+def ann(authority: Authority) -> Iterator[Connection]:
+    """Ann's session in this process."""
+    with jupyter_motorlock.connect(authority.url, user="ann") as made:
+        yield made
 
 
 @pytest.fixture

@@ -42,11 +42,8 @@ SHORT_LEASE = {"MOTORLOCK_LEASE_SECONDS": "1.5"}
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """One for all tests here, because a kernel apiece takes long enough."""
-    running = Authority(tmp_path_factory.mktemp("authority") / "data")
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture(autouse=True)

@@ -139,12 +139,6 @@ def authority(one_authority: Authority) -> Authority:
 
 
 @pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
-
-
-@pytest.fixture
 def x(ann: Connection) -> Handle:
     return ann.lock("stage_x", note="scan 12")
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 from real_lab import PATIENCE_S, Authority
@@ -40,12 +39,6 @@ options = { velocity = 20.0 }
 @pytest.fixture(scope="module")
 def authority(one_authority: Authority) -> Authority:
     return one_authority
-
-
-@pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
 
 
 @pytest.fixture
@@ -234,14 +227,14 @@ def test_a_read_that_is_interrupted_stops_what_moves_here(
     """NB-10"""
     _, y = stages
     move = y.start.move_to(1 if authority.status("stage_y")["readback"]["position"] > 50 else 99)
-    wait_until(
-        lambda: (ann.session.mirror.statuses.get("stage_y") or {"readback": {}})["readback"].get("moving"),
-        "it is heard",
-    )
+    mirror = ann.session.mirror
+    wait_until(lambda: "stage_y" in mirror.statuses, "news has come")
+    wait_until(lambda: mirror.statuses["stage_y"]["readback"]["moving"], "its motion is heard")
     assert stop_after_interrupt(ann.session) == "stage_y was stopped"
     with pytest.raises(jupyter_motorlock.CommandStopped):
         move.wait()
-    wait_until(lambda: not ann.session.mirror.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
+    wait_until(lambda: not mirror.statuses["stage_y"]["readback"]["moving"], "its rest is heard")
+    wait_until(lambda: mirror.statuses["stage_y"]["running"] is None, "the end of the command is heard")
     assert stop_after_interrupt(ann.session) == ""
 
 

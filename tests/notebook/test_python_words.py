@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 
 import pytest
 from real_lab import Authority
 
-import jupyter_motorlock
 from jupyter_motorlock import Connection, UsageProblem
 from jupyter_motorlock.handle import Handle
 from jupyter_motorlock.notebook.command_lines import read_line
@@ -34,23 +32,13 @@ parameters.name = { type = "number" }
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    place = tmp_path_factory.mktemp("authority")
-    (place / "lab.toml").write_text(LAB, encoding="utf-8")
-    running = Authority(place / "data", "--config", str(place / "lab.toml"))
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture
-def lab(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
-
-
-@pytest.fixture
-def mono(lab: Connection) -> Handle:
-    return lab.lock("mono")
+def mono(ann: Connection) -> Handle:
+    return ann.lock("mono")
 
 
 def test_a_parameter_called_by_a_word_of_python_is_written_with_an_underscore_in_python(mono: Handle) -> None:
@@ -63,9 +51,9 @@ def test_a_parameter_called_by_a_word_of_python_is_written_with_an_underscore_in
         mono.go_to(lambda_=633, **{"lambda": 600})
 
 
-def test_a_parameter_called_by_a_word_of_python_is_typed_as_it_is_declared(lab: Connection) -> None:
+def test_a_parameter_called_by_a_word_of_python_is_typed_as_it_is_declared(ann: Connection) -> None:
     """DRV-67"""
-    commands = lab.session.commands("mono")
+    commands = ann.session.commands("mono")
     for words in (["go_to", "lambda=633"], ["go_to", "633"]):
         assert read_line(words, "mono", commands, {}).parameters == {"lambda": 633.0}
     with pytest.raises(UsageProblem, match=r"^go_to needs lambda, a number in nm; write: go_to LAMBDA$"):

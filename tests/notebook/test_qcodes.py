@@ -24,7 +24,6 @@ from qcodes.station import Station
 from real_lab import PATIENCE_S, Authority
 from typed import wait_until
 
-import jupyter_motorlock
 from jupyter_motorlock import CommandStopped, Connection, Handle, Interrupted, LockLost
 
 LAB = """
@@ -41,12 +40,6 @@ options = { velocity = 2.0 }
 @pytest.fixture(scope="module")
 def authority(one_authority: Authority) -> Authority:
     return one_authority
-
-
-@pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
 
 
 @pytest.fixture

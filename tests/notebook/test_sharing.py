@@ -16,10 +16,8 @@ LOGIN = "stage = %motor_login stage_x --no-panel"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    running = Authority(tmp_path_factory.mktemp("authority"))
-    yield running
-    running.end()
+def authority(one_authority: Authority) -> Authority:
+    return one_authority
 
 
 @pytest.fixture(scope="module")

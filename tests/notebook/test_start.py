@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-from collections.abc import Iterator
 
 import pytest
 from real_lab import Authority
 from typed import wait_until
 
-import jupyter_motorlock
 from jupyter_motorlock import Connection, MotorlockError, UsageProblem
 from jupyter_motorlock.errors import CommandTimedOut
 
@@ -39,12 +37,6 @@ parameters = { n = { type = "integer" } }
 @pytest.fixture(scope="module")
 def authority(one_authority: Authority) -> Authority:
     return one_authority
-
-
-@pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
 
 
 def reasons(authority: Authority, name: str) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from real_lab import Authority, Kernel
 from typed import Notebook, wait_until
 
-import jupyter_motorlock
 from jupyter_motorlock import Connection, UsageProblem
 from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.client.stop_line import read_stop_line, split_stop, stop_everything, stop_typed
@@ -35,12 +32,6 @@ ALL = "%motor_stop --all"
 @pytest.fixture(scope="module")
 def authority(one_authority: Authority) -> Authority:
     return one_authority
-
-
-@pytest.fixture
-def ann(authority: Authority) -> Iterator[Connection]:
-    with jupyter_motorlock.connect(authority.url, user="ann") as made:
-        yield made
 
 
 @pytest.fixture(params=["from a terminal", "where news is heard"])
