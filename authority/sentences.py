@@ -44,7 +44,7 @@ _LEFT: dict[str, str] = {
     "silent": ": nothing is heard of the kernel",
 }
 _ENDING: dict[EndingKind, str] = {
-    "claim": "passes to the next in the queue unless {user} takes it up",
+    "claim": "passes to the next in the queue unless {user} claims it",
     "idle": "is released unless {user} uses it",
     "offer": "may be taken over by whoever asks unless {user} uses it",
     "silence": "{user} is silent: it passes to whoever asks, unless {user} is heard from first",
@@ -72,6 +72,11 @@ def duration_text(seconds: float) -> str:
 def in_parentheses(text: str | None) -> str:
     """Return what a sentence has in parentheses after a space; nothing where there is no text."""
     return f" ({text.rstrip('.')})" if text else ""
+
+
+def _after_colon(sentence: str | None) -> str:
+    """Return what a driver or the authority said of it: it may have parentheses of its own."""
+    return f": {sentence.rstrip('.')}" if sentence else ""
 
 
 def cause_clause(why: LossCause, by: str | None, reason: str | None) -> str:
@@ -123,13 +128,13 @@ def _device_sentence(event: messages.EquipmentEvent, user: str, units: str | Non
             given = ", ".join(f"{key}={_value_text(value)}" for key, value in command.parameters.items())
             return f"{user} started {command.action}({given}) on {name}"
         case messages.CommandFinished():
-            return f"{user}'s {event.action} on {name} {_OUTCOMES[event.outcome]}{in_parentheses(event.error)}"
+            return f"{user}'s {event.action} on {name} {_OUTCOMES[event.outcome]}{_after_colon(event.error)}"
         case messages.Stopped():
             return _stopped_sentence(event)
         case messages.Resumed():
             return f"{user} goes on with {name} after the stop"
         case messages.Faulted():
-            return f"{name} has a fault{in_parentheses(event.reason)}"
+            return f"{name} has a fault{_after_colon(event.reason)}"
         case messages.FaultCleared():
             return f"{event.by} cleared the fault of {name}{in_parentheses(event.reason)}"
         case messages.FenceRaised():
@@ -146,9 +151,9 @@ def _stopped_sentence(event: messages.Stopped) -> str:
     if event.by is None and reason in _CAUSES:
         reason = cause_clause(LossCause(reason), None, None)
     if not event.delivered:
-        return f"the STOP of {event.equipment} by {by} was NOT DELIVERED{in_parentheses(event.error)}"
+        return f"the STOP of {event.equipment} by {by} was NOT DELIVERED{_after_colon(event.error)}"
     if event.error:
-        return f"the STOP of {event.equipment} by {by} stopped nothing{in_parentheses(event.error)}"
+        return f"the STOP of {event.equipment} by {by} stopped nothing{_after_colon(event.error)}"
     return f"{event.equipment} was stopped by {by}{in_parentheses(reason)}"
 
 

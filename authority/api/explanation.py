@@ -39,7 +39,7 @@ def _current_state(equipment: Equipment, now: float) -> str:
     if equipment.lock.claim_by is None:
         session = f", fence {equipment.fence}"
     else:
-        session = f", fence {equipment.fence}, and has still to take it up"
+        session = f", fence {equipment.fence}, and has not claimed it yet"
     return f"{holder_sentence(equipment, equipment.lock, now)}{session}."
 
 

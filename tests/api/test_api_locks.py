@@ -276,6 +276,19 @@ def test_force_by_anybody_ends_the_lock_and_names_both_parties_and_that_no_reaso
     assert (body["by"], body["why"], body["reason"]) == ("bob", "forced", "no reason given")
 
 
+def test_why_a_lock_ended_is_said_in_the_same_words_everywhere(
+    lab: Authority, ann: Person, bob: Person, motor: str
+) -> None:
+    """RUN-50 RUN-52"""
+    ann.has(motor)
+    ok(bob.release(motor, force=True, reason="smoke"))
+    because = "bob took it by force (smoke)"
+    assert lab.status(motor)["last_lost"]["text"] == because
+    assert f" because {because}; " in refused(ann.command("home", motor), 403, "lock_lost")["detail"]
+    assert f" because {because}." in ok(lab.get(f"/equipment/{motor}/why"))["text"]
+    assert lab.events(motor)[-1]["text"] == f"bob took {motor} from ann by force (smoke)"
+
+
 def test_force_by_a_session_name_that_nobody_created_works_as_on_the_page(
     lab: Authority, ann: Person, motor: str
 ) -> None:
