@@ -204,6 +204,7 @@ def test_what_one_may_not_see_is_in_no_list_and_nowhere_else(divided: Authority)
     events = bob("GET", f"locks/sessions/{ann['session_id']}/events")[1]["events"]
     assert all(event["equipment_id"] != "laser" for event in events)
     assert bob("GET", f"locks/sessions/{ann['session_id']}/locks")[1]["locked_equipment"] == []
+    as_owner(divided)("DELETE", f"locks/sessions/{ann['session_id']}")
 
 
 def test_a_stream_tells_only_of_what_one_may_see(divided: Authority) -> None:
@@ -211,8 +212,7 @@ def test_a_stream_tells_only_of_what_one_may_see(divided: Authority) -> None:
     token = as_owner(divided)("POST", "tokens", {"user": "eve", "role": "observer", "equipment": ["stage_x"]})[1]
     with stream(divided, token["token"]) as news:
         assert set(next(news)["equipment"]) == {"stage_x"}
-        login(as_owner(divided), "laser")
-        session, _ = login(as_owner(divided), "stage_x")
+        sessions = [login(as_owner(divided), name)[0]["session_id"] for name in ("laser", "stage_x")]
         seen = []
         for told in news:
             if "event" in told:
@@ -220,7 +220,8 @@ def test_a_stream_tells_only_of_what_one_may_see(divided: Authority) -> None:
                 if told["event"]["equipment_id"] == "stage_x":
                     break
         assert {event["equipment_id"] for event in seen} <= {None, "stage_x"}
-    as_owner(divided)("DELETE", f"locks/sessions/{session['session_id']}")
+    for session_id in sessions:
+        as_owner(divided)("DELETE", f"locks/sessions/{session_id}")
 
 
 def test_a_revoked_token_is_refused_at_once_and_its_stream_ends(lab: Authority) -> None:
