@@ -26,7 +26,7 @@ RIGHT_TO_RUN = {"control": Right.CONTROL, "observe": Right.OBSERVE}
 class CommandRequest:
     """A command of equipment that is there, as it is declared, by a session that may be asked for it.
 
-    Without a session, where locks are switched off, it is a command of everybody at that address.
+    Without a session, where locks are switched off, it is one of the proved user, else of everybody at that address.
     """
 
     context: RequestContext
@@ -40,7 +40,7 @@ class CommandRequest:
     def session_id(self) -> SessionId:
         """The session that the command is of."""
         if self.session is None:
-            return SessionId(f"anybody at {self.context.peer}")
+            return SessionId(f"{self.context.principal.user or 'anybody'} at {self.context.peer}")
         return self.session.id
 
     def admit(self) -> dict[str, object]:

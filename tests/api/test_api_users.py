@@ -27,6 +27,10 @@ driver = "simulated-motor"
 
 [equipment.laser]
 driver = "simulated-motor"
+
+[equipment.shared]
+driver = "simulated-motor"
+enforce_locks = false
 """
 ASK = """
 import encodings.idna, http.client, json, os, sys  # another user may not read the files of this Python
@@ -103,6 +107,16 @@ def test_what_has_passed_a_proxy_proves_nothing(lab: Authority) -> None:
     assert (status, refused["code"]) == (401, "not_identified")
     status, refused = as_owner(lab)("POST", "equipment/stage_x/stop", {}, **{"X-Forwarded-For": "10.0.0.7"})
     assert (status, refused["code"]) == (401, "not_identified")
+
+
+def test_without_locks_a_command_that_names_no_session_is_one_of_its_user(lab: Authority) -> None:
+    """WHO-26"""
+    command = {"equipment_id": "shared", "action": "move_to", "command_id": "one", "parameters": {"position": 1.0}}
+    for ask, user in [(as_owner(lab), OWNER), (as_user(lab, OTHER), OTHER_NAME)]:
+        status, moved = ask("POST", "equipment/shared/command", command)
+        assert (status, moved.get("outcome")) == (200, "done"), moved
+        started = [e for e in ask("GET", "locks/events/shared")[1]["events"] if e["event"] == "command_started"]
+        assert started[-1]["user"] == user
 
 
 def test_a_session_without_a_secret_acts_for_its_user_alone(lab: Authority) -> None:
