@@ -11,7 +11,6 @@ from enum import Enum, auto
 from typing import ClassVar
 
 import httptools
-from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,7 +22,7 @@ from .connection_limits import Admission, ConnectionLimits
 from .guard import PEER
 from .problems import ProblemResponse
 from .request_body import BODY_FAULT, BODY_IS_MALFORMED, BODY_IS_TOO_SLOW
-from .stop_first import is_stop
+from .stop_first import StopOnly
 from .websocket import WebSocketProtocol
 
 HEAD_LIMIT = 32 * 1024
@@ -77,7 +76,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(ProblemResponse("too_busy.connections"))
             return
         if self._admission is Admission.STOP_ONLY:
-            self.app = _StopOnly(self.app)
+            self.app = StopOnly(self.app)
         self._set_timer(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -309,19 +308,6 @@ class _Flow(FlowControl):
             self._protocol.parse_soon()
         elif not self._protocol.reads_no_more:
             super().resume_reading()
-
-
-class _StopOnly:
-    """Serves what must get through when the authority is full, and refuses all else."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (is_stop(scope) or scope["path"] == "/health"):
-            await self._app(scope, receive, send)
-            return
-        await ProblemResponse("too_busy.stop_only").response()(scope, receive, send)
 
 
 def protocol_within(limits: ConnectionLimits) -> type[HttpProtocol]:

@@ -10,6 +10,8 @@ from collections import deque
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .problems import ProblemResponse
+
 REQUESTS_PER_LOOP_TURN = 4  # requests of some 0.2 ms each: a turn takes about 1 ms
 
 
@@ -63,3 +65,18 @@ class StopFirstScheduler:
                 self._left -= 1
         if self._waiting:
             self._begin_turn()
+
+
+class StopOnly:
+    """Serves what must get through when the authority is full, and refuses all else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Serve a stop and health by `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or refuse it."""
+        if scope["type"] == "http" and (is_stop(scope) or scope["path"] == "/health"):
+            await self._app(scope, receive, send)
+            return
+        await ProblemResponse("too_busy.stop_only").response()(scope, receive, send)
