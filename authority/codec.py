@@ -97,7 +97,7 @@ def encode_event(event: messages.Event, seq: int, timestamp: str, readback: Read
 def encode_reply(
     command_id: str, equipment_id: str, outcome: str, data: object, error: str | None, timestamp: str
 ) -> bytes:
-    """Return the JSON of the reply to a command, which is declared as `bodies.CommandAnswer`."""
+    """Return the JSON of the reply to a command, which is declared as `answers.CommandAnswer`."""
     return msgspec.json.encode(
         {
             "command_id": command_id,

@@ -19,7 +19,7 @@ from authority.core.refusals import Refusal
 from authority.journal import JournalCall
 from authority.ports import DriverUnavailable
 
-from . import bodies
+from . import answers, bodies
 from .command_request import CommandRequest, command_request, driver_unavailable
 from .problems import ProblemResponse, refusal_to_problem
 from .request_body import invalid_request
@@ -44,13 +44,13 @@ async def command(context: RequestContext, body: bodies.CommandBody) -> Response
     return await _run_control_command(request, body)
 
 
-def check(context: RequestContext, body: bodies.CheckBody) -> bodies.CheckAnswer:
+def check(context: RequestContext, body: bodies.CheckBody) -> answers.CheckAnswer:
     """Tell of each command whether it would be accepted now, by the checks of `command`; it changes nothing."""
     equipment_id = context.equipment_id
-    return bodies.CheckAnswer(equipment_id, [_check_command(context, asked, body) for asked in body.commands])
+    return answers.CheckAnswer(equipment_id, [_check_command(context, asked, body) for asked in body.commands])
 
 
-def _check_command(context: RequestContext, asked: bodies.AskedCommand, body: bodies.CheckBody) -> bodies.CheckedView:
+def _check_command(context: RequestContext, asked: bodies.AskedCommand, body: bodies.CheckBody) -> answers.CheckedView:
     try:
         request = command_request(context, asked.action, asked.parameters, body)
         parameters = request.admit()
@@ -63,8 +63,10 @@ def _check_command(context: RequestContext, asked: bodies.AskedCommand, body: bo
     except ProblemResponse as problem_response:
         refused = problem_response
     else:
-        return bodies.CheckedView(asked.action, True, None, False)
-    return bodies.CheckedView(asked.action, False, refused.fields(), refused.always and refused.code not in _MAY_CHANGE)
+        return answers.CheckedView(asked.action, True, None, False)
+    return answers.CheckedView(
+        asked.action, False, refused.fields(), refused.always and refused.code not in _MAY_CHANGE
+    )
 
 
 async def past_command(context: RequestContext) -> Response:
@@ -212,7 +214,7 @@ ROUTES = (
         _COMMAND,
         command,
         "Run a command",
-        answer=bodies.CommandAnswer,
+        answer=answers.CommandAnswer,
         codes=(401, 403, 404, 409, 503),
         statuses=(200, 202),
     ),
@@ -221,7 +223,7 @@ ROUTES = (
         _COMMAND,
         past_command,
         "What became of a command, by its key",
-        answer=bodies.CommandAnswer,
+        answer=answers.CommandAnswer,
         query={"session_id": (str, ""), "wait_seconds": (bodies.Wait, 30.0)},
         codes=(401, 404, 422),
         statuses=(200, 202),

@@ -17,7 +17,7 @@ from authority.identity.access import Right
 from authority.service import RequestFailed
 from authority.stop_delivery import StopResult
 
-from . import bodies
+from . import answers, bodies
 from .explanation import explain
 from .problems import ProblemResponse
 from .request_body import read_small_body, usable_fields
@@ -49,12 +49,12 @@ def _lablink_type(kind: str) -> str:
     return "unknown"
 
 
-def _list_item(context: RequestContext, equipment: Equipment) -> bodies.ListedEquipment:
+def _list_item(context: RequestContext, equipment: Equipment) -> answers.ListedEquipment:
     worker = context.worker(equipment.id)
     holder = None
     if equipment.lock is not None:
         holder = equipment.lock.user
-    return bodies.ListedEquipment(
+    return answers.ListedEquipment(
         id=equipment.id,
         type=_lablink_type(worker.kind),
         model=type(worker.driver).__name__,
@@ -68,33 +68,33 @@ def _list_item(context: RequestContext, equipment: Equipment) -> bodies.ListedEq
     )
 
 
-def describe(context: RequestContext) -> bodies.EquipmentAnswer:
+def describe(context: RequestContext) -> answers.EquipmentAnswer:
     """Tell the commands of one piece of equipment, its policies, and how it stands."""
     key = context.equipment_id
     worker = context.worker(key)
     equipment = context.equipment(key)
     policies: dict[str, object] = msgspec.to_builtins(equipment.policy)
-    return bodies.EquipmentAnswer(
+    return answers.EquipmentAnswer(
         key, worker.kind, worker.label, list(worker.commands.values()), policies, context.service.status(key)
     )
 
 
-def why(context: RequestContext) -> bodies.WhyAnswer:
+def why(context: RequestContext) -> answers.WhyAnswer:
     """Tell why it stands as it does."""
     key = context.equipment_id
     service = context.service
-    return bodies.WhyAnswer(
+    return answers.WhyAnswer(
         key, explain(context.equipment(key), context.worker(key), service.views, service.clock.now())
     )
 
 
-def device_status(context: RequestContext) -> bodies.DeviceStatusAnswer:
+def device_status(context: RequestContext) -> answers.DeviceStatusAnswer:
     """Tell whether the device answers."""
     key = context.equipment_id
     worker = context.worker(key)
     capabilities: dict[str, object] = {"commands": list(worker.commands), "kind": worker.kind}
     seen = context.service.views.time(worker.read_at)
-    return bodies.DeviceStatusAnswer(
+    return answers.DeviceStatusAnswer(
         id=key,
         connected=worker.readback.connected,
         error=worker.readback.error,
@@ -110,11 +110,11 @@ def readings(context: RequestContext) -> Response:
     values: dict[str, object] = dict(seen.values)
     if seen.position is not None:
         values = {"position": seen.position, **values}
-    answer: dict[str, object] = msgspec.to_builtins(bodies.ReadingsAnswer(key, values, seen.age_seconds))
+    answer: dict[str, object] = msgspec.to_builtins(answers.ReadingsAnswer(key, values, seen.age_seconds))
     return Response(msgspec.json.encode(values | answer), headers=_JSON)
 
 
-async def stop(context: RequestContext) -> bodies.StopAnswer:
+async def stop(context: RequestContext) -> answers.StopAnswer:
     """Stop equipment: everybody may, always; a session that cannot be proved counts as nobody's.
 
     A body that keeps the driver waiting is not waited for: it may say afterwards who stopped, and why.
@@ -135,7 +135,9 @@ async def stop(context: RequestContext) -> bodies.StopAnswer:
     except (Refusal, RequestFailed, StoreFailed):  # the driver has the order, whatever becomes of its record
         recorded = False
     outcome = _stop_outcome(result)
-    return bodies.StopAnswer(result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored)
+    return answers.StopAnswer(
+        result.delivered, equipment_id, result.delivered, outcome, result.error, recorded, ignored
+    )
 
 
 async def _stop_body(context: RequestContext) -> tuple[bodies.StopBody, list[str]]:
@@ -175,7 +177,7 @@ async def _is_recorded(context: RequestContext) -> bool:
     return context.service.failure is None
 
 
-def _stop_outcome(result: StopResult) -> bodies.StopOutcome:
+def _stop_outcome(result: StopResult) -> answers.StopOutcome:
     if not result.delivered:
         return "stop_not_delivered"
     if result.error is None:
@@ -183,25 +185,25 @@ def _stop_outcome(result: StopResult) -> bodies.StopOutcome:
     return "nothing_to_stop"
 
 
-def resume(context: RequestContext, body: bodies.StrictActingBody) -> bodies.DoneAnswer:
+def resume(context: RequestContext, body: bodies.StrictActingBody) -> answers.DoneAnswer:
     """Allow control again after somebody else's stop."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.Resume(equipment=key, session=session.id))
-    return bodies.DoneAnswer(True, key)
+    return answers.DoneAnswer(True, key)
 
 
-def clear_fault(context: RequestContext, body: bodies.ClearFaultBody) -> bodies.DoneAnswer:
+def clear_fault(context: RequestContext, body: bodies.ClearFaultBody) -> answers.DoneAnswer:
     """Declare equipment fit for use again."""
     key = context.equipment_id
     by = context.user_called(body.user) or "somebody"
     if body.session_id is not None:
         by = context.acting_session(body.session_id).user
     context.service.apply(messages.ClearFault(equipment=key, by=by, reason=body.reason))
-    return bodies.DoneAnswer(True, key)
+    return answers.DoneAnswer(True, key)
 
 
-def health(context: RequestContext) -> bodies.HealthAnswer:
+def health(context: RequestContext) -> answers.HealthAnswer:
     """Tell whether the authority can do its work."""
     service = context.service
     status: Literal["ok", "store_slow", "store_failed"] = "ok"
@@ -210,17 +212,17 @@ def health(context: RequestContext) -> bodies.HealthAnswer:
     elif service.committer.is_slow:
         status = "store_slow"
     locks_enabled = context.app.options.locks
-    return bodies.HealthAnswer(status, "motorlock", __version__, service.instance, locks_enabled, len(service.workers))
+    return answers.HealthAnswer(status, "motorlock", __version__, service.instance, locks_enabled, len(service.workers))
 
 
 _PATH = "/api/equipment/{equipment_id}"
 ROUTES = (
     Route("GET", "/health", health, "Whether the authority can do its work", open_to_all=True, right=None),
-    Route("GET", "/api/equipment/list", listing, "The equipment of this lab", answer=list[bodies.ListedEquipment]),
+    Route("GET", "/api/equipment/list", listing, "The equipment of this lab", answer=list[answers.ListedEquipment]),
     Route("GET", _PATH, describe, "What one piece of equipment can do", codes=(404,)),
     Route("GET", _PATH + "/why", why, "Why it stands as it does, and who can change that", codes=(404,)),
     Route("GET", _PATH + "/status", device_status, "Whether a device answers", codes=(404,)),
-    Route("GET", _PATH + "/readings", readings, "The last readback", answer=bodies.ReadingsAnswer, codes=(404,)),
+    Route("GET", _PATH + "/readings", readings, "The last readback", answer=answers.ReadingsAnswer, codes=(404,)),
     Route(
         "POST",
         _PATH + "/stop",

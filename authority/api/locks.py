@@ -12,7 +12,7 @@ from authority.core.refusals import EquipmentInUse, NoLock, NotHolder
 from authority.identity.access import Right
 from authority.wire import EntryView, LockView, StatusView
 
-from . import bodies, pagination
+from . import answers, bodies, pagination
 from .problems import ProblemResponse, refusal_to_problem
 from .refusal_table import holder_sentence
 from .request_body import invalid_request
@@ -22,7 +22,7 @@ from .routing import Route
 RIGHT_TO_LOCK = {LockMode.EXCLUSIVE: Right.CONTROL, LockMode.OBSERVER: Right.OBSERVE}
 
 
-def acquire(context: RequestContext, body: bodies.AcquireBody) -> bodies.AcquireAnswer:
+def acquire(context: RequestContext, body: bodies.AcquireBody) -> answers.AcquireAnswer:
     """Grant, refresh, queue or refuse: one piece of equipment, or all of several."""
     keys = _acquire_request(context, body)
     mode = _mode(body.lock_mode)
@@ -79,14 +79,14 @@ def _acquire_request(context: RequestContext, body: bodies.AcquireBody) -> tuple
 
 def _acquire_answer(
     context: RequestContext, request: messages.Acquire, asked: list[Equipment], events: tuple[messages.Event, ...]
-) -> bodies.AcquireAnswer:
+) -> answers.AcquireAnswer:
     missing = [e for e in asked if not e.holds(request.session)]
     if request.mode is LockMode.OBSERVER and all(e.observer(request.session) is not None for e in missing):
-        return bodies.AcquireAnswer(success=True, status="observer", observer_count=len(asked[0].observers))
+        return answers.AcquireAnswer(success=True, status="observer", observer_count=len(asked[0].observers))
     if not missing:
         granted = any(isinstance(x, messages.LockAcquired) and x.session == request.session for x in events)
         locks = [_lock(context, e) for e in asked]
-        answer = bodies.AcquireAnswer(success=True, status="refreshed", lock=locks[0])
+        answer = answers.AcquireAnswer(success=True, status="refreshed", lock=locks[0])
         if granted:
             answer.status = "locked"
         if request.group:
@@ -97,7 +97,7 @@ def _acquire_answer(
     return _queued_answer(context, missing, context.service.views.entry(missing[0], entry))
 
 
-def _queued_answer(context: RequestContext, missing: list[Equipment], entry: EntryView) -> bodies.AcquireAnswer:
+def _queued_answer(context: RequestContext, missing: list[Equipment], entry: EntryView) -> answers.AcquireAnswer:
     equipment = next((e for e in missing if e.lock is not None), missing[0])
     lock = None
     if equipment.lock is not None:
@@ -106,7 +106,7 @@ def _queued_answer(context: RequestContext, missing: list[Equipment], entry: Ent
         who = f"{equipment.id} is being handed over"
     else:
         who = holder_sentence(equipment, equipment.lock, context.service.clock.now())
-    return bodies.AcquireAnswer(
+    return answers.AcquireAnswer(
         success=False,
         status="queued",
         message=f"{who}; you are number {entry.position} in the queue.",
@@ -122,7 +122,7 @@ def _mode(text: str) -> LockMode:
         raise invalid_request("lock_mode", f"it is 'exclusive' or 'observer', not {text!r}") from None
 
 
-def release(context: RequestContext, body: bodies.ReleaseBody) -> bodies.ReleaseAnswer:
+def release(context: RequestContext, body: bodies.ReleaseBody) -> answers.ReleaseAnswer:
     """Give a lock back; with `force` take it from its holder."""
     key = context.known_equipment_id(body.equipment_id)
     watching = False
@@ -134,9 +134,9 @@ def release(context: RequestContext, body: bodies.ReleaseBody) -> bodies.Release
             _release(context, key, body)
     except NoLock:
         message = f"No lock found for session {body.session_id}"
-        return bodies.ReleaseAnswer(success=False, status="not_locked", message=message)
+        return answers.ReleaseAnswer(success=False, status="not_locked", message=message)
     draining = context.equipment(key).drain is not None
-    answer = bodies.ReleaseAnswer(success=True, status="released", was_forced=body.force, draining=draining)
+    answer = answers.ReleaseAnswer(success=True, status="released", was_forced=body.force, draining=draining)
     if watching:
         answer.status = "observer_released"
     return answer
@@ -171,28 +171,28 @@ def _force(context: RequestContext, body: bodies.ReleaseBody) -> messages.ForceR
     return messages.ForceRelease(equipment=key, session=SessionId(body.session_id), by=by, reason=reason)
 
 
-def claim(context: RequestContext, body: bodies.StrictActingBody) -> bodies.LockAnswer:
+def claim(context: RequestContext, body: bodies.StrictActingBody) -> answers.LockAnswer:
     """Take up a grant from the queue."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.Claim(equipment=key, session=session.id))
-    return bodies.LockAnswer(True, _lock(context, context.equipment(key)))
+    return answers.LockAnswer(True, _lock(context, context.equipment(key)))
 
 
-def keep(context: RequestContext, body: bodies.KeepBody) -> bodies.StandingAnswer:
+def keep(context: RequestContext, body: bodies.KeepBody) -> answers.StandingAnswer:
     """Promise a time until which idling does not run."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.Keep(equipment=key, session=session.id, seconds=body.seconds, note=body.note))
-    return bodies.StandingAnswer(True, context.service.status(key))
+    return answers.StandingAnswer(True, context.service.status(key))
 
 
-def activity(context: RequestContext, body: bodies.ActingBody) -> bodies.ActivityAnswer:
+def activity(context: RequestContext, body: bodies.ActingBody) -> answers.ActivityAnswer:
     """Restart the idle clock of a lock."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.NoteActivity(equipment=key, session=session.id))
-    return bodies.ActivityAnswer(True, "Activity updated", key, session.id)
+    return answers.ActivityAnswer(True, "Activity updated", key, session.id)
 
 
 def status(context: RequestContext) -> StatusView:
@@ -200,19 +200,19 @@ def status(context: RequestContext) -> StatusView:
     return context.service.status(context.equipment_id)
 
 
-def queue(context: RequestContext) -> bodies.QueueAnswer:
+def queue(context: RequestContext) -> answers.QueueAnswer:
     """Show who waits."""
     equipment = context.equipment(context.equipment_id)
     found, more = pagination.page_of(context, equipment.queue, pagination.NEXT_FIRST)
-    return bodies.QueueAnswer(equipment.id, [context.service.views.entry(equipment, x) for x in found], more)
+    return answers.QueueAnswer(equipment.id, [context.service.views.entry(equipment, x) for x in found], more)
 
 
-def everything(context: RequestContext) -> bodies.AllAnswer:
+def everything(context: RequestContext) -> answers.AllAnswer:
     """Show every lock and queue."""
     views = context.service.views
     used = (e for e in context.visible_equipment() if e.lock is not None or e.observers or e.queue)
     found, more = pagination.page_of(context, used, pagination.BY_ID)
-    answer = bodies.AllAnswer({}, {}, {}, more)
+    answer = answers.AllAnswer({}, {}, {}, more)
     for equipment in found:
         if equipment.lock is not None:
             answer.exclusive_locks[equipment.id] = views.lock(equipment, equipment.lock)
@@ -223,11 +223,11 @@ def everything(context: RequestContext) -> bodies.AllAnswer:
     return answer
 
 
-def equipment_events(context: RequestContext) -> bodies.EquipmentEventsAnswer:
+def equipment_events(context: RequestContext) -> answers.EquipmentEventsAnswer:
     """Show the newest events of one piece of equipment, or those that follow one."""
     key = context.equipment_id
     rows, more = pagination.events_of(context, equipment=key)
-    return bodies.EquipmentEventsAnswer(key, rows, len(rows), more)
+    return answers.EquipmentEventsAnswer(key, rows, len(rows), more)
 
 
 def _lock(context: RequestContext, equipment: Equipment) -> LockView:

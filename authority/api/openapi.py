@@ -9,7 +9,7 @@ import msgspec
 
 from authority import __version__
 
-from .bodies import Problem
+from .answers import Problem
 from .refusal_table import TITLES
 from .routing import Route
 

@@ -6,40 +6,40 @@ import msgspec
 
 from authority.core import messages
 
-from . import bodies
+from . import answers, bodies
 from .request_body import invalid_request
 from .request_context import RequestContext
 from .routing import Route
 
 
-def leave(context: RequestContext) -> bodies.LeftAnswer:
+def leave(context: RequestContext) -> answers.LeftAnswer:
     """Give up one's place in the queue."""
     key = context.equipment_id
     queue_id = context.path["queue_id"]
     session = context.acting_session(context.query("session_id"))
     context.service.apply(messages.LeaveQueue(equipment=key, session=session.id, queue_id=queue_id))
-    return bodies.LeftAnswer(True, key, queue_id)
+    return answers.LeftAnswer(True, key, queue_id)
 
 
-def swap(context: RequestContext, body: bodies.SwapBody) -> bodies.StandingAnswer:
+def swap(context: RequestContext, body: bodies.SwapBody) -> answers.StandingAnswer:
     """Offer to swap places with another waiter, or agree to their offer."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.OfferSwap(equipment=key, session=session.id, partner=body.partner))
-    return bodies.StandingAnswer(True, context.service.status(key))
+    return answers.StandingAnswer(True, context.service.status(key))
 
 
-def ask(context: RequestContext, body: bodies.AskBody) -> bodies.StandingAnswer:
+def ask(context: RequestContext, body: bodies.AskBody) -> answers.StandingAnswer:
     """Ask the holder to yield."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(
         messages.AskHolder(equipment=key, session=session.id, seconds=body.seconds, reason=body.reason)
     )
-    return bodies.StandingAnswer(True, context.service.status(key))
+    return answers.StandingAnswer(True, context.service.status(key))
 
 
-def answer(context: RequestContext, body: bodies.AnswerBody) -> bodies.StandingAnswer:
+def answer(context: RequestContext, body: bodies.AnswerBody) -> answers.StandingAnswer:
     """Answer one who asked."""
     if (body.answer == "later") == (body.seconds is msgspec.UNSET):
         raise invalid_request("seconds", "it comes with `later`, and with nothing else")
@@ -58,15 +58,15 @@ def answer(context: RequestContext, body: bodies.AnswerBody) -> bodies.StandingA
             note=body.note,
         )
     )
-    return bodies.StandingAnswer(True, context.service.status(key))
+    return answers.StandingAnswer(True, context.service.status(key))
 
 
-def hand_over(context: RequestContext, body: bodies.HandOverBody) -> bodies.StandingAnswer:
+def hand_over(context: RequestContext, body: bodies.HandOverBody) -> answers.StandingAnswer:
     """Give the lock to somebody who waits."""
     key = context.equipment_id
     session = context.acting_session(body.session_id)
     context.service.apply(messages.HandOver(equipment=key, session=session.id, to=body.to))
-    return bodies.StandingAnswer(True, context.service.status(key))
+    return answers.StandingAnswer(True, context.service.status(key))
 
 
 _CODES = (401, 403, 404, 409)

@@ -9,7 +9,7 @@ from authority.core.model import Equipment, LossCause, Session, SessionId
 from authority.identity.access import Right
 from authority.wire import NewSessionView, SessionView
 
-from . import bodies, pagination
+from . import answers, bodies, pagination
 from .request_body import invalid_request
 from .request_context import RequestContext
 from .routing import Route
@@ -42,7 +42,7 @@ def create_session(context: RequestContext, body: bodies.SessionBody) -> NewSess
     return NewSessionView(**msgspec.structs.asdict(context.service.views.session(session)), session_token=token)
 
 
-def end_session(context: RequestContext) -> bodies.SessionEndAnswer:
+def end_session(context: RequestContext) -> answers.SessionEndAnswer:
     """End a session with its locks."""
     name = context.path["session_id"]
     if context.app.users.access.is_trusted or not context.may_anywhere(Right.SESSIONS):
@@ -56,24 +56,24 @@ def end_session(context: RequestContext) -> bodies.SessionEndAnswer:
     return _end(context, session, LossCause.SESSION_ENDED, reason)
 
 
-def gone(context: RequestContext, body: bodies.GoneBody) -> bodies.SessionEndAnswer:
+def gone(context: RequestContext, body: bodies.GoneBody) -> answers.SessionEndAnswer:
     """Take the keeper's word that the session's process is dead."""
     session = context.acting_session(context.path["session_id"])
     return _end(context, session, LossCause.GONE, body.reason)
 
 
-def _end(context: RequestContext, session: Session, why: LossCause, reason: str | None) -> bodies.SessionEndAnswer:
+def _end(context: RequestContext, session: Session, why: LossCause, reason: str | None) -> answers.SessionEndAnswer:
     held = sum(1 for key in session.equipment if _has_lock(context.equipment(key), session.id))
     events = context.service.apply(messages.EndSession(session=session.id, why=why, reason=reason))
     kept = sum(1 for event in events if isinstance(event, messages.HolderGone))
-    return bodies.SessionEndAnswer(True, "Session ended", session.id, held - kept)
+    return answers.SessionEndAnswer(True, "Session ended", session.id, held - kept)
 
 
 def _has_lock(equipment: Equipment, session: SessionId) -> bool:
     return equipment.holds(session) or equipment.observer(session) is not None
 
 
-def cleanup(context: RequestContext) -> bodies.CleanupAnswer:
+def cleanup(context: RequestContext) -> answers.CleanupAnswer:
     """Let every session end whose time is over; the authority does so by itself, in time."""
     ended = [
         str(event.session)
@@ -81,16 +81,16 @@ def cleanup(context: RequestContext) -> bodies.CleanupAnswer:
         for event in context.service.apply(messages.TimerTick(session=s.id))
         if isinstance(event, messages.SessionOver)
     ]
-    return bodies.CleanupAnswer(True, "Cleanup completed", len(ended), ended)
+    return answers.CleanupAnswer(True, "Cleanup completed", len(ended), ended)
 
 
-def sessions(context: RequestContext) -> bodies.SessionsAnswer:
+def sessions(context: RequestContext) -> answers.SessionsAnswer:
     """List the living sessions."""
     order = pagination.OLDEST_FIRST
     alive = sorted(context.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
     found, more = pagination.page_of(context, alive, order)
     found, more = pagination.light_page_of(found, more, order, lambda s: len(msgspec.json.encode(s.metadata)))
-    return bodies.SessionsAnswer([context.service.views.session(s) for s in found], len(found), more)
+    return answers.SessionsAnswer([context.service.views.session(s) for s in found], len(found), more)
 
 
 def session(context: RequestContext) -> SessionView:
@@ -98,33 +98,33 @@ def session(context: RequestContext) -> SessionView:
     return context.service.views.session(context.session(context.path["session_id"]))
 
 
-def session_activity(context: RequestContext) -> bodies.SessionAnswer:
+def session_activity(context: RequestContext) -> answers.SessionAnswer:
     """Restart the timeout of a session without a keeper; its locks' idle clocks go on."""
     found = context.acting_session(context.path["session_id"])
     context.service.apply(messages.SignOfLife(session=found.id))
-    return bodies.SessionAnswer(True, "Session activity updated", found.id)
+    return answers.SessionAnswer(True, "Session activity updated", found.id)
 
 
-def heartbeat(context: RequestContext, body: bodies.HeartbeatBody) -> bodies.SessionAnswer:
+def heartbeat(context: RequestContext, body: bodies.HeartbeatBody) -> answers.SessionAnswer:
     """Take a keeper's sign of life."""
     found = context.acting_session(context.path["session_id"])
     context.service.apply(messages.SignOfLife(session=found.id, busy=body.busy))
-    return bodies.SessionAnswer(True, "alive", found.id)
+    return answers.SessionAnswer(True, "alive", found.id)
 
 
-def session_locks(context: RequestContext) -> bodies.SessionLocksAnswer:
+def session_locks(context: RequestContext) -> answers.SessionLocksAnswer:
     """List what a session has a lock on."""
     found = context.session(context.path["session_id"])
     seen = [key for key in found.equipment if context.may(Right.READ, key)]
     held = [str(key) for key in seen if _has_lock(context.equipment(key), found.id)]
-    return bodies.SessionLocksAnswer(found.id, held, len(held))
+    return answers.SessionLocksAnswer(found.id, held, len(held))
 
 
-def session_events(context: RequestContext) -> bodies.SessionEventsAnswer:
+def session_events(context: RequestContext) -> answers.SessionEventsAnswer:
     """Show the newest events of one session, also of one that is over, or those that follow one."""
     name = context.path["session_id"]
     rows, more = pagination.events_of(context, session=name)
-    return bodies.SessionEventsAnswer(name, rows, len(rows), more)
+    return answers.SessionEventsAnswer(name, rows, len(rows), more)
 
 
 _SESSION = "/api/locks/sessions/{session_id}"
