@@ -1,4 +1,4 @@
-"""The settings of a lab that its routes and its log obey, and who may say a setting."""
+"""The settings of a lab that its routes and its log obey, and where a setting may come from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from msgspec import Struct, field
 from .parameters import Range
 
 
-class SaidBy(Enum):
-    """Who says a setting before the lab file does, by which name; who stands first goes first."""
+class SettingSource(Enum):
+    """Where a setting comes from before the lab file is asked, and its name there; the first goes first."""
 
     FLAG = "--{key}"
     MOTORLOCK = "MOTORLOCK_{KEY}"
     LABLINK = "LABLINK_{KEY}"
 
 
-_Switch = Annotated[bool, SaidBy.MOTORLOCK, SaidBy.LABLINK]
-_Timeout = Annotated[int, Range(0, 31_536_000), SaidBy.MOTORLOCK, SaidBy.LABLINK, "0 is never"]
+_Switch = Annotated[bool, SettingSource.MOTORLOCK, SettingSource.LABLINK]
+_Timeout = Annotated[int, Range(0, 31_536_000), SettingSource.MOTORLOCK, SettingSource.LABLINK, "0 is never"]
 
 
 class Options(Struct, frozen=True):

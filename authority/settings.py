@@ -20,7 +20,7 @@ from .core.model import Policy
 from .equipment_settings import EquipmentSettings, read_equipment
 from .identity.access import Grant
 from .identity.principal import Source
-from .options import Options, SaidBy
+from .options import Options, SettingSource
 from .parameters import Range, value_in_sentence
 from .settings_files import read_dotenv, read_lab_file, read_token
 from .user_settings import grants_of, named_sources, sources_of
@@ -64,18 +64,20 @@ class Settings(Struct, frozen=True):
     equipment: tuple[EquipmentSettings, ...]
 
 
+_FlaggedText = Annotated[str, SettingSource.FLAG, SettingSource.MOTORLOCK]
+_Port = Annotated[int, Range(0, 65535), SettingSource.FLAG, SettingSource.MOTORLOCK, "0 takes any free one"]
 _Connections = Annotated[int, Range(1, 60_000)]
 
 
 class _Table(Struct, frozen=True):
-    """The keys of the lab file's `[authority]` beside those of `Options`, their defaults, and who else says them."""
+    """The keys of the lab file's `[authority]` beside those of `Options`: their types, sources and defaults."""
 
-    host: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = DEFAULT_HOST
-    port: Annotated[int, Range(0, 65535), SaidBy.FLAG, SaidBy.MOTORLOCK, "0 takes any free one"] = DEFAULT_PORT
-    socket: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = ""  # in the place of host and port
+    host: _FlaggedText = DEFAULT_HOST
+    port: _Port = DEFAULT_PORT
+    socket: _FlaggedText = ""  # in the place of host and port
     socket_mode: str = "0600"
     socket_group: str | None = None
-    data: Annotated[str, SaidBy.FLAG, SaidBy.MOTORLOCK] = ""  # below the user's state directory
+    data: _FlaggedText = ""  # below the user's state directory
     token_file: str | None = None
     allowed_hosts: list[str] = []
     history_days: Annotated[float, Meta(gt=0)] = 90.0
@@ -157,23 +159,23 @@ def _table(
     values, wrong = lab_file.read_keys(_KEYS, table)
     mistakes += [f"{where} {mistake.clause}." for mistake in wrong]
     keys: dict[str, lab_file.Key] = {}
-    said: dict[str, object] = {}
+    given: dict[str, object] = {}
     for key_name, key in _KEYS.items():
-        for name, value in _said(key_name, key.hint, places):
+        for name, value in _given(key_name, key.hint, places):
             keys[name] = key
-            said[name] = value
+            given[name] = value
             break
-    before, wrong = lab_file.read_keys(keys, said)
+    before, wrong = lab_file.read_keys(keys, given)
     mistakes += [f"{mistake.clause}." for mistake in wrong]
     values |= before
     own = {name: values.pop(name) for name in _Table.__struct_fields__ if name in values}
     return replace(_Table(), **own), replace(Options(), **values)
 
 
-def _said(key: str, hint: object, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
-    """Yield who says a setting and what, the one who goes first first."""
+def _given(key: str, hint: object, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
+    """Yield the names that give a setting, each with its value; the one that goes first comes first."""
     marks = getattr(hint, "__metadata__", ())
-    names = [mark.value.format(key=key, KEY=key.upper()) for mark in marks if isinstance(mark, SaidBy)]
+    names = [mark.value.format(key=key, KEY=key.upper()) for mark in marks if isinstance(mark, SettingSource)]
     for place in places:
         for name in names:
             value = place.get(name)

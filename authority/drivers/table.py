@@ -72,6 +72,11 @@ class ReadingEntry(Struct, frozen=True, kw_only=True):
     type: type_name
     units: str | None = None
 
+    @property
+    def answer(self) -> answer_name:
+        """The type of what it says."""
+        return self.type
+
     def mistakes(self) -> Iterator[str]:
         """Say what cannot be in how it is asked for, a clause each; for the driver that adds it."""
         yield from ()
@@ -176,12 +181,12 @@ def table_mistakes(options: TableOptions, found: list[Mistake]) -> Iterator[Mist
 
     for name, reading in options.readings.items():
         if sound(f"readings.{name}"):
-            yield from _mistakes(f"readings.{name}", _reading(name, reading, options))
+            yield from mistakes_at(f"readings.{name}", _reading(name, reading, options))
     for group in ("control", "observe"):
         commands: Mapping[str, CommandEntry] = getattr(options, group)
         for name, command in commands.items():
             if sound(f"{group}.{name}"):
-                yield from _mistakes(f"{group}.{name}", _command(name, command, options))
+                yield from mistakes_at(f"{group}.{name}", _command(name, command, options))
     if sound("low") and sound("high"):
         for clause in wrong_limits(lower_bound(options.low), upper_bound(options.high), {}):
             yield Mistake("low", clause)
@@ -216,7 +221,8 @@ def command_of(name: str, entry: CommandEntry, options: TableOptions) -> Command
     )
 
 
-def _mistakes(key: str, clauses: Iterator[str]) -> Iterator[Mistake]:
+def mistakes_at(key: str, clauses: Iterator[str]) -> Iterator[Mistake]:
+    """Yield the clauses as mistakes at a key."""
     for clause in clauses:
         yield Mistake(key, f"{key} {clause}")
 

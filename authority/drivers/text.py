@@ -16,6 +16,7 @@ from authority.drivers.table_driver import TableDriver, held_within
 from authority.drivers.template import filled, refuse_more_than_values
 from authority.drivers.text_table import (
     Answer,
+    Asking,
     BadAnswer,
     TextControl,
     TextObserve,
@@ -189,11 +190,9 @@ class TextDriver(TableDriver[TextControl, TextObserve, TextReading]):
             found.append(text)
         return found
 
-    def _read(self, entry: TextReading | TextObserve | TextControl, text: str) -> Answer:
+    def _read(self, entry: Asking, text: str) -> Answer:
         try:
-            if isinstance(entry, TextReading):
-                return read_answer(entry, entry.type, text)
-            return read_answer(entry, entry.answer, text)
+            return read_answer(entry, text)
         except BadAnswer as bad:
             raise BadAnswer(f"{self._line.name} {bad}") from None
 

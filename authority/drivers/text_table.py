@@ -13,6 +13,7 @@ from authority.drivers.table import (
     ParameterEntry,
     ReadingEntry,
     TableOptions,
+    mistakes_at,
 )
 from authority.drivers.template import forbidden, template_mistakes
 from authority.lab_file import Mistake
@@ -60,7 +61,7 @@ class TextReading(ReadingEntry, frozen=True, kw_only=True):
     def mistakes(self) -> Iterator[str]:
         """Say what cannot be, a clause each."""
         yield from _prefixed("query", template_mistakes(self.query, {}))
-        yield from _reply(self, self.type)
+        yield from _reply(self)
 
 
 class TextObserve(ObserveEntry, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class TextObserve(ObserveEntry, frozen=True, kw_only=True):
     def mistakes(self) -> Iterator[str]:
         """Say what cannot be, a clause each."""
         yield from _prefixed("query", template_mistakes(self.query, _types(self.parameters)))
-        yield from _reply(self, self.answer)
+        yield from _reply(self)
 
 
 class TextControl(ControlEntry, frozen=True, kw_only=True):
@@ -118,7 +119,7 @@ class TextControl(ControlEntry, frozen=True, kw_only=True):
         if self.query is None:
             key = "send"
         yield from _prefixed(key, template_mistakes(self.line, _types(self.parameters)))
-        yield from _reply(self, self.answer)
+        yield from _reply(self)
         given = [name for name in ("type", "parse", "true", "false", "per_unit") if getattr(self, name) is not None]
         if self.query is None and given:
             yield f"has {given[0]}, but nothing is read after send: write query where the device answers"
@@ -152,8 +153,7 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
         ]
         for key, line, types in lines:
             if line is not None:
-                for clause in template_mistakes(line, types):
-                    yield Mistake(key, f"{key} {clause}")
+                yield from mistakes_at(key, template_mistakes(line, types))
         if not _is_ascii_and_more(self.encoding):
             allowed = 'must be one that Python knows and that has ASCII in it, such as "latin-1", "utf-8" or "cp437"'
             yield Mistake("encoding", f"encoding is {self.encoding!r}, but {allowed}")
@@ -171,7 +171,10 @@ class TextOptions(TableOptions, frozen=True, kw_only=True):
         return raw.decode(self.encoding, "backslashreplace")
 
 
-def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_name, text: str) -> Answer:
+Asking = TextReading | TextObserve | TextControl
+
+
+def read_answer(entry: Asking, text: str) -> Answer:
     """Return an answer as its type, None for a number that the device does not know; raises `BadAnswer`."""
     found = text.strip()
     if entry.parse is not None:
@@ -180,7 +183,7 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
             raise BadAnswer(f"answered {value_in_sentence(text.strip())}, which does not match {entry.parse!r}")
         found = match.group(1 if match.re.groups else 0).strip()
     try:
-        match answer:
+        match entry.answer:
             case "boolean":
                 return _boolean(entry, found)
             case "number":
@@ -194,7 +197,7 @@ def read_answer(entry: TextReading | TextObserve | TextControl, answer: answer_n
             case _:
                 return found
     except ValueError:
-        raise BadAnswer(f"answered {value_in_sentence(text.strip())}, which is no {answer}") from None
+        raise BadAnswer(f"answered {value_in_sentence(text.strip())}, which is no {entry.answer}") from None
 
 
 def _is_ascii_and_more(encoding: str) -> bool:
@@ -206,7 +209,7 @@ def _is_ascii_and_more(encoding: str) -> bool:
         return False
 
 
-def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:
+def _boolean(entry: Asking, word: str) -> bool:
     true = _TRUE if entry.true is None else {entry.true.upper()}
     false = _FALSE if entry.false is None else {entry.false.upper()}
     if word.upper() in true:
@@ -216,7 +219,7 @@ def _boolean(entry: TextReading | TextObserve | TextControl, word: str) -> bool:
     raise ValueError(word)
 
 
-def _scaled(entry: TextReading | TextObserve | TextControl, word: str) -> float | None:
+def _scaled(entry: Asking, word: str) -> float | None:
     number = _known(word)
     if number is None:
         return None
@@ -240,11 +243,11 @@ def _whole(word: str) -> int | None:
     return int(number)
 
 
-def _reply(entry: TextReading | TextObserve | TextControl, answer: answer_name) -> Iterator[str]:
+def _reply(entry: Asking) -> Iterator[str]:
     if (entry.true is None) != (entry.false is None):
         yield "needs both true and false, the two words of a boolean, or neither"
-    if entry.true is not None and answer != "boolean":
-        yield f"has true and false, which only a boolean can have, not {answer}"
+    if entry.true is not None and entry.answer != "boolean":
+        yield f"has true and false, which only a boolean can have, not {entry.answer}"
     if entry.parse is not None:
         try:
             groups = re.compile(entry.parse).groups
@@ -253,7 +256,7 @@ def _reply(entry: TextReading | TextObserve | TextControl, answer: answer_name) 
         else:
             if groups > 1:
                 yield f"parse has {groups} groups, but only one can be the value: write (?:...) for the others"
-    yield from _scale(entry.per_unit, "number" if answer == "list" else answer)
+    yield from _scale(entry.per_unit, "number" if entry.answer == "list" else entry.answer)
 
 
 def _scale(per_unit: float | None, kind: answer_name) -> Iterator[str]:

@@ -17,7 +17,7 @@ from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.limits import MoveFailed
 from authority.drivers.python_object import CallFailed, PythonObject
 from authority.drivers.table_driver import TableDriver
-from authority.drivers.text_table import TextReading, read_answer
+from authority.drivers.text_table import TextObserve, read_answer
 
 STAGE = {
     "object": "bench:Stage",
@@ -110,7 +110,7 @@ def test_an_axis_that_does_not_know_where_it_is_can_be_read_and_moved_but_not_by
 )
 def test_a_device_that_says_not_a_number_does_not_know_it(text, answer, expected):
     """DRV-53, DRV-35"""
-    assert read_answer(TextReading(query="POS?", type="number"), answer, text) == expected
+    assert read_answer(TextObserve(query="POS?", type=answer), text) == expected
 
 
 def test_an_object_that_ends_the_process_fails_its_call_and_goes_on(monkeypatch):
