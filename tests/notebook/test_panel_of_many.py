@@ -27,24 +27,41 @@ options = {{ place = "{place}" }}
 """
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a file says what is wrong with the press."""
+    return tmp_path_factory.mktemp("press")
+
+
+@pytest.fixture(scope="module")
+def lab(place: Path) -> Iterator[Authority]:
     """An authority with two motors and one that can be jammed and unplugged."""
-    (tmp_path / "lab.toml").write_text(LAB.format(place=tmp_path), encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    running = Authority(tmp_path / "data", "--config", str(tmp_path / "lab.toml"))
+    (place / "lab.toml").write_text(LAB.format(place=place), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        running = Authority(place / "data", "--config", str(place / "lab.toml"))
     wait_until(lambda: running.status("press")["readback"]["connected"], "the device to answer")
     yield running
     running.end()
 
 
-@pytest.fixture
-def kernel(lab: Authority, tmp_path: Path) -> Iterator[Kernel]:
-    place = {"IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
-    running = Kernel({**os.environ, **place, "MOTORLOCK_URL": lab.url, "MOTORLOCK_USER": "ann"})
-    running.run("%load_ext jupyter_motorlock")
+@pytest.fixture(scope="module")
+def one_kernel(lab: Authority, place: Path) -> Iterator[Kernel]:
+    places = {"IPYTHONDIR": str(place), "JUPYTER_RUNTIME_DIR": str(place)}
+    running = Kernel({**os.environ, **places, "MOTORLOCK_URL": lab.url, "MOTORLOCK_USER": "ann"})
     yield running
     running.end()
+
+
+@pytest.fixture
+def kernel(one_kernel: Kernel, lab: Authority) -> Iterator[Kernel]:
+    """A kernel as just started; after the test all is free again."""
+    one_kernel.run("%load_ext jupyter_motorlock")
+    yield one_kernel
+    one_kernel.run("%unload_ext jupyter_motorlock")
+    for session in lab.call("GET", "/locks/sessions")["sessions"]:
+        lab.call("DELETE", f"/locks/sessions/{session['session_id']}")
+    wait_until(lambda: all(x["state"] == "free" for x in lab.call("GET", "/equipment/list")), "all is free again")
 
 
 def test_the_panel_without_a_name_shows_a_live_row_for_all_there_is(lab: Authority, kernel: Kernel) -> None:
@@ -77,6 +94,7 @@ def test_a_row_has_its_own_buttons_and_says_what_is_wrong_itself(lab: Authority,
     kernel.manager.interrupt_kernel()
     with pytest.raises(AssertionError, match="KeyboardInterrupt"):
         front.finish(cell)
+    front.settle()  # until the cell is over, the kernel drops what is sent behind it
 
 
 def test_a_name_that_is_not_there_is_answered_by_what_is(lab: Authority, kernel: Kernel) -> None:
@@ -123,14 +141,15 @@ def test_rows_in_motion_share_one_pace() -> None:
     assert alone.wait_s(now) <= WRITE_EVERY_S
 
 
-def test_a_fault_is_cleared_from_the_notebook_with_a_reason(lab: Authority, kernel: Kernel, tmp_path: Path) -> None:
+def test_a_fault_is_cleared_from_the_notebook_with_a_reason(lab: Authority, kernel: Kernel, place: Path) -> None:
     """NB-49"""
     bob, ann = lab.person("Bob"), Notebook(kernel)
     bob.acquire(equipment_id="press")
     crawl = {"command_id": "c", "equipment_id": "press", "action": "crawl", "parameters": {}, "wait_seconds": 0}
     lab.call("POST", "/equipment/press/command", crawl | {"session_id": bob.session_id})
-    for trouble in ("jammed", "unplugged"):
-        (tmp_path / trouble).touch()
+    troubles = [place / "jammed", place / "unplugged"]
+    for trouble in troubles:
+        trouble.touch()
     bob.leave()
     wait_until(lambda: lab.status("press")["state"] == "fault", "the fault")
     assert "%motor_clear_fault press REASON" in ann.run("%motor_status press").stdout
@@ -141,3 +160,6 @@ def test_a_fault_is_cleared_from_the_notebook_with_a_reason(lab: Authority, kern
     cleared = lab.events("press")[-1]
     assert (cleared["event"], cleared["user"], cleared["reason"]) == ("fault_cleared", "ann", "cable in again")
     assert ann.run('%motor_clear_fault press "again"').ename == "Refused"
+    for trouble in troubles:
+        trouble.unlink()
+    wait_until(lambda: lab.status("press")["readback"]["connected"], "the device to answer again")
