@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 
 import psutil  # type: ignore[import-untyped]  # it has no types, and IPython brings it
@@ -47,14 +47,16 @@ def authority(one_authority: Authority) -> Authority:
 
 
 @pytest.fixture
-def ann(kernel: Kernel, authority: Authority) -> Notebook:
+def ann(one_notebook: Notebook, authority: Authority) -> Iterator[Notebook]:
     """A kernel that has had the extension once, with panel and login: what Python and its libraries keep is there."""
-    notebook = Notebook(kernel)
+    notebook = one_notebook
+    notebook.run(LOAD)
     notebook.value("stage = %motor_login stage_x")
     notebook.value("%unload_ext jupyter_motorlock")
     notebook.value(f"PORT = {authority.url.rpartition(':')[2]}\n{TRACES}\nbefore = traces()")
     notebook.value(LOAD)
-    return notebook
+    yield notebook
+    notebook.run("%unload_ext jupyter_motorlock")
 
 
 def wait_for_no_trace(ann: Notebook) -> None:
@@ -97,9 +99,7 @@ def test_unloading_while_waiting_leaves_the_queue_and_nothing_behind(
     wait_for_no_trace(ann)
 
 
-def test_unloading_while_no_authority_answers_leaves_only_who_tells_it(
-    ann: Notebook, authority: Authority, start_kernel: Callable[..., Kernel]
-) -> None:
+def test_unloading_while_no_authority_answers_leaves_only_who_tells_it(ann: Notebook, authority: Authority) -> None:
     """NB-22"""
     ann.value("stage = %motor_login stage_x")
     keeper = psutil.Process(ann.kernel.keeper_pid)
