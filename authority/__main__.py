@@ -68,6 +68,8 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, help="port to listen on (default 8790; 0 takes any free one)")
     serve.add_argument("--socket", type=Path, metavar="PATH", help="listen on this Unix socket, and on no port")
+    serve.add_argument("--certfile", type=Path, metavar="PEM", help="speak https with this certificate")
+    serve.add_argument("--keyfile", type=Path, metavar="PEM", help="the certificate's key")
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
     serve.add_argument("--data", type=Path, metavar="DIR", help="where locks and history are kept")
     serve.add_argument("--no-token", action="store_true", help="insist on letting other machines in without a token")
@@ -112,6 +114,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             insist=arguments.no_token,
             is_open=arguments.open,
             socket=arguments.socket,
+            certfile=arguments.certfile,
+            keyfile=arguments.keyfile,
         )
         status = serve(
             settings,

@@ -73,11 +73,12 @@ def _remove_what_nobody_listens_on(path: Path) -> None:
     raise FileExistsError(17, "somebody listens there already", str(path))
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket, *, is_encrypted: bool = False) -> str:
     """Return the address that a client is given."""
     if listening.family == getattr(socket, "AF_UNIX", None):
         return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
     if ":" in host:
         host = f"[{host}]"
-    return f"http://{host}:{port}"
+    scheme = "https" if is_encrypted else "http"
+    return f"{scheme}://{host}:{port}"

@@ -9,11 +9,13 @@ import secrets
 import signal
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from .api.app import make_app
 from .api.http_server import http_server
+from .api.server_certificate import ServerCertificate
 from .api.session_ids import SessionIds
 from .clock import SystemClock
 from .committer import StoreFailed
@@ -44,6 +46,7 @@ def serve(settings: Settings, announce: Callable[[str], None], *, write_events: 
             for handle in _lock_everything(settings):
                 held.callback(handle.close)
             store = SqliteStore(settings.data / "motorlock.sqlite3")
+            certificate = _certificate(settings)
             listening = _listen(settings, held)
         except (AlreadyInUse, sqlite3.Error, OSError, UnicodeError, LookupError) as error:
             if isinstance(error, sqlite3.Error) and _may_pass(error):
@@ -53,7 +56,7 @@ def serve(settings: Settings, announce: Callable[[str], None], *, write_events: 
         held.callback(store.close)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
-                return runner.run(_serve(settings, store, listening, announce, write_events))
+                return runner.run(_serve(settings, store, listening, certificate, announce, write_events))
             except StoredStateUnreadable as error:
                 raise Misconfigured(_bind_failure_sentence(settings, error)) from None
 
@@ -68,6 +71,18 @@ def _lock_everything(settings: Settings) -> list[Held]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = [lock_file(settings.data / "authority.lock", f"The data directory {settings.data}")]
     return held + [lock_device(address, a.id) for a in settings.equipment if (address := a.driver.address) is not None]
+
+
+def _certificate(settings: Settings) -> ServerCertificate | None:
+    if settings.certificate is None:
+        return None
+    if sys.platform == "win32":
+        raise Misconfigured("https is not served on Windows yet; leave certfile and keyfile out.")
+    try:
+        return ServerCertificate(*settings.certificate)
+    except OSError as error:
+        named = " or ".join(map(str, settings.certificate))
+        raise Misconfigured(f"The certificate {named} cannot be used: {error.strerror or error}.") from None
 
 
 def _listen(settings: Settings, held: contextlib.ExitStack) -> socket.socket:
@@ -108,6 +123,7 @@ async def _serve(
     settings: Settings,
     store: SqliteStore,
     listening: socket.socket,
+    certificate: ServerCertificate | None,
     announce: Callable[[str], None],
     write_events: WriteEvents,
 ) -> int:
@@ -131,6 +147,7 @@ async def _serve(
         connections_in_all=settings.max_connections,
         connections_per_address=settings.max_connections_per_address,
         equipment_count=len(settings.equipment),
+        certificate=certificate,
     )
     service.start()
     with contextlib.suppress(StoreFailed):
@@ -141,7 +158,7 @@ async def _serve(
     ending = asyncio.create_task(_end_after_failure(service, failed, ended))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
-    announce(url_of(listening))
+    announce(url_of(listening, is_encrypted=certificate is not None))
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True):
 
     host: str
     port: int
+    certificate: tuple[Path, Path] | None  # and its key: https
     socket: Path | None  # in the place of host and port
     socket_mode: int
     socket_group: str | None
@@ -74,6 +75,8 @@ class _Table(Struct, frozen=True):
 
     host: _FlaggedText = DEFAULT_HOST
     port: _Port = DEFAULT_PORT
+    certfile: _FlaggedText = ""  # with keyfile: https
+    keyfile: _FlaggedText = ""
     socket: _FlaggedText = ""  # in the place of host and port
     socket_mode: str = "0600"
     socket_group: str | None = None
@@ -98,6 +101,8 @@ def load(
     insist: bool = False,
     is_open: bool = False,
     socket: Path | None = None,
+    certfile: Path | None = None,
+    keyfile: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     dotenv: Path = Path(".env"),
 ) -> Settings:
@@ -109,7 +114,8 @@ def load(
     mistakes: list[str] = []
     name = "the demonstration lab" if config is None else str(config)
     where = f"{name}: [authority]"
-    flags = {"--host": host, "--port": port, "--data": data and str(data), "--socket": socket and str(socket)}
+    paths = {"--data": data, "--socket": socket, "--certfile": certfile, "--keyfile": keyfile}
+    flags = {"--host": host, "--port": port, **{flag: path and str(path) for flag, path in paths.items()}}
     written = read_dotenv(dotenv, mistakes)
     file = read_lab_file(name, config, mistakes)
     table, options = _table(where, file.authority, [flags, environ, written], mistakes)
@@ -119,6 +125,8 @@ def load(
     token = read_token(where, table.token_file, environ, mistakes)
     _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
     kept = _data(table.data, environ, mistakes)
+    if bool(table.certfile) != bool(table.keyfile):
+        mistakes.append("https needs both, --certfile and --keyfile (or certfile and keyfile in [authority]).")
     sources = () if is_open or insist else sources_of(named_sources(file.auth, environ), f"{name}: [auth]", mistakes)
     socket_mode = _mode(where, table.socket_mode, mistakes)
     grants = grants_of(name, file.access, file.equipment, mistakes)
@@ -127,6 +135,7 @@ def load(
     return Settings(
         host=table.host,
         port=table.port,
+        certificate=_certificate(table),
         socket=Path(table.socket).expanduser() if table.socket else None,
         socket_mode=socket_mode,
         socket_group=table.socket_group,
@@ -205,6 +214,12 @@ def _check_host(name: str, table: _Table, mistakes: list[str], *, open_to_all: b
             f"Binding to {table.host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a "
             "secret of the lab, or insist with --no-token."
         )
+
+
+def _certificate(table: _Table) -> tuple[Path, Path] | None:
+    if not table.certfile:
+        return None
+    return Path(table.certfile).expanduser(), Path(table.keyfile).expanduser()
 
 
 def _mode(where: str, text: str, mistakes: list[str]) -> int:

@@ -13,6 +13,8 @@ import os
 import socket
 from collections.abc import Callable
 
+from .server_certificate import HANDSHAKE_TIMEOUT_S, ServerCertificate
+
 log = logging.getLogger("motorlock")
 
 ACCEPTS_IN_A_TURN = 8
@@ -25,15 +27,20 @@ class Acceptor:
     """The listening socket of a server. All methods are called on its loop."""
 
     def __init__(
-        self, listening: socket.socket, make_protocol: Callable[[], asyncio.Protocol], make_room: Callable[[], None]
+        self,
+        listening: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        make_room: Callable[[], None],
+        certificate: ServerCertificate | None = None,
     ) -> None:
-        """Accept connections of `listening`, which does not block, from now on.
+        """Accept connections of `listening`, which does not block, from now on, encrypted with a `certificate`.
 
         `make_room` is called when there is no descriptor left, again and again.
         """
         self._listening = listening
         self._make_protocol = make_protocol
         self._make_room = make_room
+        self._certificate = certificate
         self._loop = asyncio.get_running_loop()
         self._reserve: int | None = None
         self._opening: set[asyncio.Task[object]] = set()
@@ -98,8 +105,16 @@ class Acceptor:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make_protocol, connection)
-        except OSError:  # the client has gone
+            if self._certificate is None:
+                await self._loop.connect_accepted_socket(self._make_protocol, connection)
+                return
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                connection,
+                ssl=self._certificate.context(),
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            )
+        except OSError:  # the client has gone, or speaks no https
             connection.close()
 
     def _accept_on_reserve(self, error: OSError) -> None:

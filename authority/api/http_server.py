@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from .acceptor import Acceptor
 from .connection_limits import ConnectionLimits
 from .http_protocol import protocol_within
+from .server_certificate import ServerCertificate
 from .websocket import WebSocketProtocol
 
 LINGER_S = 3
@@ -21,7 +22,12 @@ DESCRIPTORS = 65536
 
 
 def http_server(
-    app: ASGIApp, *, connections_in_all: int, connections_per_address: int, equipment_count: int
+    app: ASGIApp,
+    *,
+    connections_in_all: int,
+    connections_per_address: int,
+    equipment_count: int,
+    certificate: ServerCertificate | None = None,
 ) -> uvicorn.Server:
     """Return a server of `app` that has not begun yet; it leaves the signals to its caller."""
     limits = ConnectionLimits(
@@ -48,7 +54,7 @@ def http_server(
         # No pings of uvicorn's own: it closes who does not answer, and a laptop that sleeps is silent, not dead.
         ws_ping_interval=None,
     )
-    return _Server(config, limits)
+    return _Server(config, limits, certificate)
 
 
 def _raise_descriptor_limit() -> int:
@@ -71,10 +77,11 @@ def _raise_descriptor_limit() -> int:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers, and with our own way of accepting connections."""
 
-    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits, certificate: ServerCertificate | None) -> None:
         """Serve as `config` says, and cut connections off by `limits` when no descriptor is left."""
         super().__init__(config)
         self._limits = limits
+        self._certificate = certificate
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
@@ -83,7 +90,7 @@ class _Server(uvicorn.Server):
             return
         await super().startup(sockets=[])
         for listening in sockets or ():
-            acceptor = Acceptor(listening, self._make_protocol, self._limits.make_room)
+            acceptor = Acceptor(listening, self._make_protocol, self._limits.make_room, self._certificate)
             self.servers.append(acceptor)  # type: ignore[arg-type] # it is closed as a server of the loop is
 
     def _make_protocol(self) -> asyncio.Protocol:
