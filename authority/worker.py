@@ -20,7 +20,8 @@ from .core.model import EquipmentId, Outcome
 from .device_log import DeviceLog
 from .driver_calls import call_concurrent, call_driver, take_nothing, thread_for
 from .driver_values import plain_result, plain_text, plain_value
-from .drivers.declare import Command, declared_by
+from .drivers.declare import declared_by
+from .parameters import Command
 from .ports import Clock, Driver, Readback, StopToken
 from .readback_watch import ReadbackListener, ReadbackWatch
 from .stop_delivery import STOP_DEADLINE_S, StopDelivery, StopResult

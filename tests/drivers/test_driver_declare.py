@@ -7,19 +7,8 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 import pytest
 
-from authority.drivers.declare import (
-    Command,
-    DeclarationError,
-    InvalidParameters,
-    Range,
-    Returns,
-    Unit,
-    UnitOf,
-    bind,
-    commands_of,
-    control,
-    observe,
-)
+from authority.drivers.declare import DeclarationError, Range, Unit, UnitOf, commands_of, control, observe
+from authority.parameters import Command, InvalidParameters, Returns, bind
 
 
 class Stage:

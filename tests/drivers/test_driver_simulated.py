@@ -8,9 +8,10 @@ import threading
 
 import pytest
 
-from authority.drivers.declare import bind, commands_of
+from authority.drivers.declare import commands_of
 from authority.drivers.simulated import NoParkPosition, SimulatedMotor
 from authority.drivers.simulated_instruments import SimulatedOscilloscope, SimulatedPowerSupply
+from authority.parameters import bind
 from authority.ports import Driver, MotionStopped, OutsideLimits
 
 
