@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+import string
+from functools import cache
 from pathlib import Path
 
 from authority.api.refusal_table import REFUSALS, TITLES
@@ -17,12 +18,11 @@ RULES = {
 }
 
 
-def calls() -> Iterator[ast.Call]:
-    """Yield every call in the source of the authority."""
-    for path in (ROOT / "authority").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                yield node
+@cache
+def calls() -> tuple[ast.Call, ...]:
+    """Return every call in the source of the authority."""
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "authority").rglob("*.py")]
+    return tuple(node for module in modules for node in ast.walk(module) if isinstance(node, ast.Call))
 
 
 def called_name(call: ast.Call) -> str:
@@ -40,6 +40,16 @@ def test_what_is_refused_is_in_the_table_and_all_of_the_table_is_refused_somewhe
         if name in ("ProblemResponse", "Unidentified") and isinstance(call.args[0], ast.Constant):
             raised.add(call.args[0].value)
     assert raised == REFUSALS.keys()
+
+
+def test_who_refuses_gives_the_sentence_all_the_words_that_it_has() -> None:
+    """REST-3"""
+    for call in calls():
+        if called_name(call) == "ProblemResponse" and isinstance(call.args[0], ast.Constant):
+            _, sentence = REFUSALS[call.args[0].value]
+            assert isinstance(sentence, str)
+            words = {name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+            assert words == {keyword.arg for keyword in call.keywords}, sentence
 
 
 def test_every_refusal_of_the_rules_is_raised_by_one_of_them() -> None:
