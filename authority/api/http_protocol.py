@@ -47,6 +47,8 @@ class HttpProtocol(HttpToolsProtocol):
     """A connection within the limits of `limits`, which the server's own subclass sets."""
 
     limits: ClassVar[ConnectionLimits]
+    unparsed = b""  # what came before anything that could be read now
+    reads_no_more = False  # whether what comes is of no use: the body before it was given up
 
     _address = "unknown"
     _admission = Admission.FULL
@@ -56,8 +58,6 @@ class HttpProtocol(HttpToolsProtocol):
     _has_too_many_headers = False
     _has_chunks = False
     _unwanted_size = 0
-    _reads_no_more = False
-    _unparsed = b""
     _parses_soon = False
     _timer: asyncio.TimerHandle | None = None
 
@@ -82,7 +82,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._cancel_timer()
-        self._unparsed = b""
+        self.unparsed = b""
         self.limits.release(self, self._address)
         super().connection_lost(exc)
 
@@ -97,9 +97,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
             self.transport.discard(len(data))  # type: ignore[attr-defined] # of LingeringTransport
-        elif not self._reads_no_more:
-            was_empty = not self._unparsed
-            self._unparsed += data
+        elif not self.reads_no_more:
+            was_empty = not self.unparsed
+            self.unparsed += data
             if was_empty:
                 self._parse_piece()
 
@@ -109,20 +109,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._parses_soon = True
             self.loop.call_soon(self._parse_piece)
 
-    @property
-    def has_unparsed(self) -> bool:
-        """Whether there is something that came before anything that could be read now."""
-        return bool(self._unparsed)
-
-    @property
-    def reads_no_more(self) -> bool:
-        """Whether what comes is of no use: the body before it was given up."""
-        return self._reads_no_more
-
     def _parse_piece(self) -> None:
         self._parses_soon = False
         if self.parser is None or self.transport.is_closing():
-            self._unparsed = b""
+            self.unparsed = b""
             return
         if not self._is_ahead_of_app():
             size = HEAD_PIECE
@@ -131,15 +121,15 @@ class HttpProtocol(HttpToolsProtocol):
                     size = CHUNKS_PIECE
                 else:
                     size = BODY_PIECE
-            piece = self._unparsed[:size]
-            self._unparsed = self._unparsed[size:]
+            piece = self.unparsed[:size]
+            self.unparsed = self.unparsed[size:]
             self._parse(piece)
         if self._is_ahead_of_app():
             self.flow.pause_reading()  # resumed when the application has taken what there is
-        elif self._unparsed:
+        elif self.unparsed:
             self.flow.pause_reading()
             self.parse_soon()
-        elif not self._reads_no_more:
+        elif not self.reads_no_more:
             self.flow.resume_reading()
 
     def _is_ahead_of_app(self) -> bool:
@@ -230,7 +220,7 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to the protocol of WebSockets, which counts it on."""
         self._part = _Part.NONE
-        self._unparsed = b""
+        self.unparsed = b""
         self._cancel_timer()
         self.limits.mark_busy(self, self._address)
         super().handle_websocket_upgrade()
@@ -244,7 +234,7 @@ class HttpProtocol(HttpToolsProtocol):
     # What goes wrong
 
     def _has_more_to_come(self) -> bool:
-        return self._part is not _Part.NONE or bool(self._unparsed)
+        return self._part is not _Part.NONE or bool(self.unparsed)
 
     def _set_timer(self, seconds: float) -> None:
         if self._timer is None:
@@ -273,8 +263,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _give_up_body(self, fault: str) -> None:
         """Let the request be answered without the rest of its body, whose reader gets the fault."""
-        self._reads_no_more = True
-        self._unparsed = b""
+        self.reads_no_more = True
+        self.unparsed = b""
         if self.cycle is None or self.cycle.response_started:
             self.transport.abort()
             return
@@ -304,7 +294,7 @@ class _Flow(FlowControl):
 
     def resume_reading(self) -> None:
         """Let what comes next come."""
-        if self._protocol.has_unparsed:
+        if self._protocol.unparsed:
             self._protocol.parse_soon()
         elif not self._protocol.reads_no_more:
             super().resume_reading()
