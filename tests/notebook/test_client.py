@@ -406,12 +406,13 @@ def test_a_loss_that_only_a_snapshot_shows_is_told_too() -> None:
         "by": "bob",
         "reason": None,
         "at": "2026-11-21T20:35:34+00:00",
+        "text": "nothing was heard of the kernel and bob asked for it",
     }
     status: dict[str, object] = {"state": "free", "session_id": None, "fence": 3, "queue": [], "last_lost": loss}
     mirror.handle_message("snapshot", {"seq": 2000, "equipment": {"stage_x": status}})
     assert mirror.held() == {}
     (notice,) = mirror.take_notices()
-    assert "silent for too long" in notice
+    assert "because nothing was heard of the kernel and bob asked for it;" in notice
 
 
 def test_news_older_than_the_reply_that_gave_the_lock_does_not_take_it_away() -> None:
