@@ -97,7 +97,7 @@ def make_app(
         else:
             await router(scope, receive, send)
 
-    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, identification=users.identification))
+    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, users=users))
 
 
 def _index() -> dict[str, object]:

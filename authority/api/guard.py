@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authority.identity.identification import NAME_WITHIN_S, Evidence, Identification, Unidentified
+from authority.identity.identification import NAME_WITHIN_S, Evidence, Unidentified
+from authority.identity.principal import UNPROVED, Principal
+from authority.identity.refused_log import RefusedLog
+from authority.identity.users import Users
 
 from .problems import ProblemResponse
 from .stop_first import is_stop
@@ -18,6 +21,8 @@ from .stop_first import is_stop
 PEER = "peer"
 PRINCIPAL = "principal"
 STOP_NAME_WITHIN_S = 0.25
+# What tells of somebody who does not belong, or lacks a right; the rules' own refusals are everyday.
+TELLING_CODES = frozenset({"not_allowed", "bad_session_token", "not_your_session"})
 _LEFT_BY_A_PROXY = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 REMEMBERED_HOSTS = 64
@@ -26,11 +31,12 @@ REMEMBERED_HOSTS = 64
 class Guard:
     """Refuses requests that a page of somebody else's made, and those of whom nobody can tell who makes them."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], identification: Identification) -> None:
-        """Let through requests for `hosts`, this machine's names and plain addresses, that `identification` knows."""
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], users: Users) -> None:
+        """Let through requests of `users` for `hosts`, this machine's names and plain addresses."""
         self._app = app
         self._hosts = hosts | _LOOPBACK | {socket.gethostname().lower()}
-        self._identification = identification
+        self._identification = users.identification
+        self._refused_log = users.refused
         self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +51,7 @@ class Guard:
             refused = await self._identify(scope, headers)
         app = self._app
         if refused is not None:
+            note_refused(self._refused_log, refused.code, scope)
             app = refused.response()
         await app(scope, receive, send)
 
@@ -79,6 +86,14 @@ class Guard:
         except Unidentified as unidentified:
             return ProblemResponse(unidentified.code)
         return None
+
+
+def note_refused(refused_log: RefusedLog, code: str, scope: Scope) -> None:
+    """Keep a refusal in the log of refusals, with who made the request as far as that is known."""
+    principal: Principal = scope.get("state", {}).get(PRINCIPAL, UNPROVED)
+    client = scope.get("client")
+    peer = client[0] if client else "this machine"
+    refused_log.note(code, principal.user or "somebody", peer, scope.get("method", "GET"), scope["path"][:200])
 
 
 def _bearer_token(headers: dict[bytes, bytes]) -> bytes | None:

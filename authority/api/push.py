@@ -109,7 +109,9 @@ class Streams:
         kind = Stream
         if scope["http_version"] == "1.0":
             kind = UnchunkedStream
-        answer = await respond_or_refuse(self.app_context, self.opened(kind, Request(scope)))
+        answer = await respond_or_refuse(
+            RequestContext(self.app_context, Request(scope), {}), self.opened(kind, Request(scope))
+        )
         await answer(scope, receive, send)
 
     async def opened(self, kind: type[Stream], request: Request) -> Stream:

@@ -21,6 +21,7 @@ from authority.core.refusals import Refusal
 from authority.identity.access import Right
 from authority.service import RequestFailed
 
+from .guard import TELLING_CODES, note_refused
 from .problems import ProblemResponse, refusal_to_problem
 from .request_body import read_small_body
 from .request_context import AppContext, Query, RequestContext
@@ -82,7 +83,7 @@ class RouteEndpoint:
         """Parse, ask once, render."""
         right = self._route.right or Right.READ
         context = RequestContext(self._app_context, Request(scope, receive), self._route.query, right)
-        response = await respond_or_refuse(self._app_context, self._serve(context))
+        response = await respond_or_refuse(context, self._serve(context))
         await response(scope, receive, send)
 
     async def _serve(self, context: RequestContext) -> Response:
@@ -165,18 +166,21 @@ class Router:
         return node.routes.get(method)
 
 
-async def respond_or_refuse(app_context: AppContext, serving: Awaitable[Served]) -> Served | Response:
+async def respond_or_refuse(context: RequestContext, serving: Awaitable[Served]) -> Served | Response:
     """Return the answer, or the problem that a refusal becomes."""
+    service = context.service
     try:
         return await serving
     except Refusal as refusal:
-        refused = refusal_to_problem(refusal, app_context.service.views, app_context.service.clock.now())
+        refused = refusal_to_problem(refusal, service.views, service.clock.now())
     except ProblemResponse as problem_response:
         refused = problem_response
     except RequestFailed:
         refused = ProblemResponse("request_failed")
     except StoreFailed:
         refused = ProblemResponse("store_unavailable")
+    if refused.code in TELLING_CODES:
+        note_refused(context.app.users.refused, refused.code, context.request.scope)
     response = refused.response()
     if refused.status in _BODY_LEFT_UNREAD:
         response.headers["connection"] = "close"

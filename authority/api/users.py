@@ -11,11 +11,11 @@ from authority.codec import iso
 from authority.identity.access import ROLES, Right
 from authority.identity.tokens import TokenRecord, UnknownToken
 
-from .bodies import Name
+from .bodies import Limit, Name
 from .claimed_names import claimed_user
 from .problems import ProblemResponse
 from .request_body import invalid_request
-from .request_context import RequestContext
+from .request_context import Query, RequestContext
 from .routing import Route
 
 RoleName = Literal["observer", "operator", "admin"]
@@ -73,6 +73,30 @@ class RevokedAnswer(Struct):
 
     success: bool
     token_id: str
+
+
+class RefusedView(Struct):
+    """One refusal: when, what was refused to whom, and from where."""
+
+    at: str
+    code: str
+    user: str
+    peer: str
+    method: str
+    path: str
+
+
+class RefusedAnswer(Struct):
+    """The newest refusals, the oldest of them first; those before the authority's start are in its log alone."""
+
+    refused: list[RefusedView]
+
+
+def refused(context: RequestContext) -> RefusedAnswer:
+    """Show the newest refusals that tell of somebody who does not belong, or lacks a right."""
+    limit = context.query("limit")
+    found = context.app.users.refused.newest(limit)
+    return RefusedAnswer([RefusedView(**{**structs.asdict(one), "at": iso(one.at)}) for one in found])
 
 
 def whoami(context: RequestContext) -> WhoAmI:
@@ -162,8 +186,11 @@ def _view(record: TokenRecord) -> TokenView:
     )
 
 
+_NEWEST: Query = {"limit": (Limit, 100)}
+
 ROUTES = (
     Route("GET", "/api/whoami", whoami, "Who makes the request, and what they may do", right=None),
+    Route("GET", "/api/refused", refused, "What was refused to whom", query=_NEWEST, codes=(403,), right=Right.TOKENS),
     Route("GET", "/api/tokens", list_tokens, "The tokens of the lab", codes=(403,), right=Right.TOKENS),
     Route("POST", "/api/tokens", create_token, "Make a token", codes=(403, 422), right=Right.TOKENS),
     Route("DELETE", "/api/tokens/{token_id}", revoke_token, "Revoke a token", codes=(403, 404), right=Right.TOKENS),

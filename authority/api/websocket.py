@@ -18,6 +18,7 @@ from authority.hub import KEEPALIVE_INTERVAL_S, Message
 
 from .problems import ProblemResponse
 from .push import Stream, Streams
+from .request_context import RequestContext
 from .routing import respond_or_refuse
 
 log = logging.getLogger("motorlock")
@@ -63,7 +64,9 @@ class WebSocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the handshake: with a stream, or as the HTTP request that it still is."""
         handshake = Request({**scope, "type": "http", "method": "GET"})
-        answer = await respond_or_refuse(self._streams.app_context, self._found(handshake))
+        answer = await respond_or_refuse(
+            RequestContext(self._streams.app_context, handshake, {}), self._found(handshake)
+        )
         await answer(scope, receive, send)
 
     async def _found(self, handshake: Request) -> ASGIApp:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from .access import Access, Grant
 from .identification import Identification
 from .principal import Source
+from .refused_log import RefusedLog
 from .tokens import Tokens
 
 
@@ -25,4 +26,5 @@ class Users:
         """Ask `sources`, and give rights by `grants`; `kept_tokens` is what `Tokens.text` returned last."""
         self.tokens = Tokens(kept_tokens, wall=time.time)
         self.identification = Identification(sources, shared_token=shared_token, tokens=self.tokens)
+        self.refused = RefusedLog()
         self.access = Access(grants, is_trusted=not sources, token_grant=self.tokens.grant)

@@ -7,7 +7,7 @@ import asyncio
 from starlette.types import Message, Receive, Scope, Send
 
 from authority.api.guard import REMEMBERED_HOSTS, Guard
-from authority.identity.identification import Identification
+from authority.identity.users import Users
 
 
 class Served:
@@ -22,7 +22,7 @@ class Served:
 def test_hosts_that_were_let_in_are_remembered_up_to_a_bound_and_others_are_let_in_all_the_same() -> None:
     """WHO-12"""
     served = Served()
-    guard = Guard(served, hosts=frozenset(), identification=Identification())
+    guard = Guard(served, hosts=frozenset(), users=Users())
 
     async def receive() -> Message:
         raise AssertionError

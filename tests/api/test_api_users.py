@@ -311,3 +311,18 @@ def stream(authority: Authority, token: str) -> Iterator[Iterator[dict[str, Any]
         assert answer.status_code == 200
         lines = answer.iter_lines(chunk_size=None)
         yield (json.loads(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: "))
+
+
+def test_what_was_refused_to_whom_is_kept_for_whoever_looks_after_the_lab(lab: Authority) -> None:
+    """WHO-42"""
+    bob = as_user(lab, OTHER)
+    assert bob("GET", "tokens")[0] == bob("GET", "tokens")[0] == 403
+    assert as_owner(lab)("GET", "whoami", Authorization="Bearer motorlock_wrong")[0] == 401
+    assert bob("GET", "refused")[0] == 403
+    kept = as_owner(lab)("GET", "refused?limit=1000")[1]["refused"]
+    seen = [(one["code"], one["user"], one["path"]) for one in kept]
+    assert seen.count(("not_allowed", OTHER_NAME, "/api/tokens")) >= 2
+    assert ("bad_token", "somebody", "/api/whoami") in seen
+    assert "motorlock_wrong" not in str(kept) + lab.log
+    line = f"refused (not_allowed): GET /api/tokens by {OTHER_NAME} at 127.0.0.1"
+    assert lab.log.count(line) <= 1
