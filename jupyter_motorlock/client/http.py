@@ -74,9 +74,9 @@ class Client:
     """Calls the authority at `url`; safe to use from any thread and after a fork.
 
     Every method raises `Refused` (or the class of it that fits) when a rule says no, and `Unreachable` within
-    3 s when nobody answers. `session_token` is the secret of the session the calls act for, `wait_s` how long the
-    authority is let wait for the end of a command before it is asked again, `silence_s` after what silence a
-    stream counts as broken.
+    3 s when nobody answers. `session_token` is the secret of the session the calls act for. `quick_s` is how long a
+    call waits for its answer, `wait_s` how long the authority is let wait for the end of a command before it is asked
+    again, and `silence_s` after what silence a stream counts as broken.
     """
 
     def __init__(self, url: str | None = None, *, token: str | None = None, ca_file: str | None = None) -> None:
@@ -87,6 +87,7 @@ class Client:
         self.session_token: str | None = None
         self.token = address.token(token)
         self.ca_file = address.ca_file(ca_file, self.url)
+        self.quick_s = QUICK_S
         self.wait_s = COMMAND_WAIT_S
         self.silence_s = STREAM_SILENCE_S
         self.clock = AuthorityClock()
@@ -163,7 +164,7 @@ class Client:
         return self._decoded(kind, response)
 
     def _send(
-        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float = QUICK_S, **asked: Any
+        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float | None = None, **asked: Any
     ) -> requests.Response:
         """Send what was `asked`, in the words of `requests`; what it calls headers are ours."""
         headers = {
@@ -176,7 +177,7 @@ class Client:
                 method,
                 "/".join([f"{self._base}/api", *(quote(part, safe="") for part in path)]),
                 headers=headers,  # requests leaves out what is None
-                timeout=(CONNECT_S, patience_s),
+                timeout=(CONNECT_S, self.quick_s if patience_s is None else patience_s),
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
                 **asked,
             )

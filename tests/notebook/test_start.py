@@ -48,13 +48,16 @@ def test_two_motors_move_at_once_in_one_program(ann: Connection, authority: Auth
     with ann.lock_all("stage_x", "stage_y") as (x, y):
 
         async def both() -> list[float]:
-            moves = x.start.move_to(8), y.start.move_to(9)
-            wait_until(lambda: authority.status("stage_y")["readback"]["moving"], "stage_y moves")
-            assert authority.status("stage_x")["readback"]["moving"]
-            return list(await asyncio.gather(*moves))
+            return list(await asyncio.gather(x.start.move_to(30), y.start.move_to(31)))
 
-        assert asyncio.run(both()) == [8, 9]
-        assert y.start.move_to(1).wait() == 1
+        assert asyncio.run(both()) == [30, 31]
+        seqs = {
+            (name, event["event"]): event["seq"] for name in ("stage_x", "stage_y") for event in authority.events(name)
+        }
+        began = [seqs[name, "command_started"] for name in ("stage_x", "stage_y")]
+        ended = [seqs[name, "command_finished"] for name in ("stage_x", "stage_y")]
+        assert max(began) < min(ended)
+        assert y.start.move_to(30).wait() == 30
 
 
 def test_a_task_that_is_cancelled_stops_what_it_awaits(ann: Connection, authority: Authority) -> None:
