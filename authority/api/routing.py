@@ -30,9 +30,9 @@ _JSON = {"content-type": "application/json"}
 # What is still to come on such a connection is the rest of a body that nobody reads.
 _BODY_LEFT_UNREAD = frozenset({400, 408, 413})
 
-RouteResult = object
 Served = TypeVar("Served", bound=ASGIApp)
-Handler = Callable[..., RouteResult | Awaitable[RouteResult]]
+# A plain function, or a coroutine.
+Handler = Callable[..., object]
 
 
 @dataclass(frozen=True)
