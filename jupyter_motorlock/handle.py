@@ -201,8 +201,8 @@ class Handle:
         if name not in getattr(self, "_commands", ()):
             object.__setattr__(self, name, value)
             return
-        setters = [command.name for command in self._commands.values() if name in command.parameters]
-        call = f"{setters[0] if setters else name}({value!r})"
+        setter = next((command.name for command in self._commands.values() if name in command.parameters), name)
+        call = f"{setter}({value!r})"
         raise NotAssignable(f"{name} is a command of {self.equipment_id}, and is called: write {call}")
 
     def __copy__(self) -> Self:

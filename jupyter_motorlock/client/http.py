@@ -241,17 +241,14 @@ class Client:
 
 
 def _unknown_host(error: requests.RequestException, url: str) -> str:
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    is_unknown = type(cause).__name__ == "NameResolutionError"
-    if is_unknown:
+    cause = getattr(next(iter(error.args), None), "reason", None)
+    if type(cause).__name__ == "NameResolutionError":
         return f"; the name {urlsplit(url).hostname} is not known here"
     return ""
 
 
 def _connection_stage(error: requests.RequestException) -> Kind:
-    cause = None
-    if error.args:
-        cause = error.args[0]
+    cause = next(iter(error.args), None)
     if isinstance(error, requests.ConnectTimeout) or hasattr(cause, "reason"):  # it never got a connection
         return "no_connection"
     if isinstance(error, requests.Timeout):

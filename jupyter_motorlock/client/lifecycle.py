@@ -26,12 +26,12 @@ _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, F
 class KeeperProcess:
     """The kernel's end of the keeper process, which `ensure_running` starts, also again when it died.
 
-    `pipe_fd` is the descriptor of the pipe to it, -1 where there is none.
+    `fd` is the descriptor of the pipe to it, -1 where there is none.
     """
 
     def __init__(self, config: Mapping[str, str], *, busy: bool) -> None:
         self._config = dict(config)
-        self.pipe_fd = -1
+        self.fd = -1
         self._busy = busy
         self._closed = self._unheard = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,10 +53,10 @@ class KeeperProcess:
             with contextlib.suppress(OSError), contextlib.ExitStack() as lent:  # if it fails: at the next occasion
                 if (process := _this_process()) >= 0:
                     lent.callback(os.close, process)
-                end, self.pipe_fd = os.pipe()
+                end, self.fd = os.pipe()
                 lent.callback(os.close, end)
                 if hasattr(os, "set_blocking"):
-                    os.set_blocking(self.pipe_fd, False)  # a stopped keeper must never block a cell
+                    os.set_blocking(self.fd, False)  # a stopped keeper must never block a cell
                 # Before it runs, so that it knows what to say even if this process is killed in the meantime.
                 self._write({**self._config, "process": process, "busy": self._busy})
                 pass_fds = [process] if process >= 0 else []
@@ -107,9 +107,9 @@ class KeeperProcess:
                 self._process.wait(timeout_s)
 
     def _close_pipe(self) -> None:
-        if self.pipe_fd >= 0:
-            fd = self.pipe_fd
-            self.pipe_fd = -1
+        if self.fd >= 0:
+            fd = self.fd
+            self.fd = -1
             os.close(fd)
 
     def _write(self, line: Mapping[str, object]) -> None:
@@ -117,7 +117,7 @@ class KeeperProcess:
 
     def _send(self, line: bytes) -> None:
         try:
-            os.write(self.pipe_fd, line)
+            os.write(self.fd, line)
             self._unheard = False
         except OSError:  # it is dead or stopped with a full pipe, both of which `ensure_running` sees to
             self._unheard = True

@@ -149,8 +149,7 @@ class Link:
         if isinstance(now := data.get("now"), str):
             self._client.clock.set_from(now)
         self._mirror.handle_message(event, data)
-        fact = data["event"] if event == "change" else {}
-        if fact.get("event") in ("session_ended", "session_expired"):
+        if event == "change" and (fact := data["event"])["event"] in ("session_ended", "session_expired"):
             self.forget_ended_session(fact["session_id"], fact.get("text") or fact["event"])
 
     # Called by the exit hooks, which may take no lock that another thread could hold for long
@@ -163,9 +162,7 @@ class Link:
 
     def _disown(self) -> None:
         """Be, in a fork, nobody's session."""
-        feed = self._feed
-        keeper = self._keeper
-        replace_descriptors((feed.fd if feed else -1, keeper.pipe_fd if keeper else -1))
+        replace_descriptors(part.fd for part in (self._feed, self._keeper) if part is not None)
         self._making = threading.RLock()  # another thread may have held it when the process was forked
         self._feed = self._keeper = None
         self._mirror.forget_in_fork()

@@ -182,12 +182,13 @@ class StateMirror:
             self._notice("loss", equipment_id, status_text.loss_text(status, me, now=now))
         elif event.get("event") == "observer_lock_released" and event["session_id"] == me:
             because = status_text.headline(status, me, now=now)
-            own = event["why"] in status_text.OWN_DOING
-            self._notice("loss", equipment_id, "" if own else f"Your observer lock on {equipment_id} ended: {because}")
+            lost = f"Your observer lock on {equipment_id} ended: {because}"
+            self._notice("loss", equipment_id, lost if event["why"] not in status_text.OWN_DOING else "")
         asks = status_text.ask_text(status, me, now=now)
         self._withdraw("ask", equipment_id, unless=asks)
         for asked in asks:
-            self._notice("ask", equipment_id, "" if asked in known else asked)
+            if asked not in known:
+                self._notice("ask", equipment_id, asked)
 
     def _hold(self, locks: dict[str, Json]) -> None:
         changed = locks.keys() != self._locks.keys()

@@ -230,13 +230,12 @@ class MotorMagics(SharingMagics):
 
         REASON is what you found and did; everybody is shown it, with your name.
         """
-        name = words[0] if words else ""
-        reason = " ".join(words[1:])
-        if not reason:
+        name, *reason = words or [""]
+        if not "".join(reason):
             raise UsageProblem("Say of what, and what you found and did: %motor_clear_fault NAME REASON")
         session = self.session
         name = targets.resolve_name(session, name)
-        session.clear_fault(name, reason)
+        session.clear_fault(name, " ".join(reason))
         print_sentence(f"The fault of {name} is cleared. {session.headline(session.status(name))}")
 
     @from_words

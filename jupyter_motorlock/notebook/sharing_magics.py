@@ -140,7 +140,7 @@ class SharingMagics(KernelMagics):
         --to USER  whom you answer, where several ask: %motor_answer no --to bob
         """
         named, rest = targets.split_target(self.session, words)
-        answer = rest[0] if rest else ""
+        answer = "".join(rest[:1])
         seconds = read_span(answer)
         if (answer not in ("yes", "no") and seconds is None) or len(rest) > 2:
             raise UsageProblem('Answer yes, no or a time: %motor_answer 10min "two more scans"')

@@ -60,7 +60,7 @@ def test_the_environment_of_a_keeper_holds_no_token(
 
 def test_a_keeper_is_started_once_and_knows_that_the_kernel_is_busy(kept: KeeperProcess, listener: Listener) -> None:
     """LIVE-1"""
-    assert kept.pipe_fd == -1
+    assert kept.fd == -1
     kept.ensure_running()
     assert listener.next("heartbeat")[1]["busy"] is True
     [child] = keepers()
@@ -154,7 +154,7 @@ def test_an_ended_keeper_is_not_started_again_and_says_nothing(kept: KeeperProce
     kept.wait(PATIENCE_S)
     kept.ensure_running()
     assert keepers() == []
-    assert kept.pipe_fd == -1
+    assert kept.fd == -1
     assert "gone" not in [heard[0] for heard in list(listener.heard.queue)]
 
 
@@ -178,7 +178,7 @@ def test_a_stopped_keeper_holds_nothing_up_and_hears_the_state_when_it_goes_on(
         kept.set_busy(True)
     kept.set_busy(False)
     child.resume()
-    wait_until(lambda: _empty(kept.pipe_fd), "it has read what was said")
+    wait_until(lambda: _empty(kept.fd), "it has read what was said")
     kept.ensure_running()
     while listener.next("heartbeat")[1]["busy"]:
         kept.ensure_running()
