@@ -140,7 +140,8 @@ def _value(hint: object, value: object, key: str, mistakes: list[Mistake]) -> ob
         return {name: _value(each, one, _below(key, name), mistakes) for name, one in value.items()}
     if _is_list(hint) and isinstance(value, list):
         each = get_args(hint)[0]
-        return [_value(each, one, f"{key}[{place}]", mistakes) for place, one in enumerate(value)]
+        values = [_value(each, one, f"{key}[{place}]", mistakes) for place, one in enumerate(value)]
+        return [one for one in values if one is not None]
     if _is_union(hint) and _is_scalar(value):
         return value
     words = _words_of_several(hint)
@@ -159,8 +160,9 @@ def _single(hint: object, value: object, key: str, mistakes: list[Mistake]) -> o
         _add(mistakes, key, f"{wrong}{doc}")
         return None
     for mark in getattr(hint, "__metadata__", ()):
-        if isinstance(mark, Meta) and isinstance(found, float) and not found > (mark.gt or 0):
-            _add(mistakes, key, f"must be more than {mark.gt:g}, not {value_in_sentence(value)}")
+        above = mark.gt if isinstance(mark, Meta) else None
+        if above is not None and isinstance(found, float) and not found > above:
+            _add(mistakes, key, f"must be more than {above:g}, not {value_in_sentence(value)}")
             return None
     if _is_enum(hint):
         return hint(found)
