@@ -25,7 +25,10 @@ session = KernelSession()
 session.acquire("stage_x", note="overnight scan")
 session.session_id
 """
+# From Python 3.12 on it warns that a kernel has threads.
 FORK = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
 forked = {fork}
 if forked == 0:
     time.sleep(60)
