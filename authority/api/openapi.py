@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 
@@ -36,6 +37,9 @@ def openapi_document(routes: Sequence[Route]) -> dict[str, object]:
     types += [body for route in routes if (body := route.body_type or route.own_body) is not None]
     types += [kind for route in routes for kind, _ in route.query.values()]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_any_value, ref_template=_REF)
+    for component in components.values():
+        if "description" in component:  # a docstring, which Python indents up to 3.12
+            component["description"] = inspect.cleandoc(component["description"])
     of_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, object]] = {}
     for route in routes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,9 @@ def schema() -> dict[str, Any]:
         schema_hook=lambda kind: {"description": "any JSON value"},
         ref_template="#/$defs/{name}",
     )
+    for one in types.values():
+        if "description" in one:  # a docstring, which Python indents up to 3.12
+            one["description"] = inspect.cleandoc(one["description"])
     messages = [
         {"type": "object", "properties": {"event": {"const": name}, "data": data}, "required": ["event", "data"]}
         for name, data in zip(MESSAGE_TYPES, of_data, strict=True)
