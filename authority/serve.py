@@ -140,6 +140,7 @@ async def _serve(
         shared_token=settings.token,
         grants=settings.grants,
         kept_tokens=store.meta("tokens", "[]"),
+        hub=settings.hub,
     )
     app = make_app(service, ids, hosts=settings.hosts, users=users, options=settings.options)
     server = http_server(

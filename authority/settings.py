@@ -19,11 +19,12 @@ from . import lab_file
 from .core.model import Policy
 from .equipment_settings import EquipmentSettings, read_equipment
 from .identity.access import Grant
+from .identity.jupyterhub import JupyterHub
 from .identity.principal import Source
 from .options import Options, SettingSource
 from .parameters import Range, value_in_sentence
 from .settings_files import read_dotenv, read_lab_file, read_token
-from .user_settings import grants_of, named_sources, sources_of
+from .user_settings import grants_of, hub_of, named_sources, sources_of
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
@@ -61,6 +62,7 @@ class Settings(Struct, frozen=True):
     max_connections_per_address: int
     options: Options
     sources: tuple[Source, ...]
+    hub: JupyterHub | None
     grants: tuple[Grant, ...] | None
     equipment: tuple[EquipmentSettings, ...]
 
@@ -128,6 +130,7 @@ def load(
     if bool(table.certfile) != bool(table.keyfile):
         mistakes.append("https needs both, --certfile and --keyfile (or certfile and keyfile in [authority]).")
     sources = () if is_open or insist else sources_of(named_sources(file.auth, environ), f"{name}: [auth]", mistakes)
+    hub = hub_of(file.auth, sources, environ, f"{name}: [auth]", mistakes)
     socket_mode = _mode(where, table.socket_mode, mistakes)
     grants = grants_of(name, file.access, file.equipment, mistakes)
     if mistakes:
@@ -149,6 +152,7 @@ def load(
         max_connections_per_address=table.max_connections_per_address,
         options=options,
         sources=sources,
+        hub=hub,
         grants=grants,
         equipment=equipment,
     )

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from .identity.access import ROLES, Grant, Right
+from .identity.jupyterhub import JupyterHub
 from .identity.principal import Source
 
 
@@ -18,6 +19,7 @@ class SourceName(StrEnum):
 
     OS = "os"
     TOKEN = "token"  # noqa: S105 - it is the name of a source
+    JUPYTERHUB = "jupyterhub"
     TRUSTED = "trusted"
 
 
@@ -30,9 +32,11 @@ class RoleName(StrEnum):
 
 
 class AuthTable(Struct, frozen=True):
-    """The lab file's `[auth]` table."""
+    """The lab file's `[auth]` table; `hub_service` is what the Hub calls this authority."""
 
     sources: Sequence[SourceName] = (SourceName.OS, SourceName.TOKEN)
+    hub_api_url: str | None = None
+    hub_service: str = "motorlock"
 
 
 class AccessTable(Struct, frozen=True):
@@ -45,7 +49,11 @@ class AccessTable(Struct, frozen=True):
     equipment: Sequence[str] = ("*",)
 
 
-_SOURCES: dict[SourceName, Source] = {SourceName.OS: "os", SourceName.TOKEN: "token"}
+_SOURCES: dict[SourceName, Source] = {
+    SourceName.OS: "os",
+    SourceName.TOKEN: "token",
+    SourceName.JUPYTERHUB: "jupyterhub",
+}
 
 
 def named_sources(table: AuthTable, environ: Mapping[str, str]) -> Sequence[str]:
@@ -65,7 +73,7 @@ def sources_of(names: Sequence[SourceName | str], where: str, mistakes: list[str
                 mistakes.append(f"{where} sources: 'trusted' stands alone, for in a trusted network nobody is asked.")
             return ()
         if name not in set(SourceName):
-            mistakes.append(f"{where} must name os, token or trusted, not {name}.")
+            mistakes.append(f"{where} must name os, token, jupyterhub or trusted, not {name}.")
             continue
         found.append(_SOURCES[SourceName(name)])
     if not found and not mistakes:
@@ -73,6 +81,23 @@ def sources_of(names: Sequence[SourceName | str], where: str, mistakes: list[str
     if found == ["os"] and sys.platform != "linux":
         mistakes.append(f"{where} sources: this system does not say whose process connects; take 'token' as well.")
     return tuple(found)
+
+
+def hub_of(
+    table: AuthTable, sources: Sequence[Source], environ: Mapping[str, str], where: str, mistakes: list[str]
+) -> JupyterHub | None:
+    """Return the Hub that is asked who somebody is; None where it is no source."""
+    if "jupyterhub" not in sources:
+        return None
+    api_url = table.hub_api_url or environ.get("JUPYTERHUB_API_URL", "")
+    try:
+        return JupyterHub(api_url, table.hub_service)
+    except ValueError:
+        mistakes.append(
+            f"{where} hub_api_url (or JUPYTERHUB_API_URL) must be the address of the Hub's interface, such as "
+            f"http://127.0.0.1:8081/hub/api, not {api_url!r}."
+        )
+        return None
 
 
 def grants_of(

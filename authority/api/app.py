@@ -97,7 +97,8 @@ def make_app(
         else:
             await router(scope, receive, send)
 
-    return StopFirstScheduler(Guard(push_or_route, hosts=hosts, users=users))
+    guard = Guard(push_or_route, hosts=hosts, users=users, session_tokens=app_context.session_tokens)
+    return StopFirstScheduler(guard)
 
 
 def _index() -> dict[str, object]:

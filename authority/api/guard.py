@@ -15,6 +15,7 @@ from authority.identity.refused_log import RefusedLog
 from authority.identity.users import Users
 
 from .problems import ProblemResponse
+from .session_tokens import SessionTokens, proved_principal
 from .stop_first import is_stop
 
 # What a request's `state` has of who makes it: the other end of its connection, and who that is.
@@ -31,12 +32,13 @@ REMEMBERED_HOSTS = 64
 class Guard:
     """Refuses requests that a page of somebody else's made, and those of whom nobody can tell who makes them."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], users: Users) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], users: Users, session_tokens: SessionTokens) -> None:
         """Let through requests of `users` for `hosts`, this machine's names and plain addresses."""
         self._app = app
         self._hosts = hosts | _LOOPBACK | {socket.gethostname().lower()}
         self._identification = users.identification
         self._refused_log = users.refused
+        self._session_tokens = session_tokens
         self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,14 +79,29 @@ class Guard:
 
     async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> ProblemResponse | None:
         state = scope.setdefault("state", {})
-        evidence = Evidence(state.get(PEER), _bearer_token(headers), proxied=not _LEFT_BY_A_PROXY.isdisjoint(headers))
+        session_token = headers.get(b"motorlock-session")
+        session = None
+        if session_token is not None and self._identification.hub is not None:
+            session = self._session_tokens.session(session_token)
+        evidence = Evidence(
+            state.get(PEER),
+            _bearer_token(headers),
+            proxied=not _LEFT_BY_A_PROXY.isdisjoint(headers),
+            session_principal=proved_principal(session),
+        )
         within_s = NAME_WITHIN_S
         if is_stop(scope):
             within_s = STOP_NAME_WITHIN_S
         try:
             state[PRINCIPAL] = await self._identification.identify(evidence, within_s=within_s)
         except Unidentified as unidentified:
-            return ProblemResponse(unidentified.code)
+            hub = self._identification.hub
+            if hub is None or unidentified.code != "not_identified":
+                return ProblemResponse(unidentified.code)
+            data = {"hub_service": hub.service}  # which says that a token of the Hub is taken
+            if session_token is not None and session is None:
+                return ProblemResponse("bad_session_token", data)
+            return ProblemResponse("not_identified.hub", data)
         return None
 
 

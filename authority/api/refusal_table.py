@@ -123,6 +123,18 @@ REFUSALS: dict[str, tuple[int, Sentence]] = {
         401,
         "This authority cannot tell who you are; use it on its own machine, or show a token of yours.",
     ),
+    "bad_token.hub": (
+        401,
+        "This token is none of the Hub's users for this service alone, or has expired; log in again from the notebook.",
+    ),
+    "hub_unavailable": (
+        503,
+        "The Hub, which says who you are, does not answer; open sessions go on, and for a new one try again later.",
+    ),
+    "not_identified.hub": (
+        401,
+        "This authority cannot tell who you are; log in from a notebook of the Hub, or show a token of yours.",
+    ),
     "not_your_session": (401, "This session is of {user}; begin one of your own."),
     "not_allowed": (403, "{user} lacks the right `{right}`{where}; whoever looks after the lab can give it."),
     "bad_session_token": (

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from .problems import ProblemResponse
 from .quotas import Quotas
 from .request_body import BodyReader, invalid_request
 from .session_ids import SessionIds
+from .session_tokens import SessionTokens
 
 # Of each query parameter its type, and its value where it is not given.
 Query = Mapping[str, tuple[Any, object]]
@@ -42,6 +44,11 @@ class AppContext:
     users: Users
     quotas: Quotas = field(default_factory=Quotas)
     bodies: BodyReader = field(default_factory=BodyReader)
+
+    @cached_property
+    def session_tokens(self) -> SessionTokens:
+        """The living sessions by their tokens."""
+        return SessionTokens(self.service.table)
 
 
 class RequestContext:
@@ -134,6 +141,7 @@ class RequestContext:
         self.app.quotas.may_begin(self.peer, metadata_bytes, self.service.table)
         self.service.apply(request)
         self.app.quotas.begun(self.peer, session.id, metadata_bytes)
+        self.app.session_tokens.add(session)
 
     def requests_to_begin(self, name: str) -> tuple[messages.OpenSession, ...]:
         """Return what begins a session for an id that the client chose, nothing where it exists or has ended."""
@@ -144,7 +152,7 @@ class RequestContext:
     def new_session(self, session_id: SessionId, *labels: object) -> Session:
         """Return a session of who makes the request, whose name is the proved one or the first usable label."""
         now = self.service.clock.now()
-        return Session(
+        session = Session(
             id=session_id,
             user=self.user_called(*labels) or f"a program at {self.peer}",
             user_verified=self.principal.user is not None,
@@ -154,6 +162,11 @@ class RequestContext:
             last_seen=now,
             timeout_s=self.app.options.session_timeout_s,
         )
+        # Not where another session's token proved it: then one proof by the Hub would be good for ever.
+        if self.principal.source == "jupyterhub" and b"authorization" in self.headers:
+            groups = tuple(sorted(self.principal.groups))
+            session = msgspec.structs.replace(session, proved_by=self.principal.source, groups=groups)
+        return session
 
     @property
     def principal(self) -> Principal:

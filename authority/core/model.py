@@ -296,6 +296,8 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str
     user_verified: bool = False
     identity: str | None = None  # the name that is proved, without what they call themselves
+    proved_by: str | None = None  # the source whose proof this session's own token carries on, None where it does not
+    groups: tuple[str, ...] = ()  # those that the source told with it
     client_name: str | None = None
     client_ip: str | None = None
     metadata: dict[str, object] = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from .access import Access, Grant
 from .identification import Identification
+from .jupyterhub import JupyterHub
 from .principal import Source
 from .refused_log import RefusedLog
 from .tokens import Tokens
@@ -22,9 +23,13 @@ class Users:
         shared_token: str | None = None,
         grants: Iterable[Grant] | None = None,
         kept_tokens: str = "[]",
+        hub: JupyterHub | None = None,
     ) -> None:
-        """Ask `sources`, and give rights by `grants`; `kept_tokens` is what `Tokens.text` returned last."""
+        """Ask `sources`, `hub` among them, and give rights by `grants`.
+
+        `kept_tokens` is what `Tokens.text` returned last.
+        """
         self.tokens = Tokens(kept_tokens, wall=time.time)
-        self.identification = Identification(sources, shared_token=shared_token, tokens=self.tokens)
+        self.identification = Identification(sources, shared_token=shared_token, tokens=self.tokens, hub=hub)
         self.refused = RefusedLog()
         self.access = Access(grants, is_trusted=not sources, token_grant=self.tokens.grant)

@@ -7,6 +7,8 @@ import asyncio
 from starlette.types import Message, Receive, Scope, Send
 
 from authority.api.guard import REMEMBERED_HOSTS, Guard
+from authority.api.session_tokens import SessionTokens
+from authority.core.model import Table
 from authority.identity.users import Users
 
 
@@ -22,7 +24,7 @@ class Served:
 def test_hosts_that_were_let_in_are_remembered_up_to_a_bound_and_others_are_let_in_all_the_same() -> None:
     """WHO-12"""
     served = Served()
-    guard = Guard(served, hosts=frozenset(), users=Users())
+    guard = Guard(served, hosts=frozenset(), users=Users(), session_tokens=SessionTokens(Table()))
 
     async def receive() -> Message:
         raise AssertionError
