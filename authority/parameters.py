@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from types import NoneType
-from typing import Annotated, Literal, TypeGuard, assert_never, get_args, get_origin
+from typing import Annotated, Literal, TypeGuard, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +19,12 @@ answer_name = Literal["number", "integer", "boolean", "text", "object", "list", 
 Scalar = float | int | bool | str
 
 _TYPE_NAMES: Mapping[object, type_name] = {float: "number", int: "integer", bool: "boolean", str: "text"}
+_WORDS: Mapping[type_name, str] = {
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "text": "a text",
+}
 _LONGEST = 60
 
 
@@ -126,24 +132,11 @@ def described(parameter: Parameter) -> str:
     """Say for a person what a parameter must be, such as `a number in mm from 0 to 100`."""
     if parameter.choices is not None:
         return f"one of {', '.join(repr(choice) for choice in parameter.choices)}"
-    match parameter.type:
-        case "number":
-            words = "a number"
-        case "integer":
-            words = "a whole number"
-        case "boolean":
-            words = "true or false"
-        case "text":
-            words = "a text"
-        case _:
-            assert_never(parameter.type)
-    units = ""
-    if parameter.units:
-        units = f" in {parameter.units}"
-    return words + units + _span(parameter)
+    units = f" in {parameter.units}" if parameter.units else ""
+    return _WORDS[parameter.type] + units + _span(parameter)
 
 
-def parameter_of(name: str, hint: object, driver: object = None, *, required: bool = True) -> Parameter:
+def parameter_of(name: str, hint: object, driver: object = None) -> Parameter:
     """Return the schema of one annotated parameter; `ValueError` says what is wrong with the annotation."""
     base, marks = _without_marks(hint)
     bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
@@ -163,7 +156,6 @@ def parameter_of(name: str, hint: object, driver: object = None, *, required: bo
         name=name,
         type=kind,
         units=_units(marks, driver),
-        required=required,
         low=bounds.low,
         high=bounds.high,
         choices=choices,
