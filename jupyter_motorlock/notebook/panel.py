@@ -214,16 +214,16 @@ class Panel:
             self._later = None
             self._show(due=True)
 
-    def _plan_last_look(self) -> None:
+    def _plan_last_look(self, elapsed_s: float = 0.0) -> None:
         """Ask once when the countdown has run out: an offer to others begins without an event."""
-        left = status_text.seconds_left(self._status, elapsed_s=time.monotonic() - self._received)
+        left = status_text.seconds_left(self._status, elapsed_s=elapsed_s)
         if left and self.face:
             self._looking = self._looking or _started(left + JUST_AFTER_S, self._look_at_end)
 
     def _look_at_end(self) -> None:
         with self._lock:
             self._looking = None
-            self._plan_last_look()  # it may have been put off
+            self._plan_last_look(time.monotonic() - self._received)  # it may have been put off
         if self._looking is None:
             with suppress(MotorlockError):  # the feed says what is lost
                 self._on_change(self.equipment_id, self._session.status(self.equipment_id), None)

@@ -220,6 +220,14 @@ def test_a_countdown_that_has_run_out_is_asked_about_once_and_is_not_called_stal
     front.run("for timer in timers():\n    timer.join()\nassert session.asked == 1")
 
 
+def test_a_countdown_that_ends_while_its_panel_is_made_is_asked_about(front: Front) -> None:
+    """NB-13 IDLE-10"""
+    slowly = "newest = session.newest_events\n"
+    slowly += "def newest_slowly(*asked):\n    clock.ahead += 1.0\n    return newest(*asked)\n"
+    front.run(f"{slowly}session.newest_events = newest_slowly\n{RUNNING_OUT}")
+    front.until(lambda: "offered unless used (since" in front.rows()[-1], "the answer")
+
+
 def test_a_countdown_that_was_put_off_is_not_asked_about_before_its_end(front: Front) -> None:
     front.run(RUNNING_OUT.replace("0.1", "1800.0"))
     front.run("[first] = timers()\nsession.says(ending=later)\nfirst.cancel()\nfirst.join()\nfirst.function()")
