@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS commands (
     key TEXT PRIMARY KEY, digest BLOB NOT NULL, wall REAL NOT NULL, reply BLOB) WITHOUT ROWID;
 """
 _VERSION = "1"
-_WAIT_AT_OPEN_S = 10.0
+WAIT_AT_OPEN_S = 10.0
 WAIT_FOR_OTHERS_S = 60.0
 """How long a commit waits for another program that has locked the database, before the store has failed."""
 _PAGES_A_PIECE = 1000
@@ -82,7 +82,7 @@ class SqliteStore:
         self._files: dict[Path, tuple[int, int]] = {}
         self._replayer: sqlite3.Connection | None = None
         _create_for_owner_only(path)
-        self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT_AT_OPEN_S)
+        self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=WAIT_AT_OPEN_S)
         try:
             _refuse_another(self._writer, path)
             _refuse_damage(self._writer, path)

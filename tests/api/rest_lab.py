@@ -248,6 +248,15 @@ class Person:
         return self.lab.delete(f"/locks/sessions/{self.session_id}", headers=self.headers)
 
 
+def program_with(place: Path, constant: str, value: float) -> list[str]:
+    """Return a program that is the authority with one constant changed, such as `authority.service.LONG_S`."""
+    module = constant.rpartition(".")[0]
+    lines = ["import sys", f"sys.path.insert(0, {str(ROOT)!r})", f"import {module}", f"{constant} = {value}"]
+    program = place / "changed_authority.py"
+    program.write_text("\n".join([*lines, "from authority.__main__ import main", "sys.exit(main())", ""]))
+    return [str(program)]
+
+
 @contextmanager
 def running(place: Path, **how: Any) -> Iterator[Authority]:
     """Run an authority for as long as a test needs it; `how` is as `Authority` takes it."""

@@ -6,10 +6,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from rest_lab import PATIENCE_S, ROOT, ok, refused, running
+from rest_lab import PATIENCE_S, ROOT, ok, program_with, refused, running
 
 
 @pytest.fixture
@@ -23,9 +24,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def start(data: Path) -> tuple[int, str]:
+def start(data: Path, program: Sequence[str] = ("-m", "authority")) -> tuple[int, str]:
     """Start an authority that cannot serve; return its exit status and what it said."""
-    command = [sys.executable, "-m", "authority", "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S, cwd=ROOT)
     assert found.stdout == ""
     assert "Traceback" not in found.stderr
@@ -64,7 +65,7 @@ def test_a_database_that_another_program_has_locked_at_the_start_is_a_reason_to_
     """STORE-16"""
     other = sqlite3.connect(data / "motorlock.sqlite3", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    status, said = start(data)
+    status, said = start(data, program_with(data.parent, "authority.store.sqlite.WAIT_AT_OPEN_S", 0.1))
     other.close()
     assert status == 70
     assert "database is locked" in said
@@ -72,7 +73,8 @@ def test_a_database_that_another_program_has_locked_at_the_start_is_a_reason_to_
 
 def test_when_the_data_directory_is_deleted_no_login_is_acknowledged_and_the_authority_ends(tmp_path: Path) -> None:
     """STORE-15, STORE-18"""
-    with running(tmp_path) as lab:
+    impatient = program_with(tmp_path, "authority.service.NOTIFY_AFTER_FAILURE_S", 3.0)
+    with running(tmp_path, program=impatient) as lab:
         ann = lab.person("ann")
         shutil.rmtree(lab.data)
         refused(ann.acquire("stage_x"), 503, "store_unavailable")

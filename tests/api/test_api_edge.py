@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from raw_http import answer_of, ask, connect, kept_answer_of
-from rest_lab import ROOT, Authority, Person, ok, refused, running, until
+from rest_lab import ROOT, Authority, Person, ok, program_with, refused, running, until
 from starlette.types import Message, Receive
 
 from authority.api.problems import ProblemResponse
@@ -73,16 +73,9 @@ def test_a_body_that_never_comes_whole_is_left_out_of_the_stop(lab: Authority, a
 
 def test_a_stop_is_delivered_before_its_body_has_come_which_then_says_who_it_was(tmp_path: Path) -> None:
     """STOP-13"""
-    program = tmp_path / "patient.py"
-    program.write_text(
-        "import sys\n"
-        "from authority.api import equipment\n"
-        "equipment.STOP_BODY_S = 60.0\n"
-        "from authority.__main__ import main\n"
-        "sys.exit(main())\n"
-    )
+    patient = program_with(tmp_path, "authority.api.equipment.STOP_BODY_S", 60.0)
     body = b'{"user": "Cem", "reason": "a cable"}'.ljust(100)
-    with running(tmp_path / "lab", env={"PYTHONPATH": str(ROOT)}, program=[str(program)]) as lab, connect(lab) as line:
+    with running(tmp_path / "lab", program=patient) as lab, connect(lab) as line:
         ann = lab.person("Ann")
         ann.has("stage_x")
         ann.begins("move_to", "stage_x", "key", position=100)

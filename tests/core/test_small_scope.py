@@ -5,11 +5,13 @@ Breadth first on the real core. Two states are one if they differ only in when t
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from collections.abc import Callable, Iterator
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from authority.core import clocks, messages, waiting
@@ -29,6 +31,14 @@ TIMES = {
 }  # fmt: skip
 # What ages without an effect of its own: the past as people are told it.
 TOLD = {"losses", "created_at", "since", "at", "started_at", "holds_s", "fault_at"}
+
+
+@pytest.fixture(autouse=True)
+def without_garbage_collection() -> Iterator[None]:
+    """Hundreds of thousands of states are kept, and to look through them for circles is a third of the time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def start(names: tuple[SessionId, ...] = NAMES) -> Table:
