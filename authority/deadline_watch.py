@@ -8,7 +8,7 @@ from typing import Literal
 from .committer import StoreFailed
 from .core import clocks, messages, waiting
 from .core.model import EquipmentId, SessionId, Table
-from .deadlines import DeadlineScheduler
+from .deadline_timer import DeadlineScheduler
 from .ports import Clock
 
 Key = tuple[Literal["equipment", "session"], str]

@@ -10,6 +10,9 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+STOP_DEADLINE_S = 1.0
+"""How long a driver has to take a stop; then the stop counts as not delivered."""
+
 
 class DriverUnavailable(Exception):
     """The equipment cannot be reached now; the text is one sentence for a person."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from .ports import Clock, Store
 
+DEFAULT_HISTORY_DAYS = 90.0
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 HOUSEKEEPING_S = HOUR_S

@@ -88,12 +88,12 @@ def cause_clause(why: LossCause, by: str | None, reason: str | None) -> str:
     return _CAUSES[why].format(by=by or "somebody") + in_parentheses(reason)
 
 
-def end_clause(end: LockLoss | Drain) -> str:
+def past_end_clause(end: LockLoss | Drain) -> str:
     """Return why this lock ended, or ends when the equipment is at rest."""
     return cause_clause(end.why, end.by, end.reason)
 
 
-def ending_clause(what: EndingKind, name: str, user: str) -> str:
+def future_end_clause(what: EndingKind, name: str, user: str) -> str:
     """Return what will become of the lock of `user`, as what follows the name of the equipment."""
     return _ENDING[what].format(name=name, user=user)
 
@@ -202,7 +202,7 @@ def _lock_sentence(event: messages.EquipmentEvent, user: str) -> str:
             return f"{user} no longer keeps {name}"
         case messages.LockDraining(drain=drain):
             rest = "parked" if drain.parking else "at rest"
-            return f"{user}'s lock on {name} ends as soon as it is {rest}: {end_clause(drain)}"
+            return f"{user}'s lock on {name} ends as soon as it is {rest}: {past_end_clause(drain)}"
         case messages.HolderGone():
             return f"{name} is kept for {user}, although {cause_clause(event.why, None, None)}"
         case messages.LockEnded(loss=loss):
@@ -228,7 +228,7 @@ def _ended_sentence(name: str, loss: LockLoss) -> str:
         case LossCause.FORCED:
             return f"{loss.by or 'somebody'} took {name} from {loss.user} by force{in_parentheses(loss.reason)}"
         case _:
-            return f"{loss.user} lost {name}: {end_clause(loss)}"
+            return f"{loss.user} lost {name}: {past_end_clause(loss)}"
 
 
 def stop_sentence(equipment: Equipment, stop: StoppedBy, time: Callable[[float], str]) -> str:

@@ -31,7 +31,7 @@ from .hub import Hub, Message
 from .ports import Batch, Clock, EventRow, Store
 from .recorder import Recorder
 from .recovery import Recovery, load_state
-from .retention import Retention
+from .retention import DEFAULT_HISTORY_DAYS, Retention
 from .stop_delivery import StopResult
 from .views import Views
 from .wire import Ping, Progress, StatusView
@@ -59,7 +59,7 @@ class Service:
         workers: Mapping[EquipmentId, Worker],
         policies: Mapping[EquipmentId, Policy],
         *,
-        history_days: float = 90.0,
+        history_days: float = DEFAULT_HISTORY_DAYS,
         on_written: Callable[[Batch], None] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:

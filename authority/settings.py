@@ -23,6 +23,7 @@ from .identity.jupyterhub import JupyterHub
 from .identity.principal import Source
 from .options import Options, SettingSource
 from .parameters import Range, value_in_sentence
+from .retention import DEFAULT_HISTORY_DAYS
 from .settings_files import read_dotenv, read_lab_file, read_token
 from .user_settings import grants_of, hub_of, named_sources, sources_of
 
@@ -85,7 +86,7 @@ class _Table(Struct, frozen=True):
     data: _FlaggedText = ""  # below the user's state directory
     token_file: str | None = None
     allowed_hosts: list[str] = []
-    history_days: Annotated[float, Meta(gt=0)] = 90.0
+    history_days: Annotated[float, Meta(gt=0)] = DEFAULT_HISTORY_DAYS
     max_connections: _Connections = 8192
     max_connections_per_address: _Connections = 2048
 

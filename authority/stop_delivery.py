@@ -10,9 +10,8 @@ import msgspec
 
 from .core.model import EquipmentId
 from .driver_calls import call_driver, take_nothing, thread_for
-from .ports import Driver, StopSource, StopToken, can_stop
+from .ports import STOP_DEADLINE_S, Driver, StopSource, StopToken, can_stop
 
-STOP_DEADLINE_S = 1.0
 NOTHING_TO_STOP = "it has nothing to stop"
 
 

@@ -238,8 +238,8 @@ class Views:
             ),
             fault=equipment.fault,
             fault_at=self._time_if_known(equipment.fault_at),
-            draining=self._copy(DrainView, equipment.drain, sentences.end_clause),
-            last_lost=self._copy(LossView, next(reversed(equipment.losses), None), sentences.end_clause),
+            draining=self._copy(DrainView, equipment.drain, sentences.past_end_clause),
+            last_lost=self._copy(LossView, next(reversed(equipment.losses), None), sentences.past_end_clause),
             text=sentences.status_sentence(
                 equipment, is_silent=holder is not None and holder.suspect, is_kept=kept is not None, time=self.time
             ),
@@ -257,7 +257,7 @@ class Views:
             what=found.what,
             at=self._time_if_known(found.at),
             in_seconds=left,
-            text=sentences.ending_clause(found.what, equipment.id, equipment.lock.user),
+            text=sentences.future_end_clause(found.what, equipment.id, equipment.lock.user),
         )
 
     def _kept(self, lock: Lock | None) -> KeptView | None:
@@ -267,7 +267,7 @@ class Views:
 
     def loss(self, loss: LockLoss) -> LossView:
         """Render a lock that was lost."""
-        view = self._copy(LossView, loss, sentences.end_clause)
+        view = self._copy(LossView, loss, sentences.past_end_clause)
         assert view is not None
         return view
 

@@ -22,9 +22,12 @@ from .driver_calls import call_concurrent, call_driver, take_nothing, thread_for
 from .driver_values import plain_result, plain_text, plain_value
 from .drivers.declare import declared_by
 from .parameters import Command
-from .ports import Clock, Driver, Readback, StopToken
+from .ports import STOP_DEADLINE_S, Clock, Driver, Readback, StopToken
 from .readback_watch import ReadbackListener, ReadbackWatch
-from .stop_delivery import STOP_DEADLINE_S, StopDelivery, StopResult
+from .stop_delivery import StopDelivery, StopResult
+
+CLOSE_DEADLINE_S = 1.0
+COMMAND_END_DEADLINE_S = 1.0
 
 
 class WorkerListener(ReadbackListener, Protocol):
@@ -92,7 +95,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            async with asyncio.timeout(STOP_DEADLINE_S):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await call_driver(self._threads["readback"], self.driver.close, take_nothing)
         except Exception:  # noqa: BLE001 - the process ends; nothing can be done about a driver that will not
             return
@@ -106,9 +109,9 @@ class Worker:
         await self._watch.wait_until_resting(within_s)
 
     async def wait_until_command_ended(self) -> None:
-        """Return once no command runs, or when one does not end within the deadline of a stop."""
+        """Return once no command runs, or when one does not end within `COMMAND_END_DEADLINE_S`."""
         if self._command_task is not None:
-            await asyncio.wait([self._command_task], timeout=STOP_DEADLINE_S)
+            await asyncio.wait([self._command_task], timeout=COMMAND_END_DEADLINE_S)
 
     def reconnect_soon(self) -> None:
         """Try at once to reach equipment that is down: somebody wants it."""

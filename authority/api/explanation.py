@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authority.core.model import Drain, Equipment, RestMethod
-from authority.sentences import duration_text, end_clause, in_parentheses
+from authority.sentences import duration_text, in_parentheses, past_end_clause
 from authority.views import Views
 from authority.worker import Worker
 
@@ -48,7 +48,7 @@ def _events_before(equipment: Equipment, now: float) -> str:
         return ""
     last = equipment.losses[-1]
     ago = duration_text(now - last.at)
-    return f"{last.user} had it last; that lock ended {ago} ago because {end_clause(last)}."
+    return f"{last.user} had it last; that lock ended {ago} ago because {past_end_clause(last)}."
 
 
 def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
@@ -65,7 +65,7 @@ def _draining(equipment: Equipment, drain: Drain, now: float) -> str:
     return (
         f"{equipment.id} passes on as soon as it is at rest: "
         f"the lock of {equipment.lock.user} ended {duration_text(now - drain.since)} ago because "
-        f"{end_clause(drain)}, and "
+        f"{past_end_clause(drain)}, and "
         f"{waits}. Nobody needs to do anything; everybody may stop it."
     )
 

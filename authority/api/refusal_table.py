@@ -7,7 +7,7 @@ from typing import Any
 
 from authority.core import refusals
 from authority.core.model import Equipment, Lock
-from authority.sentences import duration_text, end_clause, in_parentheses
+from authority.sentences import duration_text, in_parentheses, past_end_clause
 
 TITLES = {
     400: "Bad request",
@@ -73,7 +73,7 @@ def _lock_lost(refusal: refusals.LockLost, now: float) -> str:
     if loss is None:
         return f"Your lock on {name} has ended; log in again to go on."
     ago = duration_text(now - loss.at)
-    return f"Your lock on {name} ended {ago} ago because {end_clause(loss)}; log in again to go on."
+    return f"Your lock on {name} ended {ago} ago because {past_end_clause(loss)}; log in again to go on."
 
 
 def _stopped_by(refusal: refusals.StoppedByAnother, now: float) -> str:

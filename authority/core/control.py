@@ -10,7 +10,7 @@ from .step import Step
 
 
 def permit_control(equipment: Equipment, session: SessionId, fence: int | None) -> None:
-    """Refuse unless `session` may drive `e` now, under `fence` if it names one."""
+    """Refuse unless `session` may drive `equipment` now, under `fence` if it names one."""
     if equipment.fault is not None:
         raise refusals.EquipmentAtFault(equipment)
     if not equipment.policy.enforce_locks:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec.structs import replace
-
-from . import messages, refusals, waiting
-from .acquire import acquire, refuse_deadlock
+from . import messages, refusals
+from .acquire import acquire
 from .control import (
     accept_control,
     accept_observe,
@@ -28,19 +26,16 @@ from .control import (
 )
 from .due import apply_due, apply_touched
 from .model import (
-    Equipment,
     EquipmentId,
-    HolderAsk,
     KeepPromise,
-    LockMode,
     LossCause,
-    QueueEntry,
     RestMethod,
     Role,
     Session,
     SessionId,
     Table,
 )
+from .sharing import answer_ask, ask_holder, hand_over, leave_queue, offer_swap
 from .step import Step
 
 
@@ -173,97 +168,6 @@ def _activity(step: Step, request: messages.NoteActivity) -> None:
     use_lock(step, equipment, request.session)
 
 
-# -- those who wait
-
-
-def _queue_entry_of(step: Step, request: messages.LockRequest) -> tuple[Equipment, QueueEntry]:
-    equipment = step.equipment(request.equipment)
-    entry = equipment.entry(request.session)
-    if entry is None:
-        raise refusals.UnknownEntry(equipment)
-    return equipment, entry
-
-
-def _leave_queue(step: Step, request: messages.LeaveQueue) -> None:
-    equipment, entry = _queue_entry_of(step, request)
-    if entry.queue_id != request.queue_id:
-        raise refusals.UnknownEntry(equipment)
-    step.leave_all(equipment.id, entry, "left")
-
-
-def _offer_swap(step: Step, request: messages.OfferSwap) -> None:
-    equipment, mine = _queue_entry_of(step, request)
-    other = equipment.place(request.partner)
-    if request.partner is not None and other is None:
-        raise refusals.UnknownEntry(equipment)
-    if other is not None and (other is mine or mine.group or other.group):
-        raise refusals.CannotSwap(equipment)
-    if other is None or other.swap_with != mine.queue_id:
-        step.emit_for(messages.SwapOffered, equipment.id, mine, queue_id=mine.queue_id, partner=request.partner)
-        return
-    step.emit_for(
-        messages.QueueSwapped, equipment.id, mine, queue_id=mine.queue_id, partner=other.queue_id, by=other.user
-    )
-    refuse_deadlock(step, mine.session)
-    refuse_deadlock(step, other.session)
-
-
-def _ask_holder(step: Step, request: messages.AskHolder) -> None:
-    equipment, entry = _queue_entry_of(step, request)
-    if entry.mode is not LockMode.EXCLUSIVE:
-        raise refusals.UnknownEntry(equipment)
-    if equipment.lock is None or equipment.drain is not None:
-        raise refusals.NoLock(equipment)
-    ask = HolderAsk(at=step.now, due=step.now + request.seconds, seconds=request.seconds, reason=request.reason)
-    step.emit_for(
-        messages.AskChanged, equipment.id, entry, holder=equipment.lock.user, queue_id=entry.queue_id, ask=ask
-    )
-
-
-def _answer_ask(step: Step, request: messages.AnswerAsk) -> None:
-    equipment = step.equipment(request.equipment)
-    if equipment.lock is None or not equipment.holds(request.session):
-        raise refusals.NotHolder(equipment)
-    entry = equipment.place(request.queue_id)
-    if entry is None or entry.ask is None or entry.ask.answer == "no":
-        raise refusals.UnknownAsk(equipment)
-    if request.answer == "yield":
-        _hand_over_to(step, equipment, entry)
-        return
-    promised = None
-    if request.answer == "later":
-        promised = step.now + request.seconds
-    ask = replace(entry.ask, answer=request.answer, promised_at=promised, note=request.note)
-    step.emit_for(
-        messages.AskChanged, equipment.id, entry, holder=equipment.lock.user, queue_id=entry.queue_id, ask=ask
-    )
-
-
-def _hand_over(step: Step, request: messages.HandOver) -> None:
-    equipment = step.equipment(request.equipment)
-    if not equipment.holds(request.session):
-        raise refusals.NotHolder(equipment)
-    named = [
-        x for x in equipment.queue if x.mode is LockMode.EXCLUSIVE and request.to in (x.user, x.session, x.queue_id)
-    ]
-    if not named:
-        raise refusals.UnknownEntry(equipment)
-    if len(named) > 1:
-        raise refusals.Ambiguous(equipment)
-    _hand_over_to(step, equipment, named[0])
-
-
-def _hand_over_to(step: Step, equipment: Equipment, heir: QueueEntry) -> None:
-    assert equipment.lock is not None
-    awake = list(waiting.awake_entries(step.table, equipment))
-    if heir.group or heir not in awake or any(x.priority > heir.priority for x in awake):
-        raise refusals.CannotHandOver(equipment)
-    step.end_lock(
-        equipment.id, LossCause.HANDED_OVER, by=equipment.lock.user, reason=f"to {heir.user}", heir=heir.queue_id
-    )
-    refuse_deadlock(step, heir.session)
-
-
 def _open_session(step: Step, request: messages.OpenSession) -> None:
     session = request.session
     step.emit(messages.SessionCreated(at=step.now, session=session.id, user=session.user, opened=session))
@@ -285,11 +189,11 @@ _RULES: dict[type[messages.Request], Callable[[Step, Any], None] | None] = {
     messages.Claim: _claim,
     messages.Keep: _keep_lock,
     messages.NoteActivity: _activity,
-    messages.LeaveQueue: _leave_queue,
-    messages.OfferSwap: _offer_swap,
-    messages.AskHolder: _ask_holder,
-    messages.AnswerAsk: _answer_ask,
-    messages.HandOver: _hand_over,
+    messages.LeaveQueue: leave_queue,
+    messages.OfferSwap: offer_swap,
+    messages.AskHolder: ask_holder,
+    messages.AnswerAsk: answer_ask,
+    messages.HandOver: hand_over,
     messages.Control: accept_control,
     messages.Observe: accept_observe,
     messages.FinishCommand: finish_command,

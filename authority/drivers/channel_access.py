@@ -15,9 +15,9 @@ from functools import partial
 from importlib import import_module
 from typing import Protocol, SupportsFloat
 
-from authority.ports import DriverUnavailable
+from authority.ports import STOP_DEADLINE_S, DriverUnavailable
 
-_ANSWER_S = 0.8  # a server that is there answers in milliseconds; a stop has 1 s in all
+_ANSWER_S = 0.8 * STOP_DEADLINE_S  # a server that is there answers in milliseconds, and a stop is told in time
 _ASK_AGAIN_S = 1.0
 _END_STEP_S = 0.05
 _CLOSED = -1  # as the descriptor of a socket

@@ -17,9 +17,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from authority.driver_values import UnusableAnswer, sentence_of
-from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.event_loop import EventLoop
 from authority.drivers.limits import MoveFailed
+from authority.drivers.object_answers import as_scalar, as_type
 from authority.drivers.object_paths import NoSuch, assign, attribute, imported
 from authority.drivers.pending import pending_of
 from authority.drivers.python_options import PythonControl, PythonObserve, PythonOptions, PythonReading, refuse_misnamed

@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Protocol
 
 from authority.drivers.declare import Range
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
-from authority.drivers.text_table import TextOptions
+from authority.drivers.text_options import TextOptions
 from authority.lab_file import Mistake
 
 if sys.platform != "win32":

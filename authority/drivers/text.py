@@ -14,7 +14,7 @@ from typing import Protocol
 
 from authority.drivers.table_driver import TableDriver, held_within
 from authority.drivers.template import filled, refuse_more_than_values
-from authority.drivers.text_table import (
+from authority.drivers.text_options import (
     Answer,
     Asking,
     BadAnswer,

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from authority.driver_values import sentence_of
 from authority.drivers.text import LineLost, NoAnswer, TextDriver, port_address
-from authority.drivers.text_table import TextOptions
+from authority.drivers.text_options import TextOptions
 from authority.lab_file import Mistake
 
 _MISSING = "visa needs the package {name}: install it with pip install 'jupyter-motorlock[visa]'"

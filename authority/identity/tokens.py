@@ -67,14 +67,14 @@ class Tokens:
         return sorted(self._by_id.values(), key=lambda record: record.created_at)
 
     def create(
-        self, user: str, role: str, rights: frozenset[Right], equipment: tuple[str, ...], lasts_s: float | None
+        self, user: str, role: str, rights: frozenset[Right], equipment: tuple[str, ...], expires_s: float | None
     ) -> tuple[str, TokenRecord]:
         """Make a token and return it, this once, with what is kept of it."""
         token = f"{PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
         now = self._wall()
         expires_at = None
-        if lasts_s is not None:
-            expires_at = now + lasts_s
+        if expires_s is not None:
+            expires_at = now + expires_s
         token_id = secrets.token_hex(_ID_BYTES)
         record = TokenRecord(token_id, user, role, rights, equipment, now, expires_at, _digest(token.encode()))
         self._by_digest[record.digest] = record

@@ -1,6 +1,6 @@
 """What the panel's buttons do: which actions fit the state of an equipment, and how each is done.
 
-What a action needs besides the click, a time, a note or a reason, is what was typed in the panel.
+What an action needs besides the click, a time, a note or a reason, is what was typed in the panel.
 """
 
 from __future__ import annotations

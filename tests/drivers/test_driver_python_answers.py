@@ -14,7 +14,7 @@ import pytest
 from python_lab import run
 
 from authority.driver_values import MOST_VALUES, UnusableAnswer, plain_value
-from authority.drivers.answers import as_scalar, as_type
+from authority.drivers.object_answers import as_scalar, as_type
 
 
 @pytest.mark.parametrize(

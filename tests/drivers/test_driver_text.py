@@ -20,7 +20,7 @@ from stage_process import PATIENCE_S, ROOT, StageProcess, until
 from authority.drivers import build
 from authority.drivers.declare import InvalidParameters
 from authority.drivers.text import DeviceError, TextDriver
-from authority.drivers.text_table import BadAnswer
+from authority.drivers.text_options import BadAnswer
 from authority.ports import DriverUnavailable, MotionStopped, OutsideLimits, fence_of_command
 
 TABLE = tomllib.loads((Path(__file__).parent / "stage_table.toml").read_text(encoding="utf-8"))

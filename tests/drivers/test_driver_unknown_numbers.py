@@ -13,11 +13,11 @@ import numpy
 import pytest
 
 from authority.drivers import build
-from authority.drivers.answers import as_scalar, as_type
 from authority.drivers.limits import MoveFailed
+from authority.drivers.object_answers import as_scalar, as_type
 from authority.drivers.python_object import CallFailed, PythonObject
 from authority.drivers.table_driver import TableDriver
-from authority.drivers.text_table import TextObserve, read_answer
+from authority.drivers.text_options import TextObserve, read_answer
 
 STAGE = {
     "object": "bench:Stage",

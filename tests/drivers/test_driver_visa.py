@@ -12,7 +12,7 @@ import pytest
 from vxi11_instrument import Vxi11Instrument
 
 from authority.drivers import DriverMisconfigured, build
-from authority.drivers.text_table import BadAnswer
+from authority.drivers.text_options import BadAnswer
 from authority.drivers.visa import Visa
 from authority.ports import DriverUnavailable
 

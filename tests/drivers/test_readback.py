@@ -13,8 +13,7 @@ from virtual_time import VirtualTime
 from authority.core.model import Command, EquipmentId, Outcome, SessionId
 from authority.drivers.declare import control, observe
 from authority.drivers.simulated import SimulatedMotor
-from authority.ports import DriverUnavailable, Readback, fence_of_command, stop_token_of_command
-from authority.stop_delivery import STOP_DEADLINE_S
+from authority.ports import STOP_DEADLINE_S, DriverUnavailable, Readback, fence_of_command, stop_token_of_command
 from authority.worker import Worker
 
 STAGE = EquipmentId("stage_x")

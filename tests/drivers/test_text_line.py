@@ -10,7 +10,7 @@ import pytest
 from as_worker import as_worker
 
 from authority.drivers.text import DeviceError, LineLost, NoAnswer, TextDriver
-from authority.drivers.text_table import TextOptions
+from authority.drivers.text_options import TextOptions
 from authority.lab_file import read_table
 from authority.ports import DriverUnavailable, MotionStopped, fence_of_command
 

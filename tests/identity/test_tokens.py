@@ -20,8 +20,8 @@ class Wall:
         return self.now
 
 
-def made(tokens: Tokens, *, lasts_s: float | None = None, equipment: tuple[str, ...] = ("*",)) -> tuple[str, str]:
-    token, record = tokens.create("ann", "operator", ROLES["operator"], equipment, lasts_s)
+def made(tokens: Tokens, *, expires_s: float | None = None, equipment: tuple[str, ...] = ("*",)) -> tuple[str, str]:
+    token, record = tokens.create("ann", "operator", ROLES["operator"], equipment, expires_s)
     return token, record.token_id
 
 
@@ -51,7 +51,7 @@ def test_of_a_token_only_its_digest_is_kept() -> None:
 def test_a_token_is_worth_nothing_once_it_has_expired() -> None:
     wall = Wall()
     tokens = Tokens(wall=wall)
-    token, token_id = made(tokens, lasts_s=DAY_S)
+    token, token_id = made(tokens, expires_s=DAY_S)
     wall.now += DAY_S - 1
     assert tokens.is_good(token_id)
     wall.now += 1

@@ -14,7 +14,7 @@ from fakes import Lab, Slide, VirtualClock, X, lab, until
 from authority.clock import SystemClock
 from authority.core import messages
 from authority.core.model import LossCause, Session, SessionId
-from authority.deadlines import CHECKS_PER_LOOP_TURN, DeadlineScheduler
+from authority.deadline_timer import CHECKS_PER_LOOP_TURN, DeadlineScheduler
 
 
 class Deadlines:
