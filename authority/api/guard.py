@@ -96,9 +96,11 @@ class Guard:
             state[PRINCIPAL] = await self._identification.identify(evidence, within_s=within_s)
         except Unidentified as unidentified:
             hub = self._identification.hub
-            if hub is None or unidentified.code != "not_identified":
+            if hub is None or unidentified.code not in ("not_identified", "bad_token.hub"):
                 return ProblemResponse(unidentified.code)
             data = {"hub_service": hub.service}  # which says that a token of the Hub is taken
+            if unidentified.code == "bad_token.hub":
+                return ProblemResponse("bad_token.hub", data)
             if session_token is not None and session is None:
                 return ProblemResponse("bad_session_token", data)
             return ProblemResponse("not_identified.hub", data)

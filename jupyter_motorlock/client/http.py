@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from jupyter_motorlock.client import address
+from jupyter_motorlock.client.hub_token import NoHubToken, hub_tokens
 from jupyter_motorlock.client.unix_socket import UnixSocketAdapter
 from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
 
@@ -86,6 +87,7 @@ class Client:
         self._how_to_correct = there.how_to_correct
         self.session_token: str | None = None
         self.token = address.token(token)
+        self._hub_tokens = None if self.token else hub_tokens()
         self.ca_file = address.ca_file(ca_file, self.url)
         self.quick_s = QUICK_S
         self.wait_s = COMMAND_WAIT_S
@@ -164,11 +166,50 @@ class Client:
         return self._decoded(kind, response)
 
     def _send(
-        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float | None = None, **asked: Any
+        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float = QUICK_S, **asked: Any
     ) -> requests.Response:
-        """Send what was `asked`, in the words of `requests`; what it calls headers are ours."""
+        """Send what was `asked`, in the words of `requests`, again with a token of the Hub where one is asked for."""
+        token = self.token
+        if self._hub_tokens is not None and self.session_token is None:
+            token = self._hub_tokens.usable
+
+        def send(token: str | None) -> requests.Response:
+            return self._send_once(method, path, token, key=key, patience_s=patience_s, **asked)
+
+        response = send(token)
+        if response.status_code == requests.codes.unauthorized and self._hub_tokens is not None:
+            token = self._new_hub_token(response)
+            if token is not None:
+                response = send(token)
+        return response
+
+    def _new_hub_token(self, response: requests.Response) -> str | None:
+        """Return a token of the Hub where a refusal asks for one, and None where its own sentence says enough."""
+        try:
+            problem = response.json()
+        except ValueError:
+            return None
+        if self._hub_tokens is None or not isinstance(problem, dict) or "hub_service" not in problem:
+            return None
+        try:
+            return self._hub_tokens.ask(problem["hub_service"])
+        except NoHubToken as error:
+            if problem["code"] == "bad_session_token":  # the session has ended
+                return None
+            raise error_from_problem({**problem, "detail": str(error)}, response.status_code) from None
+
+    def _send_once(
+        self,
+        method: str,
+        path: Sequence[str],
+        token: str | None,
+        *,
+        key: str | None,
+        patience_s: float,
+        **asked: Any,
+    ) -> requests.Response:
         headers = {
-            "Authorization": f"Bearer {self.token}" if self.token else None,
+            "Authorization": f"Bearer {token}" if token else None,
             "Motorlock-Session": self.session_token,
             "Idempotency-Key": key,
         }
@@ -177,7 +218,7 @@ class Client:
                 method,
                 "/".join([f"{self._base}/api", *(quote(part, safe="") for part in path)]),
                 headers=headers,  # requests leaves out what is None
-                timeout=(CONNECT_S, self.quick_s if patience_s is None else patience_s),
+                timeout=(CONNECT_S, patience_s),
                 allow_redirects=False,  # a redirect would carry the secrets elsewhere
                 **asked,
             )

@@ -19,6 +19,7 @@ from jupyter_motorlock.client import keeper
 
 log = logging.getLogger("jupyter_motorlock")
 
+_SECRETS = ("MOTORLOCK_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
 LAST_WORD_S = 0.8  # a dying kernel has 2.5 s in all for its exit hooks
 _BUSY, _IDLE = (json.dumps({"busy": busy}).encode() + b"\n" for busy in (True, False))  # each cell sends both
 
@@ -68,7 +69,7 @@ class KeeperProcess:
                     start_new_session=True,
                     pass_fds=pass_fds,
                     cwd=os.sep,
-                    env={name: value for name, value in os.environ.items() if name != "MOTORLOCK_TOKEN"},
+                    env={name: value for name, value in os.environ.items() if name not in _SECRETS},
                 )
 
     def set_busy(self, busy: bool) -> None:
