@@ -22,7 +22,7 @@ BAD = {
     "an authority that is no table": (f"authority = 3\n{MOTOR}", "{file}: authority must be a table, not 3."),
     "a source of identity that does not exist": (
         f'auth = {{ sources = ["oss", "token"] }}\n{MOTOR}',
-        "{file}: auth.sources[0] must be one of 'os', 'token', 'trusted', not 'oss'.",
+        "{file}: auth.sources[0] must be one of 'os', 'token', ",
     ),
     "a host that is no text": (
         f'[authority]\nallowed_hosts = ["a", 3]\n{MOTOR}',
