@@ -20,6 +20,7 @@ from jupyter_motorlock.errors import InvalidRequest as InvalidRequest
 from jupyter_motorlock.errors import LockLost as LockLost
 from jupyter_motorlock.errors import LockRequired as LockRequired
 from jupyter_motorlock.errors import MotorlockError as MotorlockError
+from jupyter_motorlock.errors import NotAllowed as NotAllowed
 from jupyter_motorlock.errors import Refused as Refused
 from jupyter_motorlock.errors import SessionEnded as SessionEnded
 from jupyter_motorlock.errors import StoppedBySomebody as StoppedBySomebody

@@ -6,6 +6,7 @@ MotorlockError
 │   ├── LockRequired        log in first
 │   ├── LockLost            you had the lock: log in again
 │   ├── StoppedBySomebody   look why, then log in again or resume
+│   ├── NotAllowed          you lack a right: whoever looks after the lab can give it
 │   ├── InvalidRequest      correct the name, the parameter or the target
 │   ├── DriverUnavailable   the equipment cannot be reached now; the lock is kept
 │   └── SessionEnded        the session is over; the next login makes a new one
@@ -136,6 +137,12 @@ class StoppedBySomebody(Refused):
 
     codes = frozenset({"stopped_by"})
     what_to_type = "%motor_resume {name}"
+
+
+class NotAllowed(Refused):
+    """The user lacks a right, which is `right` in `data`."""
+
+    codes = frozenset({"not_allowed"})
 
 
 class InvalidRequest(Refused):

@@ -118,10 +118,15 @@ REFUSALS: dict[str, tuple[int, Sentence]] = {
         "This request came by way of another site or under another name; use the authority's own address.",
     ),
     "token_required": (401, "This authority asks for the lab's token; set MOTORLOCK_TOKEN, or type it into the page."),
-    "bad_token": (401, "This token has expired, was revoked or is of another authority; ask for a new one."),
+    "bad_token": (
+        401,
+        "This token has expired, was revoked or is of another authority; ask for a new one, and set MOTORLOCK_TOKEN "
+        "to it, or type it into the page.",
+    ),
     "not_identified": (
         401,
-        "This authority cannot tell who you are; use it on its own machine, or show a token of yours.",
+        "This authority cannot tell who you are; use it on its own machine, or ask for a token of yours, and set "
+        "MOTORLOCK_TOKEN to it, or type it into the page.",
     ),
     "bad_token.hub": (
         401,
