@@ -190,7 +190,9 @@ _NEWEST: Query = {"limit": (Limit, 100)}
 
 ROUTES = (
     Route("GET", "/api/whoami", whoami, "Who makes the request, and what they may do", right=None),
-    Route("GET", "/api/refused", refused, "What was refused to whom", query=_NEWEST, codes=(403,), right=Right.TOKENS),
+    Route(
+        "GET", "/api/refused", refused, "What was refused to whom", query=_NEWEST, codes=(403, 422), right=Right.TOKENS
+    ),
     Route("GET", "/api/tokens", list_tokens, "The tokens of the lab", codes=(403,), right=Right.TOKENS),
     Route("POST", "/api/tokens", create_token, "Make a token", codes=(403, 422), right=Right.TOKENS),
     Route("DELETE", "/api/tokens/{token_id}", revoke_token, "Revoke a token", codes=(403, 404), right=Right.TOKENS),
