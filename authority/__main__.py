@@ -68,6 +68,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, help="port to listen on (default 8790; 0 takes any free one)")
     serve.add_argument("--socket", type=Path, metavar="PATH", help="listen on this Unix socket, and on no port")
+    serve.add_argument("--root-path", metavar="/PATH", help="answer below this path of a reverse proxy too")
     serve.add_argument("--certfile", type=Path, metavar="PEM", help="speak https with this certificate")
     serve.add_argument("--keyfile", type=Path, metavar="PEM", help="the certificate's key")
     serve.add_argument("--config", type=Path, metavar="lab.toml", help="the lab file (default: a demonstration lab)")
@@ -116,6 +117,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             socket=arguments.socket,
             certfile=arguments.certfile,
             keyfile=arguments.keyfile,
+            root_path=arguments.root_path,
         )
         status = serve(
             settings,

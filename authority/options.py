@@ -13,7 +13,7 @@ from .parameters import Range
 class SettingSource(Enum):
     """Where a setting comes from before the lab file is asked, and its name there; the first goes first."""
 
-    FLAG = "--{key}"
+    FLAG = "--{flag}"
     MOTORLOCK = "MOTORLOCK_{KEY}"
     LABLINK = "LABLINK_{KEY}"
 

@@ -142,7 +142,9 @@ async def _serve(
         kept_tokens=store.meta("tokens", "[]"),
         hub=settings.hub,
     )
-    app = make_app(service, ids, hosts=settings.hosts, users=users, options=settings.options)
+    app = make_app(
+        service, ids, hosts=settings.hosts, users=users, options=settings.options, root_path=settings.root_path
+    )
     server = http_server(
         app,
         connections_in_all=settings.max_connections,

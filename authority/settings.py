@@ -30,6 +30,7 @@ from .user_settings import grants_of, hub_of, named_sources, sources_of
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8790
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_ROOT_PATH = re.compile(r"(?!/api(/|$))(/[\w~-][\w.~-]*)+", re.ASCII)
 _HOST = re.compile(r"[\w.:%-]{1,253}")
 
 
@@ -49,6 +50,7 @@ class Settings(Struct, frozen=True):
 
     host: str
     port: int
+    root_path: str
     certificate: tuple[Path, Path] | None  # and its key: https
     socket: Path | None  # in the place of host and port
     socket_mode: int
@@ -78,6 +80,7 @@ class _Table(Struct, frozen=True):
 
     host: _FlaggedText = DEFAULT_HOST
     port: _Port = DEFAULT_PORT
+    root_path: _FlaggedText = ""  # below which a reverse proxy shows the authority
     certfile: _FlaggedText = ""  # with keyfile: https
     keyfile: _FlaggedText = ""
     socket: _FlaggedText = ""  # in the place of host and port
@@ -106,6 +109,7 @@ def load(
     socket: Path | None = None,
     certfile: Path | None = None,
     keyfile: Path | None = None,
+    root_path: str | None = None,
     environ: Mapping[str, str] = os.environ,
     dotenv: Path = Path(".env"),
 ) -> Settings:
@@ -118,7 +122,8 @@ def load(
     name = "the demonstration lab" if config is None else str(config)
     where = f"{name}: [authority]"
     paths = {"--data": data, "--socket": socket, "--certfile": certfile, "--keyfile": keyfile}
-    flags = {"--host": host, "--port": port, **{flag: path and str(path) for flag, path in paths.items()}}
+    flags: dict[str, object] = {"--host": host, "--port": port, "--root-path": root_path}
+    flags |= {flag: path and str(path) for flag, path in paths.items()}
     written = read_dotenv(dotenv, mistakes)
     file = read_lab_file(name, config, mistakes)
     table, options = _table(where, file.authority, [flags, environ, written], mistakes)
@@ -128,6 +133,7 @@ def load(
     token = read_token(where, table.token_file, environ, mistakes)
     _check_host(name, table, mistakes, open_to_all=token is None and table.token_file is None and not insist)
     kept = _data(table.data, environ, mistakes)
+    _check_root_path(table.root_path, mistakes)
     if bool(table.certfile) != bool(table.keyfile):
         mistakes.append("https needs both, --certfile and --keyfile (or certfile and keyfile in [authority]).")
     sources = () if is_open or insist else sources_of(named_sources(file.auth, environ), f"{name}: [auth]", mistakes)
@@ -139,6 +145,7 @@ def load(
     return Settings(
         host=table.host,
         port=table.port,
+        root_path=table.root_path,
         certificate=_certificate(table),
         socket=Path(table.socket).expanduser() if table.socket else None,
         socket_mode=socket_mode,
@@ -189,7 +196,8 @@ def _table(
 def _given(key: str, hint: object, places: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, object]]:
     """Yield the names that give a setting, each with its value; the one that goes first comes first."""
     marks = getattr(hint, "__metadata__", ())
-    names = [mark.value.format(key=key, KEY=key.upper()) for mark in marks if isinstance(mark, SettingSource)]
+    words = {"flag": key.replace("_", "-"), "KEY": key.upper()}
+    names = [mark.value.format(**words) for mark in marks if isinstance(mark, SettingSource)]
     for place in places:
         for name in names:
             value = place.get(name)
@@ -218,6 +226,14 @@ def _check_host(name: str, table: _Table, mistakes: list[str], *, open_to_all: b
         mistakes.append(
             f"Binding to {table.host} lets other machines in: set MOTORLOCK_TOKEN (or token_file in {name}) to a "
             "secret of the lab, or insist with --no-token."
+        )
+
+
+def _check_root_path(root_path: str, mistakes: list[str]) -> None:
+    if root_path and not _ROOT_PATH.fullmatch(root_path):
+        mistakes.append(
+            "The root path must begin with / and not end with it, such as /motorlock, and not be /api, "
+            f"not {value_in_sentence(root_path)}."
         )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from . import commands, equipment, locks, queue, sessions
 from . import users as user_routes
 from .guard import Guard
 from .openapi import openapi_document
+from .path_prefix import PathPrefix
 from .problems import ProblemResponse
 from .push import HEADERS, Streams
 from .push import PATH as EVENTS
@@ -64,24 +65,27 @@ def make_app(
     hosts: frozenset[str] = frozenset(),
     users: Users,
     options: Options = _DEFAULTS,
+    root_path: str = "",
 ) -> ASGIApp:
-    """Return the ASGI app that serves `service` to its users."""
+    """Return the ASGI app that serves `service` to its users, below `root_path` too."""
     app_context = AppContext(service, ids, options, users)
     streams = Streams(app_context)
     pages = Starlette(
         routes=[
             Route(EVENTS, _method_not_allowed, methods=["GET"]),
             Route(PATH, _upgrade_required, methods=["GET"]),
-            Route("/api", _json(_index()), methods=["GET"]),
-            Route("/openapi.json", _json(openapi_document(ROUTES)), methods=["GET"]),
+            Route("/api", _json(_index(root_path)), methods=["GET"]),
+            Route("/openapi.json", _json(_document(root_path)), methods=["GET"]),
             Route("/", _part("page.html", "text/html"), methods=["GET"]),
             *(Route(f"/{name}", _part(name, media_type), methods=["GET"]) for name, media_type in PARTS),
             Route("/docs", _part("docs.html", "text/html"), methods=["GET"]),
+            *_prefix_routes(root_path),
             # What the router did not take: another method of a route.
             *(Route(route.path, _method_not_allowed, methods=[route.method]) for route in ROUTES),
         ],
         exception_handlers={HTTPException: _not_found},
     )
+    pages.router.redirect_slashes = not root_path  # Starlette would lead away from the prefix
     router = Router(app_context, ROUTES, pages)
 
     sockets = WebSocketEndpoint(streams)
@@ -98,17 +102,40 @@ def make_app(
             await router(scope, receive, send)
 
     guard = Guard(push_or_route, hosts=hosts, users=users, session_tokens=app_context.session_tokens)
-    return StopFirstScheduler(guard)
+    scheduler = StopFirstScheduler(guard)
+    if not root_path:
+        return scheduler
+    return PathPrefix(scheduler, root_path)
 
 
-def _index() -> dict[str, object]:
+def _prefix_routes(root_path: str) -> list[Route]:
+    """Return what leads from the prefix alone to the page, whose addresses are relative to it."""
+    if not root_path:
+        return []
+    page = RedirectResponse(f"{root_path.rpartition('/')[2]}/")
+    return [Route(root_path, page, methods=["GET"])]
+
+
+def _document(root_path: str) -> dict[str, object]:
+    document = openapi_document(ROUTES)
+    if root_path:
+        document["servers"] = [{"url": root_path}]
+    return document
+
+
+def _index(root_path: str) -> dict[str, object]:
     """Return what there is, for who looks around."""
     paths = [{"method": route.method, "path": route.path, "summary": route.summary} for route in ROUTES]
     paths += [
         {"method": "GET", "path": EVENTS, "summary": "What happens, as server-sent events"},
         {"method": "GET", "path": PATH, "summary": "What happens, as a WebSocket"},
     ]
-    return {"name": "motorlock", "documentation": "/docs", "openapi": "/openapi.json", "paths": paths}
+    return {
+        "name": "motorlock",
+        "documentation": f"{root_path}/docs",
+        "openapi": f"{root_path}/openapi.json",
+        "paths": paths,
+    }
 
 
 def _read(name: str) -> str:

@@ -76,7 +76,8 @@ class StopOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
-        if scope["type"] == "http" and (is_stop(scope) or scope["path"] == "/health"):
+        # By its end, for a proxy's prefix may still be before it.
+        if scope["type"] == "http" and (is_stop(scope) or scope["path"].endswith("/health")):
             await self._app(scope, receive, send)
             return
         await ProblemResponse("too_busy.stop_only").response()(scope, receive, send)
