@@ -121,6 +121,7 @@ class Feed:
         """Follow one connection to its end; True when the next one is to be made without waiting."""
         session_id = self.session_id = self._mirror.session_id
         try:
+            self._mirror.rights = self._client.rights()
             with self._client.open_stream(self._params(session_id)) as response:
                 self._follow(response)
         except Refused as refused:

@@ -22,7 +22,7 @@ import requests
 from jupyter_motorlock.client import address
 from jupyter_motorlock.client.hub_token import NoHubToken, hub_tokens
 from jupyter_motorlock.client.unix_socket import UnixSocketAdapter
-from jupyter_motorlock.errors import Unreachable, Untrusted, UsageProblem, error_from_problem
+from jupyter_motorlock.errors import Refused, Unreachable, Untrusted, UsageProblem, error_from_problem
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["no_connection", "broken", "silent"]
@@ -102,6 +102,14 @@ class Client:
     def equipment_list(self) -> list[Json]:
         """Return what there is and who holds it."""
         return self._answer(list, "GET", ("equipment", "list"))
+
+    def rights(self) -> dict[str, list[str]]:
+        """Return what the user may do with each piece of equipment; empty where the authority does not tell."""
+        try:
+            found: dict[str, list[str]] = self.call("GET", "whoami")["rights"]
+        except Refused:  # an older authority, or one that cannot tell who we are
+            return {}
+        return found
 
     def command(self, equipment_id: str, body: Json, *, key: str, within_s: float = math.inf) -> Json:
         """Run a command and return its end, or what is known of it `within_s` seconds later.

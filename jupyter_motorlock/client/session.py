@@ -94,11 +94,15 @@ class KernelSession:
     def rows(self, *names: str) -> RowList:
         """Return who has what, asked now, as a row for each of `names`, or for all there is."""
         found = [self.status(name) for name in names or self.equipment_ids()]
-        return status_rows(found, self.session_id, whole=bool(names), now=local_now())
+        if not self.mirror.rights:  # no news was heard yet, which begins with them
+            self.mirror.rights = self.client.rights()
+        rights = self.mirror.rights
+        return status_rows(found, self.session_id, whole=bool(names), now=local_now(), rights=rights)
 
     def headline(self, status: Mapping[str, Any]) -> str:
         """Return a status of the authority in one sentence, for the user of this session."""
-        return headline(status, self.session_id, now=local_now())
+        rights = self.mirror.rights.get(status["equipment_id"])
+        return headline(status, self.session_id, now=local_now(), rights=rights)
 
     def newest_events(self, equipment_id: str, last: int) -> list[Json]:
         """Return the newest events of the equipment as the authority tells them, oldest first."""

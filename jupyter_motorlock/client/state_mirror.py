@@ -7,7 +7,7 @@ overtake the feed, so a lock is only taken away by news at least as new as its f
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -34,13 +34,14 @@ class StateMirror:
     """The picture. Statuses and locks are replaced, never changed, so that a reader may keep what it got.
 
     `session_id` is None before the first login and after the session's end, `statuses` has the newest `Status` of
-    each equipment, `awaited` the names that a call waits for, `last_callback_error` what the newest failing
-    `subscribe` callback raised. `held_changed` is called after every login, and whenever what the kernel holds is
-    something else than before; it must not raise.
+    each equipment, `rights` what the user may do with each (empty where that is not known), `awaited` the names that
+    a call waits for, `last_callback_error` what the newest failing `subscribe` callback raised. `held_changed` is
+    called after every login, and whenever what the kernel holds is something else than before; it must not raise.
     """
 
     def __init__(self) -> None:
         self.statuses: dict[str, Json] = {}
+        self.rights: Mapping[str, Collection[str]] = {}
         self.session_id: str | None = None
         self.last_callback_error: BaseException | None = None
         self.held_changed: Callable[[], None] = lambda: None

@@ -97,7 +97,12 @@ class Panel:
 
     def __repr__(self) -> str:
         """Return the panel as text."""
-        return status_text.plain_text(self._status, self._session.session_id, now=status_text.local_now())
+        me = self._session.session_id
+        return status_text.plain_text(self._status, me, now=status_text.local_now(), rights=self._rights)
+
+    @property
+    def _rights(self) -> status_text.Rights:
+        return self._session.mirror.rights.get(self.equipment_id)
 
     def close(self) -> None:
         """Stop listening and take the panel off the page."""
@@ -131,7 +136,7 @@ class Panel:
             status = self._status
             fits = wanted in {self._content.main_action[0], *dict(self._content.others)}
             settled = time.monotonic() - self._settled > SETTLED_S
-        if not (fits and settled):
+        if wanted is None or not (fits and settled):
             self._answer_click("The button had just changed: click again if you mean it.")
             return
         try:
@@ -192,13 +197,14 @@ class Panel:
                 return
             me = self._session.session_id
             now = status_text.local_now()
+            rights = self._rights
             before = self._content
-            if before and status_text.headline(self._status, me, now=now) != before.headline:
+            if before and status_text.headline(self._status, me, now=now, rights=rights) != before.headline:
                 self._said = ""  # it was about what is no longer so
             happened = tuple(self._happened.values())
             content = panel_html.panel_content(
                 self._status, me, alive=self._alive, said=self._said, mark=self._mark, answers=self._answers,
-                happened=happened, now=now,
+                happened=happened, now=now, rights=rights,
             )  # fmt: skip
             if content == before:
                 return

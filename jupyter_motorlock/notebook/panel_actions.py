@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 from jupyter_motorlock.client.session import KernelSession
 from jupyter_motorlock.errors import UsageProblem
 from jupyter_motorlock.text import status as status_text
-from jupyter_motorlock.text.status import Fields
+from jupyter_motorlock.text.status import Fields, Rights
 from jupyter_motorlock.text.units import read_span
 
 MainAction: TypeAlias = Literal["Request", "Claim", "Release", "Leave queue", "Resume", "Clear fault"]
@@ -41,14 +41,31 @@ _WHAT: Mapping[PanelAction, str] = {  # each begins with what the button says, f
     "Stop watching": "Stop watching {name}",
     "Take by force": "Take by force {name} from {holder}, who is told who did it and the reason written here",
 }
+_NEEDS: Mapping[PanelAction, str] = {  # the right without which it is refused; the rest is anybody's
+    "Request": "control",
+    "Resume": "control",
+    "Clear fault": "clear-fault",
+    "Keep": "control",
+    "Watch only": "observe",
+    "Ask": "control",
+    "Watch": "observe",
+    "Take by force": "force",
+}
 _HOW_LONG = "Write for how long under More, such as 3h overnight scan, and press Keep again."
 _WHEN = "Write when you mean to be done, such as 10min two more scans, and press Later again."
 _WHY = "Write under More why you take {name} by force, which {holder} is shown, and press Take by force again."
 _FOUND = "Write under More what you found and did, and press Clear fault again."
 
 
-def main_action(status: Fields, me: str | None) -> MainAction:
-    """Return what `me` will most probably want to do now."""
+def main_action(status: Fields, me: str | None, rights: Rights = None) -> MainAction | None:
+    """Return what `me` will most probably want to do now; None where the right to it is missing."""
+    wanted = _wanted(status, me)
+    if _may(wanted, rights):
+        return wanted
+    return None
+
+
+def _wanted(status: Fields, me: str | None) -> MainAction:
     stopper = status.get("stopped_by") or {}
     match status_text.standing_of(status, me):
         case "turn":
@@ -65,8 +82,8 @@ def main_action(status: Fields, me: str | None) -> MainAction:
             return "Request"
 
 
-def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
-    """Return what else `me` can do now."""
+def other_actions(status: Fields, me: str | None, rights: Rights = None) -> tuple[OtherAction, ...]:
+    """Return what else `me` can do now, as far as there is the right to it."""
     stand = status_text.standing_of(status, me)
     mine = status_text.own_place(status, me)
     waiting = bool(status.get("queue"))
@@ -81,7 +98,7 @@ def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
         "Keep": stand == "mine",
         "Hand over": waiting,
         "Watch only": stand == "mine" and not waiting,
-        "Release": main_action(status, me) != "Release",
+        "Release": main_action(status, me, rights) != "Release",
     }
     if not status_text.holds_lock(status, me):
         fits = {
@@ -92,7 +109,11 @@ def other_actions(status: Fields, me: str | None) -> tuple[OtherAction, ...]:
             "Take by force": held,
             "Clear fault": stand == "fault" and bool(mine),
         }
-    return tuple(action for action in OTHERS if fits.get(action))
+    return tuple(action for action in OTHERS if fits.get(action) and _may(action, rights))
+
+
+def _may(action: PanelAction, rights: Rights) -> bool:
+    return rights is None or _NEEDS.get(action, "read") in rights
 
 
 def describe_action(action: PanelAction, status: Fields, me: str | None) -> str:

@@ -57,7 +57,7 @@ class PanelContent:
     wrong: bool  # what the notice says is more than an ask or its answer
     asked: bool  # somebody waits for an answer of ours
     turn: str  # which grant has to be claimed, a word for the browser to remember
-    main_action: tuple[panel_actions.PanelAction, str]
+    main_action: tuple[panel_actions.PanelAction | None, str]  # None: nothing that one may do
     others: tuple[tuple[panel_actions.PanelAction, str], ...]
     waiting: tuple[str, ...]
     watching: tuple[str, ...]
@@ -78,6 +78,7 @@ def panel_content(
     answers: int = 0,
     happened: Sequence[Fields] = (),
     now: datetime | None = None,
+    rights: status_text.Rights = None,
 ) -> PanelContent:
     """Return what the panel of `me` shows; `said` answers the last click, `happened` are events, `now` has the zone."""
     stand = status_text.standing_of(status, me)
@@ -90,6 +91,7 @@ def panel_content(
     asks = status_text.ask_text(status, me, now=now)
     wrong = status_text.trouble_text(status, me, now=now)
     notices = [said, wrong, *asks] if alive else [said, LOST]
+    first = panel_actions.main_action(status, me, rights)
     turn = ""
     if stand == "turn":
         turn = f"{status.get('fence')} {status.get('lock_id')}"
@@ -98,7 +100,7 @@ def panel_content(
         label="" if label == title else label,
         badge=badge,
         tone=tone,
-        headline=status_text.headline(status, me, now=now),
+        headline=status_text.headline(status, me, now=now, rights=rights),
         reading=status_text.reading_text(status),
         doing=status_text.activity_text(status, me, now),
         fraction=(status.get("readback") or {}).get("fraction"),
@@ -108,8 +110,8 @@ def panel_content(
         wrong=bool(said or wrong) or not alive,
         asked=status_text.holds_lock(status, me) and bool(asks),
         turn=turn,
-        main_action=_with_words(panel_actions.main_action(status, me), status, me),
-        others=tuple(_with_words(action, status, me) for action in panel_actions.other_actions(status, me)),
+        main_action=_with_words(first, status, me) if first else (None, ""),
+        others=tuple(_with_words(action, status, me) for action in panel_actions.other_actions(status, me, rights)),
         waiting=tuple(status_text.queue_text(status, me, now=now)),
         watching=tuple(status_text.observers_text(status, me)),
         happened=tuple(

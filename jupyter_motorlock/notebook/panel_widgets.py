@@ -35,7 +35,7 @@ class RowFace:
     def show(self, content: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
         action, words = content.main_action
-        self._label("" if action == "Clear fault" else action, words)  # a row has no place for the reason
+        self._label("" if action == "Clear fault" else action or "", words)  # a row has no place for the reason
         self._body.value = panel_html.row_html(content, left_s)
 
     def typed(self) -> str:
@@ -69,11 +69,12 @@ class WholeFace(RowFace):
 
     def show(self, content: PanelContent, left_s: float | None) -> None:
         """Show it; widgets send only what is new to them."""
-        self._label(*content.main_action)
+        action, words = content.main_action
+        self._label(action or "", words)
         fit = dict(content.others)
-        for action, button in self._others.items():
-            button.tooltip = fit.get(action, button.tooltip)
-            button.layout.display = None if action in fit else "none"
+        for other, button in self._others.items():
+            button.tooltip = fit.get(other, button.tooltip)
+            button.layout.display = None if other in fit else "none"
         self._more.value = panel_html.details_html(content)
         self._body.value = panel_html.panel_html(content, left_s)
 

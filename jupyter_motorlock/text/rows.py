@@ -25,10 +25,21 @@ class RowList(list[dict[str, object]]):
         return self.text
 
 
-def status_rows(statuses: Sequence[Fields], me: str | None, *, whole: bool, now: datetime) -> RowList:
-    """Return a row for each equipment; its text is one line, or with `whole` all that is known."""
+def status_rows(
+    statuses: Sequence[Fields],
+    me: str | None,
+    *,
+    whole: bool,
+    now: datetime,
+    rights: Mapping[str, status_text.Rights] | None = None,
+) -> RowList:
+    """Return a row for each equipment; its text is one line, or with `whole` all that is known.
+
+    `rights` are those of the reader to each equipment, where they are known.
+    """
     tell = status_text.plain_text if whole else status_text.headline
-    text = "\n".join(tell(status, me, now=now) for status in statuses)
+    known = rights or {}
+    text = "\n".join(tell(x, me, now=now, rights=known.get(str(x.get("equipment_id")))) for x in statuses)
     return RowList((_status_row(status, now) for status in statuses), text)
 
 

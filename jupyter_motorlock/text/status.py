@@ -9,15 +9,18 @@ status may lack any field; what it lacks is not shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 Fields: TypeAlias = Mapping[str, Any]
+Rights: TypeAlias = Collection[str] | None
+"""What the reader may do with the equipment; None where that is not known, and then all is told."""
 Standing: TypeAlias = Literal["free", "mine", "turn", "other", "silent", "draining", "fault", "unknown"]
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)")
 OWN_DOING = frozenset({"logout", "handed_over", "downgraded", "upgraded"})
 
+ONLY_LOOKS = frozenset({"read", "stop", "observe"})
 _ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to the holder
     "claim": "passes to the next in the queue unless you claim it",
     "idle": "is released unless you use it",
@@ -26,7 +29,7 @@ _ENDS_MINE: Mapping[str, str] = {  # what the authority says of others, said to 
 }
 
 
-def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
+def headline(status: Fields, me: str | None, *, now: datetime | None = None, rights: Rights = None) -> str:
     """Return who has the equipment, since when and why, and where `me` stands; it says "you" to the holder."""
     name = _name(status)
     holder = _part(status, "holder")
@@ -37,21 +40,23 @@ def headline(status: Fields, me: str | None, *, now: datetime | None = None) -> 
         kept = f", kept{until_text(status['kept'], now)}" if status.get("kept") else ""
         return f"{name} is yours{_since(holder.get('since'), now)}{_note(holder)}{kept}; {_waiting(status)}."
     told = [local_text(status.get("text") or f"{name}: no word from the authority yet.", now)]
-    if stand == "fault":
+    if stand == "fault" and (rights is None or "clear-fault" in rights):
         told.append(f"Look at it, then %motor_clear_fault {name} REASON (in a terminal motorlock clear-fault).")
     if own_place(status, me):
         told.append(place_sentence(status, me))
     elif observes_equipment(status, me):
         told.append("You are watching.")
+    if rights and ONLY_LOOKS.issuperset(rights):
+        told.append(f"You may look at {name} and stop it; whoever looks after the lab gives more.")
     return " ".join(told)
 
 
-def plain_text(status: Fields, me: str | None, *, now: datetime | None = None) -> str:
+def plain_text(status: Fields, me: str | None, *, now: datetime | None = None, rights: Rights = None) -> str:
     """Return all that is known as lines of text, for `%motor_status` and front ends without widgets."""
     holder = _part(status, "holder")
     left = seconds_left(status, elapsed_s=0)
     reads = reading_text(status)
-    lines = [headline(status, me, now=now)]
+    lines = [headline(status, me, now=now, rights=rights)]
     does = activity_text(status, me, now)
     then = ending_text(status, me, now)
     if holder and not holds_lock(status, me):

@@ -234,6 +234,9 @@ class OneStreamAfterAnother:
         self.over = threading.Event()
         self._streams = iter(streams)
 
+    def rights(self) -> dict[str, list[str]]:
+        return {}
+
     def open_stream(self, params: Json) -> OneStream:
         self.asked.append(params)
         stream = next(self._streams, None)

@@ -35,6 +35,7 @@ def timers():
 class Telling:
     session_id, done, error, delivered, seq = "s-ann", [], None, True, 100
     link = SimpleNamespace(feed_alive=True, busy=False)
+    mirror = SimpleNamespace(rights={})
     now = {"equipment_id": "stage_x", "state": "held", "claimed": True, "queue": [], "queue_length": 0,
            "holder": {"session_id": "s-ann", "user": "Ann"},
            "ending": {"text": "released unless used", "at": "2026-11-21T14:32:00+00:00", "in_seconds": 250.0},

@@ -9,6 +9,8 @@ from jupyter_motorlock.notebook import panel_actions
 
 ASKING = BOB | {"ask": {"answer": None, "reason": "beam"}}
 ANSWERED = BOB | {"ask": {"answer": "no"}}
+OBSERVER = ["read", "stop", "observe"]
+OPERATOR = [*OBSERVER, "control"]
 OFFERING = CARL | {"swap_with": "q1"}
 
 
@@ -44,6 +46,30 @@ def test_the_first_button_is_what_one_will_want_and_the_others_are_what_else_one
     """NB-41 NB-42"""
     assert panel_actions.main_action(status, me) == expected
     assert panel_actions.other_actions(status, me) == others
+
+
+@pytest.mark.parametrize(
+    ("status", "me", "rights", "expected", "others"),
+    [
+        (a_status(), None, OBSERVER, None, ("Watch",)),
+        (held(), "s-bob", OBSERVER, None, ("Watch",)),
+        (held(), "s-bob", OPERATOR, "Request", ("Ask", "Watch")),
+        (held(), "s-bob", [*OPERATOR, "force"], "Request", ("Ask", "Watch", "Take by force")),
+        (a_status(state="fault"), "s-ann", OPERATOR, None, ("Watch",)),
+        (a_status(state="fault"), "s-ann", [*OBSERVER, "clear-fault"], "Clear fault", ("Watch",)),
+        (held(stopped_by=BOB), "s-ann", OBSERVER, None, ("Watch only", "Release")),
+    ],
+)
+def test_a_button_whose_right_is_missing_is_not_there(
+    status: dict[str, object],
+    me: str | None,
+    rights: list[str],
+    expected: panel_actions.PanelAction | None,
+    others: tuple[panel_actions.PanelAction, ...],
+) -> None:
+    """NB-112"""
+    assert panel_actions.main_action(status, me, rights) == expected
+    assert panel_actions.other_actions(status, me, rights) == others
 
 
 @pytest.mark.parametrize(

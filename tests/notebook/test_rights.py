@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from real_lab import Authority
+from typed import wait_until
 
 import jupyter_motorlock
 from jupyter_motorlock import NotAllowed, Refused
+from jupyter_motorlock.client.session import KernelSession
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,25 @@ def test_who_shows_a_token_that_is_worth_nothing_reads_where_to_put_another(lab:
         pytest.raises(Refused, match="ask for a new one, and set MOTORLOCK_TOKEN to it, or type it into the page"),
     ):
         nobody.lock("stage_x")
+
+
+def test_who_may_only_look_is_told_so(lab: Authority, token_of: Callable[..., str]) -> None:
+    """NB-112 NB-111"""
+    with jupyter_motorlock.connect(lab.url, token=token_of("observer", "stage_*")) as eve:
+        assert repr(eve.rows("stage_x")).splitlines()[0] == (
+            "stage_x is free. You may look at stage_x and stop it; whoever looks after the lab gives more."
+        )
+    with jupyter_motorlock.connect(lab.url, token=token_of("operator")) as ann:
+        assert repr(ann.rows("stage_x")).splitlines()[0] == "stage_x is free."
+
+
+def test_a_kernel_learns_its_rights_with_the_news_and_hears_only_of_what_it_may_see(
+    lab: Authority, token_of: Callable[..., str]
+) -> None:
+    """NB-111"""
+    session = KernelSession(lab.url, token=token_of("observer", "stage_*"))
+    session.link.listen()
+    wait_until(lambda: session.mirror.statuses, "the first news")
+    assert session.mirror.rights == {name: ["read", "stop", "observe"] for name in ("stage_x", "stage_y")}
+    assert session.mirror.statuses.keys() == {"stage_x", "stage_y"}
+    session.close()
