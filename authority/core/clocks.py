@@ -6,9 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .model import FORGET_SILENT_S, RECONNECT_S, Equipment, Lock, Session, Table
+from .model import Equipment, Lock, Session, Table
 
 EndingKind = Literal["claim", "idle", "offer", "silence", "turn", "drain"]
+
+RECONNECT_S = 5.0
+FORGET_SILENT_S = 24 * 3600.0
 
 
 class Ending(Struct, frozen=True):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from . import clocks, messages, waiting
+from .clocks import RECONNECT_S
 from .model import (
-    RECONNECT_S,
     Drain,
     Equipment,
     EquipmentId,

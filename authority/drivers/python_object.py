@@ -119,7 +119,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
     def ask(self, name: str, entry: PythonReading) -> Scalar | None:
         """Return a reading, None where the object has none now; raises `DriverUnavailable` or `CallFailed`."""
         with self._turn(), self._naming_failure(entry.get):
-            value = as_scalar(self._result(partial(_got, entry.get)), entry.type, self._options.units_of(name))
+            value = as_scalar(self._result(partial(_read, entry.get)), entry.type, self._options.units_of(name))
             if value is None and name == "moving":
                 raise UnusableAnswer("it answered nothing, so that nobody knows whether it moves")
         if entry.invert and value is not None:
@@ -129,7 +129,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
     def inquire(self, entry: PythonObserve, parameters: Mapping[str, Scalar]) -> object:
         """Carry out an observe command."""
         with self._turn(), self._naming_failure(entry.path):
-            return as_type(self._result(partial(_done, entry, parameters)), entry.answer, entry.units)
+            return as_type(self._result(partial(_call, entry, parameters)), entry.answer, entry.units)
 
     def perform(self, entry: PythonControl, parameters: Mapping[str, Scalar], token: StopToken) -> object:
         """Carry out a control command, and wait for the status that it returns, if it returns one."""
@@ -137,7 +137,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             token.raise_if_stopped()
             losses = self._losses
             with self._in_call(entry.deadline_s, token) as is_over, self._naming_failure(entry.path):
-                result = self._result(partial(_done, entry, parameters), is_over)
+                result = self._result(partial(_call, entry, parameters), is_over)
         if self._await(result, entry, token, losses):
             return None
         with self._naming_failure(entry.path):
@@ -154,7 +154,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             if made is None:
                 raise DriverUnavailable(f"{self._options.object_} cannot be stopped: {self._lost}")
             try:
-                self._result_of(partial(_got, path, made))
+                self._result_of(partial(_read, path, made))
             except Exception as wrong:
                 raise DriverUnavailable(f"{path} failed: {sentence_of(wrong)}") from wrong
 
@@ -305,7 +305,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
             raise DriverUnavailable(f"{options.object_} cannot be made: {sentence_of(wrong)}") from wrong
         if options.open is not None:
             try:
-                self._result_of(partial(_got, options.open, made))
+                self._result_of(partial(_read, options.open, made))
             except Exception as wrong:
                 self._object = made
                 self._discard()
@@ -319,7 +319,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         if made is not None and path is not None:
             # What is lost can often not be closed either, and nothing better can be done about it.
             with suppress(Exception):
-                self._result_of(partial(_got, path, made))
+                self._result_of(partial(_read, path, made))
 
     def _mistake(self) -> str | None:
         """Return the first thing that the lab file names and the object has not."""
@@ -330,7 +330,7 @@ class PythonObject(TableDriver[PythonControl, PythonObserve, PythonReading]):
         return None
 
 
-def _got(path: str, made: object) -> object:
+def _read(path: str, made: object) -> object:
     """Return a property, or what a method without parameters returns."""
     found = attribute(made, path)
     if callable(found):
@@ -338,7 +338,7 @@ def _got(path: str, made: object) -> object:
     return found
 
 
-def _done(entry: PythonControl | PythonObserve, parameters: Mapping[str, Scalar], made: object) -> object:
+def _call(entry: PythonControl | PythonObserve, parameters: Mapping[str, Scalar], made: object) -> object:
     if entry.call is not None:
         method = attribute(made, entry.call)
         assert callable(method)  # `open` has seen that
@@ -347,4 +347,4 @@ def _done(entry: PythonControl | PythonObserve, parameters: Mapping[str, Scalar]
         (value,) = parameters.values()
         assign(made, entry.set, value)
         return None
-    return _got(entry.path, made)
+    return _read(entry.path, made)

@@ -174,9 +174,13 @@ class Client:
         return self._decoded(kind, response)
 
     def _send(
-        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float = QUICK_S, **asked: Any
+        self, method: str, path: Sequence[str], *, key: str | None = None, patience_s: float | None = None, **asked: Any
     ) -> requests.Response:
-        """Send what was `asked`, in the words of `requests`, again with a token of the Hub where one is asked for."""
+        """Send what was `asked`, in the words of `requests`, again with a token of the Hub where one is asked for.
+
+        An answer that does not come within `patience_s`, else within `quick_s`, is none.
+        """
+        patience_s = patience_s or self.quick_s
         token = self.token
         if self._hub_tokens is not None and self.session_token is None:
             token = self._hub_tokens.usable

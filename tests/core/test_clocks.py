@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from authority.core import clocks, messages
-from authority.core.model import FORGET_SILENT_S, LossCause, Policy, Role
+from authority.core.clocks import FORGET_SILENT_S
+from authority.core.model import LossCause, Policy, Role
 from authority.core.refusals import EquipmentInUse, LockLost, NoLock, SessionEnded
 
 from .given import (

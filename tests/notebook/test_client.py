@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import requests
 from real_lab import PATIENCE_S, Authority, Person, Wire
 from typed import wait_until
 
-from jupyter_motorlock.client.http import Client
+from jupyter_motorlock.client.http import CONNECT_S, Client
 from jupyter_motorlock.client.session import KernelSession, outcome_of_reply
 from jupyter_motorlock.client.state_mirror import StateMirror
 from jupyter_motorlock.errors import (
@@ -494,3 +496,19 @@ def test_the_secrets_are_neither_in_the_representation_nor_in_an_error(wire: Wir
     for text in (repr(session), repr(session.client), str(caught.value), repr(caught.value.data)):
         assert "s3cret" not in text
         assert told not in text
+
+
+def test_a_quick_call_waits_as_long_as_its_client_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NB-19"""
+    waited: list[object] = []
+
+    def request(http: requests.Session, method: str, url: str, **asked: Any) -> requests.Response:
+        waited.append(asked["timeout"])
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    client = Client("http://127.0.0.1:9")
+    client.quick_s = 7.0
+    with pytest.raises(Unreachable):
+        client.equipment_list()
+    assert waited[0] == (CONNECT_S, 7.0)
