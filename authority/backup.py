@@ -9,7 +9,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-NAME = "motorlock.sqlite3"
+from .store import DATABASE
 
 
 class BackupFailed(Exception):
@@ -18,8 +18,8 @@ class BackupFailed(Exception):
 
 def back_up(data: Path, target: Path) -> Path:
     """Copy the database of the data directory `data` into the new directory `target`; return the copy's path."""
-    source = data / NAME
-    copy = target / NAME
+    source = data / DATABASE
+    copy = target / DATABASE
     if not source.is_file():
         raise BackupFailed(f"{source} does not exist; name the data directory of the authority with --data")
     try:

@@ -25,6 +25,7 @@ from .listening import listen_on_path, listen_on_port, url_of
 from .ports import Batch, StoredStateUnreadable
 from .service import Service
 from .settings import Misconfigured, Settings
+from .store import DATABASE
 from .store.sqlite import SqliteStore
 from .worker import Worker
 
@@ -45,7 +46,7 @@ def serve(settings: Settings, announce: Callable[[str], None], *, write_events: 
         try:
             for handle in _lock_everything(settings):
                 held.callback(handle.close)
-            store = SqliteStore(settings.data / "motorlock.sqlite3")
+            store = SqliteStore(settings.data / DATABASE)
             certificate = _certificate(settings)
             listening = _listen(settings, held)
         except (AlreadyInUse, sqlite3.Error, OSError, UnicodeError, LookupError) as error:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from authority.core.model import DEFAULT_LEASE_S
+
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Note = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
@@ -48,7 +50,7 @@ class SessionBody(Struct):
     user: Name | None = None
     secret: bool = False
     keeper: bool = False
-    lease_seconds: Annotated[float, Meta(gt=0, le=86400)] = 60.0
+    lease_seconds: Annotated[float, Meta(gt=0, le=86400)] = DEFAULT_LEASE_S
 
 
 class ActingBody(Struct):

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from . import messages, refusals, waiting
 from .control import claim
-from .model import QUEUE_LIMIT, Equipment, EquipmentId, LockMode, LossCause, QueueEntry, SessionId, queue_order
+from .model import Equipment, EquipmentId, LockMode, LossCause, QueueEntry, SessionId, queue_order
 from .step import Step, group_lock_id, how_to_rest
+
+QUEUE_LIMIT = 100
 
 
 def acquire(step: Step, request: messages.Acquire) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from . import messages, refusals
-from .model import COMMANDS_LIMIT, Command, Equipment, EquipmentId, Outcome, SessionId
+from .model import Command, Equipment, EquipmentId, Outcome, SessionId
 from .step import Step
+
+COMMANDS_LIMIT = 100
 
 
 def permit_control(equipment: Equipment, session: SessionId, fence: int | None) -> None:

@@ -16,8 +16,7 @@ EquipmentId = NewType("EquipmentId", str)
 SessionId = NewType("SessionId", str)
 DurationS = Annotated[float, Meta(gt=0)]
 
-QUEUE_LIMIT = 100
-COMMANDS_LIMIT = 100
+DEFAULT_LEASE_S = 60.0
 LOSSES_KEPT = 8
 HOLDS_KEPT = 20
 
@@ -303,7 +302,7 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_seen: float
     timeout_s: float = 600.0
     keeper: bool = False
-    lease_s: float = 60.0
+    lease_s: float = DEFAULT_LEASE_S
     secret_sha256: str | None = None
     busy: bool = False
     idle_since: float = 0.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from authority.core import messages
-from authority.core.model import COMMANDS_LIMIT, LossCause, Outcome
+from authority.core.control import COMMANDS_LIMIT
+from authority.core.model import LossCause, Outcome
 from authority.core.refusals import (
     EquipmentAtFault,
     LockLost,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from authority.core import messages
-from authority.core.model import QUEUE_LIMIT, LockMode, LossCause, Policy, SessionId
+from authority.core.acquire import QUEUE_LIMIT
+from authority.core.model import LockMode, LossCause, Policy, SessionId
 from authority.core.refusals import (
     EquipmentInUse,
     LockLost,
