@@ -82,14 +82,18 @@ def hand_over(step: Step, request: messages.HandOver) -> None:
     equipment = step.equipment(request.equipment)
     if not equipment.holds(request.session):
         raise refusals.NotHolder(equipment)
-    named = [
-        x for x in equipment.queue if x.mode is LockMode.EXCLUSIVE and request.to in (x.user, x.session, x.queue_id)
-    ]
+    named = [x for x in equipment.queue if x.mode is LockMode.EXCLUSIVE and _is_named(x, request.to)]
     if not named:
         raise refusals.UnknownEntry(equipment)
     if len(named) > 1:
         raise refusals.Ambiguous(equipment)
     _hand_over_to(step, equipment, named[0])
+
+
+def _is_named(entry: QueueEntry, name: str) -> bool:
+    """Whether a name is that of a waiter: who is shown as `ann (Ann)` goes by all of it, and by either part."""
+    proved, _, label = entry.user.removesuffix(")").partition(" (")
+    return name in (entry.user, proved, label or None, entry.session, entry.queue_id)
 
 
 def _hand_over_to(step: Step, equipment: Equipment, heir: QueueEntry) -> None:

@@ -60,7 +60,8 @@ class SharingMagics(KernelMagics):
         """Raise `UsageProblem` where this kernel holds it and nobody of that name waits."""
         status = self.session.status(name)
         waiting = [entry["user"] for entry in status["queue"]]
-        known = {part for entry in status["queue"] for part in (entry["user"], entry["session_id"], entry["queue_id"])}
+        known = {part for entry in status["queue"] for part in (entry["session_id"], entry["queue_id"])}
+        known |= {name for entry in status["queue"] for name in status_text.names_of_user(entry["user"])}
         if status_text.holds_lock(status, self.session.session_id) and user not in known:
             others = ""
             if waiting:

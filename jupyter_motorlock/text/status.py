@@ -335,6 +335,12 @@ def _in_use(status: Fields) -> str:
     return ""
 
 
+def names_of_user(user: str) -> tuple[str, ...]:
+    """Return the names that a user goes by: who is shown as `ann (Ann)` goes by all of it, and by either part."""
+    proved, _, label = user.removesuffix(")").partition(" (")
+    return tuple(name for name in (user, proved, label) if name)
+
+
 def person_text(part: Fields, me: str | None) -> str:
     """Return what a holder, waiter or other user is called."""
     if me and part.get("session_id") == me:

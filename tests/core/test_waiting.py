@@ -337,6 +337,23 @@ def test_one_hands_over_only_to_an_exclusive_entry_of_that_name():
         assert lab.refuses(hand_over(ANN, to), UnknownEntry).code == "unknown_entry"
 
 
+@pytest.mark.parametrize("to", ["gil (Gil B.)", "gil", "Gil B."])
+def test_who_is_proved_is_handed_it_by_the_proved_name_and_by_their_own(to):
+    """QUEUE-16, WHO-25"""
+    lab = given(acquire(ANN))
+    gil = SessionId("one")
+    lab.do(
+        messages.OpenSession(
+            session=messages.Session(id=gil, user="gil (Gil B.)", created_at=0, last_seen=0, keeper=True)
+        )
+    )
+    lab.do(acquire(gil, wait=True))
+    for other in ("(Gil B.)", "Gil", "gil (", ")"):
+        assert lab.refuses(hand_over(ANN, other), UnknownEntry).code == "unknown_entry"
+    lab.do(hand_over(ANN, to))
+    assert lab.holder == gil
+
+
 def test_a_name_that_two_entries_have_is_ambiguous_and_the_entry_tells_them_apart():
     """QUEUE-16"""
     lab = given(acquire(ANN))

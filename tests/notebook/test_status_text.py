@@ -144,3 +144,9 @@ def test_a_time_of_another_day_bears_its_date_and_a_strange_one_is_shown_as_it_i
     assert status_text.clock_text("2026-11-20T14:02:00+00:00", NOW) == "20 Nov 14:02"
     assert status_text.clock_text("soon", NOW) == "soon"
     assert status_text.clock_text("2026-11-21T14:02:00+00:00").count(" ") == 2
+
+
+def test_a_user_goes_by_all_that_is_shown_and_by_either_part() -> None:
+    """WHO-25"""
+    assert status_text.names_of_user("ann (Ann L.)") == ("ann (Ann L.)", "ann", "Ann L.")
+    assert set(status_text.names_of_user("Ann")) == {"Ann"}
