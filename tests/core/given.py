@@ -362,3 +362,6 @@ def connected(who: SessionId, role: Role = Role.FEED) -> messages.AttachConnecti
 
 def dropped(who: SessionId, role: Role = Role.FEED) -> messages.DetachConnection:
     return messages.DetachConnection(session=who, role=role)
+
+
+ANN_BOB_CEM = (acquire(ANN), acquire(BOB, wait=True), acquire(CEM, wait=True))
