@@ -48,6 +48,29 @@ BAD = {
         f"[authority]\nprot = 1\n{MOTOR}",
         "{file}: [authority] prot is no key here, perhaps port is meant; allowed are host, port, ",
     ),
+    "access without a role": (
+        f'[[access]]\nusers = ["ann"]\n{MOTOR}',
+        "{file}: [[access]] number 1 needs a role (observer, operator or admin), or rights in its place.",
+    ),
+    "access with a role and rights": (
+        f'[[access]]\nusers = ["ann"]\nrole = "admin"\nrights = ["read"]\n{MOTOR}',
+        "{file}: [[access]] number 1 needs a role (observer, operator or admin), or rights in its place.",
+    ),
+    "access for nobody": (
+        f'[[access]]\nrole = "admin"\n{MOTOR}',
+        "{file}: [[access]] number 1 is for nobody; name users or groups ('*' among the users is everybody).",
+    ),
+    "access to what is not there": (
+        f'[[access]]\nusers = ["ann"]\nrole = "admin"\nequipment = ["laser*"]\n{MOTOR}',
+        "{file}: [[access]] number 1: no equipment of this lab is called 'laser*'.",
+    ),
+    "trusted beside a source": (
+        f'[auth]\nsources = ["trusted", "os"]\n{MOTOR}',
+        "{file}: [auth] sources: 'trusted' stands alone, for in a trusted network nobody is asked.",
+    ),
+    "no source": (
+        f"[auth]\nsources = []\n{MOTOR}", "{file}: [auth] sources must name one at least, or 'trusted'.",
+    ),
     "a port that is a text": (
         f'[authority]\nport = "high"\n{MOTOR}',
         "{file}: [authority] port must be a whole number from 0 to 65535, not 'high'; 0 takes any free one.",

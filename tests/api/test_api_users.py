@@ -168,6 +168,8 @@ def test_an_admin_ends_the_session_of_another_user(lab: Authority) -> None:
     assert as_user(lab, OTHER)("DELETE", path)[0] == 401
     assert as_owner(lab)("DELETE", path)[0] == 200
     assert as_owner(lab)("GET", path)[0] == 404
+    ended = as_owner(lab)("GET", f"{path}/events")[1]["events"][-1]
+    assert (ended["event"], ended["reason"]) == ("session_ended", f"ended by {OWNER}")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from authority.identity.peer import Peer
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who has a socket")
 
 PATIENCE_S = 30.0
+OVERFLOW = 65534
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -69,6 +70,17 @@ def test_another_users_process_is_told_by_its_own_user(listening: socket.socket,
     try:
         with closing(accepted_from(process, listening)) as connection:
             assert Peer(connection).user_id == other_user
+    finally:
+        end(process)
+
+
+def test_a_user_whom_this_machine_has_no_number_for_proves_nothing(listening: socket.socket, other_user: int) -> None:
+    """WHO-24: Linux says 65534 of everybody who has none in the namespace of this process."""
+    assert other_user != OVERFLOW
+    process = connect_as(OVERFLOW, listening.getsockname()[:2], listening.family)
+    try:
+        with closing(accepted_from(process, listening)) as connection:
+            assert Peer(connection).user_id is None
     finally:
         end(process)
 
