@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from .identity.access import ROLES, Grant, Right
+from .identity.access import ROLES, Grant, Right, RoleName
 from .identity.jupyterhub import JupyterHub
 from .identity.principal import Source
 
@@ -21,14 +21,6 @@ class SourceName(StrEnum):
     TOKEN = "token"  # noqa: S105 - it is the name of a source
     JUPYTERHUB = "jupyterhub"
     TRUSTED = "trusted"
-
-
-class RoleName(StrEnum):
-    """A bundle of rights."""
-
-    OBSERVER = "observer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
 
 
 class AuthTable(Struct, frozen=True):

@@ -61,10 +61,9 @@ def _single_letters(nodes: list[ast.AST]) -> Iterator[str]:
         for name in ast.walk(node.target)
         if isinstance(name, ast.Name)
     }
-    in_lambdas = {id(argument) for node in nodes if isinstance(node, ast.Lambda) for argument in ast.walk(node.args)}
     for node in nodes:
         name = ""
-        if isinstance(node, ast.arg) and id(node) not in in_lambdas:
+        if isinstance(node, ast.arg):
             name = node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in in_comprehensions:
             name = node.id

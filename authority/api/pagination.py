@@ -38,9 +38,9 @@ class SortOrder(Generic[Item]):
     kind: object
 
 
-OLDEST_FIRST = SortOrder[Session](lambda s: (s.created_at, s.id), tuple[float, str])
-NEXT_FIRST = SortOrder[QueueEntry](lambda x: (*queue_order(x), x.queue_id), tuple[int, float, str])
-BY_ID = SortOrder[Equipment](lambda e: (e.id,), tuple[str])  # a changed lab file cannot change it
+OLDEST_FIRST = SortOrder[Session](lambda session: (session.created_at, session.id), tuple[float, str])
+NEXT_FIRST = SortOrder[QueueEntry](lambda entry: (*queue_order(entry), entry.queue_id), tuple[int, float, str])
+BY_ID = SortOrder[Equipment](lambda equipment: (equipment.id,), tuple[str])  # a changed lab file cannot change it
 
 
 def page_of(context: RequestContext, items: Iterable[Item], order: SortOrder[Item]) -> tuple[list[Item], str | None]:

@@ -44,15 +44,12 @@ def create_session(context: RequestContext, body: bodies.SessionBody) -> NewSess
 
 def end_session(context: RequestContext) -> answers.SessionEndAnswer:
     """End a session with its locks."""
-    name = context.path["session_id"]
+    session = context.session(context.path["session_id"])
+    reason = None
     if context.app.users.access.is_trusted or not context.may_anywhere(Right.SESSIONS):
-        session = context.acting_session(name)
-        reason = None
-    else:
-        session = context.session(name)
-        reason = None
-        if session.identity != context.principal.user:
-            reason = f"ended by {context.user_called()}"
+        context.require_session_token(session)
+    elif session.identity != context.principal.user:
+        reason = f"ended by {context.user_called()}"
     return _end(context, session, LossCause.SESSION_ENDED, reason)
 
 
@@ -84,12 +81,16 @@ def cleanup(context: RequestContext) -> answers.CleanupAnswer:
     return answers.CleanupAnswer(True, "Cleanup completed", len(ended), ended)
 
 
+def _metadata_size(session: Session) -> int:
+    return len(msgspec.json.encode(session.metadata))
+
+
 def sessions(context: RequestContext) -> answers.SessionsAnswer:
     """List the living sessions."""
     order = pagination.OLDEST_FIRST
     alive = sorted(context.service.table.all_sessions(), key=order.key)  # a start brings them back in another order
     found, more = pagination.page_of(context, alive, order)
-    found, more = pagination.light_page_of(found, more, order, lambda s: len(msgspec.json.encode(s.metadata)))
+    found, more = pagination.light_page_of(found, more, order, _metadata_size)
     return answers.SessionsAnswer([context.service.views.session(s) for s in found], len(found), more)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from authority.codec import iso
-from authority.identity.access import ROLES, Right
+from authority.identity.access import ROLES, Right, RoleName
+from authority.identity.principal import Source
 from authority.identity.tokens import TokenRecord, UnknownToken
 
 from .bodies import Limit, Name
@@ -18,7 +19,6 @@ from .request_body import invalid_request
 from .request_context import Query, RequestContext
 from .routing import Route
 
-RoleName = Literal["observer", "operator", "admin"]
 _Pattern = Annotated[str, Meta(min_length=1, max_length=128)]
 _LONGEST_S = 3650 * 86400.0
 
@@ -28,7 +28,7 @@ class WhoAmI(Struct):
 
     user: str | None
     user_verified: bool
-    source: Literal["os", "token", "jupyterhub"] | None
+    source: Source | None
     groups: list[str]
     rights: dict[str, list[Right]]
     text: str

@@ -131,4 +131,4 @@ def ending(table: Table, equipment: Equipment) -> Ending | None:
             candidates.append(Ending("idle", idle))
         else:
             candidates.append(Ending("offer", idle))
-    return min(candidates, key=lambda c: c.at or 0.0, default=None)
+    return min(candidates, key=lambda ending: ending.at or 0.0, default=None)

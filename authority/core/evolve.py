@@ -110,8 +110,8 @@ def _lock(equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
         case messages.LockClaimed():
             return _changed_lock(equipment, claim_by=None, used_at=event.at)
         case messages.LockDraining(drain=drain):
-            unasked = (replace(x, ask=None) for x in equipment.queue)
-            queue = tuple(sorted(unasked, key=lambda x: x.queue_id != drain.heir))
+            unasked = (replace(entry, ask=None) for entry in equipment.queue)
+            queue = tuple(sorted(unasked, key=lambda entry: entry.queue_id != drain.heir))
             return replace(equipment, queue=queue, drain=drain, stopped_by=None)
         case messages.LockEnded(loss=loss):
             queue = tuple(sorted((replace(x, ask=None) for x in equipment.queue), key=queue_order))
@@ -141,7 +141,7 @@ def _queue(equipment: Equipment, event: messages.EquipmentEvent) -> Equipment:
             heir = None
             if equipment.drain is not None:
                 heir = equipment.drain.heir
-            queue = sorted((*equipment.queue, entry), key=lambda x: (x.queue_id != heir, queue_order(x)))
+            queue = sorted((*equipment.queue, entry), key=lambda one: (one.queue_id != heir, queue_order(one)))
             return replace(equipment, queue=tuple(queue))
         case messages.QueueLeft(queue_id=queue_id):
             left = (x for x in equipment.queue if x.queue_id != queue_id)

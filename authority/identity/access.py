@@ -25,10 +25,22 @@ class Right(StrEnum):
     TOKENS = "tokens"
 
 
+class RoleName(StrEnum):
+    """A bundle of rights."""
+
+    OBSERVER = "observer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
 _OBSERVER = frozenset({Right.READ, Right.STOP, Right.OBSERVE})
 _OPERATOR = _OBSERVER | {Right.CONTROL}
 ALL_RIGHTS = frozenset(Right)
-ROLES: Mapping[str, frozenset[Right]] = {"observer": _OBSERVER, "operator": _OPERATOR, "admin": ALL_RIGHTS}
+ROLES: Mapping[RoleName, frozenset[Right]] = {
+    RoleName.OBSERVER: _OBSERVER,
+    RoleName.OPERATOR: _OPERATOR,
+    RoleName.ADMIN: ALL_RIGHTS,
+}
 NO_RIGHTS = frozenset[Right]()
 
 
@@ -96,11 +108,11 @@ class Access:
 
     def may(self, principal: Principal, right: Right, equipment_id: str) -> bool:
         """Whether somebody may do something with equipment."""
-        return self.is_trusted or right in self.rights(principal, equipment_id)
+        return right in self.rights(principal, equipment_id)
 
     def may_anywhere(self, principal: Principal, right: Right, equipment_ids: Iterable[str]) -> bool:
         """Whether somebody has a right to any equipment of the lab."""
-        return self.is_trusted or any(right in self.rights(principal, name) for name in equipment_ids)
+        return any(right in self.rights(principal, name) for name in equipment_ids)
 
     def sees_all(self, principal: Principal, equipment_ids: Iterable[str]) -> bool:
         """Whether nothing of the lab is hidden from somebody."""

@@ -108,7 +108,7 @@ class Past:
             events.insert(0, events[0] | {"event": "begin", "time": self.begin})
         if events and now.get("held") and now["position"] is not None:
             events.append(events[-1] | {"event": "now", "time": self.end, "position": now["position"]})
-        holds = sorted((x for x in self.holds if x.equipment == equipment), key=lambda x: x.begin)
+        holds = sorted((hold for hold in self.holds if hold.equipment == equipment), key=lambda hold: hold.begin)
         return list(_path(events, holds))
 
     def _read(self, name: str, events: list[Fact], now: dict[str, Any]) -> None:

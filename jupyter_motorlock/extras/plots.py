@@ -276,7 +276,7 @@ def _bars(ax: Axes, spans: Sequence[Span], centre: float, height: float, **look:
 def _lanes(spans: Sequence[Span]) -> list[list[Span]]:
     """Put spans that overlap below each other, three deep at most."""
     lanes: list[list[Span]] = []
-    for span in sorted(spans, key=lambda x: x.begin):
+    for span in sorted(spans, key=lambda span: span.begin):
         free = [lane for lane in lanes if lane[-1].end <= span.begin]
         if free or len(lanes) == 3:
             (free or lanes)[0].append(span)
