@@ -29,7 +29,7 @@ def _current_state(equipment: Equipment, now: float) -> str:
         return (
             f"{equipment.id} has been at fault for {duration_text(now - (equipment.fault_at or now))}: "
             f"{equipment.fault}. It is given to nobody to drive "
-            "until a person has looked at it and clears the fault with a reason; anybody in the trusted network may "
+            "until a person with the right to has looked at it and clears the fault with a reason "
             f"(motorlock clear-fault {equipment.id} --reason ...). {_events_before(equipment, now)}"
         ).rstrip()
     if equipment.lock is None:

@@ -76,7 +76,7 @@ def test_a_fault_says_what_happened_who_had_it_and_who_can_clear_it(lab: Authori
     until(lambda: lab.status("jammed")["state"] == "fault", "it does not come to rest")
     assert why(lab, "jammed").startswith(
         "jammed has been at fault for T: jammed did not come to rest within T of a stop. It is given to nobody to "
-        "drive until a person has looked at it and clears the fault with a reason; anybody in the trusted network may "
+        "drive until a person with the right to has looked at it and clears the fault with a reason "
         "(motorlock clear-fault jammed --reason ...). ann had it last; that lock ended T ago because "
     )
     assert lab.status("jammed")["fault_at"] is not None
