@@ -112,6 +112,37 @@ def press(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority
     running.end(signal.SIGKILL)
 
 
+def test_who_may_not_clear_a_fault_is_not_offered_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., Page]
+) -> None:
+    """WHO-29, NB-113"""
+    monkeypatch.setenv("MOTORLOCK_AUTH", "os,token")
+    (tmp_path / "lab.toml").write_text(JAMMED.format(place=tmp_path), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    lab = Authority(tmp_path / "data", "--config", str(tmp_path / "lab.toml"))
+    try:
+        wait_until(lambda: lab.status("press")["readback"]["connected"], "the device to answer")
+        token = lab.call("POST", "/tokens", {"user": "dan", "role": "observer"})["token"]
+        owner, dan = open_page(lab.url), open_page(lab.url)
+        dan.evaluate("token => sessionStorage.setItem('motorlock-token', token)", token)
+        dan.reload()
+        ann = lab.person("Ann")
+        ann.acquire(equipment_id="press")
+        crawl = {"command_id": "c", "equipment_id": "press", "action": "crawl", "parameters": {}, "wait_seconds": 0}
+        lab.call("POST", "/equipment/press/command", crawl | {"session_id": ann.session_id})
+        (tmp_path / "jammed").touch()
+        ann.leave()
+        for page in (owner, dan):
+            says(page, "press", "press has been at fault for")
+        card(owner, "press").get_by_role("button", name="clear…").click()
+        card(owner, "press").get_by_role("button", name="Clear fault").wait_for()
+        card(dan, "press").get_by_role("button", name="why?").click()
+        assert card(dan, "press").get_by_role("button", name="Clear fault").is_hidden()
+        assert card(dan, "press").get_by_role("button", name="Stop press").is_visible()
+    finally:
+        lab.end(signal.SIGKILL)
+
+
 def test_a_fault_is_explained_on_the_page_and_cleared_there_with_a_reason(
     press: Authority, tmp_path: Path, open_page: Callable[..., Page], screenshots: Path
 ) -> None:

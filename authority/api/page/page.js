@@ -11,7 +11,7 @@ const UNDELIVERED = "Stop not delivered: use the hardware stop.";
 const find = id => document.getElementById(id);
 const cards = new Map();  // equipment id -> {status, received, parts}
 const seen = new Map();   // sequence number -> event
-let seq = null, instance = null, tokenGiven = null;
+let seq = null, instance = null, tokenGiven = null, rights = null;  // rights: to each equipment, null where not known
 let worker = null, listening = null, silentSeconds = 0;
 
 const kept = (name, key, value) => {  // storage may be forbidden: the page then asks again
@@ -82,11 +82,12 @@ function show(id, status, ageMs = 0) {
   const alone = ["", UNDELIVERED].includes(shown.said) || state === "fault";
   const answer = alone ? shown.said : shown.said + cameOfStop(shown);
   put(parts.warn, answer || (story ? "" : warning(shown)) || lately(shown));
-  put(parts.more, state === "fault" ? "clear…" : "why?");
+  const clears = state === "fault" && may("clear-fault", id);
+  put(parts.more, clears ? "clear…" : "why?");
   parts.more.hidden = !story;
   parts.more.setAttribute("aria-expanded", shown.open);
   parts.story.classList.toggle("whole", shown.open);
-  parts.clear.hidden = !shown.open || state !== "fault";
+  parts.clear.hidden = !shown.open || !clears;
   parts.warn.classList.toggle("done", shown.said !== "" && shown.said !== UNDELIVERED);
   tick(shown);
 }
@@ -232,6 +233,7 @@ function take(name, data, ages) {
     for (const [id, shown] of cards) if (!(id in data.equipment)) { shown.parts.root.remove(); cards.delete(id); }
     Object.entries(data.equipment).forEach(([id, status]) => show(id, status, ages[id]));
     if (missed) history().catch(() => {});  // the live events go on without it
+    askRights().catch(() => {});  // what is not known is shown, and refused where it may not be
   } else if (name === "change") {
     remember(data.event);
     if (data.event?.equipment_id) {
@@ -284,6 +286,12 @@ function linked({ live, asking }) {
   if (!live) put(find("link"), "no connection");
   put(find("stale"), live ? "" : `No connection to the authority: this page is stale since ${time(Date.now(), true)}. To stop something now, use the hardware stop.`);
 }
+async function askRights() {
+  const reply = await fetch(at("whoami"), { headers: bearer() });
+  rights = reply.ok ? (await reply.json()).rights : null;
+  cards.forEach((shown, id) => show(id));
+}
+function may(right, id) { return rights === null || (rights[id] ?? []).includes(right); }
 function askToken() { find("ask").hidden = false; find("token").focus(); }
 
 find("ask").addEventListener("submit", event => {
